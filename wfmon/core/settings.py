@@ -1,0 +1,324 @@
+"""Settings: one frozen tree, validated. Each field here is the setting's name, default, bounds and line of help.
+
+Defaults < config.yaml < <data>/settings.json < command line. An unknown key or a bad value is an error that names the
+file, the line, the field and the fix.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message is one sentence for the user."""
+
+
+def opt(
+    default: Any,  # noqa: ANN401  a setting may be of any plain type
+    help_: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    restart: bool = True,
+) -> Any:  # noqa: ANN401
+    """Declare a setting. ``restart``: a change takes effect at the next start."""
+    return field(
+        default=default,
+        metadata={"help": help_, "low": low, "high": high, "choices": choices, "restart": restart},
+    )
+
+
+def _section(cls: type[Any]) -> Any:  # noqa: ANN401
+    return field(default_factory=cls)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The listener."""
+
+    port: int = opt(9445, "Port on 127.0.0.1. 0 takes any free one.", low=0, high=65_535)
+    tls: bool = opt(False, "Serve HTTPS, and HTTP/2 with it.")
+    cert_file: str = opt("", "Certificate (PEM) for TLS. Empty: a local one is made in the data folder.")
+    key_file: str = opt("", "Key (PEM) of that certificate.")
+    open_browser: bool = opt(True, "Open the page in the browser at start.")
+    max_clients: int = opt(64, "Stream clients at once; one more is refused with a sentence.", low=1, high=1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSettings:
+    """CPU, memory, disk, temperatures."""
+
+    enabled: bool = opt(True, "Measure CPU, memory, swap, disk and temperatures.", restart=False)
+    rate_hz: float = opt(10.0, "Beats a second.", low=0.1, high=60)
+    processes: bool = opt(True, "List the ten busiest processes while somebody looks at that panel.", restart=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSettings:
+    """Graphics cards."""
+
+    enabled: bool = opt(True, "Measure graphics cards (NVIDIA through NVML, AMD through sysfs).", restart=False)
+    rate_hz: float = opt(10.0, "Beats a second.", low=0.1, high=60)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Traffic on localhost."""
+
+    enabled: bool = opt(True, "Measure loopback traffic, connections and listeners.", restart=False)
+    rate_hz: float = opt(1.0, "Beats a second.", low=0.1, high=10)
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """The monitor's own cost and health."""
+
+    enabled: bool = opt(True, "Measure the monitor itself.", restart=False)
+    rate_hz: float = opt(1.0, "Beats a second.", low=0.1, high=10)
+
+
+@dataclass(frozen=True, slots=True)
+class UxSettings:
+    """What open pages report of themselves."""
+
+    enabled: bool = opt(True, "Take frame times and input latency from open pages.", restart=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """A section a collector."""
+
+    system: SystemSettings = _section(SystemSettings)
+    gpu: GpuSettings = _section(GpuSettings)
+    network: NetworkSettings = _section(NetworkSettings)
+    monitor: MonitorSettings = _section(MonitorSettings)
+    ux: UxSettings = _section(UxSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """The hot cache."""
+
+    cache_seconds: int = opt(300, "Seconds of every sample kept in memory.", low=30, high=900)
+    cache_bytes: int = opt(
+        12_000_000, "Bytes the hot cache may take; past it, it shortens and says so.", low=1_000_000, high=200_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """Live frames."""
+
+    rate_hz: int = opt(60, "Frames a second at most for each client.", low=1, high=60)
+    mailbox_frames: int = opt(60, "Frames that wait for a client before it gets less.", low=10, high=600)
+    stall_seconds: float = opt(3.0, "A client that does not read for so long is closed.", low=0.5, high=60)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Log files: JSON lines in <data>/logs/, no user data."""
+
+    level: str = opt("info", "Least level that is written.", choices=("debug", "info", "warning", "error"))
+    max_bytes: int = opt(1_000_000, "Size at which a log file is rotated.", low=10_000, high=100_000_000)
+    keep: int = opt(5, "Rotated files that are kept.", low=0, high=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a user may set. ``origin`` tells where each value comes from, by dotted name."""
+
+    power: str = opt("normal", "eco halves the collectors' rates while the machine runs on battery.", choices=("normal", "eco"))
+    server: ServerSettings = _section(ServerSettings)
+    collect: CollectSettings = _section(CollectSettings)
+    window: WindowSettings = _section(WindowSettings)
+    stream: StreamSettings = _section(StreamSettings)
+    log: LogSettings = _section(LogSettings)
+    data_dir: Path = field(default_factory=lambda: default_data_dir(), metadata={"hidden": True})
+    origin: Mapping[str, str] = field(default_factory=dict, metadata={"hidden": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the settings' catalogue."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    restart: bool
+
+
+def catalogue(cls: type[Any] = Settings, prefix: str = "") -> Iterator[Setting]:
+    """Walk every setting, in the order in which they are declared."""
+    types = typing.get_type_hints(cls)
+    for item in dataclasses.fields(cls):
+        if item.metadata.get("hidden"):
+            continue
+        kind = types[item.name]
+        if dataclasses.is_dataclass(kind):
+            yield from catalogue(kind, f"{prefix}{item.name}.")
+        else:
+            meta = item.metadata
+            yield Setting(
+                prefix + item.name, kind, item.default, meta["help"], meta["low"], meta["high"], meta["choices"],
+                meta["restart"],
+            )  # fmt: skip
+
+
+def value_of(settings: Settings, name: str) -> Any:  # noqa: ANN401
+    """Give the value of a dotted name."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def default_data_dir() -> Path:
+    """Give ``WFMON_DATA``, else this user's data folder."""
+    if given := os.environ.get("WFMON_DATA"):
+        return Path(given).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("wfmon", appauthor=False)
+
+
+def load(
+    config: Path | None = None, data_dir: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read the settings. ``overrides``: dotted names from the command line. Raises SettingsError."""
+    folder = data_dir or default_data_dir()
+    rows = {row.name: row for row in catalogue()}
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    layers: list[tuple[str, dict[str, tuple[Any, str]]]] = []
+    if config is not None:
+        layers.append((config.name, _read_yaml(config)))
+    saved = folder / "settings.json"
+    if saved.exists():
+        layers.append(("settings.json", _read_json(saved)))
+    layers.append(("command line", {k: (v, "command line") for k, v in (overrides or {}).items()}))
+    for layer, found in layers:
+        for name, (value, place) in found.items():
+            if name not in rows:
+                raise SettingsError(f"{place}: unknown setting {name!r}{_nearest(name, rows)}.")
+            values[name] = _checked(rows[name], value, place)
+            origin[name] = layer
+    return dataclasses.replace(_build(Settings, values, ""), data_dir=folder, origin=origin)
+
+
+def save_change(settings: Settings, name: str, value: Any) -> None:  # noqa: ANN401
+    """Keep a change made in the page in <data>/settings.json (0600, replaced whole). Raises SettingsError, OSError."""
+    rows = {row.name: row for row in catalogue()}
+    if name not in rows:
+        raise SettingsError(f"unknown setting {name!r}{_nearest(name, rows)}.")
+    path = settings.data_dir / "settings.json"
+    found = {key: val for key, (val, _) in _read_json(path).items()} if path.exists() else {}
+    found[name] = _checked(rows[name], value, "settings.json")
+    scratch = path.with_suffix(".tmp")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        json.dump(found, out, indent=1, sort_keys=True)
+    scratch.replace(path)
+
+
+def _build(cls: type[Any], values: Mapping[str, Any], prefix: str) -> Any:  # noqa: ANN401
+    types = typing.get_type_hints(cls)
+    given: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        name = prefix + item.name
+        if dataclasses.is_dataclass(types[item.name]):
+            given[item.name] = _build(typing.cast("type[Any]", types[item.name]), values, name + ".")
+        elif name in values:
+            given[item.name] = values[name]
+    return cls(**given)
+
+
+def _checked(row: Setting, value: Any, place: str) -> Any:  # noqa: ANN401
+    """Give the value in the setting's type. Raises SettingsError naming the place, the field and the fix."""
+    wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[row.type]
+    fits = (
+        isinstance(value, bool)
+        if row.type is bool
+        else isinstance(value, str)
+        if row.type is str
+        else isinstance(value, int if row.type is int else (int, float)) and not isinstance(value, bool)
+    )
+    if not fits:
+        raise SettingsError(f"{place}: {row.name} must be {wanted}, not {value!r}.")
+    if row.choices and value not in row.choices:
+        raise SettingsError(f"{place}: {row.name} must be one of {', '.join(row.choices)}, not {value!r}.")
+    if row.low is not None and not row.low <= value <= (row.high if row.high is not None else float("inf")):
+        raise SettingsError(f"{place}: {row.name} must be from {row.low:g} to {row.high:g}, not {value!r}.")
+    return float(value) if row.type is float else value
+
+
+def _nearest(name: str, rows: Mapping[str, Setting]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, rows, 1)
+    return f"; did you mean {near[0]!r}?" if near else "; docs/settings.md lists them all"
+
+
+def _read_yaml(path: Path) -> dict[str, tuple[Any, str]]:
+    """Read config.yaml into {dotted name: (value, "config.yaml line 3")}."""
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise SettingsError(f"{path}: larger than {MAX_CONFIG_BYTES:,} bytes; is it the right file?")
+        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; give --config the path of a config.yaml.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}).") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from None
+    found: dict[str, tuple[Any, str]] = {}
+    if root is not None:
+        _walk(root, "", path, found)
+    return found
+
+
+def _walk(node: yaml.Node, prefix: str, path: Path, found: dict[str, tuple[Any, str]]) -> None:
+    place = f"{path.name} line {node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        raise SettingsError(f"{place}: {prefix.rstrip('.') or 'the file'} must be a mapping of names to values.")
+    sections = {row.name.rpartition(".")[0] for row in catalogue()} | {"collect"}
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        place = f"{path.name} line {key.start_mark.line + 1}"
+        if name in sections:
+            if not (isinstance(value, yaml.ScalarNode) and value.tag.endswith(":null")):
+                _walk(value, name + ".", path, found)
+        elif name in found:
+            raise SettingsError(f"{place}: {name} stands twice.")
+        else:
+            loader = yaml.SafeLoader("")
+            try:
+                found[name] = (loader.construct_object(value, deep=True), place)  # type: ignore[no-untyped-call]
+            except yaml.YAMLError as error:
+                raise SettingsError(f"{place}: {name} cannot be read ({error}).") from None
+
+
+def _read_json(path: Path) -> dict[str, tuple[Any, str]]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}); mend it or move it away.") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path}: must be an object of setting names; mend it or move it away.")
+    return {name: (value, path.name) for name, value in found.items()}

@@ -1,0 +1,199 @@
+"""The frozen values that travel: from a collector's frame to what the window and the stream read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ids = NDArray[np.int32]
+    Millis = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+CollectorState = Literal["starting", "running", "off", "absent", "lost", "error"]
+Cell = str | int | float | None
+
+_LABEL = re.compile(r'([a-z_][a-z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Series(NamedTuple):
+    """A series' identity: a metric's name and its labels, sorted by key."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, **labels: str | int) -> Series:
+        """Make a series with its labels in order: ``Series.of("system.cpu_core_percent", core=0)``."""
+        return cls(name, tuple(sorted((key, str(value)) for key, value in labels.items())))
+
+    @classmethod
+    def parse(cls, text: str) -> Series:
+        """Read ``name{label="v"}``. Raises ValueError that says what is wrong with it."""
+        name, brace, rest = text.partition("{")
+        if not brace:
+            return cls(name)
+        if not rest.endswith("}"):
+            msg = f'series {text!r}: labels must end with "}}"'
+            raise ValueError(msg)
+        body, labels, at = rest[:-1], [], 0
+        while at < len(body):
+            match = _LABEL.match(body, at)
+            if match is None:
+                msg = f'series {text!r}: labels must read key="value", separated by commas'
+                raise ValueError(msg)
+            labels.append((match[1], re.sub(r"\\(.)", r"\1", match[2])))
+            at = match.end()
+        return cls(name, tuple(sorted(labels)))
+
+    def __str__(self) -> str:
+        """Give the form used everywhere: ``name{label="v"}``."""
+        if not self.labels:
+            return self.name
+        quoted = ('{}="{}"'.format(k, v.replace("\\", "\\\\").replace('"', '\\"')) for k, v in self.labels)
+        return f"{self.name}{{{','.join(quoted)}}}"
+
+
+class Layout:
+    """Which series a frame's values belong to, in order.
+
+    A collector makes one and uses it for every frame while its series stay the same: the registry resolves it to ids
+    once, by identity.
+    """
+
+    __slots__ = ("__weakref__", "series")
+
+    def __init__(self, series: tuple[Series, ...]) -> None:
+        self.series = series
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+class Table(NamedTuple):
+    """Rows that are no series, such as processes. Cells are text, numbers or None; text is untrusted."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One instant, many series: what a polled collector returns.
+
+    ``values`` has shape (len(layout),), float64; NaN is absent. ``reasons`` says why, by series text or metric name.
+    A metric that the catalogue derives as a rate is given as its raw counter.
+    """
+
+    collector: str
+    t_ms: int
+    layout: Layout
+    values: Floats
+    reasons: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    tables: Mapping[str, Table] = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Burst:
+    """Many instants of one series, in order of time: what a pushed source gives. Both arrays have shape (n,)."""
+
+    collector: str
+    series: Series
+    t_ms: Millis
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What ``process`` hands on: samples with ids, all of shape (n,). NaN is a gap; ``changed`` is past the dead-band."""
+
+    t_ms: Millis
+    ids: Ids
+    values: Floats
+    changed: Flags
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A series over a span. Values are in the metric's unit, and None where the span holds no sample."""
+
+    span_s: float
+    count: int
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    last: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class ClockStep(NamedTuple):
+    """A step of the wall clock at ``t_ms`` (already the new time). ``sleep``: the machine was suspended."""
+
+    t_ms: int
+    step_ms: int
+    kind: Literal["step", "sleep"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorStatus:
+    """How a collector fares. Times are UTC milliseconds; ``cpu_percent`` is of one core, None until measured."""
+
+    name: str
+    state: CollectorState
+    reason: str = ""
+    since_ms: int = 0
+    checked_ms: int = 0
+    rate_hz: float = 0.0
+    beats: int = 0
+    skipped: int = 0
+    errors: int = 0
+    cpu_percent: float | None = None
+
+
+class Unavailable(Exception):
+    """A collector cannot run, and the words say why. ``lost``: it ran before (a GPU that fell off the bus)."""
+
+    def __init__(self, reason: str, *, lost: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.lost = lost
+
+
+class Collector(Protocol):
+    """A polled source. Everything it touches comes through its constructor; one thread calls it."""
+
+    name: str
+
+    def collect(self) -> Frame:
+        """Measure one instant. Raises Unavailable when the source is absent or lost."""
+
+    def close(self) -> None:
+        """Let go of handles; later calls to collect may raise Unavailable. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What pages and routes may ask of a running monitor; every field may be called from any thread."""
+
+    health: Callable[[], dict[str, Any]]
+    series: Callable[[], list[dict[str, Any]]]
+    latest: Callable[[], dict[str, Any]]
+    window: Callable[[str, float], dict[str, Any]]
+    collectors: Callable[[], list[CollectorStatus]]
+    switch: Callable[[str, bool], None]
+    settings: Callable[[], list[dict[str, Any]]]
+    page_token: Callable[[], str]
+    count_refusal: Callable[[str], None]
