@@ -1,0 +1,66 @@
+# `make` alone prints what each target does.
+# ARGS goes to the program behind the target: make run ARGS="--port 9500 --no-browser", make test ARGS="-k window -x".
+
+.DEFAULT_GOAL := help
+.PHONY: help run venv venv-test check format docs test bench screenshots clean
+
+ARGS ?=
+BROWSER ?= yes
+
+APP := .venv/bin/python
+TEST := .venv-test/bin
+# What is not born yet is left out.
+TYPED := $(wildcard wfmon pages callbacks app.py scripts)
+LINTED := $(wildcard wfmon pages callbacks app.py scripts tests bench)
+JS_TESTS := $(wildcard tests/js/*.test.mjs)
+
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: .venv/stamp ## Install what is missing, start the monitor and open it in the browser
+	@exec $(APP) app.py $(ARGS)
+
+venv: .venv/stamp ## The app's environment (.venv)
+
+venv-test: .venv-test/stamp ## The environment of the tests and tools (.venv-test)
+
+check: .venv-test/stamp ## Lint, format, types, layers, JavaScript tests
+	$(TEST)/ruff check $(LINTED)
+	$(TEST)/ruff format --check $(LINTED)
+	$(TEST)/mypy $(TYPED)
+	$(TEST)/lint-imports
+	$(if $(JS_TESTS),@scripts/node.sh $(JS_TESTS))
+
+format: .venv-test/stamp ## Format and mend what the linter can mend by itself
+	$(TEST)/ruff check --fix $(LINTED)
+	$(TEST)/ruff format $(LINTED)
+
+docs: .venv-test/stamp ## Write docs/metrics.md and docs/settings.md anew from the tables in the code
+	$(TEST)/python scripts/make_docs.py
+
+test: .venv-test/stamp ## All tests, with a real Chromium (BROWSER=no leaves the browser out)
+ifeq ($(BROWSER),yes)
+	@scripts/browser.sh
+	$(TEST)/pytest --headless $(ARGS)
+else
+	$(TEST)/pytest -m "not browser" $(ARGS)
+endif
+
+bench: .venv-test/stamp ## Measure every promise on this machine and print the table
+	$(TEST)/python bench/live.py $(ARGS)
+
+screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew
+	@scripts/browser.sh
+	$(TEST)/python scripts/screenshots.py $(ARGS)
+
+clean: ## Remove the environments and caches (never the data folder)
+	rm -rf .venv .venv-test build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/stamp: requirements.txt
+	@scripts/venv.sh .venv requirements.txt
+	@touch $@
+
+.venv-test/stamp: requirements.txt requirements-test.txt
+	@scripts/venv.sh .venv-test requirements-test.txt
+	@touch $@
