@@ -1,0 +1,1 @@
+"""The pages: each file registers one and lays it out, from the parts of wfmon.ui."""
