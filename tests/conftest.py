@@ -1,0 +1,31 @@
+"""What every test stands on: none touches the user's own folders, and property tests try the same cases each time."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# One outcome a commit: the same examples each run, no deadline. --hypothesis-profile=explore looks further.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_world_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lead the data folder, the home and the XDG folders away from the user's, for this process and its children."""
+    world = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WFMON_")]:
+            patch.delenv(name)
+        patch.setenv("WFMON_DATA", str(world / "data"))
+        patch.setenv("HOME", str(world))
+        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            patch.delenv(name, raising=False)
+        yield

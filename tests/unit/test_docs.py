@@ -1,0 +1,97 @@
+"""The manual is true: tables, routes, commands, options and links are those of the code."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wfmon.core import settings
+from wfmon.core.catalogue import METRICS
+
+ROOT = Path(__file__).resolve().parents[2]
+MANUAL = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+NAMES = [path.relative_to(ROOT).as_posix() for path in MANUAL]
+
+spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
+make_docs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make_docs)
+
+
+@pytest.mark.parametrize("page", make_docs.PAGES)
+def test_a_generated_page_is_current(page):
+    assert (ROOT / page).read_text("utf-8") == make_docs.PAGES[page](), f"{page} is stale: run `make docs`"
+
+
+def test_every_metric_has_a_row():
+    rows = re.findall(r"^\| `([\w.]+)", (ROOT / "docs/metrics.md").read_text("utf-8"), re.MULTILINE)
+    assert rows == list(METRICS)
+
+
+def test_every_setting_has_a_row():
+    rows = re.findall(r"^\| `([\w.]+)`", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
+    assert rows == [row.name for row in settings.catalogue()]
+
+
+def test_config_yaml_shows_every_setting_with_its_default(tmp_path):
+    loaded = settings.load(ROOT / "config.yaml", tmp_path)
+    assert {row.name: settings.value_of(loaded, row.name) for row in settings.catalogue()} == {
+        row.name: row.default for row in settings.catalogue()
+    }
+    assert sorted(loaded.origin) == sorted(row.name for row in settings.catalogue())
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=NAMES)
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"```.*?```|<!--.*?-->", "", page.read_text("utf-8"), flags=re.DOTALL)
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in headings(file)):
+            dead.append(target)
+    assert dead == []
+
+
+def headings(page):
+    """The anchors that a page's headings make."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_table_of_contents_names_every_page():
+    contents = (ROOT / "docs/index.md").read_text("utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} - {"index.md"}
+    assert {page for page in pages if f"({page})" not in contents} == set()
+
+
+def makefile_targets():
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=NAMES)
+def test_every_make_command_in_the_manual_exists(page):
+    code = re.findall(r"```.*?```|`[^`\n]+`", page.read_text("utf-8"), re.DOTALL)
+    named = {target for piece in code for target in re.findall(r"(?:^|[`\n])make ([a-z][a-z-]*)", piece)}
+    assert named - makefile_targets() == set()
+
+
+def test_make_alone_explains_every_target():
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    explained = dict(re.findall(r"^ +make ([a-z-]+) +(.+)$", done.stdout, re.MULTILINE))
+    assert set(explained) == makefile_targets()
+
+
+@pytest.mark.skipif(not (ROOT / "app.py").exists(), reason="app.py is not born yet")
+def test_the_readme_names_every_option_of_the_app():
+    done = subprocess.run(
+        [sys.executable, ROOT / "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    named = set(re.findall(r"^\| `(--[a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
+    assert named == set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", done.stdout))
