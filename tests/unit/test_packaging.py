@@ -80,52 +80,40 @@ def test_the_package_requires_nothing_and_the_extra_app_is_requirements_txt(whee
     assert metadata["License-Expression"] == "MIT"
 
 
-def fake_python(folder, script):
-    """A python3 that answers as told, on a PATH that holds no other."""
-    python = folder / "python3"
-    python.write_text(f"#!/bin/sh\n{script}\n")
-    python.chmod(0o755)
-    for tool in ("bash", "dirname", "sed"):
+def on_a_bare_machine(folder, script, *arguments, **programs):
+    """Run one of scripts/ where the PATH holds these programs (name=shell text) and the barest tools."""
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    for tool in ("bash", "id", "sed"):
         (folder / tool).symlink_to(shutil.which(tool))
-    return {**os.environ, "PATH": str(folder), "PYTHON": "python3"}
+    environment = {**os.environ, "PATH": str(folder), "PYTHON": "python3"}
+    command = ["bash", ROOT / "scripts" / script, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+NO_ENSUREPIP = 'case "$2" in *ensurepip*) exit 1;; *%d*) echo 3.11;; esac'
 
 
 @pytest.mark.parametrize(
-    ("script", "sentence"),
+    ("script", "programs", "sentence"),
     [
-        pytest.param("exit 1", "Python 3.11 or newer is needed", id="an old Python"),
-        pytest.param(
-            'case "$2" in *ensurepip*) exit 1;; *%d*) echo 3.11;; esac',
-            "'sudo apt-get install python3-venv'",
-            id="no ensurepip",
-        ),
+        pytest.param("python.sh", {}, "Python 3.11 or newer is needed", id="no Python"),
+        pytest.param("python.sh", {"python3": "exit 1"}, "Python 3.11 or newer is needed", id="an old Python"),
+        pytest.param("python.sh", {"python3": NO_ENSUREPIP}, "apt-get install python3-venv'", id="no ensurepip"),
+        pytest.param("node.sh", {}, "apt-get install nodejs'", id="no Node"),
+        pytest.param("node.sh", {"node": "echo v16.20.2"}, "apt-get install nodejs'", id="an old Node"),
+        pytest.param("browser.sh", {"chromium": ""}, "Chromium and chromedriver: install", id="no driver"),
     ],
 )
-def test_a_machine_that_lacks_something_is_told_in_one_line_what_to_install(tmp_path, script, sentence):
-    done = subprocess.run(
-        ["bash", ROOT / "scripts" / "python.sh"],
-        env=fake_python(tmp_path, script),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_machine_that_lacks_something_is_told_in_one_line_what_to_install(tmp_path, script, programs, sentence):
+    done = on_a_bare_machine(tmp_path, script, **programs)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert sentence in done.stderr
 
 
-@pytest.mark.parametrize("version", ["v16.20.2", "v17.9.1"])
-def test_an_old_node_is_refused_with_the_package_to_install(tmp_path, version):
-    environment = fake_python(tmp_path, "exit 1")
-    node = tmp_path / "node"
-    node.write_text(f"#!/bin/sh\necho {version}\n")
-    node.chmod(0o755)
-    done = subprocess.run(
-        ["bash", ROOT / "scripts" / "node.sh", "x.test.mjs"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "'sudo apt-get install nodejs'" in done.stderr
+def test_node_18_runs_the_tests(tmp_path):
+    node = 'if [ "$1" = --version ]; then echo v18.19.0; else echo "$@"; fi'
+    done = on_a_bare_machine(tmp_path, "node.sh", "x.test.mjs", node=node)
+    assert (done.returncode, done.stdout) == (0, "--test x.test.mjs\n")
