@@ -1,0 +1,1 @@
+"""The sources: one file a source, a thread each; what they give is a frame."""
