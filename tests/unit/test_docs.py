@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -88,7 +89,29 @@ def test_make_alone_explains_every_target():
     assert set(explained) == makefile_targets()
 
 
-@pytest.mark.skipif(not (ROOT / "app.py").exists(), reason="app.py is not born yet")
+born = pytest.mark.skipif(not (ROOT / "app.py").exists(), reason="app.py is not born yet")
+
+ROUTES = """
+import json, pathlib, sys, app
+from wfmon.core import settings
+server = app.create_app(settings.load(None, pathlib.Path(sys.argv[1]))).server
+print(json.dumps([rule.rule for rule in server.url_map.iter_rules()]))
+"""
+
+
+@born
+def test_every_route_of_the_server_is_in_the_api_page(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ROUTES, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rules = [re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in json.loads(done.stdout.splitlines()[-1])]
+    ours = {rule for rule in rules if not re.match(r"/(_|assets/|$|\{path\}$)", rule)}
+    assert "/api/v1/health" in ours
+    page = (ROOT / "docs/api.md").read_text("utf-8")
+    assert {rule for rule in ours if rule not in page} == set()
+
+
+@born
 def test_the_readme_names_every_option_of_the_app():
     done = subprocess.run(
         [sys.executable, ROOT / "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
