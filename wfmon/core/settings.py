@@ -139,7 +139,9 @@ class LogSettings:
 class Settings:
     """Everything a user may set. ``origin`` tells where each value comes from, by dotted name."""
 
-    power: str = opt("normal", "eco halves the collectors' rates while the machine runs on battery.", choices=("normal", "eco"))
+    power: str = opt(
+        "normal", "eco halves the collectors' rates while the machine runs on battery.", choices=("normal", "eco")
+    )
     server: ServerSettings = _section(ServerSettings)
     collect: CollectSettings = _section(CollectSettings)
     window: WindowSettings = _section(WindowSettings)

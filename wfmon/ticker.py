@@ -1,0 +1,160 @@
+"""The monitor's beat: 60 times a second it carries what came in through process and window to the stream."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wfmon.core.types import Burst, Frame, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from wfmon.core.clock import Clock
+    from wfmon.core.types import Batch, ClockStep, CollectorState, Table
+
+INBOX_FRAMES = 512
+"""Frames that wait for the ticker at most: five seconds of all collectors at 100 frames a second."""
+RATE_HZ = 60
+IDLE_RATE_HZ = 10
+"""The beat while nobody watches: the collectors' own rate, so that the cache still gets every sample in time."""
+JOIN_S = 0.3
+_NO_REASONS: tuple[str, dict[str, str]] = ("", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What the ticker hands samples to, in the order in which they travel. Only the ticker's thread calls these."""
+
+    drain: Callable[[], list[Frame | Burst]]
+    step: Callable[[Frame], Batch]
+    burst: Callable[[Burst], Batch]
+    gaps: Callable[[str], Batch]
+    append: Callable[[Batch], None]
+    publish: Callable[[list[Batch], int], None]
+    table: Callable[[str, Table, int], None]
+    clock_step: Callable[[ClockStep], None]
+    absent: Callable[[dict[str, str]], None]
+    states: Callable[[], dict[str, CollectorState]]
+    each_second: Callable[[], None]
+    watched: Callable[[], bool]
+    on_error: Callable[[BaseException], None]
+
+
+class Ticker:
+    """Owns the inbox's reading end and the beat. ``put`` may be called by any thread; it never blocks."""
+
+    def __init__(self, clock: Clock, stages: Stages) -> None:
+        self._clock = clock
+        self._do = stages
+        self._inbox: deque[Frame | Burst] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wfmon-ticker", daemon=True)
+        # By layout, since a collector may send its slow values seldom; a layout that it lets go takes its reasons along.
+        self._reasons: weakref.WeakKeyDictionary[Layout, tuple[str, Mapping[str, str]]] = weakref.WeakKeyDictionary()
+        self._states: dict[str, CollectorState] = {}
+        self._next_second = 0
+        self.dropped: Counter[str] = Counter()
+        self.skipped = 0
+        self.errors = 0
+        self.samples = 0
+        self.late_ms = 0.0
+        """How late the slowest beat of the last full second was."""
+        self.work_ms = 0.0
+        """The longest beat of the last full second."""
+        self._late_ns = self._work_ns = 0
+
+    @property
+    def depth(self) -> int:
+        """Frames that wait."""
+        return len(self._inbox)
+
+    def put(self, item: Frame | Burst) -> None:
+        """Take a frame. When the inbox is full the frame is dropped and its samples are counted."""
+        if len(self._inbox) >= INBOX_FRAMES:
+            self.dropped["inbox_full"] += len(item.values)
+            return
+        self._inbox.append(item)
+
+    def start(self) -> None:
+        """Start the thread. Once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the beat and wait for its end, 0.3 s at most. Idempotent; frames put later stay unread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(JOIN_S)
+
+    def _run(self) -> None:
+        due = self._clock.mono_ns()
+        self._next_second = due + 1_000_000_000
+        while not self._clock.wait(self._stop, (due - self._clock.mono_ns()) / 1e9):
+            begun = self._clock.mono_ns()
+            try:
+                self.beat()
+            except Exception as error:  # noqa: BLE001  one bad beat must not end the pipeline; it is counted and logged
+                self.errors += 1
+                self._do.on_error(error)
+            ended = self._clock.mono_ns()
+            self._late_ns = max(self._late_ns, begun - due)
+            self._work_ns = max(self._work_ns, ended - begun)
+            period = 1_000_000_000 // (RATE_HZ if self._do.watched() else IDLE_RATE_HZ)
+            behind = max(0, (ended - due) // period)
+            self.skipped += behind
+            due += (behind + 1) * period
+
+    def beat(self) -> None:
+        """Carry everything that waits, once. Public for tests, which call it instead of starting the thread."""
+        now_ns = self._clock.mono_ns()
+        if now_ns >= self._next_second:
+            self._each_second(now_ns)
+        batches = [self._carry(item) for item in self._take()]
+        batches += self._mark_gaps()
+        for batch in batches:
+            self._do.append(batch)
+        self._do.publish(batches, self._clock.now_ms())
+
+    def _take(self) -> list[Frame | Burst]:
+        waiting = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        return waiting + self._do.drain()
+
+    def _carry(self, item: Frame | Burst) -> Batch:
+        self.samples += len(item.values)
+        if isinstance(item, Burst):
+            return self._do.burst(item)
+        for name, table in item.tables.items():
+            self._do.table(name, table, item.t_ms)
+        if item.reasons != self._reasons.get(item.layout, _NO_REASONS)[1]:
+            self._reasons[item.layout] = (item.collector, item.reasons)
+            self._tell_absent()
+        return self._do.step(item)
+
+    def _tell_absent(self) -> None:
+        told: dict[str, str] = {}
+        for _, reasons in self._reasons.values():
+            told.update(reasons)
+        self._do.absent(told)
+
+    def _mark_gaps(self) -> list[Batch]:
+        """Close the series of every collector that has stopped running since the last beat."""
+        now = self._do.states()
+        ended = [name for name, state in self._states.items() if state == "running" and now.get(name) != "running"]
+        self._states = now
+        for layout in [layout for layout, (name, _) in self._reasons.items() if name in ended]:
+            del self._reasons[layout]
+        if ended:
+            self._tell_absent()
+        return [self._do.gaps(name) for name in ended]
+
+    def _each_second(self, now_ns: int) -> None:
+        self._next_second = now_ns + 1_000_000_000
+        self.late_ms, self._late_ns = self._late_ns / 1e6, 0
+        self.work_ms, self._work_ns = self._work_ns / 1e6, 0
+        step = self._clock.check()
+        if step is not None:
+            self._do.clock_step(step)
+        self._do.each_second()
