@@ -53,7 +53,7 @@ class Ticker:
         self._inbox: deque[Frame | Burst] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wfmon-ticker", daemon=True)
-        # By layout, since a collector may send its slow values seldom; a layout that it lets go takes its reasons along.
+        # By layout, since a collector may send its slow values seldom; a layout let go takes its reasons along.
         self._reasons: weakref.WeakKeyDictionary[Layout, tuple[str, Mapping[str, str]]] = weakref.WeakKeyDictionary()
         self._states: dict[str, CollectorState] = {}
         self._next_second = 0

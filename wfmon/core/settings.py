@@ -40,6 +40,15 @@ def opt(
     )
 
 
+def default_data_dir() -> Path:
+    """Give ``WFMON_DATA``, else this user's data folder."""
+    if given := os.environ.get("WFMON_DATA"):
+        return Path(given).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("wfmon", appauthor=False)
+
+
 def _section(cls: type[Any]) -> Any:  # noqa: ANN401
     return field(default_factory=cls)
 
@@ -147,7 +156,7 @@ class Settings:
     window: WindowSettings = _section(WindowSettings)
     stream: StreamSettings = _section(StreamSettings)
     log: LogSettings = _section(LogSettings)
-    data_dir: Path = field(default_factory=lambda: default_data_dir(), metadata={"hidden": True})
+    data_dir: Path = field(default_factory=default_data_dir, metadata={"hidden": True})
     origin: Mapping[str, str] = field(default_factory=dict, metadata={"hidden": True})
 
 
@@ -173,7 +182,7 @@ def catalogue(cls: type[Any] = Settings, prefix: str = "") -> Iterator[Setting]:
             continue
         kind = types[item.name]
         if dataclasses.is_dataclass(kind):
-            yield from catalogue(kind, f"{prefix}{item.name}.")
+            yield from catalogue(typing.cast("type[Any]", kind), f"{prefix}{item.name}.")
         else:
             meta = item.metadata
             yield Setting(
@@ -188,15 +197,6 @@ def value_of(settings: Settings, name: str) -> Any:  # noqa: ANN401
     for part in name.split("."):
         value = getattr(value, part)
     return value
-
-
-def default_data_dir() -> Path:
-    """Give ``WFMON_DATA``, else this user's data folder."""
-    if given := os.environ.get("WFMON_DATA"):
-        return Path(given).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("wfmon", appauthor=False)
 
 
 def load(
@@ -220,7 +220,8 @@ def load(
                 raise SettingsError(f"{place}: unknown setting {name!r}{_nearest(name, rows)}.")
             values[name] = _checked(rows[name], value, place)
             origin[name] = layer
-    return dataclasses.replace(_build(Settings, values, ""), data_dir=folder, origin=origin)
+    built: Settings = _build(Settings, values, "")
+    return dataclasses.replace(built, data_dir=folder, origin=origin)
 
 
 def save_change(settings: Settings, name: str, value: Any) -> None:  # noqa: ANN401
@@ -311,7 +312,7 @@ def _walk(node: yaml.Node, prefix: str, path: Path, found: dict[str, tuple[Any, 
         else:
             loader = yaml.SafeLoader("")
             try:
-                found[name] = (loader.construct_object(value, deep=True), place)  # type: ignore[no-untyped-call]
+                found[name] = (loader.construct_object(value, deep=True), place)
             except yaml.YAMLError as error:
                 raise SettingsError(f"{place}: {name} cannot be read ({error}).") from None
 

@@ -113,7 +113,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What ``process`` hands on: samples with ids, all of shape (n,). NaN is a gap; ``changed`` is past the dead-band."""
+    """What ``process`` hands on: samples with ids, all of shape (n,). NaN a gap; ``changed``: past the dead-band."""
 
     t_ms: Millis
     ids: Ids
