@@ -1,0 +1,184 @@
+"""The stream processor: a thin shell that owns the state by series and applies the pure steps to each frame."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wfmon.core.types import Batch
+from wfmon.process.filters import is_late, is_news, late_in_burst, news_in_burst
+from wfmon.process.layouts import Compiled, limits
+from wfmon.process.rates import rates
+
+if TYPE_CHECKING:
+    from wfmon.core.registry import Registry
+    from wfmon.core.types import Burst, ClockStep, Flags, Floats, Frame, Ids, Layout
+
+NEVER = -(2**62)
+"""Older than any sample, with room to subtract."""
+VANISHED_MS = 15_000
+"""A series that its collector has left out for so long has vanished, and gets a gap."""
+LOOK_MS = 1_000
+"""How often a collector's series are looked through for vanished ones."""
+
+
+class Processor:
+    """Frames and bursts in, batches out. One thread (the ticker) calls it.
+
+    An impossible value is neither sample nor gap: it is dropped and counted in ``dropped`` by its cause, ``non_finite``
+    (infinite, or a NaN for which the frame gives no reason), ``out_of_range`` (outside the catalogue's low..high) or
+    ``late`` (older than its series' newest sample; a counter read twice in one millisecond). A NaN with a reason is a
+    gap, as is a NaN in a burst, which has no place for reasons. ``taken`` + ``dropped`` is all that came in.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.dropped: Counter[str] = Counter()
+        self.taken = 0
+        self._layouts: weakref.WeakKeyDictionary[Layout, Compiled] = weakref.WeakKeyDictionary()
+        self._members: dict[str, tuple[int, Ids]] = {}  # collector -> (when last looked at, its ids so far)
+        # State by id; grows by doubling. A counter of NaN has no reading before; a sent value of inf was never sent.
+        self._seen_ms = np.full(0, NEVER, np.int64)
+        self._counter_ms = np.zeros(0, np.int64)
+        self._counter = np.full(0, np.nan)
+        self._sent = np.full(0, np.inf)
+
+    def step(self, frame: Frame) -> Batch:
+        """Process one frame. The batch's samples stand in the frame's order, at most one a series, then the vanished."""
+        plan = self._plan(frame.layout)
+        t_ms, ids, values, causes = frame.t_ms, plan.ids, plan.fold(frame.values), np.zeros(len(plan.ids), np.int8)
+        finite = np.isfinite(values)
+        if not finite.all():
+            causes[~finite & ~(np.isnan(values) & plan.declared(frame.reasons))] = 1
+        seen = self._seen_ms[ids]
+        causes[is_late(seen, t_ms) | (plan.is_rate & (seen == t_ms))] = 2
+        if len(plan.rates):
+            values = self._derive(t_ms, plan, values, causes == 0)
+        causes[((values < plan.low) | (values > plan.high)) & (causes == 0)] = 3
+        kept = causes == 0
+        if kept.all():
+            self._seen_ms[ids] = t_ms
+            band = plan.band
+        else:
+            self._count(causes)
+            ids, values, band = ids[kept], values[kept], plan.band[kept]
+            self._seen_ms[ids] = t_ms
+        self.taken += len(ids)
+        changed = is_news(self._sent[ids], values, band)
+        self._sent[ids[changed]] = values[changed]
+        batch = Batch(np.full(len(ids), t_ms, np.int64), ids, values, changed)
+        gone = self._vanished(frame.collector, t_ms, plan.ids)
+        return batch if gone is None else _join(batch, gone)
+
+    def burst(self, burst: Burst) -> Batch:
+        """Process many instants of one series, which is its own dead-band's history."""
+        number = self._registry.id(burst.series)
+        self._grow()
+        metric = self._registry.metric(number)
+        low, high = limits(metric)
+        t_ms, values = burst.t_ms, burst.values.astype(np.float64)
+        causes = np.zeros(len(values), np.int8)
+        causes[np.isinf(values)] = 1
+        causes[late_in_burst(int(self._seen_ms[number]), t_ms)] = 2
+        if metric.derive == "rate":
+            good = causes == 0
+            causes[good] = np.where(np.diff(t_ms[good], prepend=self._seen_ms[number]) == 0, 2, 0)
+            good = causes == 0
+            before_ms = np.concatenate(([self._counter_ms[number]], t_ms[good]))
+            before = np.concatenate(([self._counter[number]], values[good]))
+            values[good] = rates(before_ms[:-1], before[:-1], t_ms[good], values[good])
+            self._counter_ms[number], self._counter[number] = before_ms[-1], before[-1]
+        causes[((values < low) | (values > high)) & (causes == 0)] = 3
+        kept = causes == 0
+        self._count(causes)
+        t_ms, values = t_ms[kept], values[kept]
+        self.taken += len(values)
+        changed = news_in_burst(float(self._sent[number]), values, metric.dead_band)
+        if len(values):
+            self._seen_ms[number] = t_ms[-1]
+        if changed.any():
+            self._sent[number] = values[changed][-1]
+        ids = np.full(len(values), number, np.int32)
+        batch = Batch(t_ms, ids, values, changed)
+        if not len(values):
+            return batch
+        gone = self._vanished(burst.collector, int(t_ms[-1]), ids[:1])
+        return batch if gone is None else _join(batch, gone)
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        """Drop the interval over a step or a sleep: every rate starts anew with a gap, and nothing counts as late."""
+        self._counter[:] = np.nan
+        if step.kind == "step":
+            known = self._seen_ms != NEVER
+            self._seen_ms[known] += step.step_ms
+            self._members = {name: (at + step.step_ms, ids) for name, (at, ids) in self._members.items()}
+        else:  # what was silent in its sleep has not vanished
+            known = self._seen_ms != NEVER
+            self._seen_ms[known] = np.maximum(self._seen_ms[known], step.t_ms - LOOK_MS)
+
+    def on_absent(self, collector: str) -> Batch:
+        """Give the gaps of a collector that went away: one a series, a millisecond after its last sample."""
+        _, ids = self._members.get(collector, (0, np.zeros(0, np.int32)))
+        return self._gaps(ids[~np.isnan(self._sent[ids])])
+
+    def _derive(self, t_ms: int, plan: Compiled, values: Floats, good: Flags) -> Floats:
+        """Replace counters by their rates, and keep the good readings as the next interval's start."""
+        at = plan.rates
+        ids, counters = plan.ids[at], values[at]
+        values = values.copy()
+        values[at] = rates(self._counter_ms[ids], self._counter[ids], t_ms, counters)
+        good = good[at]
+        self._counter_ms[ids[good]] = t_ms
+        self._counter[ids[good]] = counters[good]
+        return values
+
+    def _vanished(self, collector: str, t_ms: int, ids: Ids) -> Batch | None:
+        """Once a second, give gaps to the series that a collector which goes on has left out for long."""
+        looked_ms, members = self._members.get(collector, (NEVER, ids[:0]))
+        if 0 <= t_ms - looked_ms < LOOK_MS and len(members) >= len(ids):
+            return None
+        members = np.union1d(members, ids)
+        self._members[collector] = (t_ms, members)
+        gone = members[(self._seen_ms[members] < t_ms - VANISHED_MS) & ~np.isnan(self._sent[members])]
+        return self._gaps(gone) if len(gone) else None
+
+    def _gaps(self, ids: Ids) -> Batch:
+        ids = ids[self._seen_ms[ids] != NEVER]
+        self._sent[ids] = np.nan
+        self._counter[ids] = np.nan
+        return Batch(self._seen_ms[ids] + 1, ids, np.full(len(ids), np.nan), np.ones(len(ids), bool))
+
+    def _plan(self, layout: Layout) -> Compiled:
+        plan = self._layouts.get(layout)
+        if plan is None:
+            plan = self._layouts[layout] = Compiled(layout, self._registry)
+            self._grow()
+        return plan
+
+    def _grow(self) -> None:
+        """Make room for every id that the registry has given."""
+        have, need = len(self._sent), len(self._registry)
+        if need > have:
+            more = max(64, have, need - have)
+            self._seen_ms = np.concatenate((self._seen_ms, np.full(more, NEVER)))
+            self._counter_ms = np.concatenate((self._counter_ms, np.zeros(more, np.int64)))
+            self._counter = np.concatenate((self._counter, np.full(more, np.nan)))
+            self._sent = np.concatenate((self._sent, np.full(more, np.inf)))
+
+    def _count(self, causes: np.ndarray[tuple[int], np.dtype[np.int8]]) -> None:
+        for code, cause in ((1, "non_finite"), (2, "late"), (3, "out_of_range")):
+            number = int(np.count_nonzero(causes == code))
+            if number:
+                self.dropped[cause] += number
+
+
+def _join(first: Batch, second: Batch) -> Batch:
+    return Batch(
+        np.concatenate((first.t_ms, second.t_ms)),
+        np.concatenate((first.ids, second.ids)),
+        np.concatenate((first.values, second.values)),
+        np.concatenate((first.changed, second.changed)),
+    )

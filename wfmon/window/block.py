@@ -1,0 +1,138 @@
+"""A block: what arrived in one second, in columns sorted by series and time. Immutable, so that any thread may read it."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wfmon.core.types import Batch, Millis
+
+Small = NDArray[np.uint16]
+Singles = NDArray[np.float32]
+
+SPAN_MS = 60_000
+"""Samples of one block lie at most so far apart: their milliseconds are kept in 16 bits."""
+_OVERHEAD = 1_100
+"""Bytes that a block's Python objects and array headers take beside their data."""
+
+
+class Columns(NamedTuple):
+    """Samples side by side, all of shape (n,). NaN is a gap mark."""
+
+    ids: Small
+    t_ms: Millis
+    values: Singles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """One second of all series.
+
+    ``ids`` (k,) ascending; samples of ``ids[i]`` stand in ``starts[i]:starts[i + 1]``, in order of time. ``count``,
+    ``total``, ``low``, ``high``, ``last`` (k,) leave gap marks out. ``base_ms`` + ``ms`` is a sample's time.
+    ``sealed_ms``: when the block was closed. ``packed`` replaces ``ms`` and ``values`` once the block is compressed.
+    """
+
+    base_ms: int
+    end_ms: int
+    sealed_ms: int
+    ids: Small
+    starts: NDArray[np.uint32]
+    count: NDArray[np.uint32]
+    total: NDArray[np.float64]
+    low: Singles
+    high: Singles
+    last: Singles
+    ms: Small | None
+    values: Singles | None
+    packed: bytes | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, overhead of the objects included."""
+        k, n = len(self.ids), int(self.starts[-1])
+        return _OVERHEAD + k * 30 + (n * 6 if self.packed is None else len(self.packed))
+
+    def restamped(self, step_ms: int) -> Block:
+        """Give the same samples on a wall clock that stepped; the data is shared."""
+        return replace(
+            self, base_ms=self.base_ms + step_ms, end_ms=self.end_ms + step_ms, sealed_ms=self.sealed_ms + step_ms
+        )
+
+    def compressed(self) -> Block:
+        """Give the same samples in fewer bytes: the bytes of each column sorted by their weight, then deflated."""
+        if self.ms is None or self.values is None:
+            return self
+        planes = self.values.view(np.uint8).reshape(-1, 4).T.tobytes() + self.ms.view(np.uint8).reshape(-1, 2).T.tobytes()
+        return replace(self, ms=None, values=None, packed=zlib.compress(planes, 1))
+
+    def data(self) -> tuple[Small, Singles]:
+        """Give ``ms`` and ``values``, inflated if need be. Shapes (n,)."""
+        if self.ms is not None and self.values is not None:
+            return self.ms, self.values
+        n = int(self.starts[-1])
+        planes = np.frombuffer(zlib.decompress(self.packed or b""), np.uint8)
+        values = np.ascontiguousarray(planes[: n * 4].reshape(4, n).T).view(np.float32).reshape(n)
+        ms = np.ascontiguousarray(planes[n * 4 :].reshape(2, n).T).view(np.uint16).reshape(n)
+        return ms, values
+
+    def columns(self) -> Columns:
+        """Give all samples, with their ids and full times."""
+        ms, values = self.data()
+        return Columns(np.repeat(self.ids, np.diff(self.starts)), ms + np.int64(self.base_ms), values)
+
+    def one(self, number: int) -> tuple[Millis, Singles] | None:
+        """Give the times and values of one series, or None if it has no sample here."""
+        at = int(np.searchsorted(self.ids, number))
+        if at == len(self.ids) or int(self.ids[at]) != number:
+            return None
+        ms, values = self.data()
+        part = slice(int(self.starts[at]), int(self.starts[at + 1]))
+        return ms[part] + np.int64(self.base_ms), values[part]
+
+
+def gather(batches: Sequence[Batch]) -> Columns:
+    """Put batches side by side, in the order in which they came."""
+    if not batches:
+        return Columns(np.zeros(0, np.uint16), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    return Columns(
+        np.concatenate([batch.ids for batch in batches]).astype(np.uint16),
+        np.concatenate([batch.t_ms for batch in batches]),
+        np.concatenate([batch.values for batch in batches]).astype(np.float32),
+    )
+
+
+def seal(columns: Columns, sealed_ms: int) -> Block:
+    """Sort samples by series and time, and add them up. ``columns`` must not be empty, nor span over ``SPAN_MS``."""
+    base_ms = int(columns.t_ms.min())
+    ms = (columns.t_ms - base_ms).astype(np.uint16)
+    order = np.argsort(columns.ids, kind="stable")  # 16 bits: a radix sort
+    ids, ms = columns.ids[order], ms[order]
+    if ((ids[1:] == ids[:-1]) & (ms[1:] < ms[:-1])).any():  # rare: the processor keeps a series in order of time
+        order = np.lexsort((columns.t_ms, columns.ids))
+        ids, ms = columns.ids[order], (columns.t_ms[order] - base_ms).astype(np.uint16)
+    values = columns.values[order]
+    first = np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))
+    is_sample = ~np.isnan(values)
+    last_at = np.maximum.reduceat(np.where(is_sample, np.arange(len(values)), -1), first)
+    return Block(
+        base_ms=base_ms,
+        end_ms=base_ms + int(ms.max()),
+        sealed_ms=sealed_ms,
+        ids=ids[first],
+        starts=np.append(first, len(ids)).astype(np.uint32),
+        count=np.add.reduceat(is_sample, first, dtype=np.uint32),
+        total=np.add.reduceat(np.where(is_sample, values, 0), first, dtype=np.float64),
+        low=np.fmin.reduceat(values, first),
+        high=np.fmax.reduceat(values, first),
+        last=np.where(last_at >= 0, values[last_at], np.float32(np.nan)),
+        ms=ms,
+        values=values,
+    )

@@ -1,0 +1,304 @@
+"""The hot cache: one-second blocks of every sample, and what any thread may ask of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from wfmon.core.types import Batch, Window
+from wfmon.window.block import SPAN_MS, Block, Columns, gather, seal
+from wfmon.window.exact import QUANTILES, as_windows, window_of, windows_of
+from wfmon.window.sketch import EMPTY, Sketch, sketch
+from wfmon.window.snapshot import Snapshot, snapshot
+
+if TYPE_CHECKING:
+    from wfmon.core.clock import Clock
+    from wfmon.core.registry import Registry
+    from wfmon.core.types import ClockStep
+
+SKETCH_S = 300
+"""The span whose quantiles of all series come from sketches."""
+LATE_MS = 30_000
+"""A sample that comes later than this is dropped; a gap mark is moved to then, for it must not be lost."""
+EARLY_MS = 5_000
+"""A sample stamped further ahead than this is dropped: its clock is wrong."""
+FRESH = 10
+"""The newest blocks stay as they are: the short windows read them often."""
+_BATCH_OVERHEAD = 500
+"""Bytes that a batch's Python objects take beside their data."""
+
+
+class _View(NamedTuple):
+    """What a reader computes from, taken in one go: blocks, the running second's batches, the sketch of both's older part."""
+
+    now_ms: int
+    blocks: list[Block]
+    running: list[Batch]
+    sketch: Sketch
+    sketched_from: int
+
+
+class HotCache:
+    """The last ``seconds`` of every sample, in at most ``max_bytes``.
+
+    The ticker alone appends, folds and tells of clock steps. Any thread reads: blocks never change once they are made,
+    so a reader takes references under a short lock and computes outside it. Values are kept as float32: 24 bits, so a
+    count of 16 GB is kept to the nearest KB. Past ``max_bytes`` older blocks are compressed, then dropped.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, seconds: int, max_bytes: int) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._blocks: deque[Block] = deque()
+        self._running: list[Batch] = []
+        self._running_from_ms = self._running_to_ms = 0
+        self._running_bytes = 0
+        self._block_bytes = 0
+        self._packed = 0  # so many of the oldest blocks are compressed
+        self._sketch = EMPTY
+        self._sketched_from = 0  # so many of the oldest blocks are older than the sketch
+        self._last_ms = np.zeros(0, np.int64)
+        self._last = np.zeros(0)
+        self._seen = np.zeros(0, np.bool_)
+        self.shortened = False
+        """Whether blocks had to go before their time."""
+        self.dropped: Counter[str] = Counter()
+        """Samples not taken, by cause: late, early."""
+
+    # The ticker's side.
+
+    def append(self, batch: Batch) -> None:
+        """Take a batch into the running second."""
+        if not len(batch):
+            return
+        now_ms = self._clock.now_ms()
+        first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
+        if first_ms < now_ms - LATE_MS or last_ms > now_ms + EARLY_MS:
+            batch = self._in_time(batch, now_ms)
+            if not len(batch):
+                return
+            first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
+        if self._running:
+            first_ms, last_ms = min(first_ms, self._running_from_ms), max(last_ms, self._running_to_ms)
+            if last_ms - first_ms > SPAN_MS:
+                self._seal(now_ms)
+                first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
+        self._running_from_ms, self._running_to_ms = first_ms, last_ms
+        self._running_bytes += _BATCH_OVERHEAD + len(batch) * 21
+        with self._lock:
+            self._running.append(batch)
+            if len(self._registry) > len(self._last):
+                self._grow()
+            self._last_ms[batch.ids] = batch.t_ms
+            self._last[batch.ids] = batch.values
+            self._seen[batch.ids] = True
+
+    def fold(self) -> None:
+        """Close the running second; forget what is too old or too much. Once a second."""
+        now_ms = self._clock.now_ms()
+        self._seal(now_ms)
+        self._forget(now_ms)
+        self._fit()
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        """Keep what is held in its place in time.
+
+        A step of the wall clock moves all stamps along, so that samples keep their distance from now. A sleep moves
+        none, and every series gets a gap mark where it began.
+        """
+        if step.kind == "sleep":
+            asleep_ms = step.t_ms - step.step_ms
+            ids = np.flatnonzero(self._seen & ~np.isnan(self._last)).astype(np.int32)
+            if len(ids):
+                t_ms = np.maximum(self._last_ms[ids], asleep_ms)
+                gaps = np.full(len(ids), np.nan)
+                with self._lock:
+                    self._running.append(Batch(t_ms, ids, gaps, np.ones(len(ids), np.bool_)))
+                    self._last[ids] = np.nan
+                    self._last_ms[ids] = t_ms
+            self._seal(asleep_ms)
+        else:
+            self._seal(step.t_ms - step.step_ms)
+            blocks = deque(block.restamped(step.step_ms) for block in self._blocks)
+            with self._lock:
+                self._blocks = blocks
+                self._last_ms[self._seen] += step.step_ms
+
+    # Any thread's side.
+
+    def window(self, series_id: int, span_s: float, *, exact: bool = True) -> Window:
+        """Describe the last ``span_s`` of one series, the running second included. Inexact: quantiles from a sketch."""
+        view = self._view()
+        if not exact and span_s == SKETCH_S:
+            return self._sketched(view, np.array([series_id], np.uint16)).get(series_id, Window(span_s, 0))
+        since_ms = view.now_ms - round(span_s * 1000)
+        parts = [part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None]
+        running = gather(view.running)
+        mine = running.ids == series_id
+        parts.append((running.t_ms[mine], running.values[mine]))
+        t_ms = np.concatenate([part[0] for part in parts])
+        values = np.concatenate([part[1] for part in parts])
+        order = np.argsort(t_ms, kind="stable")
+        return window_of(values[order][t_ms[order] > since_ms], span_s)
+
+    def windows(self, span_s: float, *, exact: bool = False) -> dict[int, Window]:
+        """Describe the last ``span_s`` of every series with a sample in it.
+
+        300 s comes from a sketch unless ``exact``: quantiles within 1 %, and whole blocks (of about a second) at its
+        old end. Every other span is exact.
+        """
+        view = self._view()
+        if span_s == SKETCH_S and not exact:
+            return self._sketched(view, None)
+        since_ms = view.now_ms - round(span_s * 1000)
+        parts = [block.columns() for block in view.blocks if block.end_ms > since_ms]
+        parts.append(gather(view.running))
+        ids, t_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        recent = t_ms > since_ms
+        return windows_of(Columns(ids[recent], t_ms[recent], values[recent]), span_s)
+
+    def latest(self) -> dict[int, tuple[int, float]]:
+        """Give the newest (t_ms, value) of every series that was ever seen; NaN is a gap."""
+        with self._lock:
+            ids = np.flatnonzero(self._seen)
+            t_ms, values = self._last_ms[ids], self._last[ids]
+        return dict(zip(ids.tolist(), zip(t_ms.tolist(), values.tolist(), strict=True), strict=True))
+
+    def snapshot(self, max_values: int = 150_000) -> Snapshot:
+        """Give all series as a grid that ends now, of at most ``max_values`` values."""
+        view = self._view()
+        parts = [block.columns() for block in view.blocks]
+        if view.running:
+            parts.append(gather(view.running))
+        since_ms = min((int(part.t_ms.min()) for part in parts), default=view.now_ms)
+        return snapshot(parts, max(since_ms, view.now_ms - self._seconds * 1000), view.now_ms, max_values)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held, overhead of the objects included."""
+        return self._block_bytes + self._running_bytes + self._sketch.nbytes + len(self._last) * 17
+
+    @property
+    def seconds_held(self) -> float:
+        """From the oldest sample held to now."""
+        view = self._view()
+        if view.blocks:
+            return max(0, view.now_ms - view.blocks[0].base_ms) / 1000
+        return max(0, view.now_ms - self._running_from_ms) / 1000 if view.running else 0.0
+
+    # Inside.
+
+    def _view(self) -> _View:
+        with self._lock:
+            return _View(
+                self._clock.now_ms(), list(self._blocks), self._running.copy(), self._sketch, self._sketched_from
+            )
+
+    def _sketched(self, view: _View, only: np.ndarray[tuple[int], np.dtype[np.uint16]] | None) -> dict[int, Window]:
+        """Windows of SKETCH_S from the blocks' sums and the sketch."""
+        blocks = view.blocks[view.sketched_from :]
+        whole = view.sketch
+        if view.running:
+            last = seal(gather(view.running), view.now_ms)
+            blocks.append(last)
+            whole = whole.plus(_sketch_of(last))
+        if not blocks:
+            return {}
+        all_ids = np.concatenate([block.ids for block in blocks])
+        size = int(all_ids.max()) + 1
+        count, total = np.zeros(size, np.int64), np.zeros(size)
+        low, high, last_value = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32), np.zeros(size)
+        np.add.at(count, all_ids, np.concatenate([block.count for block in blocks]))
+        np.add.at(total, all_ids, np.concatenate([block.total for block in blocks]))
+        lows, highs = np.concatenate([block.low for block in blocks]), np.concatenate([block.high for block in blocks])
+        lasts = np.concatenate([block.last for block in blocks])
+        some = ~np.isnan(lasts)
+        np.minimum.at(low, all_ids[some], lows[some])
+        np.maximum.at(high, all_ids[some], highs[some])
+        last_value[all_ids[some]] = lasts[some]
+        ids = np.flatnonzero(count).astype(np.uint16)
+        if only is not None:
+            ids = ids[np.isin(ids, only)]
+        count, low, high = count[ids], low[ids], high[ids]
+        quantiles = np.clip(whole.quantiles(ids, QUANTILES), low[:, None], high[:, None])
+        return as_windows(SKETCH_S, ids, count, total[ids] / count, low, high, last_value[ids], quantiles)
+
+    def _in_time(self, batch: Batch, now_ms: int) -> Batch:
+        """Leave out samples that are too late or too early to be true, and count them."""
+        late, early = batch.t_ms < now_ms - LATE_MS, batch.t_ms > now_ms + EARLY_MS
+        gap = np.isnan(batch.values)
+        for cause, flags in (("late", late & ~gap), ("early", early)):
+            number = int(np.count_nonzero(flags))
+            if number:
+                self.dropped[cause] += number
+        keep = ~early & (gap | ~late)
+        t_ms = np.maximum(batch.t_ms[keep], now_ms - LATE_MS)
+        return Batch(t_ms, batch.ids[keep], batch.values[keep], batch.changed[keep])
+
+    def _seal(self, now_ms: int) -> None:
+        """Make a block of the running second."""
+        if not self._running:
+            return
+        block = seal(gather(self._running), now_ms)
+        whole = self._sketch.plus(_sketch_of(block))
+        with self._lock:
+            self._blocks.append(block)
+            self._running = []
+            self._sketch = whole
+        self._block_bytes += block.nbytes
+        self._running_bytes = 0
+
+    def _forget(self, now_ms: int) -> None:
+        """Let go of blocks that have had their time, in the cache and in the sketch."""
+        while self._blocks and self._blocks[0].sealed_ms <= now_ms - self._seconds * 1000:
+            self._drop_oldest()
+        while (
+            self._sketched_from < len(self._blocks)
+            and self._blocks[self._sketched_from].sealed_ms <= now_ms - SKETCH_S * 1000
+        ):
+            smaller = self._sketch.minus(_sketch_of(self._blocks[self._sketched_from]))
+            with self._lock:
+                self._sketch = smaller
+                self._sketched_from += 1
+
+    def _fit(self) -> None:
+        """Keep to ``max_bytes``: compress the older blocks, then drop the oldest."""
+        while self.bytes > self._max_bytes and self._packed < len(self._blocks) - FRESH:
+            before = self._blocks[self._packed]
+            after = before.compressed()
+            with self._lock:
+                self._blocks[self._packed] = after
+            self._packed += 1
+            self._block_bytes += after.nbytes - before.nbytes
+        dropped = False
+        while self.bytes > self._max_bytes and len(self._blocks) > 1:
+            self._drop_oldest()
+            dropped = True
+        self.shortened = dropped or (self.shortened and self.seconds_held < self._seconds - 2)
+
+    def _drop_oldest(self) -> None:
+        block = self._blocks[0]
+        smaller = self._sketch if self._sketched_from else self._sketch.minus(_sketch_of(block))
+        with self._lock:
+            self._blocks.popleft()
+            self._sketch = smaller
+            self._sketched_from = max(0, self._sketched_from - 1)
+        self._packed = max(0, self._packed - 1)
+        self._block_bytes -= block.nbytes
+
+    def _grow(self) -> None:
+        more = max(64, len(self._last), len(self._registry) - len(self._last))
+        self._last_ms = np.concatenate((self._last_ms, np.zeros(more, np.int64)))
+        self._last = np.concatenate((self._last, np.zeros(more)))
+        self._seen = np.concatenate((self._seen, np.zeros(more, np.bool_)))
+
+
+def _sketch_of(block: Block) -> Sketch:
+    columns = block.columns()
+    return sketch(columns.ids, columns.values)

@@ -1,0 +1,62 @@
+"""The cache as a grid: what a page that opens is given to draw at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wfmon.window.block import Columns, Singles
+
+STEPS_MS = (100, 200, 250, 500, 1_000, 2_000, 5_000)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Values at ``t0_ms``, ``t0_ms`` + ``step_ms``, ... ``until_ms``, of every series by id: float32 of shape (n,).
+
+    Each is the newest sample up to then. NaN before the first sample, and from a gap mark on to the next sample.
+    """
+
+    t0_ms: int
+    step_ms: int
+    until_ms: int
+    columns: dict[int, Singles]
+
+
+def choose_step(span_ms: int, series: int, max_values: int) -> tuple[int, int]:
+    """Give the finest step that keeps to ``max_values``, and how many points: fewer than the span has if none does."""
+    most = max(1, max_values // max(1, series))
+    for step_ms in STEPS_MS:
+        points = -(-span_ms // step_ms) + 1
+        if points <= most:
+            return step_ms, points
+    return STEPS_MS[-1], most
+
+
+def snapshot(parts: Sequence[Columns], since_ms: int, until_ms: int, max_values: int) -> Snapshot:
+    """Make the grid. ``parts``: samples in the order in which they came, a series' own in order of time."""
+    ids = np.unique(np.concatenate([part.ids for part in parts])) if parts else np.zeros(0, np.uint16)
+    step_ms, points = choose_step(max(0, until_ms - since_ms), len(ids), max_values)
+    t0_ms = until_ms - (points - 1) * step_ms
+    if not len(ids):
+        return Snapshot(t0_ms, step_ms, until_ms, {})
+    row_of = np.zeros(int(ids[-1]) + 1, np.int64)
+    row_of[ids] = np.arange(len(ids)) * points
+    grid = np.full(len(ids) * points, np.nan, np.float32)
+    known = np.zeros(len(ids) * points, np.bool_)
+    for part in parts:
+        at = -((t0_ms - part.t_ms) // step_ms)  # the first point that is not before the sample
+        at = row_of[part.ids] + np.clip(at, 0, points - 1)
+        grid[at] = part.values  # of several samples the last stands
+        known[at] = True
+    known = known.reshape(len(ids), points)
+    known[:, 0] = True
+    source = np.where(known, np.arange(points, dtype=np.int32), np.int32(0))
+    np.maximum.accumulate(source, axis=1, out=source)
+    filled = np.take_along_axis(grid.reshape(len(ids), points), source, axis=1)
+    return Snapshot(t0_ms, step_ms, until_ms, dict(zip(ids.tolist(), filled, strict=True)))
