@@ -1,0 +1,22 @@
+"""The System page: the collectors' switches."""
+
+from __future__ import annotations
+
+from dash import MATCH, Dash, Input, Output, State
+
+from wfmon.ui import ids, services
+
+
+def register(app: Dash) -> None:
+    """Connect."""
+
+    @app.callback(
+        Output(ids.switch_of(MATCH), "aria-checked"),
+        Input(ids.switch_of(MATCH), "n_clicks"),
+        State(ids.switch_of(MATCH), "id"),
+        prevent_initial_call=True,
+    )
+    def switch(_clicks: int, which: dict[str, str]) -> str:
+        turned_on = next(status.state == "off" for status in services().collectors() if status.name == which["name"])
+        services().switch(which["name"], turned_on)
+        return "true" if turned_on else "false"

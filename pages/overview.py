@@ -1,0 +1,126 @@
+"""The Overview: the machine at a glance, its busiest processes, and what watching it costs."""
+
+from __future__ import annotations
+
+import dash
+from dash.development.base_component import Component
+
+from wfmon.ui.panels import Group, Panel, page
+from wfmon.ui.parts import FRAME_BUDGET_MS, chart, facts, meter, note, reading, stat, value
+from wfmon.ui.tables import core_meters, processes
+
+dash.register_page(__name__, path="/", name="Overview", title="Overview · wfmon", order=0, icon="overview")
+
+
+def layout() -> Component:
+    """Lay out the page."""
+    frames = 'ux.frame_time_ms{page="overview"}'
+    return page(
+        "overview",
+        "Overview",
+        Group(
+            (
+                Panel(
+                    "cpu",
+                    "CPU",
+                    chart(
+                        "system.cpu_core_percent",
+                        "system.cpu_percent",
+                        label="CPU in use: all cores, and each core",
+                        height=212,
+                        colors=("--s-dim", "--s-1"),
+                    ),
+                    width=12,
+                    collector="system",
+                    foot=(note("bright: all cores · dim: each core"),),
+                    side=(
+                        reading(
+                            "All cores",
+                            value("system.cpu_percent"),
+                            meter("system.cpu_percent"),
+                            facts(
+                                ("p95", value("system.cpu_percent", stat="p95")),
+                                ("Peak", value("system.cpu_percent", stat="max")),
+                                ("Load, 1 min", value("system.load_1m")),
+                            ),
+                            color="--s-1",
+                        ),
+                        core_meters(),
+                    ),
+                ),
+                Panel(
+                    "memory",
+                    "Memory",
+                    chart("system.memory_percent", label="Memory in use, share of all", colors=("--s-3",)),
+                    now=value("system.memory_used_bytes"),
+                    foot=(
+                        note(value("system.memory_percent"), " of ", value("system.memory_total_bytes")),
+                        note("swap ", value("system.swap_used_bytes", absent="none")),
+                    ),
+                    collector="system",
+                ),
+                Panel(
+                    "gpu",
+                    "GPU",
+                    chart("gpu.utilisation_percent", label="Graphics cards in use", colors=("--s-5",)),
+                    now=value("gpu.utilisation_percent", stat="mean"),
+                    foot=(note("memory ", value("gpu.memory_used_bytes", absent="–")),),
+                    collector="gpu",
+                ),
+                Panel(
+                    "disk",
+                    "Disk",
+                    chart(
+                        "system.disk_read_bytes_per_second",
+                        "system.disk_write_bytes_per_second",
+                        label="Disk traffic: read and write",
+                        colors=("--s-2", "--s-6"),
+                    ),
+                    now=value("system.disk_read_bytes_per_second", "system.disk_write_bytes_per_second"),
+                    foot=(
+                        note("write ", value("system.disk_write_bytes_per_second", absent="–")),
+                        note(value("system.disk_free_bytes", absent="–"), " free"),
+                    ),
+                    collector="system",
+                ),
+                Panel(
+                    "frames",
+                    "Frame time",
+                    chart(
+                        frames,
+                        label="Frame time of this page, against the budget of 16.67 ms",
+                        colors=("--s-4",),
+                        budget=FRAME_BUDGET_MS,
+                    ),
+                    now=value(frames),
+                    foot=(
+                        stat("p95", frames, "p95", warn=17.5),
+                        note(value('ux.dropped_frames{page="overview"}', stat="sum", absent="–"), " missed"),
+                    ),
+                    collector="ux",
+                ),
+                Panel("processes", "Busiest processes", processes(), width=8, tall=True, charted=False, collector="system"),
+                Panel(
+                    "traffic",
+                    "Localhost traffic",
+                    chart("network.loopback_rx_bytes_per_second", label="Bytes received on loopback", colors=("--s-6",)),
+                    width=4,
+                    now=value("network.loopback_rx_bytes_per_second"),
+                    foot=(
+                        note(value("network.loopback_listeners", absent="–"), " listeners"),
+                        note(value('network.loopback_connections{state="established"}', absent="–"), " connections"),
+                    ),
+                    collector="network",
+                ),
+                Panel(
+                    "cost",
+                    "wfmon itself",
+                    chart("monitor.cpu_percent", label="CPU of the monitor, of one core", colors=("--s-2",), high=10),
+                    width=4,
+                    now=value("monitor.cpu_percent"),
+                    foot=(note("of one core"), note(value("monitor.rss_bytes"), " of memory")),
+                    collector="monitor",
+                ),
+            )
+        ),
+    )

@@ -1,0 +1,150 @@
+"""The parts that panels are filled with. Each writes markup only; the engine in assets/ brings it to life.
+
+A *selector* is a metric's name (all its series), or a series with labels, where ``*`` stands for any text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dash import html
+from dash.development.base_component import Component
+
+from wfmon.core.catalogue import METRICS, Metric
+
+Content = Component | str | Sequence["Component | str"]
+Stat = Literal["last", "min", "max", "mean", "p50", "p95", "p99", "sum", "count"]
+
+FRAME_BUDGET_MS = 16.67
+"""Time of one frame at 60 Hz."""
+
+
+def metric_of(selector: str) -> Metric:
+    """Give the metric that a selector means. Raises KeyError for a name that is not in the catalogue."""
+    return METRICS[selector.partition("{")[0]]
+
+
+def chart(
+    *selectors: str,
+    label: str,
+    height: int = 72,
+    colors: Sequence[str | None] = (),
+    low: float | None = 0.0,
+    high: float | None = None,
+    legend: bool = False,
+    budget: float | None = None,
+) -> Component:
+    """Make a chart of the selectors' series, which share a unit.
+
+    ``label`` is read aloud in place of the picture. ``colors``: a CSS variable a selector, or None for the palette in
+    turn. ``high`` None: as high as the data, except for percentages. ``budget`` draws a line that should not be crossed.
+    """
+    first = metric_of(selectors[0])
+    if first.unit == "%" and high is None:
+        high = 100.0
+    spec: dict[str, Any] = {
+        "series": list(selectors),
+        "unit": first.unit,
+        "label": label,
+        "height": height,
+        "min": low,
+        "max": high,
+        "colors": list(colors) or [f"--s-{i % 6 + 1}" for i in range(len(selectors))],
+    }
+    if legend:
+        spec["legend"] = True
+    if budget is not None:
+        spec["budget"] = budget
+    return html.Div(
+        className="chart", style={"--h": f"{height}px"}, **{"data-chart": json.dumps(spec, separators=(",", ":"))}
+    )
+
+
+def value(
+    *selectors: str,
+    stat: Stat = "last",
+    unit: str = "",
+    absent: str = "",
+    warn: float | None = None,
+) -> Component:
+    """Make a live figure with its unit: the sum of the selectors' series, or a statistic over the visible window.
+
+    ``absent`` stands there instead of the word; above ``warn`` the figure is marked.
+    """
+    for selector in selectors:
+        metric_of(selector)
+    data = {"data-value": " ".join(selectors), "data-unit": unit or metric_of(selectors[0]).unit}
+    if stat != "last":
+        data["data-stat"] = stat
+    if absent:
+        data["data-absent-text"] = absent
+    if warn is not None:
+        data["data-warn"] = f"{warn:g}"
+    return html.Span(className="value", **data)
+
+
+def note(*content: Component | str) -> Component:
+    """Make one entry of a panel's foot."""
+    return html.Span(list(content))
+
+
+def stat(name: str, selector: str, which: Stat, **more: Any) -> Component:  # noqa: ANN401  value()'s own options
+    """Make a foot entry such as "p95 61 %", over the visible window."""
+    return note(f"{name} ", value(selector, stat=which, absent="–", **more))
+
+
+def meter(selector: str, high: float | str = 100.0, color: str = "--s-1") -> Component:
+    """Make a bar from 0 to ``high``: a number, or the selector of a series that is the limit. Its figure stands beside it."""
+    return html.Span(
+        html.I(),
+        className="meter",
+        style={"--c": f"var({color})"},
+        **{"data-meter": selector, "data-max": str(high), "aria-hidden": "true"},
+    )
+
+
+def facts(*pairs: tuple[str, Content]) -> Component:
+    """Make a short list of names and figures."""
+    return html.Dl([html.Div([html.Dt(name), html.Dd(what)]) for name, what in pairs])
+
+
+def reading(name: str, figure: Component, *more: Component, color: str = "") -> Component:
+    """Make a big figure under its name: a block of a stage's legend."""
+    swatch = [html.I(style={"background": f"var({color})"})] if color else []
+    return html.Div(
+        [html.P([*swatch, name], className="name"), html.P(figure, className="big"), *more], className="reading"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a live table. ``numeric`` is right-aligned; ``optional`` goes first where the page is narrow."""
+
+    name: str
+    title: str
+    unit: str = ""
+    numeric: bool = False
+    optional: bool = False
+
+
+def live_table(name: str, caption: str, columns: Sequence[Column], empty: str) -> Component:
+    """Make a table whose rows the engine fills, and watches only while it can be seen."""
+    return html.Div(
+        html.Table(
+            [html.Caption(caption, className="aside"), html.Thead(html.Tr([_head(column) for column in columns])), html.Tbody()],
+            **{"data-table": name, "data-empty": empty},
+        ),
+        className="scroll",
+        tabIndex=0,
+        role="region",
+        **{"aria-label": caption},
+    )
+
+
+def _head(column: Column) -> Component:
+    data = {"data-col": column.name, "data-unit": column.unit} if column.unit else {"data-col": column.name}
+    classes = " ".join(word for word, on in (("num", column.numeric), ("opt", column.optional)) if on)
+    return html.Th(column.title, scope="col", className=classes or None, **data)

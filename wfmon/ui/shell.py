@@ -1,0 +1,99 @@
+"""The frame around every page: status bar, sidebar, dialogs. It is HTML of its own around Dash's entry point.
+
+So it stands before Dash has started, and stays when Dash changes the page. What is remembered of it (theme, folded
+sidebar) lives in a cookie, so that the first paint is right without an inline script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import dash
+import flask
+from dash import html
+from dash.development.base_component import Component
+
+from wfmon.ui import ids, services
+
+LOOK_COOKIE = "wfmon-look"
+"""``theme.side``, written by assets/lib/theme.mjs: ``dark.folded``, ``.open``."""
+THEMES = ("dark", "light")
+
+ICONS = {
+    "overview": '<path d="M1 8h3l2-5 4 10 2-5h3"/>',
+    "system": '<rect x="3" y="3" width="10" height="10" rx="2"/>'
+    '<path d="M6 1v2M10 1v2M6 13v2M10 13v2M1 6h2M1 10h2M13 6h2M13 10h2"/>',
+    "experience": '<path d="M2 12V4M6 12V7M10 12V2M14 12V9"/>',
+    "network": '<path d="M2 5h10l-3-3M14 11H4l3 3"/>',
+}
+"""The body of each page's icon: 16 x 16, stroked."""
+
+SHORTCUTS = (
+    (("g", "o"), "Overview"),
+    (("g", "s"), "System"),
+    (("g", "e"), "Experience"),
+    (("g", "n"), "Network"),
+    (("1", "2", "3"), "Window of 30 seconds, 1 minute, 5 minutes"),
+    (("Space",), "Freeze the picture, and let it go on"),
+    (("a",), "Arrange panels"),
+    (("t",), "Theme: as the system, dark, light"),
+    (("b",), "Fold the sidebar"),
+    (("?",), "This list"),
+    (("Esc",), "Close, or end arranging"),
+)
+"""Keys and what they do; assets/lib/shell.mjs and the engine obey them."""
+
+
+class App(dash.Dash):
+    """Dash, with the frame's own parts filled in for each request: the page's token, theme, sidebar."""
+
+    def interpolate_index(self, **parts: Any) -> str:  # noqa: ANN401  Dash's own signature
+        """Give the HTML of a page."""
+        page = super().interpolate_index(**parts)
+        theme, side = look(flask.request.cookies.get(LOOK_COOKIE, ""))
+        ours = {
+            "token": escape(services().page_token()),
+            "theme": theme,
+            "side": side,
+            "nav": _nav(list(dash.page_registry.values()), flask.request.path),
+            "shortcuts": _shortcuts(),
+        }
+        for name, text in ours.items():
+            page = page.replace(f"{{%{name}%}}", text)
+        return page
+
+
+def index_string() -> str:
+    """Give the template of every page; `App` fills in what changes with the request."""
+    return files("wfmon.ui").joinpath("index.html").read_text("utf-8")
+
+
+def layout() -> Component:
+    """Lay out what Dash owns: the page itself."""
+    return html.Main(dash.page_container, id=ids.MAIN, tabIndex=-1)
+
+
+def look(cookie: str) -> tuple[str, str]:
+    """Read the look's cookie: the theme ("" follows the system) and "folded" or "open"."""
+    theme, _, side = cookie.partition(".")
+    return theme if theme in THEMES else "", "folded" if side == "folded" else "open"
+
+
+def _nav(pages: list[Mapping[str, Any]], path: str) -> str:
+    links = []
+    for page in sorted(pages, key=lambda page: page["order"]):
+        current = ' aria-current="page"' if page["path"] == path else ""
+        name = escape(page["name"])
+        links.append(
+            f'<a href="{escape(page["path"])}" data-nav="{page["icon"]}" title="{name}"{current}>'
+            f'<svg viewBox="0 0 16 16" aria-hidden="true">{ICONS[page["icon"]]}</svg><span>{name}</span></a>'
+        )
+    return "".join(links)
+
+
+def _shortcuts() -> str:
+    rows = ((" ".join(f"<kbd>{escape(key)}</kbd>" for key in keys), words) for keys, words in SHORTCUTS)
+    return "".join(f"<div><dt>{keys}</dt><dd>{escape(words)}</dd></div>" for keys, words in rows)
