@@ -1,0 +1,121 @@
+"""The monitor's log: JSON lines in a rotating private file, and words for a person on stderr.
+
+A line is one object: ``t_ms``, ``level``, ``logger``, ``thread``, ``message``, and ``error`` for an exception.
+No user data: queries, tokens and codes are struck out of whatever a line says.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "wfmon.log"
+MAX_CHARS = 8_000
+"""Of a message, and of a stack trace: one line cannot fill the disk."""
+QUIET = {"werkzeug": logging.WARNING, "h2": logging.WARNING, "hpack": logging.WARNING, "asyncio": logging.WARNING}
+"""Libraries whose chatter tells nobody anything."""
+_STRUCK = (
+    (re.compile(r"(/[^\s?\"']*)\?[^\s\"']+"), r"\1?(query)"),
+    (re.compile(r"(?i)\b(bearer\s+|(?:code|token|cookie|wfmon-\d+)[=:]\s*)[\w.~+/=-]+"), r"\1(secret)"),
+)
+
+
+class Log:
+    """A started log. ``close`` is idempotent; lines that could not be written are counted in ``dropped``."""
+
+    def __init__(self, handlers: tuple[logging.Handler, ...], file: _File) -> None:
+        self._handlers = handlers
+        self._file = file
+
+    @property
+    def dropped(self) -> int:
+        """Lines that the disk did not take."""
+        return self._file.dropped
+
+    def close(self) -> None:
+        """Flush, and take the handlers off the root logger."""
+        for handler in self._handlers:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+def start(folder: Path, *, level: str, max_bytes: int, keep: int, console: TextIO | None = None) -> Log:
+    """Send all logging to ``<folder>/logs/wfmon.log`` (0600) and to ``console`` (stderr). Raises OSError.
+
+    ``level``: debug, info, warning or error. Past ``max_bytes`` the file is rotated, and ``keep`` old ones are kept.
+    """
+    logs = folder / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    file = _File(logs / FILE, max_bytes, keep)
+    file.setFormatter(JsonLines())
+    words = logging.StreamHandler(console or sys.stderr)
+    words.setFormatter(_Words("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for handler in (file, words):
+        root.addHandler(handler)
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(least)
+    logging.captureWarnings(True)
+    return Log((file, words), file)
+
+
+def strike(text: str) -> str:
+    """Strike out queries and secrets, and cut what is too long."""
+    for pattern, kept in _STRUCK:
+        text = pattern.sub(kept, text)
+    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}... ({len(text):,} characters)"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record, on one line whatever its text holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "t_ms": int(record.created * 1000),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "thread": record.threadName,
+            "message": strike(record.getMessage()),
+        }
+        if record.exc_info:
+            line["error"] = strike(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Words(logging.Formatter):
+    """For a person: no stack traces, those are in the file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{self.formatTime(record, self.datefmt)} {record.levelname.lower():7} {strike(record.getMessage())}"
+        # Control characters of untrusted text must not move the terminal's cursor.
+        text = "".join(char if char.isprintable() else " " for char in text)
+        return f"{text} ({type(record.exc_info[1]).__name__})" if record.exc_info and record.exc_info[1] else text
+
+
+class _File(RotatingFileHandler):
+    """A rotating file that only its owner can read."""
+
+    def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
+        self.dropped = 0
+        super().__init__(path, maxBytes=max_bytes, backupCount=keep, encoding="utf-8", errors="backslashreplace")
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(
+            os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), self.mode,
+            encoding=self.encoding, errors=self.errors,
+        )  # type: ignore[return-value]  # fmt: skip
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Count, in place of logging's stack trace on stderr: a full disk would fill the terminal too."""
+        del record
+        self.dropped += 1

@@ -1,0 +1,52 @@
+"""The edge: the listener (HTTP/1.1, HTTP/2, TLS), the guard, the launch, the routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wfmon.serve import api, launch
+from wfmon.serve.guard import Door, Guard
+from wfmon.serve.headers import Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flask import Flask
+
+    from wfmon.core.clock import Clock
+    from wfmon.core.types import Services
+    from wfmon.serve.launch import Launcher
+    from wfmon.serve.token import Token
+
+__all__ = ["Door", "install"]
+
+
+def install(
+    server: Flask,
+    services: Services,
+    *,
+    token: Token,
+    launcher: Launcher,
+    door: Door,
+    script_hashes: Callable[[], Sequence[str]],
+    clock: Clock,
+    on_refusal: Callable[[str], None],
+) -> None:
+    """Put the routes and the guard on a server. ``script_hashes`` is asked at the first answer (``app.csp_hashes``).
+
+    ``on_refusal`` is told the cause of each refusal. The guard wraps ``server.wsgi_app``: what wraps that later stands
+    outside, unguarded.
+    """
+    server.extensions["wfmon"] = services
+    server.register_blueprint(launch.routes(launcher, token, door))
+    server.register_blueprint(api.routes(services))
+    api.install_errors(server)
+    server.wsgi_app = Guard(  # type: ignore[method-assign]
+        server.wsgi_app,
+        token=token,
+        door=door,
+        headers=Headers(door.authority, tls=door.tls, script_hashes=script_hashes),
+        clock=clock,
+        on_refusal=on_refusal,
+        locked_page=launcher.locked_page,
+    )

@@ -1,0 +1,158 @@
+"""/api/v1 and /metrics: what the page shows, for scripts. All answers come from ``Services``."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from wfmon.core.settings import SettingsError
+from wfmon.serve import openmetrics
+from wfmon.serve.problem import Problem
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from wfmon.core.types import Services
+
+log = logging.getLogger(__name__)
+
+_SPANS = "Give a number of seconds above 0, at most the seconds of the cache: 1, 10 and 300 are the usual ones."
+_FIXES = {
+    400: "Mend the request as the detail says.",
+    404: "docs/api.md lists every route.",
+    405: "Use a method that the Allow header names.",
+    413: "Send less.",
+    415: "Send Content-Type: application/json.",
+}
+
+
+def routes(services: Services) -> Blueprint:
+    """Give the API's routes."""
+    blueprint = Blueprint("api", __name__)
+
+    @blueprint.get("/api/v1/health")
+    def health() -> Response:
+        return _json(services.health())
+
+    @blueprint.get("/api/v1/series")
+    def series() -> Response:
+        return _json({"series": services.series()})
+
+    @blueprint.get("/api/v1/latest")
+    def latest() -> Response:
+        return _json(services.latest())
+
+    @blueprint.get("/api/v1/window")
+    def window() -> Response:
+        name, span = request.args.get("series", ""), request.args.get("window", "")
+        if not name:
+            return _bad("series", "No series was named.", 'Give series=, such as system.cpu_core_percent{core="0"}.')
+        span_s = _seconds(span)
+        longest = next(row["value"] for row in services.settings() if row["name"] == "window.cache_seconds")
+        if not 0 < span_s <= longest:
+            return _bad("window", f"The cache holds {longest} seconds, and window= is {span[:40]!r}.", _SPANS)
+        try:
+            return _json(services.window(name, span_s))
+        except ValueError as error:
+            return _bad("series", f"{error}.", 'Write it as /api/v1/series does: name, or name{label="value"}.')
+        except KeyError:
+            return Problem(
+                404, "series", "No such series was seen since the start.", "GET /api/v1/series lists those that were.",
+                extra={"field": "series"},
+            ).response()  # fmt: skip
+
+    @blueprint.get("/api/v1/settings")
+    def settings() -> Response:
+        return _json({"settings": services.settings()})
+
+    @blueprint.get("/api/v1/collectors")
+    def collectors() -> Response:
+        return _json({"collectors": services.collectors()})
+
+    @blueprint.post("/api/v1/collectors/<name>")
+    def switch(name: str) -> Response:
+        body = request.get_json()
+        if not isinstance(body, dict) or set(body) != {"enabled"} or not isinstance(body["enabled"], bool):
+            return _bad("enabled", "The body does not say what to do.", 'Send {"enabled": true} or {"enabled": false}.')
+        try:
+            services.switch(name, body["enabled"])
+        except KeyError:
+            return Problem(
+                404,
+                "collector",
+                "There is no such collector.",
+                "GET /api/v1/collectors lists them.",
+                extra={"field": "name"},
+            ).response()
+        except (SettingsError, OSError) as error:
+            return Problem(
+                507,
+                "storage",
+                f"The choice could not be kept ({error}).",
+                "Mend or free the data folder; then try again.",
+            ).response()
+        return _json(next(status for status in services.collectors() if status.name == name))
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        return Response(openmetrics.render(services.latest()["series"]), content_type=openmetrics.CONTENT_TYPE)
+
+    @blueprint.route("/api/<path:_rest>", methods=["GET", "POST"])
+    def unknown(_rest: str) -> Response:
+        """Answer for Dash, whose own catch-all would give a page."""
+        others = {
+            method for method in ("GET", "POST") if _endpoint(request.path, method) not in (None, request.endpoint)
+        }
+        raise MethodNotAllowed(sorted(others)) if others else NotFound("There is no such route.")
+
+    return blueprint
+
+
+def install_errors(server: Flask) -> None:
+    """Have every error of the server leave as a problem: no stack trace, no HTML."""
+
+    def known(error: HTTPException) -> Response:
+        if error.response is not None or error.code is None or error.code < 400:
+            return error.get_response()  # type: ignore[return-value]
+        headers = tuple((name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After"))
+        fix = _FIXES.get(error.code, "Try again; the log in the data folder tells more.")
+        return Problem(error.code, "http", error.description or error.name, fix, headers).response()
+
+    def unknown(error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        return Problem(
+            500, "error", "The monitor met an error while answering.", "The log in the data folder tells what happened."
+        ).response()
+
+    server.register_error_handler(HTTPException, known)
+    server.register_error_handler(Exception, unknown)
+
+
+def _json(value: Any) -> Response:  # noqa: ANN401
+    """Encode; dataclasses become objects, and NaN becomes null."""
+    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), content_type="application/json")
+
+
+def _bad(field: str, detail: str, fix: str) -> Response:
+    return Problem(400, "field", detail, fix, extra={"field": field}).response()
+
+
+def _seconds(text: str) -> float:
+    """Read seconds; NaN, which fits no bounds, for what is none."""
+    try:
+        return float(text) if len(text) <= 20 else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _endpoint(path: str, method: str) -> str | None:
+    """Give the endpoint that would answer, or None."""
+    try:
+        return str(current_app.url_map.bind("").match(path, method)[0])
+    except HTTPException:
+        return None

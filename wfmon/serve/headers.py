@@ -1,0 +1,62 @@
+"""The headers that every answer carries: what the browser may do with our pages, and what others may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+COMMON = (
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Embedder-Policy", "require-corp"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    (
+        "Permissions-Policy",
+        "camera=(), display-capture=(), geolocation=(), microphone=(), midi=(), payment=(), serial=(), usb=()",
+    ),
+)
+REFERRER = ("Referrer-Policy", "no-referrer")
+LOCKED = (
+    # A form posted under `no-referrer` says `Origin: null`, which the guard refuses; `same-origin` tells us alone.
+    ("Referrer-Policy", "same-origin"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+)
+"""For the page that asks for a code: it has a style and a form, nothing else."""
+_LIVE_TYPES = ("text/html", "application/json", "application/problem+json", "application/openmetrics-text")
+
+
+class Headers:
+    """Adds the headers to an answer. ``script_hashes`` is asked at the first one: all callbacks exist by then."""
+
+    def __init__(self, authority: Callable[[], str], *, tls: bool, script_hashes: Callable[[], Sequence[str]]) -> None:
+        self._authority = authority
+        self._tls = tls
+        self._script_hashes = script_hashes
+        self._policy = ""
+
+    def add(self, given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Give an answer's headers with ours; what the answer says itself stays."""
+        result = list(given)
+        names = {name.lower(): value for name, value in result}
+        ours = [*COMMON, REFERRER, ("Content-Security-Policy", self._csp())]
+        if names.get("content-type", "text/html").startswith(_LIVE_TYPES):
+            ours.append(("Cache-Control", "no-store"))
+        result += [(name, value) for name, value in ours if name.lower() not in names]
+        return result
+
+    def _csp(self) -> str:
+        """Give the page's policy: our own scripts, Dash's inline ones by hash, connections to ourselves; never eval."""
+        if not self._policy:
+            scripts = " ".join(("'self'", *self._script_hashes()))
+            socket = f"{'wss' if self._tls else 'ws'}://{self._authority()}"
+            self._policy = (
+                f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+                f"img-src 'self' data: blob:; font-src 'self'; connect-src 'self' {socket}; worker-src 'self'; "
+                "manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+            )
+        return self._policy
