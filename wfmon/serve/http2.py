@@ -1,0 +1,391 @@
+"""HTTP/2 on one connection: a thread a stream, so that an event stream never holds up a request beside it.
+
+Imported only when a TLS client has chosen `h2`. The protocol is h2's; what is added here is threads, patience, caps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
+    RequestReceived,
+    SettingsAcknowledged,
+    StreamEnded,
+    StreamReset,
+    UnknownFrameReceived,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from wfmon.serve.http2_stream import Stream
+from wfmon.serve.transport import ClientGone, Transport
+from wfmon.serve.wsgi import Headers, OnError, environ, examine, refuse, run
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from wfmon.core.clock import Clock
+    from wfmon.serve.limits import Limits
+    from wfmon.serve.slots import Slots
+
+_FLOODS: dict[type[Event], str] = {
+    StreamReset: "flood_resets",
+    PingReceived: "flood_pings",
+    RemoteSettingsChanged: "flood_settings",
+    SettingsAcknowledged: "flood_settings",
+    UnknownFrameReceived: "flood_empty",
+    PriorityUpdated: "flood_cheap",
+    WindowUpdated: "flood_cheap",
+}
+"""Which limit counts which event."""
+
+_CHUNK_BYTES = 65_536
+
+
+class Http2Connection:
+    """Serves one connection: the calling thread reads, each stream's thread runs the application and writes.
+
+    `_state` guards h2's state machine, the streams and `_out`; nobody waits for the network under it. `_write` is held
+    by whoever is sending, so that bytes leave in the order in which h2 made them.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        transport: Transport,
+        clock: Clock,
+        limits: Limits,
+        on_error: OnError,
+        slots: Slots,
+    ) -> None:
+        """`slots`: one is taken for each stream's thread; the whole listener shares them."""
+        self._app = app
+        self._transport = transport
+        self._clock = clock
+        self._limits = limits
+        self._on_error = on_error
+        self._slots = slots
+        self._state = threading.Condition()
+        self._write = threading.Lock()
+        self._out = bytearray()
+        self._streams: dict[int, Stream] = {}
+        """Those whose thread lives: a stream that was reset counts until the application has let go of it."""
+        self._opened: list[tuple[Stream, Headers]] = []
+        self._refusing = False
+        self._over = False
+        """h2 takes nothing more: the connection has ended, or is about to."""
+        self._last_stream_ns: int | None = None
+        self._began_ns = clock.mono_ns()
+        self._flood = _Flood(clock, limits)
+        self._h2 = _connection(limits)
+
+    @property
+    def idle(self) -> bool:
+        """No stream is open: closing now loses nothing."""
+        return not self._streams
+
+    def serve(self) -> float:
+        """Serve until the connection ends; returns for how many seconds to let the client read before closing."""
+        try:
+            with self._state:
+                self._h2.initiate_connection()
+                # The bound is advertised; h2 itself would end the connection over one stream too many, which clients may
+                # open in good faith before it has read our settings. We refuse that stream, and count refusals.
+                self._h2.local_settings = _settings(self._limits, self._limits.streams + self._limits.flood_resets)
+                self._collect()
+            self._flush(wait=False)
+            while (patience_s := self._patience_s()) > 0:
+                try:
+                    data = self._transport.recv(patience_s)
+                except TimeoutError:
+                    continue
+                if not data:
+                    return 0.0
+                if not self._receive(data):
+                    return self._limits.linger_s
+            self._goodbye()
+            return self._limits.linger_s
+        except ConnectionError:
+            return 0.0
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Open no further stream."""
+        with self._state:
+            self._refusing = True
+
+    # What a stream's thread asks for.
+
+    def send_headers(self, stream: Stream, headers: Headers, *, end: bool) -> None:
+        """The response's head; it leaves with what follows, or at once if it is all. Raises ClientGone."""
+        if not any(name == "date" for name, _ in headers):
+            headers.append(("date", formatdate(self._clock.now_ms() / 1000, usegmt=True)))
+        with self._state:
+            self._check(stream)
+            self._h2.send_headers(stream.id, headers, end_stream=end)
+            if end:
+                self._close(stream)
+            self._collect()
+        if end:
+            self._flush(wait=True)
+
+    def send_data(self, stream: Stream, data: memoryview) -> int:
+        """Send as much as the windows allow, waiting for them; returns how much. Raises ClientGone."""
+        deadline_ns = self._clock.mono_ns() + int(self._limits.send_s * 1e9)
+        stalled = False
+        with self._state:
+            while True:
+                self._check(stream)
+                window = min(self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size)
+                size = min(window, len(data), _CHUNK_BYTES)
+                if size > 0:
+                    self._h2.send_data(stream.id, bytes(data[:size]))
+                    break
+                left_s = (deadline_ns - self._clock.mono_ns()) / 1e9
+                if left_s <= 0:
+                    self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+                    stream.closed = stalled = True
+                    break
+                self._state.wait(left_s)
+            self._collect()
+        self._flush(wait=not stalled)
+        if stalled:
+            raise ClientGone(f"the window of this stream stayed shut for {self._limits.send_s:g} s")
+        return size
+
+    def end(self, stream: Stream) -> None:
+        """The response is complete. Raises ClientGone."""
+        with self._state:
+            if stream.closed:  # it was all head
+                return
+            self._check(stream)
+            self._h2.end_stream(stream.id)
+            self._close(stream)
+            self._collect()
+        self._flush(wait=True)
+
+    def reset(self, stream: Stream) -> None:
+        """The response broke off; nothing is sent where the stream is over already."""
+        with self._state:
+            if stream.closed or stream.gone or self._over:
+                return
+            stream.closed = True
+            self._h2.reset_stream(stream.id, ErrorCodes.INTERNAL_ERROR)
+            self._collect()
+        self._flush(wait=False)
+
+    def next_piece(self, stream: Stream, timeout_s: float) -> bytes | None:
+        """The next piece of the request's body, b"" at its end, None after `timeout_s`. Raises ClientGone."""
+        with self._state:
+            if not self._state.wait_for(lambda: stream.pieces or stream.request_ended or stream.gone, timeout_s):
+                return None
+            if not stream.pieces:
+                if stream.request_ended:
+                    return b""
+                raise ClientGone("the client has reset the stream")
+            data, size = stream.pieces.popleft()
+            if not self._over:
+                self._h2.acknowledge_received_data(size, stream.id)
+                self._collect()
+        self._flush(wait=False)
+        return data
+
+    # What the reading thread does.
+
+    def _patience_s(self) -> float:
+        """How long the client may stay silent from now; none left means goodbye."""
+        with self._state:
+            if self._streams:
+                return self._limits.keep_alive_s
+            since_ns, patience_s = self._began_ns, self._limits.head_s
+            if self._last_stream_ns is not None:
+                since_ns, patience_s = self._last_stream_ns, self._limits.keep_alive_s
+            return patience_s - (self._clock.mono_ns() - since_ns) / 1e9
+
+    def _receive(self, data: bytes) -> bool:
+        """Digest what came and start the streams it opens; False when the connection must end (a GOAWAY is sent)."""
+        with self._state:
+            try:
+                if not all(self._take(event) for event in self._h2.receive_data(data)):
+                    self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+                    self._over = True
+            except ProtocolError:  # h2 has written the GOAWAY
+                self._over = True
+            self._collect()
+            opened, self._opened = self._opened, []
+            self._state.notify_all()
+            unread = len(self._out) > self._limits.unsent_bytes
+        for stream, headers in opened:
+            if self._over:
+                self._forget(stream)
+            else:
+                self._spawn(stream, headers)
+        if unread:
+            raise ClientGone("the client asks and does not read the answers")
+        self._flush(wait=False)
+        return not self._over
+
+    def _spawn(self, stream: Stream, headers: Headers) -> None:
+        try:
+            threading.Thread(target=self._answer, args=(stream, headers), name="wfmon-h2-stream", daemon=True).start()
+        except RuntimeError as error:  # the system gives no more threads
+            self._on_error("http/2 stream", error)
+            self.reset(stream)
+            self._forget(stream)
+
+    def _take(self, event: Event) -> bool:
+        """One event into the state; False when it is one too many of its kind."""
+        kind = _FLOODS.get(type(event))
+        if kind is not None and not self._flood.allows(kind):
+            return False
+        if isinstance(event, RequestReceived):
+            return self._open(event)
+        if isinstance(event, ConnectionTerminated):  # after a GOAWAY h2 sends nothing more, not even what is at work
+            self._over = True
+            return True
+        stream = self._streams.get(getattr(event, "stream_id", None) or 0)
+        if isinstance(event, DataReceived):
+            if stream is not None and not stream.closed and event.data:
+                stream.pieces.append((event.data, event.flow_controlled_length))
+                return True
+            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            return bool(event.data) or event.stream_ended is not None or self._flood.allows("flood_empty")
+        if stream is not None:
+            stream.request_ended = stream.request_ended or isinstance(event, StreamEnded)
+            stream.gone = stream.gone or isinstance(event, StreamReset)
+        return True
+
+    def _open(self, event: RequestReceived) -> bool:
+        if self._refusing or len(self._streams) >= self._limits.streams or not self._slots.take():
+            self._h2.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
+            return self._flood.allows("flood_resets")
+        stream = Stream(self, event.stream_id, self._clock, self._limits)
+        self._streams[stream.id] = stream
+        self._last_stream_ns = self._clock.mono_ns()
+        self._opened.append((stream, [(_text(name), _text(value)) for name, value in event.headers]))
+        return True
+
+    def _answer(self, stream: Stream, headers: Headers) -> None:
+        """The stream's thread."""
+        try:
+            pseudo = {name: value for name, value in headers if name.startswith(":")}
+            plain = [(name, value) for name, value in headers if not name.startswith(":") and name != "host"]
+            host = pseudo.get(":authority") or next((value for name, value in headers if name == "host"), "")
+            method, target = pseudo.get(":method", ""), pseudo.get(":path", "")
+            refused = examine(target, plain, self._limits)
+            if refused is not None:
+                refuse(stream, method, refused)
+                return
+            env = environ(
+                method=method,
+                target=target,
+                headers=[("host", host), *plain],
+                scheme="https",
+                protocol="HTTP/2",
+                peer=self._transport.peer,
+                local=self._transport.local,
+                body=stream.body,
+            )
+            run(self._app, env, stream, self._on_error)
+        except ClientGone:
+            self.reset(stream)
+        finally:
+            self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        with self._state:
+            del self._streams[stream.id]
+            self._last_stream_ns = self._clock.mono_ns()
+            unread = sum(size for _, size in stream.pieces)
+            if unread and not self._over:
+                self._h2.acknowledge_received_data(unread, stream.id)
+                self._collect()
+        self._slots.give()
+        with contextlib.suppress(ClientGone):  # the reading thread finds out by itself
+            self._flush(wait=False)
+
+    def _goodbye(self) -> None:
+        with self._state:
+            self._h2.close_connection()
+            self._over = True
+            self._collect()
+        self._flush(wait=False)
+
+    def _end(self) -> None:
+        """Wake every stream's thread: nothing that it sends would arrive."""
+        with self._state:
+            self._over = True
+            for stream in self._streams.values():
+                stream.gone = True
+            self._state.notify_all()
+
+    def _check(self, stream: Stream) -> None:
+        if stream.gone or stream.closed or self._over:
+            raise ClientGone("the client has reset the stream")
+
+    def _close(self, stream: Stream) -> None:
+        """After the end of our answer: a body that is still coming is not wanted (RFC 9113, 8.1)."""
+        stream.closed = True
+        if not stream.request_ended:
+            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+
+    def _collect(self) -> None:
+        self._out += self._h2.data_to_send()
+
+    def _flush(self, *, wait: bool) -> None:
+        """Send what is to be sent; without `wait`, a thread that already sends takes it along. Raises ClientGone."""
+        while self._out and self._write.acquire(blocking=wait):
+            try:
+                with self._state:
+                    data, self._out = bytes(self._out), bytearray()
+                self._transport.sendall(data)
+            finally:
+                self._write.release()
+
+
+class _Flood:
+    """Counts of what costs us more than the client, in spans of `flood_s`."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._since_ns = clock.mono_ns()
+        self._counts: dict[str, int] = {}
+
+    def allows(self, kind: str) -> bool:
+        """Count one; `kind` names the limit."""
+        now_ns = self._clock.mono_ns()
+        if now_ns - self._since_ns > self._limits.flood_s * 1e9:
+            self._since_ns, self._counts = now_ns, {}
+        self._counts[kind] = count = self._counts.get(kind, 0) + 1
+        return count <= int(getattr(self._limits, kind))
+
+
+def _connection(limits: Limits) -> H2Connection:
+    result = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+    result.local_settings = _settings(limits, limits.streams)
+    result.decoder.max_header_list_size = limits.head_bytes
+    return result
+
+
+def _settings(limits: Limits, streams: int) -> Settings:
+    values = {SettingCodes.MAX_CONCURRENT_STREAMS: streams, SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_bytes}
+    return Settings(client=False, initial_values=values)
+
+
+def _text(data: bytes | str) -> str:
+    return data if isinstance(data, str) else data.decode("latin-1")
