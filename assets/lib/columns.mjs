@@ -1,0 +1,92 @@
+/**
+ * A track reduced to one column a device pixel: least, greatest and last value. Pure.
+ *
+ * Columns are cut at absolute times (column = floor(ms / msPerColumn)), so that a column never changes once time has passed
+ * it: scrolling costs only the new samples, and peaks do not flicker. Cost of a frame: new samples + visible columns.
+ */
+
+export const HAS = 1; // there are values in the column
+export const FRESH = 2; // its values begin after a gap: do not join them to what was before
+export const ENDS = 4; // a gap begins in it after its values, if any
+
+/** Columns of one track; owned by one chart. */
+export class Columns {
+  constructor() {
+    this.capacity = 0;
+    this.msPerColumn = 0;
+    this.newest = -Infinity; // absolute number of the newest column
+    this.track = null;
+    this.epoch = -1;
+    this.cursor = 0;
+  }
+
+  /** Follow `track` with `capacity` columns of `msPerColumn`; takes what is new, or all of it when anything changed. */
+  follow(track, msPerColumn, capacity) {
+    if (capacity > this.capacity) this.#allot(capacity);
+    const missed = track.total - this.cursor;
+    if (track !== this.track || track.epoch !== this.epoch || msPerColumn !== this.msPerColumn || missed > track.size) {
+      this.track = track;
+      this.epoch = track.epoch;
+      this.msPerColumn = msPerColumn;
+      this.newest = -Infinity;
+      this.cursor = track.total - track.size;
+    }
+    const fresh = track.total - this.cursor;
+    for (let i = track.size - fresh; i < track.size; i += 1) {
+      const slot = track.slot(i);
+      this.#take(track.t[slot], track.v[slot]);
+    }
+    this.cursor = track.total;
+  }
+
+  #allot(capacity) {
+    this.capacity = capacity;
+    this.low = new Float32Array(capacity);
+    this.high = new Float32Array(capacity);
+    this.end = new Float32Array(capacity);
+    this.flags = new Uint8Array(capacity);
+    this.track = null;
+  }
+
+  #take(ms, value) {
+    const column = Math.floor(ms / this.msPerColumn);
+    if (column > this.newest) this.#advance(column);
+    const at = column % this.capacity;
+    if (value !== value) {
+      this.flags[at] |= ENDS;
+      return;
+    }
+    const flags = this.flags[at];
+    if (flags & HAS) {
+      if (value < this.low[at]) this.low[at] = value;
+      if (value > this.high[at]) this.high[at] = value;
+    } else {
+      this.low[at] = value;
+      this.high[at] = value;
+    }
+    this.end[at] = value;
+    this.flags[at] = flags & ENDS ? HAS | FRESH : flags | HAS;
+  }
+
+  #advance(column) {
+    const from = Math.max(this.newest + 1, column - this.capacity + 1);
+    for (let c = from; c <= column; c += 1) this.flags[c % this.capacity] = 0;
+    this.newest = column;
+  }
+
+  /** Write the least and greatest value of columns [from, to] into `out` [low, high]; NaN, NaN when there is none. */
+  extremes(from, to, out) {
+    let low = Infinity;
+    let high = -Infinity;
+    const last = Math.min(to, this.newest);
+    for (let c = Math.max(from, this.newest - this.capacity + 1); c <= last; c += 1) {
+      const at = c % this.capacity;
+      if (this.flags[at] & HAS) {
+        if (this.low[at] < low) low = this.low[at];
+        if (this.high[at] > high) high = this.high[at];
+      }
+    }
+    out[0] = low <= high ? low : NaN;
+    out[1] = low <= high ? high : NaN;
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * The connection itself: carries out what the transport's state machine asks for, and hands on parsed messages.
+ *
+ * Everything of the browser comes through the constructor as `io`: {openSocket(url), fetch, share (an SseShare maker),
+ * now(), setTimer, clearTimer, origin}. One link a page.
+ */
+
+import { WireError, hello, parse } from "./wire.mjs";
+import { initial, step } from "./transport.mjs";
+
+const SILENCE_MS = 6_000; // a live stream speaks at least once a second
+const PROBE = "/api/v1/health";
+const ENDED = "run python app.py --open in a terminal, or paste its code here";
+
+export class Link {
+  /** `on.message(message, receivedMs)` for each message; `on.change()` when the phase changed; `resume()` gives {boot, since}. */
+  constructor(io, { token, on, resume, wish }) {
+    Object.assign(this, { io, token, on, resume, wish });
+    this.state = initial();
+    this.client = null; // our name at the server while SSE is in use
+    this.bad = 0; // messages that were refused
+    this.heardMs = -Infinity;
+    this.timer = null;
+    this.share = io.makeShare({
+      message: (text) => this.#received("sse", text),
+      down: () => this.#feed({ type: "sse-down" }),
+      wishes: (wishes) => {
+        this.#post({ type: "rate", rate_hz: wishes.rate_hz });
+        this.#post({ type: "watch", series: null, tables: wishes.tables });
+      },
+    });
+  }
+
+  get phase() {
+    return this.state.phase;
+  }
+
+  get way() {
+    return this.state.way;
+  }
+
+  get ended() {
+    return ENDED;
+  }
+
+  start() {
+    this.#feed({ type: "start" });
+  }
+
+  stop() {
+    this.#feed({ type: "stop" });
+  }
+
+  /** The page was shown again, or the network came back. */
+  wake() {
+    this.heardMs = this.io.now();
+    this.#feed({ type: "wake" });
+  }
+
+  /** Called once a second: a live way that fell silent is dead. */
+  tick() {
+    if (this.phase !== "live" || this.io.now() - this.heardMs < SILENCE_MS) return;
+    if (this.way === "ws") this.#dropSocket(true);
+    else {
+      this.share.close();
+      this.#feed({ type: "sse-down" });
+    }
+  }
+
+  /** Say something to the server; false when there is no way to. */
+  send(message) {
+    if (this.phase !== "live") return false;
+    if (this.way === "ws") {
+      if (this.socket?.readyState !== 1) return false;
+      this.socket.send(JSON.stringify(message));
+      return true;
+    }
+    return this.#post(message);
+  }
+
+  /** What the page wants changed: rate, tables. */
+  want() {
+    const { rate_hz, tables } = this.wish();
+    this.share.want({ rate_hz, tables });
+    if (this.way !== "ws") return;
+    this.send({ type: "rate", rate_hz });
+    this.send({ type: "watch", series: null, tables });
+  }
+
+  #feed(event) {
+    const before = this.state;
+    const [state, effects] = step(before, event, this.io.now());
+    this.state = state;
+    for (const effect of effects) this.#act(effect);
+    if (state.phase !== before.phase || state.way !== before.way) this.on.change();
+  }
+
+  #act(effect) {
+    if (effect.do === "timer") {
+      this.io.clearTimer(this.timer);
+      this.timer = this.io.setTimer(() => this.#feed({ type: "timer" }), effect.ms);
+    } else if (effect.do === "open-ws") this.#openSocket();
+    else if (effect.do === "close-ws") this.#dropSocket(false);
+    else if (effect.do === "open-sse") this.#openShare();
+    else if (effect.do === "close-sse") this.share.close();
+    else if (effect.do === "probe") this.#probe();
+  }
+
+  #openSocket() {
+    this.#dropSocket(false);
+    const socket = this.io.openSocket("/ws");
+    this.socket = socket;
+    const mine = (act) => (event) => {
+      if (socket === this.socket) act(event);
+    };
+    socket.onopen = mine(() => {
+      const { rate_hz, tables } = this.wish();
+      const { boot, since } = this.resume();
+      socket.send(JSON.stringify(hello({ token: this.token, rateHz: rate_hz, boot, since, watch: { series: null, tables } })));
+    });
+    socket.onmessage = mine(({ data }) => this.#received("ws", data));
+    socket.onclose = mine(({ code }) => {
+      this.socket = null;
+      this.#feed({ type: "ws-down", code });
+    });
+  }
+
+  #dropSocket(tell) {
+    const { socket } = this;
+    this.socket = null;
+    socket?.close();
+    if (socket && tell) this.#feed({ type: "ws-down" });
+  }
+
+  #openShare() {
+    const { rate_hz, tables } = this.wish();
+    this.client = null;
+    this.share.want({ rate_hz, tables });
+    this.share.open(`/sse?rate_hz=${rate_hz}`);
+  }
+
+  async #probe() {
+    let status = 0;
+    try {
+      const answer = await this.io.fetch(PROBE, { cache: "no-store", credentials: "same-origin" });
+      status = answer.status;
+    } catch {
+      status = 0; // no answer: the server is gone
+    }
+    this.#feed({ type: "probe", status });
+  }
+
+  #post(message) {
+    if (!this.client) return false;
+    this.io
+      .fetch(`/sse/${encodeURIComponent(this.client)}`, {
+        method: "POST",
+        credentials: "same-origin",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(message),
+        keepalive: true,
+      })
+      .catch(() => {}); // the stream itself tells when the server is gone
+    return true;
+  }
+
+  #received(way, text) {
+    const receivedMs = this.io.now();
+    this.heardMs = receivedMs;
+    let message;
+    try {
+      message = parse(text);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.bad += 1;
+      return;
+    }
+    if (message.type === "hello" && way === "sse") this.client = message.client ?? null;
+    this.on.message(message, receivedMs, way);
+    if (message.type === "hello") {
+      this.#feed({ type: `${way}-hello` });
+      if (way === "sse") this.share.want(this.wish());
+    }
+  }
+}

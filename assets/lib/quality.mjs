@@ -1,0 +1,75 @@
+/**
+ * How much the page draws when the machine cannot follow. Pure state machine: fed with frames, told the time.
+ *
+ * More than 5 % of frames missed over 2 s: one step down. Less than 1 % for 10 s: one step up; each fall doubles the
+ * patience for the next climb (at most 80 s), so that it does not swing.
+ */
+
+/** Each chart is drawn every `every` frames, the charts taking turns. */
+export const STEPS = [
+  { every: 1, text: "" },
+  { every: 2, text: "Charts at 30 Hz: frames were missed" },
+  { every: 4, text: "Charts at 15 Hz: frames were missed" },
+  { every: 12, text: "Charts at 5 Hz: frames were missed" },
+];
+
+const FALL_MS = 2_000;
+const FALL_SHARE = 0.05;
+const CLIMB_MS = 10_000;
+const CLIMB_SHARE = 0.01;
+const MAX_CLIMB_MS = 80_000;
+const FORGIVE_MS = 120_000;
+
+export class Quality {
+  constructor() {
+    this.step = 0;
+    this.falls = 0;
+    this.climbMs = CLIMB_MS;
+    this.changedMs = -Infinity;
+    this.restart(NaN);
+  }
+
+  /** Begin a new span of observation (after a hidden span, or a change). */
+  restart(now) {
+    this.sinceMs = now;
+    this.due = 0;
+    this.missed = 0;
+    this.calmSinceMs = now;
+  }
+
+  /** A frame came at `now` after `missed` missed refreshes; true when the step changed. */
+  frame(now, missed) {
+    if (this.sinceMs !== this.sinceMs) this.restart(now);
+    this.due += 1 + missed;
+    this.missed += missed;
+    if (now - this.sinceMs < FALL_MS) return false;
+    const share = this.missed / this.due;
+    this.sinceMs = now;
+    this.due = 0;
+    this.missed = 0;
+    if (share > CLIMB_SHARE) this.calmSinceMs = now;
+    if (share > FALL_SHARE && this.step < STEPS.length - 1) return this.#move(+1, now);
+    if (this.step > 0 && now - this.calmSinceMs >= this.climbMs) return this.#move(-1, now);
+    return false;
+  }
+
+  #move(by, now) {
+    if (by > 0) {
+      this.falls += 1;
+      this.climbMs = now - this.changedMs > FORGIVE_MS ? CLIMB_MS : Math.min(MAX_CLIMB_MS, this.climbMs * 2);
+    }
+    this.step += by;
+    this.changedMs = now;
+    this.restart(now);
+    return true;
+  }
+
+  /** Whether chart number `index` is drawn in frame number `count`. */
+  draws(index, count) {
+    return (index + count) % STEPS[this.step].every === 0;
+  }
+
+  get text() {
+    return STEPS[this.step].text;
+  }
+}

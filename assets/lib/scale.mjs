@@ -1,0 +1,80 @@
+/**
+ * Where ticks stand and how far an axis reaches. Pure.
+ */
+
+const NICE = [1, 2, 2.5, 5, 10];
+
+/** The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `value`; 0 for nothing positive. */
+export function niceCeil(value) {
+  if (!(value > 0) || !Number.isFinite(value)) return 0;
+  const power = 10 ** Math.floor(Math.log10(value));
+  for (const step of NICE) if (value <= step * power * (1 + 1e-9)) return step * power;
+  return 10 * power;
+}
+
+/** Ticks from `low` to `high` on a nice step, at most `most` intervals: an array of numbers. */
+export function valueTicks(low, high, most = 2) {
+  const step = niceCeil((high - low) / Math.max(1, most));
+  if (!(step > 0)) return [low];
+  const ticks = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-6; i += 1) ticks.push(i * step);
+  return ticks;
+}
+
+const TIME_STEPS_MS = [1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000];
+
+/** The time step that gives at most one label each `spacing` pixels. */
+export function timeStep(windowMs, widthPx, spacing = 90) {
+  const wanted = (windowMs * spacing) / Math.max(1, widthPx);
+  for (const step of TIME_STEPS_MS) if (step >= wanted) return step;
+  return TIME_STEPS_MS[TIME_STEPS_MS.length - 1];
+}
+
+/** First tick at or after `fromMs`, aligned to `stepMs` in local time (`minutesEast` of UTC). */
+export function firstTick(fromMs, stepMs, minutesEast) {
+  const shift = minutesEast * 60_000;
+  return Math.ceil((fromMs + shift) / stepMs) * stepMs - shift;
+}
+
+/**
+ * The reach of a value axis that breathes calmly: grows at once, shrinks only after `patienceMs` of smaller data.
+ * A fixed end (a number for min or max) never moves. Owned by one chart.
+ */
+export class AutoRange {
+  constructor({ min = null, max = null, patienceMs = 3_000 } = {}) {
+    this.fixedMin = min;
+    this.fixedMax = max;
+    this.patienceMs = patienceMs;
+    this.low = min ?? 0;
+    this.high = max ?? 1;
+    this.smallerSince = null;
+    this.seen = false;
+  }
+
+  /** Feed the extremes of what is visible (NaN: nothing visible) at `now` ms; true when the range changed. */
+  update(dataLow, dataHigh, now) {
+    if (!(dataHigh >= dataLow)) return false;
+    const [low, high] = this.#wanted(dataLow, dataHigh);
+    if (low === this.low && high === this.high) {
+      this.smallerSince = null;
+      this.seen = true;
+      return false;
+    }
+    if (this.seen && low >= this.low && high <= this.high) {
+      this.smallerSince ??= now;
+      if (now - this.smallerSince < this.patienceMs) return false;
+    }
+    this.smallerSince = null;
+    this.seen = true;
+    this.low = low;
+    this.high = high;
+    return true;
+  }
+
+  #wanted(dataLow, dataHigh) {
+    const low = this.fixedMin ?? (dataLow >= 0 ? 0 : -niceCeil(-dataLow));
+    let high = this.fixedMax ?? (dataHigh > 0 ? niceCeil(dataHigh * 1.04) : 0);
+    if (!(high > low)) high = low + 1;
+    return [low, high];
+  }
+}

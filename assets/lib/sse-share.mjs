@@ -1,0 +1,122 @@
+/**
+ * One SSE stream a browser, shared by all its tabs: over HTTP/1.1 a browser opens six connections a host, and eight open
+ * streams would stall every other request. The tab that holds the lock reads the stream and hands each message on; when it
+ * goes away the lock passes to another tab, which opens its own. Without Web Locks each tab reads for itself.
+ *
+ * Everything of the browser comes through the constructor: {locks, makeChannel(name), makeSource(url), tab}.
+ */
+
+const LOCK = "wfmon-sse";
+const CHANNEL = "wfmon-sse";
+const REOPEN_MS = 150;
+
+export class SseShare {
+  /** `on.message(text)` and `on.down()` are called in each tab, `on.wishes({rate_hz, tables})` in the leader alone. */
+  constructor({ locks, makeChannel, makeSource, tab, setTimer = setTimeout, clearTimer = clearTimeout }, on) {
+    Object.assign(this, { locks, makeChannel, makeSource, tab, setTimer, clearTimer, on });
+    this.wishes = new Map(); // tab -> {rate_hz, tables}
+    this.opened = false;
+    this.leader = false;
+    this.timer = null;
+  }
+
+  /** Take part. `url` is what the leader opens. */
+  open(url) {
+    if (this.opened) return;
+    this.opened = true;
+    this.url = url;
+    this.channel = this.makeChannel(CHANNEL);
+    this.channel.onmessage = ({ data }) => this.#heard(data);
+    if (!this.locks) {
+      this.#lead();
+      return;
+    }
+    this.abort = new AbortController();
+    const released = new Promise((resolve) => {
+      this.release = resolve;
+    });
+    this.locks
+      .request(LOCK, { signal: this.abort.signal }, () => {
+        if (!this.opened) return undefined;
+        this.#lead();
+        return released;
+      })
+      .catch(() => {}); // aborted while waiting: this tab left before it led
+    this.channel.postMessage({ kind: "join" });
+  }
+
+  /** What this tab wants of the stream; the leader asks for what all tabs together want. */
+  want(wish) {
+    this.wish = wish;
+    if (!this.opened) return;
+    if (this.leader) this.#wished(this.tab, wish);
+    else this.channel.postMessage({ kind: "want", tab: this.tab, wish });
+  }
+
+  #wished(tab, wish) {
+    if (wish) this.wishes.set(tab, wish);
+    else this.wishes.delete(tab);
+    const all = [...this.wishes.values()];
+    if (!all.length) return;
+    this.on.wishes({
+      rate_hz: Math.max(...all.map((w) => w.rate_hz)),
+      tables: [...new Set(all.flatMap((w) => w.tables))].sort(),
+    });
+  }
+
+  /** Leave. Idempotent; another tab takes over. */
+  close() {
+    if (!this.opened) return;
+    this.opened = false;
+    this.clearTimer(this.timer);
+    this.source?.close();
+    this.source = null;
+    if (!this.leader) this.channel.postMessage({ kind: "want", tab: this.tab, wish: null });
+    this.channel.close();
+    this.leader = false;
+    this.wishes.clear();
+    this.abort?.abort();
+    this.release?.();
+  }
+
+  #heard(data) {
+    if (!this.opened) return;
+    if (data.kind === "message" && !this.leader) this.on.message(data.text);
+    else if (data.kind === "down" && !this.leader) this.on.down();
+    else if (data.kind === "join" && this.leader) this.#reopenSoon();
+    else if (data.kind === "want" && this.leader) this.#wished(data.tab, data.wish);
+    else if (data.kind === "who" && this.wish) this.want(this.wish);
+  }
+
+  /** A new tab needs the greeting and the last five minutes: a fresh stream tells them to all, who know what is new. */
+  #reopenSoon() {
+    this.clearTimer(this.timer);
+    this.timer = this.setTimer(() => this.#connect(), REOPEN_MS);
+  }
+
+  #lead() {
+    this.leader = true;
+    this.#connect();
+    if (this.locks) this.channel.postMessage({ kind: "who" });
+    if (this.wish) this.want(this.wish);
+  }
+
+  #connect() {
+    if (!this.opened) return;
+    this.source?.close();
+    const source = this.makeSource(this.url);
+    this.source = source;
+    source.onmessage = ({ data }) => {
+      if (source !== this.source) return;
+      if (this.locks) this.channel.postMessage({ kind: "message", text: data });
+      this.on.message(data);
+    };
+    source.onerror = () => {
+      if (source !== this.source) return;
+      source.close();
+      this.source = null;
+      if (this.locks) this.channel.postMessage({ kind: "down" });
+      this.on.down();
+    };
+  }
+}

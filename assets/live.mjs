@@ -1,0 +1,436 @@
+/**
+ * The live page: one connection, one store, one animation loop. Everything else is in lib/.
+ *
+ * Dash lays the pages out; a clientside callback calls `window.wfmon.mount(path)` when it has. The contract with the
+ * markup is in docs/page.md.
+ */
+
+import { Speaker } from "./lib/a11y.mjs";
+import { ServerClock } from "./lib/clock.mjs";
+import { Cursor } from "./lib/cursor.mjs";
+import { FrameMeter, observe, pageName } from "./lib/frames.mjs";
+import { Link } from "./lib/link.mjs";
+import { Page } from "./lib/page.mjs";
+import { Paint } from "./lib/paint.mjs";
+import { Quality, STEPS } from "./lib/quality.mjs";
+import { StatusBar, connection } from "./lib/readouts.mjs";
+import { SseShare } from "./lib/sse-share.mjs";
+import { rank } from "./lib/stats.mjs";
+import { Store } from "./lib/store.mjs";
+import { apply } from "./lib/wire.mjs";
+
+const TEXT_MS = 250;
+const CALM_MS = 1_000; // charts and texts when motion is not wanted
+const SECOND_MS = 1_000;
+const PINGS_AT_ONCE = 5;
+const PING_EVERY_S = 5;
+const WINDOWS = { 1: 30, 2: 60, 3: 300 };
+const WINDOW_KEY = "wfmon.window";
+const RATES = { shown: 60, calm: 10, hidden: 1 };
+const PENDING = 64;
+const OWN_KEYS = "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
+
+class Live {
+  constructor(window) {
+    const { document } = window;
+    this.window = window;
+    this.document = document;
+    this.store = new Store();
+    this.clock = new ServerClock();
+    this.meter = new FrameMeter();
+    this.quality = new Quality();
+    this.cursor = new Cursor();
+    this.paint = new Paint(document);
+    this.page = new Page(document, this.paint, () => this.link.want());
+    this.status = new StatusBar(document);
+    this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+    this.speaker = new Speaker(document.getElementById("announcer") ?? this.#region(), 5_000);
+    this.reader = new Speaker(this.#region(), 500);
+    this.view = { right: NaN, span: this.#savedWindow(), known: NaN, cursor: NaN, cursorMoved: 0, minutesEast: 0, now: 0, frozenMs: null, version: 0 };
+    this.seen = { right: NaN, span: NaN, moved: -1 };
+    this.path = window.location.pathname;
+    this.drawings = 0; // frames drawn
+    this.drawnMs = -Infinity;
+    this.wroteMs = -Infinity;
+    this.startMs = 0;
+    this.pingId = Math.floor(Math.random() * 1e9);
+    this.pings = new Map();
+    this.seconds = 0;
+    this.pendingMs = new Float64Array(PENDING); // oldest sample of frames not yet drawn, server time
+    this.pendingAt = new Float64Array(PENDING); // number of the drawing before they came
+    this.pending = 0;
+    this.link = new Link(this.#io(), {
+      token: document.querySelector("meta[name=wfmon-token]")?.content ?? "",
+      on: { message: (message, at) => this.#message(message, at), change: () => this.#connectionChanged() },
+      resume: () => ({ boot: this.store.boot, since: this.store.seq }),
+      wish: () => ({ rate_hz: this.#rate(), tables: this.document.hidden ? [] : this.page.watched }),
+    });
+  }
+
+  #io() {
+    const { window } = this;
+    const { protocol, host } = window.location;
+    return {
+      openSocket: (path) => new window.WebSocket(`${protocol === "https:" ? "wss" : "ws"}://${host}${path}`),
+      fetch: (url, options) => window.fetch(url, options),
+      now: () => window.performance.now(),
+      setTimer: (act, ms) => window.setTimeout(act, ms),
+      clearTimer: (id) => window.clearTimeout(id),
+      makeShare: (on) =>
+        new SseShare(
+          {
+            locks: window.navigator.locks ?? null,
+            makeChannel: (name) => new window.BroadcastChannel(name),
+            makeSource: (url) => new window.EventSource(url),
+            tab: `${Math.random()}`,
+            setTimer: (act, ms) => window.setTimeout(act, ms),
+            clearTimer: (id) => window.clearTimeout(id),
+          },
+          on,
+        ),
+    };
+  }
+
+  #region() {
+    const region = this.document.createElement("div");
+    region.className = "aside";
+    region.setAttribute("role", "status");
+    region.setAttribute("aria-live", "polite");
+    this.document.body.append(region);
+    return region;
+  }
+
+  start() {
+    const { window, document } = this;
+    this.channel = new window.MessageChannel();
+    this.channel.port1.onmessage = () => this.#frameDone();
+    observe(this.meter, window.PerformanceObserver);
+    document.addEventListener("visibilitychange", () => this.#visibility());
+    document.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("click", (event) => this.#click(event));
+    document.addEventListener("pointermove", (event) => this.#pointer(event), { passive: true });
+    document.addEventListener("pointerdown", (event) => this.#pointer(event), { passive: true });
+    document.addEventListener("focusout", (event) => this.page.byCanvas.has(event.target) && this.cursor.clear());
+    document.addEventListener("wfmon:theme", () => this.#themeChanged());
+    document.addEventListener("wfmon:arranged", () => this.page.scan());
+    document.addEventListener("wfmon:view", ({ target }) => this.page.setView(target, target.dataset.view));
+    window.matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#themeChanged());
+    this.calm.addEventListener("change", () => this.link.want());
+    window.addEventListener("resize", () => window.devicePixelRatio !== this.paint.ratio && this.#themeChanged());
+    window.addEventListener("online", () => this.link.wake());
+    window.addEventListener("pagehide", () => this.link.stop());
+    window.addEventListener("pageshow", (event) => event.persisted && this.link.start());
+    window.setInterval(() => this.#second(), SECOND_MS);
+    this.#showWindow();
+    this.link.start();
+    this.mount(this.path);
+    window.requestAnimationFrame((stamp) => this.#frame(stamp));
+  }
+
+  /** Dash has laid out the page at `path`. Idempotent. */
+  mount(path) {
+    this.path = path ?? this.window.location.pathname;
+    this.page.scan();
+    this.#showWindow();
+    this.wroteMs = -Infinity;
+  }
+
+  /** Let go of the page's elements; the connection and the store go on. */
+  unmount() {
+    this.page.clear();
+  }
+
+  // ---- the connection
+
+  #rate() {
+    if (this.document.hidden) return RATES.hidden;
+    return this.calm.matches ? RATES.calm : RATES.shown;
+  }
+
+  #message(message, receivedMs) {
+    if (message.type === "pong") {
+      const sent = this.pings.get(message.id);
+      if (sent === undefined) return;
+      this.pings.delete(message.id);
+      this.clock.pong(sent, receivedMs, message.now_ms);
+      return;
+    }
+    if (message.type === "hello") this.clock.greet(message.now_ms, receivedMs);
+    if (message.type === "clock") this.clock.step(message.step_ms);
+    const fresh = apply(this.store, message);
+    if (fresh && message.type === "frame") this.#expectPaint(message);
+  }
+
+  /** Remember when the oldest sample of a frame was taken, until it is drawn. Frames of pages are reported late by nature. */
+  #expectPaint({ t, v }) {
+    if (!v.length || this.pending === PENDING || this.document.hidden || this.view.frozenMs !== null) return;
+    let oldest = -1;
+    for (const [id, dt, value] of v) {
+      if (dt > oldest && value !== null && !this.store.byId.get(id)?.name.startsWith("ux.")) oldest = dt;
+    }
+    if (oldest < 0) return;
+    this.pendingMs[this.pending] = t - oldest;
+    this.pendingAt[this.pending] = this.drawings;
+    this.pending += 1;
+  }
+
+  #connectionChanged() {
+    const { link } = this;
+    if (link.phase === "live") {
+      this.speaker.say(`Live over ${connection(link, NaN).transport}.`);
+      this.clock.reset();
+      for (let i = 0; i < PINGS_AT_ONCE; i += 1) this.window.setTimeout(() => this.#ping(), i * 80);
+    } else {
+      const { banner } = connection(link, this.store.knownMs);
+      if (banner) this.speaker.say(banner);
+    }
+    this.wroteMs = -Infinity;
+  }
+
+  #ping() {
+    const id = (this.pingId += 1);
+    const now = this.window.performance.now();
+    if (this.pings.size > 20) this.pings.clear();
+    if (this.link.send({ type: "ping", id, client_ms: now })) this.pings.set(id, now);
+  }
+
+  #second() {
+    this.seconds += 1;
+    this.link.tick();
+    if (this.seconds % PING_EVERY_S === 0) this.#ping();
+    if (this.document.hidden) return;
+    this.page.scan();
+    this.#report(false);
+  }
+
+  #report(hidden) {
+    const report = this.meter.report(pageName(this.path), hidden, this.clock.at(this.window.performance.now()));
+    if (report && Number.isFinite(report.t0)) this.link.send(report);
+  }
+
+  #visibility() {
+    const { hidden } = this.document;
+    this.#report(hidden);
+    this.meter.interrupt();
+    this.quality.restart(NaN);
+    this.pending = 0;
+    if (!hidden) this.link.wake();
+    this.link.want();
+  }
+
+  // ---- the loop
+
+  #frame(stamp) {
+    const { window, view, meter } = this;
+    window.requestAnimationFrame((next) => this.#frame(next));
+    const now = window.performance.now();
+    this.startMs = now;
+    const serverNow = this.clock.at(now);
+    const missed = meter.frame(stamp, serverNow);
+    if (this.quality.frame(stamp, missed)) this.speaker.say(this.quality.text || "Charts at full rate again.");
+    this.#look(now, serverNow);
+    if (this.#mayDraw(now)) this.#draw(now);
+    if (now - this.wroteMs >= (this.calm.matches ? CALM_MS : TEXT_MS)) {
+      this.wroteMs = now;
+      if (view.right === view.right) this.page.write(this.store, view, serverNow);
+      const { store, quality, link } = this;
+      this.status.update({ store, meter, quality, link, view, serverNow, wished: this.#rate() });
+    }
+    this.speaker.tick(now);
+    this.reader.tick(now);
+    this.channel.port2.postMessage(null);
+  }
+
+  /** Where the window stands in this frame. */
+  #look(now, serverNow) {
+    const { view, cursor } = this;
+    view.now = now;
+    view.known = this.store.knownMs;
+    view.right = view.frozenMs ?? (this.calm.matches ? Math.floor(serverNow / CALM_MS) * CALM_MS : serverNow);
+    view.cursor = cursor.at(view.right, view.span);
+    view.cursorMoved = cursor.moved;
+    const { seen } = this;
+    if (seen.right === view.right && seen.span === view.span && seen.moved === cursor.moved) return;
+    Object.assign(seen, { right: view.right, span: view.span, moved: cursor.moved });
+    view.version += 1;
+  }
+
+  #mayDraw(now) {
+    if (this.view.right !== this.view.right) return false;
+    return !this.calm.matches || now - this.drawnMs >= CALM_MS || this.cursor.moved !== this.drawnMoved;
+  }
+
+  #draw(now) {
+    const { view, page, quality } = this;
+    this.drawings += 1;
+    this.drawnMs = now;
+    this.drawnMoved = view.cursorMoved;
+    page.charts.forEach((chart, i) => {
+      if (!chart.visible || chart.canvas.hidden) return;
+      chart.resolve(this.store);
+      const whole = chart.painted === this.paint.version;
+      if (whole && (chart.drawnVersion === view.version || !quality.draws(i, this.drawings))) return;
+      chart.draw(view);
+      chart.drawnVersion = view.version;
+    });
+  }
+
+  /** The first task after the frame: layout and paint are done, the new samples are on the screen. */
+  #frameDone() {
+    const now = this.window.performance.now();
+    this.meter.worked(now - this.startMs);
+    if (!this.pending) return;
+    const serverNow = this.clock.at(now);
+    const { every } = STEPS[this.quality.step];
+    let kept = 0;
+    for (let i = 0; i < this.pending; i += 1) {
+      if (this.drawings - this.pendingAt[i] >= every) this.meter.painted(serverNow - this.pendingMs[i]);
+      else {
+        this.pendingMs[kept] = this.pendingMs[i];
+        this.pendingAt[kept] = this.pendingAt[i];
+        kept += 1;
+      }
+    }
+    this.pending = kept;
+  }
+
+  #themeChanged() {
+    this.paint.read();
+    this.page.remeasure();
+  }
+
+  // ---- the person
+
+  #pointer(event) {
+    const chart = this.page.byCanvas.get(event.target);
+    if (chart) this.cursor.point(chart.shareAt(event.offsetX));
+    else if (this.cursor.share === this.cursor.share) this.cursor.clear();
+  }
+
+  #click(event) {
+    const button = event.target.closest?.("[data-window], [data-freeze]");
+    if (!button) return;
+    if (button.dataset.window) this.setWindow(Number(button.dataset.window));
+    else this.freeze(this.view.frozenMs === null);
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const chart = this.page.byCanvas.get(event.target) ?? this.page.byHost.get(event.target.closest?.("[data-chart]"));
+    if (chart && this.#chartKey(event, chart)) {
+      event.preventDefault();
+      return;
+    }
+    if (event.target.closest?.(OWN_KEYS) || this.document.querySelector("dialog[open]")) return;
+    if (event.key === " ") this.freeze(this.view.frozenMs === null);
+    else if (WINDOWS[event.key]) this.setWindow(WINDOWS[event.key]);
+    else return;
+    event.preventDefault();
+  }
+
+  #chartKey(event, chart) {
+    const { view, cursor } = this;
+    if (event.key === "t" || event.key === "T") {
+      const panel = chart.host.closest("[data-panel]") ?? chart.host;
+      this.page.setView(panel, chart.table.open ? "chart" : "table");
+      (chart.table.open ? chart.table.element : chart.canvas).focus();
+      return true;
+    }
+    if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known)) return false;
+    const instant = cursor.at(view.right, view.span);
+    if (instant === instant) this.reader.say(chart.reading(instant, view.known, view.minutesEast).map((row) => row.text).join(", "));
+    return true;
+  }
+
+  /** Show the last `seconds` in all charts; kept in this browser. */
+  setWindow(seconds) {
+    if (!Object.values(WINDOWS).includes(seconds)) return;
+    this.view.span = seconds * 1000;
+    try {
+      this.window.localStorage.setItem(WINDOW_KEY, String(seconds));
+    } catch {
+      // Storage may be forbidden: the choice then lasts as long as the page.
+    }
+    this.#showWindow();
+    this.wroteMs = -Infinity;
+    this.drawnMs = -Infinity;
+  }
+
+  #savedWindow() {
+    let saved = NaN;
+    try {
+      saved = Number(this.window.localStorage.getItem(WINDOW_KEY));
+    } catch {
+      saved = NaN;
+    }
+    return (Object.values(WINDOWS).includes(saved) ? saved : WINDOWS[1]) * 1000;
+  }
+
+  /** Hold the picture; what comes in is kept. */
+  freeze(on) {
+    const { view, document } = this;
+    const serverNow = this.clock.at(this.window.performance.now());
+    if (on === (view.frozenMs !== null) || serverNow !== serverNow) return;
+    view.frozenMs = on ? serverNow : null;
+    if (on) document.documentElement.dataset.frozen = "";
+    else delete document.documentElement.dataset.frozen;
+    this.pending = 0;
+    this.speaker.say(on ? "Frozen. What comes in is kept." : "Moving again.");
+    this.#showWindow();
+    this.wroteMs = -Infinity;
+  }
+
+  #showWindow() {
+    this.view.minutesEast = -new Date().getTimezoneOffset();
+    for (const button of this.document.querySelectorAll("[data-window]")) {
+      button.setAttribute("aria-pressed", String(Number(button.dataset.window) * 1000 === this.view.span));
+    }
+    for (const button of this.document.querySelectorAll("[data-freeze]")) {
+      button.setAttribute("aria-pressed", String(this.view.frozenMs !== null));
+    }
+  }
+
+  /** What tests and benchmarks read: plain numbers, copied. `count`: how many of the newest measurements. */
+  debug(count = 600) {
+    const { store, meter, link, clock, quality } = this;
+    const latencies = meter.latencies.newest(count);
+    return {
+      fps: meter.fps(count),
+      intervals: meter.intervals.newest(count),
+      work: meter.work.newest(count),
+      latencies,
+      latencyP99: rank(latencies, 0.99),
+      frames: meter.frames,
+      missed: meter.missed,
+      longFrames: meter.longFrames,
+      phase: link.phase,
+      transport: link.way,
+      refused: link.bad,
+      boot: store.boot,
+      seq: store.seq,
+      rate: this.#rate(),
+      client: { ...store.client },
+      counters: { ...store.counters },
+      series: store.tracks.size,
+      clockOffset: clock.offset,
+      roundTrip: clock.roundTrip,
+      quality: quality.step,
+      falls: quality.falls,
+      charts: this.page.charts.length,
+      drawings: this.drawings,
+      frozen: this.view.frozenMs !== null,
+      window: this.view.span / 1000,
+      known: store.knownMs,
+    };
+  }
+}
+
+const live = new Live(window);
+window.wfmon = {
+  store: live.store,
+  mount: (path) => live.mount(path),
+  unmount: () => live.unmount(),
+  debug: (count) => live.debug(count),
+};
+live.start();
+document.dispatchEvent(new CustomEvent("wfmon:ready"));
