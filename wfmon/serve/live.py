@@ -1,0 +1,148 @@
+"""The stream's routes: ``/ws`` (flask-sock), ``/sse`` and ``POST /sse/<client>``. The guard has let the request in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import flask_sock
+import orjson
+from flask import Flask, Response, request
+
+from wfmon.serve.problem import Problem
+from wfmon.stream.messages import MAX_MESSAGE_BYTES, Refused
+from wfmon.stream.sse import events, last_event
+from wfmon.stream.websocket import Door, converse
+
+if TYPE_CHECKING:
+    from wfmon.serve.wsgi import OnError
+    from wfmon.stream.hub import Hub
+
+SOCK_OPTIONS: dict[str, Any] = {
+    "ping_interval": 25,  # a peer that is gone without a word is noticed after two
+    "max_message_size": MAX_MESSAGE_BYTES,
+    "receive_bytes": 16_384,
+    "thread_class": functools.partial(threading.Thread, name="wfmon-ws-reader", daemon=True),
+}
+SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+STATUSES = {"too_big": 413, "too_fast": 429, "full": 503, "stopping": 503, "token": 401}
+"""How a refusal is told over HTTP; 400 for all others."""
+FIXES = {
+    "too_big": "Send less at once.",
+    "too_fast": "Send less often.",
+    "full": "Close a page that you do not need, or raise server.max_clients in config.yaml.",
+    "stopping": "Start the monitor again.",
+    "token": "Reload the page.",
+}
+
+
+def install_live(
+    server: Flask,
+    hub: Hub,
+    check_token: Callable[[str], bool],
+    authorized: Callable[[], bool],
+    on_error: OnError,
+) -> None:
+    """Add the routes. ``authorized`` tells, within a request, whether its headers bear the token, so that its hello may
+    leave it out; ``on_error(where, error)`` is told of what should not happen, and the client's connection ends.
+    """
+    hub.check_token = check_token
+    server.config["SOCK_SERVER_OPTIONS"] = SOCK_OPTIONS
+    sock = flask_sock.Sock(server)
+    server.before_request(_prepare_upgrade)
+
+    @sock.route("/ws")  # type: ignore[untyped-decorator]
+    def ws(connection: Any) -> None:  # noqa: ANN401  simple_websocket.Server has no types
+        try:
+            converse(connection, hub, trusted=authorized())
+        except Exception as error:  # noqa: BLE001  the edge: a 500 in the middle of a WebSocket helps nobody
+            on_error("/ws", error)
+
+    @server.get("/sse")
+    def sse() -> Response:
+        token = request.args.get("token")
+        if token is not None and not check_token(token):
+            return _problem(Refused("token", "The token is not the one of this monitor."))
+        connection = request.environ.get("werkzeug.socket")
+        wake = threading.Event()
+        try:
+            client = hub.open("sse", wake, getattr(connection, "close", _nothing_to_cut), trusted=True)
+        except Refused as why:
+            return _problem(why)
+        client.receive(_hello())
+        response = Response(events(hub, client, wake), content_type="text/event-stream", headers=SSE_HEADERS)
+        response.call_on_close(functools.partial(hub.leave, client))
+        return response
+
+    @server.post("/sse/<name>")
+    def say(name: str) -> Response:
+        client = hub.client(name)
+        if client is None or client.transport != "sse":
+            fix = "Open /sse first; its hello names it."
+            return Problem(404, "no_client", "No stream of this name is open.", fix).response()
+        request.max_content_length = MAX_MESSAGE_BYTES
+        if (request.content_length or 0) > MAX_MESSAGE_BYTES:
+            why = Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
+            client.end(why)
+            return _problem(why)
+        try:
+            text = request.get_data(cache=False).decode()
+        except UnicodeDecodeError:
+            text = "this is not UTF-8"
+        client.receive(text)
+        return Response(status=204) if client.ended is None else _problem(client.ended)
+
+
+def _prepare_upgrade() -> Response | None:
+    """Give simple-websocket a socket it cannot misuse, and no compression; refuse what it would stumble over."""
+    if request.path != "/ws":
+        return None
+    environ = request.environ
+    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    fault = _upgrade_fault()
+    if fault:
+        fix = "Open it with a WebSocket client over HTTP/1.1, or use /sse."
+        return Problem(426, "upgrade", fault, fix, (("Upgrade", "websocket"),)).response()
+    environ["werkzeug.socket"] = Door(environ["werkzeug.socket"])
+    return None
+
+
+def _upgrade_fault() -> str:
+    headers = request.headers
+    if "werkzeug.socket" not in request.environ or headers.get("Upgrade", "").lower() != "websocket":
+        return "/ws speaks the WebSocket protocol, and this request does not ask for it."
+    if headers.get("Sec-WebSocket-Version") != "13":
+        return "Of the WebSocket protocol only version 13 is spoken here."
+    try:
+        nonce = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
+    except binascii.Error:
+        nonce = b""
+    return "" if len(nonce) == 16 else "Sec-WebSocket-Key must be 16 bytes in base64."
+
+
+def _hello() -> str:
+    """Make the hello that an SSE client says by the address it opens."""
+    hello: dict[str, Any] = {"type": "hello", "version": 1}
+    rate = request.args.get("rate_hz")
+    if rate is not None:
+        try:
+            hello["rate_hz"] = float(rate)
+        except ValueError:
+            hello["rate_hz"] = rate  # refused with the sentence that the form has for it
+    seen = last_event(request.headers.get("Last-Event-ID") or request.args.get("last_event_id", ""))
+    if seen is not None:
+        hello["boot"], hello["since"] = seen
+    return orjson.dumps(hello).decode()
+
+
+def _problem(why: Refused) -> Response:
+    fix = FIXES.get(why.cause, "See the protocol's page in docs/.")
+    return Problem(STATUSES.get(why.cause, 400), why.cause, why.sentence, fix).response()
+
+
+def _nothing_to_cut() -> None:
+    """An HTTP/2 stream: its own window ends it when it is not read."""

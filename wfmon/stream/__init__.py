@@ -1,0 +1,1 @@
+"""Frames out: what changed, to everyone who watches, each at its own pace."""

@@ -1,0 +1,435 @@
+"""The hub: every tick it makes one frame for each pace in use and puts it into the mailboxes of those who keep it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import orjson
+
+from wfmon.stream import wire
+from wfmon.stream.changes import Changes
+from wfmon.stream.client import HELLO_S, Client, Plan
+from wfmon.stream.messages import Refused, Said
+from wfmon.stream.watch import Selectors, Watched, selectors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wfmon.core.clock import Clock
+    from wfmon.core.registry import Registry
+    from wfmon.core.types import Batch, ClockStep, CollectorStatus, Table
+
+STOP_S = 0.4
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Grid(Protocol):
+    """The last minutes of every series at equal steps: what the window's snapshot is. NaN is a gap."""
+
+    @property
+    def t0_ms(self) -> int: ...
+    @property
+    def step_ms(self) -> int: ...
+    @property
+    def columns(self) -> dict[int, NDArray[np.float32]]: ...
+
+
+class _History:
+    """The encoded snapshot: made once a second at most, shared by all who come meanwhile. Any thread."""
+
+    def __init__(self, clock: Clock, snapshot: Callable[[], Grid], seq: Callable[[], int]) -> None:
+        self._clock = clock
+        self._snapshot = snapshot
+        self._seq = seq
+        self._lock = threading.Lock()
+        self._made_ns = 0
+        self._held: tuple[int, int, int, dict[str, orjson.Fragment]] | None = None
+        self._texts: dict[Selectors | None, wire.Outgoing] = {}
+
+    def get(self, watch: Selectors | None, wanted: Callable[[int], bool]) -> tuple[int, wire.Outgoing]:
+        """Give the tick up to which it reaches, and the message with the series that are wanted."""
+        with self._lock:
+            now_ns = self._clock.mono_ns()
+            if self._held is None or now_ns - self._made_ns >= 1_000_000_000:
+                seq = self._seq()  # first: what comes while the grid is made is in the frames too
+                grid = self._snapshot()
+                columns = {str(number): wire.column(values) for number, values in grid.columns.items()}
+                self._held, self._made_ns = (seq, grid.t0_ms, grid.step_ms, columns), now_ns
+                self._texts.clear()
+            seq, t0_ms, step_ms, columns = self._held
+            if watch not in self._texts:
+                shown = {key: each for key, each in columns.items() if wanted(int(key))}
+                self._texts[watch] = wire.snapshot(seq, t0_ms, step_ms, shown)
+            return seq, self._texts[watch]
+
+    def forget(self) -> None:
+        """Let go of a snapshot that is too old to give. Does not wait."""
+        if self._held is not None and self._lock.acquire(blocking=False):
+            if self._clock.mono_ns() - self._made_ns >= 1_000_000_000:
+                self._held = None
+                self._texts.clear()
+            self._lock.release()
+
+
+class Hub:
+    """Owns the clients. The ticker publishes; each client's own thread opens, takes, says and leaves.
+
+    ``snapshot`` gives the grid of the last minutes and holds at least what was published; ``push_ux(fields, client)``
+    raises ValueError with a sentence. ``check_token`` judges the token of a hello.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        snapshot: Callable[[], Grid],
+        rate_hz: int,
+        mailbox_frames: int,
+        stall_seconds: float,
+        max_clients: int,
+        push_ux: Callable[[dict[str, Any], str], None],
+        *,
+        boot: str | None = None,
+        check_token: Callable[[str], bool] = lambda _: False,
+        host_facts: Mapping[str, Any] = _NO_FACTS,
+    ) -> None:
+        self.boot = boot or secrets.token_hex(8)
+        self.check_token = check_token
+        self._registry = registry
+        self._clock = clock
+        self._ticks_a_second = rate_hz
+        self._capacity = mailbox_frames
+        self._stall_seconds = stall_seconds
+        self._max_clients = max_clients
+        self._push_ux = push_ux
+        self._host_facts = host_facts
+        self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
+        # All that follows is under _lock.
+        self._changes = Changes(registry)
+        self._clients: dict[str, Client] = {}
+        self._watched: dict[Selectors, Watched] = {}
+        self._described = 0  # series that those who said hello know
+        self._collectors: list[dict[str, Any]] = []
+        self._absent: list[list[Any]] = []
+        self._tables: dict[str, wire.Outgoing] = {}
+        self._closed: Counter[str] = Counter()
+        self._encodes = 0
+        self._encode_us = 0.0
+        self._stopping = False
+        self._history = _History(clock, snapshot, lambda: self._changes.seq)
+        self._says: dict[str, Callable[[Client, dict[str, Any]], None]] = {
+            "hello": self._hello,
+            "rate": self._rate,
+            "watch": self._watch,
+            "pause": self._pause,
+            "ping": self._ping,
+            "ux": self._ux,
+        }
+
+    # --- the ticker --------------------------------------------------------------------------------------------------
+
+    def publish(self, batches: Sequence[Batch], now_ms: int) -> None:
+        """Take a tick's samples and give each client whose turn it is a frame. Never waits for one."""
+        with self._lock:
+            seq = self._changes.push(batches)
+            self._history.forget()
+            if not self._clients:
+                return
+            self._describe()
+            frames: dict[Plan, wire.Outgoing] = {}
+            for client in self._live():
+                plan = client.plan(seq)
+                if plan is not None:
+                    if plan not in frames:
+                        frames[plan] = self._encode(seq, now_ms, plan)
+                    client.deliver(frames[plan])
+            self._look_after()
+
+    def set_table(self, name: str, table: Table, t_ms: int) -> None:
+        """Send rows that are no series to those who watch them."""
+        with self._lock:
+            watchers = [client for client in self._live() if name in client.tables and not client.paused]
+            if watchers:
+                message = wire.message("table", name=name, t=t_ms, columns=table.columns, rows=table.rows)
+                self._tables[name] = message
+                for client in watchers:
+                    client.mailbox.put(message, f"table {name}")
+            else:
+                self._tables.pop(name, None)
+
+    def set_collectors(self, statuses: Sequence[CollectorStatus]) -> None:
+        """Tell the collectors' states when one has changed; counts and costs alone are no change."""
+        rows = [
+            {
+                "name": s.name, "state": s.state, "reason": s.reason, "since_ms": s.since_ms,
+                "checked_ms": s.checked_ms, "rate_hz": s.rate_hz, "beats": s.beats, "skipped": s.skipped, "errors": s.errors,
+                "cpu_percent": s.cpu_percent,
+            }
+            for s in statuses
+        ]  # fmt: skip
+        with self._lock:
+            same = [_state(row) for row in rows] == [_state(row) for row in self._collectors]
+            self._collectors = rows
+            if not same:
+                self._broadcast(wire.message("state", collectors=rows), "collectors")
+
+    def set_absent(self, reasons: Mapping[int, str] | Mapping[int | str, str]) -> None:
+        """Tell which series are absent and why: all of them, by id, or by name where a series never was."""
+        rows = [[key, reason] for key, reason in reasons.items()]
+        with self._lock:
+            if rows != self._absent:
+                self._absent = rows
+                self._broadcast(wire.message("state", absent=rows), "absent")
+
+    def clock_step(self, step: ClockStep) -> None:
+        """Tell that the wall clock has stepped, between the frames before and after."""
+        with self._lock:
+            self._broadcast(wire.message("clock", t=step.t_ms, step_ms=step.step_ms, kind=step.kind))
+
+    # --- asked by others ---------------------------------------------------------------------------------------------
+
+    def anyone(self) -> bool:
+        """Whether somebody watches who has not paused. Any thread."""
+        with self._lock:
+            return any(not client.paused for client in self._live())
+
+    def watching(self, table: str) -> bool:
+        """Whether somebody looks at this table. Any thread."""
+        with self._lock:
+            return any(table in client.tables and not client.paused for client in self._live())
+
+    def stats(self) -> dict[str, Any]:
+        """Describe the clients and the cost of frames. Any thread."""
+        with self._lock:
+            return {
+                "seq": self._changes.seq,
+                "clients": [client.facts() for client in self._clients.values()],
+                "max_clients": self._max_clients,
+                "mailbox_frames": self._capacity,
+                "ring_samples": self._changes.held,
+                "encodes": self._encodes,
+                "encode_us": round(self._encode_us, 1),
+                "closed": dict(self._closed),
+            }
+
+    # --- a client's own thread ---------------------------------------------------------------------------------------
+
+    def open(
+        self, transport: Literal["websocket", "sse"], wake: threading.Event, abort: Callable[[], None], *, trusted: bool
+    ) -> Client:
+        """Take a client in; it gets nothing until its hello, for which it has 5 s. Raises Refused.
+
+        ``wake`` is set when there is something to take; ``abort`` cuts the connection, from another thread.
+        ``trusted``: the request itself proved who asks, so that the hello needs no token.
+        """
+        with self._lock:
+            if self._stopping:
+                raise Refused("stopping", "The monitor stops.")
+            if len(self._clients) >= self._max_clients:
+                self._closed["full"] += 1
+                raise Refused(
+                    "full", f"{self._max_clients} clients watch already. Close a page, or raise server.max_clients."
+                )
+            client = Client(
+                secrets.token_urlsafe(12), transport, self._clock, self._capacity, self._ticks_a_second, wake,
+                self._act, abort, trusted=trusted,
+            )  # fmt: skip
+            self._clients[client.name] = client
+            return client
+
+    def client(self, name: str) -> Client | None:
+        """Find a client that is open."""
+        return self._clients.get(name)
+
+    def leave(self, client: Client, cause: str = "") -> None:
+        """Forget a client; its connection is over. Idempotent. ``cause``: why, when it was not asked to end."""
+        with self._lock:
+            if self._clients.pop(client.name, None) is None:
+                return
+            if client.ended is not None:
+                cause = client.ended.cause
+            if cause:
+                self._closed[cause] += 1
+            self._forget_watches()
+            self._left.notify_all()
+
+    def close(self) -> None:
+        """End every client, wait 0.4 s at most, then cut what is left. Idempotent; who comes later is refused."""
+        with self._lock:
+            self._stopping = True
+            for client in self._clients.values():
+                client.end(Refused("stopping", "The monitor stops."))
+            self._left.wait_for(lambda: not self._clients, STOP_S)
+            rest = list(self._clients.values())
+        for client in rest:
+            client.abort()
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    def _act(self, client: Client, said: Said) -> None:
+        if client.said_hello == (said.kind == "hello"):
+            raise Refused("refused", "The first message is hello, once." if client.said_hello else "Say hello first.")
+        self._says[said.kind](client, said.fields)
+
+    def _hello(self, client: Client, fields: dict[str, Any]) -> None:
+        if fields["version"] != wire.VERSION:
+            raise Refused("version", f"This monitor speaks version {wire.VERSION} of the protocol. Reload the page.")
+        if not client.trusted and not self.check_token(fields.get("token", "")):
+            raise Refused("token", "The hello's token is not the one of this monitor. Reload the page.")
+        client.set_rate(fields.get("rate_hz", self._ticks_a_second))
+        watched = self._prepare(fields.get("watch", {}))
+        since = fields["since"] if fields.get("boot") == self.boot and "since" in fields else None
+        history = None
+        while not self._join(client, watched, fields.get("watch", {}), since, history):
+            history = self._history.get(None if watched is None else watched[0], self._wants(watched))
+
+    def _join(
+        self,
+        client: Client,
+        watched: tuple[Selectors, Watched] | None,
+        watch: dict[str, Any],
+        since: int | None,
+        history: tuple[int, wire.Outgoing] | None,
+    ) -> bool:
+        """Greet a client and let it go on from ``since`` or from the history; False when it needs a (newer) history."""
+        with self._lock:
+            changes = self._changes
+            resumed = since is not None and changes.floor <= since <= changes.seq
+            if not resumed and (history is None or history[0] < changes.floor):
+                return False
+            self._describe()
+            client.mailbox.put(self._greeting(client, resumed=resumed))
+            if resumed and since is not None:
+                client.go_on_from(since)
+            elif history is not None:
+                client.go_on_from(history[0])
+                client.mailbox.put(history[1])
+            client.mailbox.put(wire.message("state", collectors=self._collectors, absent=self._absent))
+            client.tell_state()
+            client.said_hello = True
+            self._set_watch(client, watched, watch)
+            return True
+
+    def _greeting(self, client: Client, *, resumed: bool) -> wire.Outgoing:
+        return wire.message(
+            "hello",
+            version=wire.VERSION,
+            boot=self.boot,
+            client=client.name,
+            now_ms=self._clock.now_ms(),
+            mono_ms=self._clock.mono_ns() // 1_000_000,
+            rate_hz=round(client.rate_hz, 3),
+            resumed=resumed,
+            series=self._registry.describe()[: self._described],
+            collectors=self._collectors,
+            cores=os.cpu_count() or 1,
+            host_facts=dict(self._host_facts),
+        )
+
+    def _rate(self, client: Client, fields: dict[str, Any]) -> None:
+        client.set_rate(fields["rate_hz"])
+        client.tell_state()
+
+    def _pause(self, client: Client, fields: dict[str, Any]) -> None:
+        client.paused = fields["paused"]
+
+    def _ping(self, client: Client, fields: dict[str, Any]) -> None:
+        now_ms, mono_ms = self._clock.now_ms(), self._clock.mono_ns() // 1_000_000
+        client.mailbox.put(wire.message("pong", **fields, now_ms=now_ms, mono_ms=mono_ms))
+
+    def _ux(self, client: Client, fields: dict[str, Any]) -> None:
+        try:
+            self._push_ux(fields, client.name)
+        except ValueError as error:
+            raise Refused("refused", f"ux: {error}") from error
+
+    def _watch(self, client: Client, fields: dict[str, Any]) -> None:
+        watched = self._prepare(fields)
+        with self._lock:
+            self._set_watch(client, watched, fields)
+            if "series" in fields:
+                client.go_on_from(-1)  # what is new to it has values that may not change for long
+
+    def _prepare(self, fields: dict[str, Any]) -> tuple[Selectors, Watched] | None:
+        """Read selectors and match them with every series, outside the lock: it may take a while. Raises Refused."""
+        if fields.get("series") is None:
+            return None
+        try:
+            given = selectors(fields["series"])
+        except ValueError as error:
+            raise Refused("refused", f"watch: {error}") from error
+        watched = self._watched.get(given) or Watched(given)
+        watched.flags(self._registry)
+        return given, watched
+
+    def _wants(self, watched: tuple[Selectors, Watched] | None) -> Callable[[int], bool]:
+        if watched is None:
+            return lambda _: True
+        flags = watched[1].flags(self._registry)
+        return lambda number: number < len(flags) and bool(flags[number])
+
+    # --- under the lock ----------------------------------------------------------------------------------------------
+
+    def _live(self) -> list[Client]:
+        return [client for client in self._clients.values() if client.said_hello and client.ended is None]
+
+    def _broadcast(self, message: wire.Outgoing, key: str | None = None) -> None:
+        for client in self._live():
+            client.mailbox.put(message, key)
+
+    def _describe(self) -> None:
+        """Tell those who said hello of the series that came since."""
+        count = len(self._registry)
+        if count > self._described:
+            fresh = self._registry.describe(self._described)[: count - self._described]
+            self._described = count
+            self._broadcast(wire.message("series", series=fresh))
+
+    def _encode(self, seq: int, now_ms: int, plan: Plan) -> wire.Outgoing:
+        begun_ns = self._clock.mono_ns()
+        flags = None if plan.watch is None else self._watched[plan.watch].flags(self._registry)
+        samples = self._changes.since(plan.since, flags, latest=plan.latest)
+        frame = wire.frame(seq, now_ms, samples)
+        took_us = (self._clock.mono_ns() - begun_ns) / 1000
+        self._encodes += 1
+        self._encode_us += (took_us - self._encode_us) * (0.02 if self._encodes > 50 else 1 / self._encodes)
+        return frame
+
+    def _set_watch(self, client: Client, watched: tuple[Selectors, Watched] | None, fields: dict[str, Any]) -> None:
+        if "series" in fields:
+            client.watch = None if watched is None else watched[0]
+            if watched is not None:
+                self._watched.setdefault(*watched)
+            self._forget_watches()
+        if "tables" in fields:
+            fresh = frozenset(fields["tables"]) - client.tables
+            client.tables = frozenset(fields["tables"])
+            for name in fresh & self._tables.keys():
+                client.mailbox.put(self._tables[name], f"table {name}")
+
+    def _forget_watches(self) -> None:
+        used = {client.watch for client in self._clients.values()}
+        for unused in self._watched.keys() - used:
+            del self._watched[unused]
+
+    def _look_after(self) -> None:
+        """Cut those who do not read, and end those who said no hello in time."""
+        now_ns = self._clock.mono_ns()
+        for client in self._clients.values():
+            if client.stalled(now_ns, self._stall_seconds):
+                client.end(Refused("stalled", f"Nothing was read for {self._stall_seconds:g} s."))
+                client.abort()
+            elif not client.said_hello and now_ns - client.opened_ns >= HELLO_S * 1e9:
+                client.end(Refused("no_hello", f"No hello came within {HELLO_S:g} s."))
+
+
+def _state(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["name"], row["state"], row["reason"], row["since_ms"], row["rate_hz"]

@@ -1,0 +1,91 @@
+"""A client's mailbox, and the four levels of its pressure."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+from wfmon.stream.wire import Outgoing
+
+BATCH_BYTES = 65_536
+"""What is handed to the sender at once; one larger message goes alone."""
+
+
+class Level(NamedTuple):
+    """One row of the table: when a client comes to it, when it leaves it, and what it still gets.
+
+    ``above`` and ``until`` are shares of the mailbox. ``every``: for each priority (0, 1, 2) of the catalogue, which of
+    the client's frames carries its series; ONCE_A_SECOND and NEVER as below.
+    """
+
+    name: str
+    above: float
+    until: float
+    every: tuple[int, int, int]
+
+
+ONCE_A_SECOND, NEVER = 0, -1
+NORMAL, PRESSURE, CRITICAL, DROP = range(4)
+LEVELS = (
+    Level("normal", 0.0, 0.0, (1, 1, 1)),
+    Level("pressure", 0.80, 0.25, (1, 1, 4)),
+    Level("critical", 0.95, 0.50, (1, ONCE_A_SECOND, ONCE_A_SECOND)),
+    Level("drop", 1.0, 0.0, (NEVER, NEVER, NEVER)),
+)
+
+
+def next_level(level: int, depth: int, capacity: int) -> int:
+    """Tell the level that follows: up at once, down only when the mailbox has drained to the level's ``until``."""
+    share = depth / capacity
+    reached = DROP if depth >= capacity else max(i for i, row in enumerate(LEVELS) if i == 0 or share > row.above)
+    if reached >= level:
+        return reached
+    while level > reached and share <= LEVELS[level].until:
+        level -= 1
+    return level
+
+
+class Mailbox:
+    """Messages that wait for one client's sender. Any thread puts, one takes; neither waits for the other.
+
+    Frames are bounded by whoever puts them (see ``depth``). A message with a key replaces the one of that key which
+    still waits, in its place, so that tables and states never pile up.
+    """
+
+    def __init__(self, wake: threading.Event) -> None:
+        """``wake`` is set whenever something is put."""
+        self.wake = wake
+        self._lock = threading.Lock()
+        self._waiting: dict[object, tuple[Outgoing, bool]] = {}  # by key; what has none has a number
+        self._number = 0
+        self._frames = 0
+        self._taken = 0  # frames at the sender
+
+    @property
+    def depth(self) -> int:
+        """Frames not yet handed to the network, those that the sender works on included."""
+        return self._frames + self._taken
+
+    def put(self, message: Outgoing, key: str | None = None, *, is_frame: bool = False) -> None:
+        """Add a message and wake the sender."""
+        with self._lock:
+            self._number += 1
+            self._waiting[self._number if key is None else key] = (message, is_frame)
+            self._frames += is_frame
+        self.wake.set()
+
+    def take(self) -> list[Outgoing]:
+        """Give the next messages, oldest first, [] when there are none. Says that the ones before have been sent."""
+        batch: list[Outgoing] = []
+        size = 0
+        with self._lock:
+            self._taken = 0
+            for key, (message, is_frame) in list(self._waiting.items()):
+                size += len(message.text)
+                if batch and size > BATCH_BYTES:
+                    break
+                del self._waiting[key]
+                batch.append(message)
+                self._frames -= is_frame
+                self._taken += is_frame
+        return batch

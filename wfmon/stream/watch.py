@@ -1,0 +1,54 @@
+"""Selectors: which series a client wants. ``name``, ``name{label="v"}``; ``*`` and ``?`` stand for other characters."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wfmon.core.types import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wfmon.core.registry import Registry
+    from wfmon.core.types import Flags
+
+Selectors = tuple[str, ...]
+"""Sorted and without repetition, so that clients who want the same are seen to want the same."""
+
+
+def selectors(texts: Iterable[str]) -> Selectors:
+    """Put selectors into their one form. Raises ValueError that says which one cannot be read."""
+    given = tuple(sorted(set(texts)))
+    for text in given:
+        Series.parse(text)
+    return given
+
+
+class Watched:
+    """A flag a series id. Made by one thread, then extended by the hub under its lock."""
+
+    def __init__(self, given: Selectors) -> None:
+        """``given`` comes from ``selectors``."""
+        self._wanted = [Series.parse(text) for text in given]
+        self._by_name: dict[str, list[Series]] = {}  # the selectors that a metric's name matches
+        self._flags = np.zeros(0, np.bool_)
+
+    def flags(self, registry: Registry) -> Flags:
+        """Give the flags of all ids known now, bool of shape (at least n,)."""
+        known = len(self._flags)
+        if known < len(registry):
+            fresh = [self._matches(series) for _, series, _ in registry.all(known)]
+            self._flags = np.append(self._flags, np.array(fresh, np.bool_))
+        return self._flags
+
+    def _matches(self, series: Series) -> bool:
+        if series.name not in self._by_name:
+            self._by_name[series.name] = [each for each in self._wanted if fnmatch.fnmatchcase(series.name, each.name)]
+        labels = dict(series.labels)
+        return any(
+            all(fnmatch.fnmatchcase(labels.get(key, ""), value) for key, value in each.labels)
+            for each in self._by_name[series.name]
+        )

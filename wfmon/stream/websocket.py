@@ -1,0 +1,121 @@
+"""A client on a WebSocket: the connection's thread sends and obeys, simple-websocket's thread only reads.
+
+One event wakes the connection's thread, for what comes in as for what goes out: two threads a client suffice, and none
+polls.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from wfmon.stream import wire
+from wfmon.stream.messages import CODES, MAX_MESSAGE_BYTES, Refused
+
+if TYPE_CHECKING:
+    from wfmon.stream.hub import Hub
+
+UNREAD_BYTES = 4 * MAX_MESSAGE_BYTES
+"""What may come in before it is obeyed; then the reader waits, and the network holds the client back."""
+
+
+class Socket(Protocol):
+    """The connection: ``send`` sends everything or raises OSError; ``close`` ends both directions, from any thread."""
+
+    def send(self, data: bytes) -> object: ...
+    def recv(self, size: int) -> bytes: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Door:
+    """The socket that simple-websocket gets: it reads no faster than is obeyed, and leaves closing to the sender.
+
+    Closing at once would throw away what the client has not read yet, such as the reason.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._unread = 0  # a race between the two threads lets in a little more, no harm
+        self._room = threading.Event()
+        self._room.set()
+
+    def send(self, data: bytes) -> int:
+        self._socket.send(data)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        self._room.wait()
+        data = self._socket.recv(size)
+        self._unread += len(data)
+        if self._unread >= UNREAD_BYTES:
+            self._room.clear()
+        return data
+
+    def obeyed(self) -> None:
+        """Say that what was read is dealt with."""
+        self._unread = 0
+        self._room.set()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Do nothing: see ``abort``."""
+
+    def abort(self) -> None:
+        """End both directions at once. Any thread."""
+        self._socket.close()
+        self._room.set()
+
+
+class WebSocket(Protocol):
+    """What is used of simple-websocket's server side."""
+
+    sock: Door
+    connected: bool
+    event: threading.Event
+    input_buffer: list[str | bytes]
+    incoming_message_len: int
+    close_reason: int
+
+
+def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
+    """Serve a client until one side ends it, in the calling thread. Whatever the connection does ends here."""
+    try:
+        client = hub.open("websocket", ws.event, ws.sock.abort, trusted=trusted)
+    except Refused as why:
+        _say_goodbye(ws, why, wire.message("error", code=why.code, detail=why.sentence))
+        return
+    cause = ""
+    try:
+        while ws.connected and not client.over:
+            # The timeout is for a reader that dies without a word; all else sets the event.
+            ws.event.wait(1.0)
+            ws.event.clear()
+            while ws.input_buffer and not client.over:
+                client.receive(ws.input_buffer.pop(0))
+            ws.sock.obeyed()
+            while not client.over and (batch := client.take()):
+                ws.sock.send(wire.text_frames(batch))
+        if client.ended is not None:
+            _say_goodbye(ws, client.ended, *client.take())
+        else:
+            cause = _why_gone(ws)
+    except OSError:
+        cause = "lost"
+    finally:
+        ws.connected = False
+        hub.leave(client, cause)
+
+
+def _say_goodbye(ws: WebSocket, why: Refused, *last: wire.Outgoing) -> None:
+    ws.sock.send(wire.text_frames(last) + wire.close_frame(why.code, why.sentence))
+    ws.connected = False
+
+
+def _why_gone(ws: WebSocket) -> str:
+    """Tell why simple-websocket has ended it: "" when the client went by itself."""
+    if ws.incoming_message_len > MAX_MESSAGE_BYTES:
+        return "too_big"
+    return "malformed" if ws.close_reason in {1002, CODES["binary"], CODES["malformed"]} else ""
