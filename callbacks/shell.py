@@ -6,7 +6,9 @@ from dash import Dash, Input, Output
 
 from wfmon.ui import ids
 
-MOUNT = "function () { if (window.wfmon) window.wfmon.mount(location.pathname); return window.dash_clientside.no_update; }"
+MOUNT = (
+    "function () { if (window.wfmon) window.wfmon.mount(location.pathname); return window.dash_clientside.no_update; }"
+)
 
 
 def register(app: Dash) -> None:

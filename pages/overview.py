@@ -99,11 +99,15 @@ def layout() -> Component:
                     ),
                     collector="ux",
                 ),
-                Panel("processes", "Busiest processes", processes(), width=8, tall=True, charted=False, collector="system"),
+                Panel(
+                    "processes", "Busiest processes", processes(), width=8, tall=True, charted=False, collector="system"
+                ),
                 Panel(
                     "traffic",
                     "Localhost traffic",
-                    chart("network.loopback_rx_bytes_per_second", label="Bytes received on loopback", colors=("--s-6",)),
+                    chart(
+                        "network.loopback_rx_bytes_per_second", label="Bytes received on loopback", colors=("--s-6",)
+                    ),
                     width=4,
                     now=value("network.loopback_rx_bytes_per_second"),
                     foot=(

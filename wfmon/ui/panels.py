@@ -62,10 +62,12 @@ def _panel(page_name: str, panel: Panel, level: int) -> Component:
     main = [
         head,
         html.Div(panel.body, className="body"),
-        html.P(className="absent", hidden=True),
+        html.P(className="absent"),
         html.Footer([*panel.foot, *looked]),
     ]
-    inside = [html.Div(main, className="lead"), html.Div(list(panel.side), className="legend-side")] if panel.side else main
+    inside = (
+        [html.Div(main, className="lead"), html.Div(list(panel.side), className="legend-side")] if panel.side else main
+    )
     data = {"data-panel": panel.key, "aria-labelledby": heading}
     if panel.collector:
         data["data-collector"] = panel.collector
@@ -89,7 +91,11 @@ def _arrange_tools(panel: Panel) -> Component:
     tools = (("earlier", "move earlier"), ("later", "move later"), ("hide", "hide"))
     return html.Div(
         [
-            html.Button(className=f"icon {what}", type="button", **{"aria-label": f"{panel.title}: {words}", "data-arrange-do": what})
+            html.Button(
+                className=f"icon {what}",
+                type="button",
+                **{"aria-label": f"{panel.title}: {words}", "data-arrange-do": what},
+            )
             for what, words in tools
         ],
         className="arranging",

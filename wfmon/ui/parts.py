@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from dash import html
 from dash.development.base_component import Component
 
 from wfmon.core.catalogue import METRICS, Metric
 
-Content = Component | str | Sequence["Component | str"]
+Content: TypeAlias = Component | str | Sequence[Component | str]
 Stat = Literal["last", "min", "max", "mean", "p50", "p95", "p99", "sum", "count"]
 
 FRAME_BUDGET_MS = 16.67
@@ -32,6 +32,7 @@ def chart(
     label: str,
     height: int = 72,
     colors: Sequence[str | None] = (),
+    names: Sequence[str] = (),
     low: float | None = 0.0,
     high: float | None = None,
     legend: bool = False,
@@ -40,7 +41,8 @@ def chart(
     """Make a chart of the selectors' series, which share a unit.
 
     ``label`` is read aloud in place of the picture. ``colors``: a CSS variable a selector, or None for the palette in
-    turn. ``high`` None: as high as the data, except for percentages. ``budget`` draws a line that should not be crossed.
+    turn. ``names``: what the legend and the readout call each selector. ``high`` None: as high as the data, except for
+    percentages. ``budget`` draws a line that should not be crossed.
     """
     first = metric_of(selectors[0])
     if first.unit == "%" and high is None:
@@ -54,6 +56,8 @@ def chart(
         "max": high,
         "colors": list(colors) or [f"--s-{i % 6 + 1}" for i in range(len(selectors))],
     }
+    if names:
+        spec["names"] = list(names)
     if legend:
         spec["legend"] = True
     if budget is not None:
@@ -97,7 +101,7 @@ def stat(name: str, selector: str, which: Stat, **more: Any) -> Component:  # no
 
 
 def meter(selector: str, high: float | str = 100.0, color: str = "--s-1") -> Component:
-    """Make a bar from 0 to ``high``: a number, or the selector of a series that is the limit. Its figure stands beside it."""
+    """Make a bar from 0 to ``high``, a number or the selector of the limit's series. Its figure stands beside it."""
     return html.Span(
         html.I(),
         className="meter",
@@ -134,7 +138,11 @@ def live_table(name: str, caption: str, columns: Sequence[Column], empty: str) -
     """Make a table whose rows the engine fills, and watches only while it can be seen."""
     return html.Div(
         html.Table(
-            [html.Caption(caption, className="aside"), html.Thead(html.Tr([_head(column) for column in columns])), html.Tbody()],
+            [
+                html.Caption(caption, className="aside"),
+                html.Thead(html.Tr([_head(column) for column in columns])),
+                html.Tbody(),
+            ],
             **{"data-table": name, "data-empty": empty},
         ),
         className="scroll",
@@ -148,3 +156,20 @@ def _head(column: Column) -> Component:
     data = {"data-col": column.name, "data-unit": column.unit} if column.unit else {"data-col": column.name}
     classes = " ".join(word for word, on in (("num", column.numeric), ("opt", column.optional)) if on)
     return html.Th(column.title, scope="col", className=classes or None, **data)
+
+
+def small(title: str, selector: str, *, color: str, stat: Stat = "last") -> Component:
+    """Make one of several small charts in a panel, with its figure."""
+    return html.Div(
+        [html.P([title, value(selector, stat=stat)]), chart(selector, label=title, colors=(color,))], className="small"
+    )
+
+
+def must_be_zero(selector: str, what: str) -> Component:
+    """Make a big figure that is good at 0 and bad above."""
+    return html.Div([html.P(value(selector, warn=0), className="big"), html.P(what, className="of")], className="proof")
+
+
+def prose(text: str) -> Component:
+    """Make a paragraph that explains a panel."""
+    return html.P(text, className="why-text")

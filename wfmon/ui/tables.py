@@ -79,7 +79,10 @@ def core_meters(cores: int | None = None) -> Component:
     ]
     dense = " dense" if count > 8 else ""
     return html.Div(
-        [html.P(f"{count} cores" if count > 1 else "1 core", className="name"), html.Ul(rows, className="cores" + dense)],
+        [
+            html.P(f"{count} cores" if count > 1 else "1 core", className="name"),
+            html.Ul(rows, className="cores" + dense),
+        ],
         className="reading grow",
     )
 
@@ -110,7 +113,9 @@ def _collector_row(status: CollectorStatus) -> Component:
     return html.Tr(
         [
             html.Th(
-                [status.name, html.Small(COLLECTOR_WORDS.get(status.name, ""))], scope="row", id=f"collector-{status.name}"
+                [status.name, html.Small(COLLECTOR_WORDS.get(status.name, ""))],
+                scope="row",
+                id=f"collector-{status.name}",
             ),
             html.Td(collector_switch(status.name, on=status.state != "off")),
             html.Td([html.I(className="dot"), html.Span(status.state, **{"data-field": "state"})]),

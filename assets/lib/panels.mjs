@@ -1,0 +1,59 @@
+/**
+ * Which panels a page shows, and in which order: the user's choice against what the page has. Pure.
+ *
+ * A choice is {order: [keys], hidden: [keys]}. It survives panels that are born or die: a key that the page lacks is kept
+ * for later, and a new panel stands where the page put it.
+ */
+
+export const NO_CHOICE = Object.freeze({ order: [], hidden: [] });
+
+/** The name under which a page's choice is kept. */
+export function storageKey(page) {
+  return `wfmon.panels.${page}`;
+}
+
+/** A choice from stored text; anything else than a choice is none. */
+export function parseChoice(stored) {
+  let given;
+  try {
+    given = JSON.parse(stored);
+  } catch {
+    return NO_CHOICE;
+  }
+  const keys = (list) => (Array.isArray(list) ? [...new Set(list.filter((key) => typeof key === "string"))] : []);
+  return { order: keys(given?.order), hidden: keys(given?.hidden) };
+}
+
+/** The page's keys in the chosen order. A key without a place follows its neighbour of the page's own order. */
+export function arranged(keys, { order }) {
+  const result = order.filter((key) => keys.includes(key));
+  keys.forEach((key, i) => {
+    if (result.includes(key)) return;
+    result.splice(i === 0 ? 0 : result.indexOf(keys[i - 1]) + 1, 0, key);
+  });
+  return result;
+}
+
+/** The choice after moving `key` by `steps` among the shown keys of its group; the same choice when it cannot move. */
+export function moved(choice, keys, key, steps) {
+  const all = arranged(keys, choice);
+  const shown = all.filter((k) => !choice.hidden.includes(k));
+  const from = shown.indexOf(key);
+  const to = Math.min(shown.length - 1, Math.max(0, from + steps));
+  if (from < 0 || to === from) return choice;
+  const neighbour = shown[to];
+  const rest = all.filter((k) => k !== key);
+  rest.splice(rest.indexOf(neighbour) + (to > from ? 1 : 0), 0, key);
+  return { ...choice, order: merged(choice.order, rest) };
+}
+
+/** The new order of one group, with what the choice knows of other groups behind it. */
+function merged(order, group) {
+  return [...group, ...order.filter((key) => !group.includes(key))];
+}
+
+/** The choice with `key` hidden or shown again. */
+export function withHidden(choice, key, hide) {
+  const others = choice.hidden.filter((k) => k !== key);
+  return { ...choice, hidden: hide ? [...others, key] : others };
+}
