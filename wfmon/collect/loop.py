@@ -99,17 +99,14 @@ class CollectorLoop:
         """CPU nanoseconds of the thread, as of its last beat."""
         return self._cpu_ns
 
+    @property
+    def state(self) -> CollectorState:
+        """The state now, as in ``status``."""
+        return self._judge()[0]
+
     def status(self) -> CollectorStatus:
         """How the collector fares now; a call that hangs shows as lost, and a thread that died as an error."""
-        state, reason, since_ms = self._state
-        call_ns, now_ns = self._call_ns, self._clock.mono_ns()
-        if call_ns is not None and now_ns - call_ns >= self._hang_ns:
-            hung_s = (now_ns - call_ns) // _SECOND
-            since_ms = self._clock.now_ms() - hung_s * 1_000
-            reason = f"the call has not returned for {hung_s} s"
-            state = "lost" if self._enabled else "off"
-        elif self._thread.ident is not None and not self._stopping and not self._thread.is_alive():
-            state, reason = "error", "the thread has ended"
+        state, reason, since_ms = self._judge()
         return CollectorStatus(
             name=self._collector.name,
             state=state,
@@ -122,6 +119,17 @@ class CollectorLoop:
             errors=self._errors,
             cpu_percent=self._cpu_percent(),
         )
+
+    def _judge(self) -> tuple[CollectorState, str, int]:
+        """What the thread says of itself, unless it cannot speak."""
+        call_ns, now_ns = self._call_ns, self._clock.mono_ns()
+        if call_ns is not None and now_ns - call_ns >= self._hang_ns:
+            hung_s = (now_ns - call_ns) // _SECOND
+            since_ms = self._clock.now_ms() - hung_s * 1_000
+            return "lost" if self._enabled else "off", f"the call has not returned for {hung_s} s", since_ms
+        if self._thread.ident is not None and not self._stopping and not self._thread.is_alive():
+            return "error", "the thread has ended", self._state[2]
+        return self._state
 
     def _run(self) -> None:
         while True:

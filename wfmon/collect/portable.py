@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import socket
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 
+from wfmon.collect.sockets import Address, Socket, is_loopback_interface, place
 from wfmon.collect.text import clean
 
 if TYPE_CHECKING:
@@ -61,3 +64,53 @@ class PortableMachine:
 
     def close(self) -> None:
         """Nothing to let go."""
+
+
+class PortableSockets:
+    """Sockets from psutil; see ``sockets.LinuxSockets``. A socket's owner is its pid."""
+
+    def traffic(self) -> dict[str, tuple[int, int, int, int]]:
+        """By loopback interface, since it came up: bytes received, bytes sent, packets received, packets sent."""
+        return {
+            name: (io.bytes_recv, io.bytes_sent, io.packets_recv, io.packets_sent)
+            for name, io in psutil.net_io_counters(pernic=True).items()
+            if is_loopback_interface(name)
+        }
+
+    def sockets(self) -> list[Socket]:
+        """Every TCP and UDP socket; where that takes an administrator (macOS), this process's own. Raises OSError."""
+        try:
+            return [_socket(row, row.pid) for row in psutil.net_connections("inet")]
+        except psutil.AccessDenied:
+            own = psutil.Process()
+            return [_socket(row, own.pid) for row in own.net_connections("inet")]
+
+    def own(self) -> set[int]:
+        """This process's pid."""
+        return {os.getpid()}
+
+    def holders(self, wanted: set[int]) -> dict[int, tuple[int, str]]:
+        """By pid: the pid and name (cleaned), as far as this user may see."""
+        found = {}
+        for pid in wanted - {-1}:
+            try:
+                found[pid] = (pid, clean(psutil.Process(pid).name()))
+            except psutil.Error:
+                continue
+        return found
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def _socket(row: Any, pid: int | None) -> Socket:  # noqa: ANN401  psutil's named tuple
+    tcp = row.type == socket.SOCK_STREAM
+    state = row.status.lower() if tcp else "established" if row.raddr else "close"
+    return Socket(tcp, state, _end(row.laddr), _end(row.raddr), -1 if pid is None else pid)
+
+
+def _end(end: Any) -> tuple[Address, int]:  # noqa: ANN401  as above
+    if not end:
+        return Address("", loopback=False, wildcard=True), 0
+    host = end.ip.partition("%")[0]
+    return place(socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)), end.port

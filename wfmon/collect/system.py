@@ -63,7 +63,7 @@ class SystemCollector:
     """Each beat measures CPU, memory, swap and disk traffic; the first beat of a second also what changes slowly.
 
     So it gives two layouts, the fast one and the full one. Memory is the host's, also within a container.
-    ``watching("processes")`` and ``processes_enabled()`` together turn the table of processes on; ``gpu_memory()``
+    ``watching("processes")`` and ``processes_enabled`` together turn the table of processes on; ``gpu_memory()``
     gives bytes by pid for it.
     """
 
@@ -74,14 +74,15 @@ class SystemCollector:
         clock: Clock,
         data_dir: Path,
         watching: Callable[[str], bool],
-        processes_enabled: Callable[[], bool],
+        processes_enabled: bool,  # noqa: FBT001  the setting's own form
         gpu_memory: Callable[[], Mapping[int, int]],
         machine: Machine | None = None,
     ) -> None:
         self._clock = clock
         self._data_dir = data_dir
         self._watching = watching
-        self._processes_enabled = processes_enabled
+        self.processes_enabled = processes_enabled
+        """May be changed by any thread."""
         self._gpu_memory = gpu_memory
         self._machine = machine or this_machine()
         self._layouts: dict[tuple[tuple[str, ...], tuple[str, ...] | None], Layout] = {}
@@ -110,7 +111,7 @@ class SystemCollector:
                 reasons["system.temperature_celsius"] = NO_SENSOR
             elif any(value != value for value in found.values()):  # noqa: PLR0124  NaN
                 reasons["system.temperature_celsius"] = "the sensor does not answer"
-            if self._processes_enabled() and self._watching("processes"):
+            if self.processes_enabled and self._watching("processes"):
                 tables["processes"] = self._busiest(now_ns)
             else:
                 self._processes = None
