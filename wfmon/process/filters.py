@@ -14,15 +14,9 @@ LATE_MS = 5_000
 that has been set back since: the series goes on from the older time."""
 
 
-def is_late(seen_ms: Millis, t_ms: int) -> Flags:
-    """Tell where ``t_ms`` comes before the newest sample of a series; ``seen_ms`` has shape (n,)."""
+def is_late(seen_ms: Millis, t_ms: Millis | int) -> Flags:
+    """Tell where a sample comes before the newest of its series. Shapes (n,)."""
     return (t_ms < seen_ms) & (t_ms >= seen_ms - LATE_MS)
-
-
-def late_in_burst(seen_ms: int, t_ms: Millis) -> Flags:
-    """Tell which instants of a burst come before one that is already there. Shape (n,)."""
-    newest = np.maximum.accumulate(np.concatenate(([seen_ms], t_ms)))[:-1]
-    return (t_ms < newest) & (t_ms >= newest - LATE_MS)
 
 
 def is_news(sent: Floats, values: Floats, band: Floats) -> Flags:

@@ -52,9 +52,9 @@ class Compiled:
         self._adds = np.array([metric.derive == "rate" or metric.kind == "counter" for metric in metrics], np.bool_)
 
     def fold(self, values: Floats) -> Floats:
-        """Give one value an id. NaN counts only where all of an id's values are NaN."""
+        """Give one value an id, in a new array. NaN only where all of an id's values are NaN."""
         if self._order is None:
-            return values
+            return values.astype(np.float64)
         values = values[self._order]
         present = np.where(np.isnan(values), 0.0, values)
         largest = np.fmax.reduceat(values, self._starts)

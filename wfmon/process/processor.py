@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wfmon.core.types import Batch
-from wfmon.process.filters import is_late, is_news, late_in_burst, news_in_burst
+from wfmon.process.filters import is_late, is_news, news_in_burst
 from wfmon.process.layouts import Compiled, limits
 from wfmon.process.rates import rates
 
 if TYPE_CHECKING:
     from wfmon.core.registry import Registry
-    from wfmon.core.types import Burst, ClockStep, Flags, Floats, Frame, Ids, Layout
+    from wfmon.core.types import Burst, ClockStep, Flags, Floats, Frame, Ids, Layout, Millis
 
 NEVER = -(2**62)
 """Older than any sample, with room to subtract."""
@@ -47,7 +47,7 @@ class Processor:
         self._sent = np.full(0, np.inf)
 
     def step(self, frame: Frame) -> Batch:
-        """Process one frame. The batch's samples stand in the frame's order, at most one a series, then the vanished."""
+        """Process one frame: its samples in its order, one a series, then the gaps of what has vanished."""
         plan = self._plan(frame.layout)
         t_ms, ids, values, causes = frame.t_ms, plan.ids, plan.fold(frame.values), np.zeros(len(plan.ids), np.int8)
         finite = np.isfinite(values)
@@ -56,7 +56,7 @@ class Processor:
         seen = self._seen_ms[ids]
         causes[is_late(seen, t_ms) | (plan.is_rate & (seen == t_ms))] = 2
         if len(plan.rates):
-            values = self._derive(t_ms, plan, values, causes == 0)
+            self._derive(t_ms, plan, values, causes == 0)
         causes[((values < plan.low) | (values > plan.high)) & (causes == 0)] = 3
         kept = causes == 0
         if kept.all():
@@ -74,38 +74,13 @@ class Processor:
         return batch if gone is None else _join(batch, gone)
 
     def burst(self, burst: Burst) -> Batch:
-        """Process many instants of one series, which is its own dead-band's history."""
+        """Process many instants of one series, then the gaps of what has vanished from its collector."""
         number = self._registry.id(burst.series)
         self._grow()
-        metric = self._registry.metric(number)
-        low, high = limits(metric)
-        t_ms, values = burst.t_ms, burst.values.astype(np.float64)
-        causes = np.zeros(len(values), np.int8)
-        causes[np.isinf(values)] = 1
-        causes[late_in_burst(int(self._seen_ms[number]), t_ms)] = 2
-        if metric.derive == "rate":
-            good = causes == 0
-            causes[good] = np.where(np.diff(t_ms[good], prepend=self._seen_ms[number]) == 0, 2, 0)
-            good = causes == 0
-            before_ms = np.concatenate(([self._counter_ms[number]], t_ms[good]))
-            before = np.concatenate(([self._counter[number]], values[good]))
-            values[good] = rates(before_ms[:-1], before[:-1], t_ms[good], values[good])
-            self._counter_ms[number], self._counter[number] = before_ms[-1], before[-1]
-        causes[((values < low) | (values > high)) & (causes == 0)] = 3
-        kept = causes == 0
-        self._count(causes)
-        t_ms, values = t_ms[kept], values[kept]
-        self.taken += len(values)
-        changed = news_in_burst(float(self._sent[number]), values, metric.dead_band)
-        if len(values):
-            self._seen_ms[number] = t_ms[-1]
-        if changed.any():
-            self._sent[number] = values[changed][-1]
-        ids = np.full(len(values), number, np.int32)
-        batch = Batch(t_ms, ids, values, changed)
-        if not len(values):
+        batch = self._instants(number, burst.t_ms, burst.values.astype(np.float64))
+        if not len(batch):
             return batch
-        gone = self._vanished(burst.collector, int(t_ms[-1]), ids[:1])
+        gone = self._vanished(burst.collector, int(batch.t_ms[-1]), batch.ids[:1])
         return batch if gone is None else _join(batch, gone)
 
     def on_clock_step(self, step: ClockStep) -> None:
@@ -115,25 +90,52 @@ class Processor:
             known = self._seen_ms != NEVER
             self._seen_ms[known] += step.step_ms
             self._members = {name: (at + step.step_ms, ids) for name, (at, ids) in self._members.items()}
-        else:  # what was silent in its sleep has not vanished
-            known = self._seen_ms != NEVER
-            self._seen_ms[known] = np.maximum(self._seen_ms[known], step.t_ms - LOOK_MS)
+        else:  # whoever watches has a gap from here: the next value is news, even if it is the old one
+            self._sent[np.isfinite(self._sent)] = np.nan
 
     def on_absent(self, collector: str) -> Batch:
         """Give the gaps of a collector that went away: one a series, a millisecond after its last sample."""
         _, ids = self._members.get(collector, (0, np.zeros(0, np.int32)))
-        return self._gaps(ids[~np.isnan(self._sent[ids])])
+        return self._gaps(ids)
 
-    def _derive(self, t_ms: int, plan: Compiled, values: Floats, good: Flags) -> Floats:
+    def _derive(self, t_ms: int, plan: Compiled, values: Floats, good: Flags) -> None:
         """Replace counters by their rates, and keep the good readings as the next interval's start."""
         at = plan.rates
         ids, counters = plan.ids[at], values[at]
-        values = values.copy()
         values[at] = rates(self._counter_ms[ids], self._counter[ids], t_ms, counters)
         good = good[at]
         self._counter_ms[ids[good]] = t_ms
         self._counter[ids[good]] = counters[good]
-        return values
+
+    def _instants(self, number: int, t_ms: Millis, values: Floats) -> Batch:
+        """Process a burst at one go if it is in order, else one by one."""
+        metric = self._registry.metric(number)
+        is_rate = metric.derive == "rate"
+        causes = np.zeros(len(values), np.int8)
+        if (np.diff(t_ms, prepend=self._seen_ms[number]) < is_rate).any():
+            if len(values) > 1:
+                return _join(*(self._instants(number, t_ms[i : i + 1], values[i : i + 1]) for i in range(len(values))))
+            seen = self._seen_ms[number : number + 1]
+            causes[is_late(seen, t_ms) | (is_rate & (seen == t_ms))] = 2
+        causes[np.isinf(values) & (causes == 0)] = 1
+        if is_rate:
+            good = causes == 0
+            before_ms = np.concatenate(([self._counter_ms[number]], t_ms[good]))
+            before = np.concatenate(([self._counter[number]], values[good]))
+            values[good] = rates(before_ms[:-1], before[:-1], t_ms[good], values[good])
+            self._counter_ms[number], self._counter[number] = before_ms[-1], before[-1]
+        low, high = limits(metric)
+        causes[((values < low) | (values > high)) & (causes == 0)] = 3
+        self._count(causes)
+        kept = causes == 0
+        t_ms, values = t_ms[kept], values[kept]
+        self.taken += len(values)
+        changed = news_in_burst(float(self._sent[number]), values, metric.dead_band)
+        if len(values):
+            self._seen_ms[number] = t_ms[-1]
+        if changed.any():
+            self._sent[number] = values[changed][-1]
+        return Batch(t_ms, np.full(len(values), number, np.int32), values, changed)
 
     def _vanished(self, collector: str, t_ms: int, ids: Ids) -> Batch | None:
         """Once a second, give gaps to the series that a collector which goes on has left out for long."""
@@ -142,13 +144,14 @@ class Processor:
             return None
         members = np.union1d(members, ids)
         self._members[collector] = (t_ms, members)
-        gone = members[(self._seen_ms[members] < t_ms - VANISHED_MS) & ~np.isnan(self._sent[members])]
+        gone = members[self._seen_ms[members] < t_ms - VANISHED_MS]
         return self._gaps(gone) if len(gone) else None
 
     def _gaps(self, ids: Ids) -> Batch:
-        ids = ids[self._seen_ms[ids] != NEVER]
-        self._sent[ids] = np.nan
+        """Give a gap, just after its last sample, to each series that has none yet; a rate's interval ends there."""
         self._counter[ids] = np.nan
+        ids = ids[(self._seen_ms[ids] != NEVER) & ~np.isnan(self._sent[ids])]
+        self._sent[ids] = np.nan
         return Batch(self._seen_ms[ids] + 1, ids, np.full(len(ids), np.nan), np.ones(len(ids), bool))
 
     def _plan(self, layout: Layout) -> Compiled:
@@ -175,10 +178,10 @@ class Processor:
                 self.dropped[cause] += number
 
 
-def _join(first: Batch, second: Batch) -> Batch:
+def _join(*parts: Batch) -> Batch:
     return Batch(
-        np.concatenate((first.t_ms, second.t_ms)),
-        np.concatenate((first.ids, second.ids)),
-        np.concatenate((first.values, second.values)),
-        np.concatenate((first.changed, second.changed)),
+        np.concatenate([part.t_ms for part in parts]),
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.changed for part in parts]),
     )

@@ -1,4 +1,4 @@
-"""A block: what arrived in one second, in columns sorted by series and time. Immutable, so that any thread may read it."""
+"""A block: what arrived in one second, in columns sorted by series and time. Immutable: any thread may read it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ class Block:
         """Give the same samples in fewer bytes: the bytes of each column sorted by their weight, then deflated."""
         if self.ms is None or self.values is None:
             return self
-        planes = self.values.view(np.uint8).reshape(-1, 4).T.tobytes() + self.ms.view(np.uint8).reshape(-1, 2).T.tobytes()
+        planes = (
+            self.values.view(np.uint8).reshape(-1, 4).T.tobytes() + self.ms.view(np.uint8).reshape(-1, 2).T.tobytes()
+        )
         return replace(self, ms=None, values=None, packed=zlib.compress(planes, 1))
 
     def data(self) -> tuple[Small, Singles]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wfmon.core.clock import Clock
     from wfmon.core.registry import Registry
     from wfmon.core.types import ClockStep
+    from wfmon.window.block import Singles
 
 SKETCH_S = 300
 """The span whose quantiles of all series come from sketches."""
@@ -32,13 +33,14 @@ _BATCH_OVERHEAD = 500
 
 
 class _View(NamedTuple):
-    """What a reader computes from, taken in one go: blocks, the running second's batches, the sketch of both's older part."""
+    """What a reader computes from, taken in one go."""
 
     now_ms: int
     blocks: list[Block]
     running: list[Batch]
-    sketch: Sketch
+    sketch: Sketch  # of blocks[sketched_from:]
     sketched_from: int
+    carry: Singles
 
 
 class HotCache:
@@ -66,6 +68,9 @@ class HotCache:
         self._last_ms = np.zeros(0, np.int64)
         self._last = np.zeros(0)
         self._seen = np.zeros(0, np.bool_)
+        self._carry = np.zeros(
+            0, np.float32
+        )  # by id, what it was before the oldest block; NaN: nothing. Never written into
         self.shortened = False
         """Whether blocks had to go before their time."""
         self.dropped: Counter[str] = Counter()
@@ -78,26 +83,10 @@ class HotCache:
         if not len(batch):
             return
         now_ms = self._clock.now_ms()
-        first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
-        if first_ms < now_ms - LATE_MS or last_ms > now_ms + EARLY_MS:
+        if int(batch.t_ms.min()) < now_ms - LATE_MS or int(batch.t_ms.max()) > now_ms + EARLY_MS:
             batch = self._in_time(batch, now_ms)
-            if not len(batch):
-                return
-            first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
-        if self._running:
-            first_ms, last_ms = min(first_ms, self._running_from_ms), max(last_ms, self._running_to_ms)
-            if last_ms - first_ms > SPAN_MS:
-                self._seal(now_ms)
-                first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
-        self._running_from_ms, self._running_to_ms = first_ms, last_ms
-        self._running_bytes += _BATCH_OVERHEAD + len(batch) * 21
-        with self._lock:
-            self._running.append(batch)
-            if len(self._registry) > len(self._last):
-                self._grow()
-            self._last_ms[batch.ids] = batch.t_ms
-            self._last[batch.ids] = batch.values
-            self._seen[batch.ids] = True
+        if len(batch):
+            self._take(batch, now_ms)
 
     def fold(self) -> None:
         """Close the running second; forget what is too old or too much. Once a second."""
@@ -112,19 +101,15 @@ class HotCache:
         A step of the wall clock moves all stamps along, so that samples keep their distance from now. A sleep moves
         none, and every series gets a gap mark where it began.
         """
+        before_ms = step.t_ms - step.step_ms
+        self._seal(before_ms)
         if step.kind == "sleep":
-            asleep_ms = step.t_ms - step.step_ms
             ids = np.flatnonzero(self._seen & ~np.isnan(self._last)).astype(np.int32)
             if len(ids):
-                t_ms = np.maximum(self._last_ms[ids], asleep_ms)
-                gaps = np.full(len(ids), np.nan)
-                with self._lock:
-                    self._running.append(Batch(t_ms, ids, gaps, np.ones(len(ids), np.bool_)))
-                    self._last[ids] = np.nan
-                    self._last_ms[ids] = t_ms
-            self._seal(asleep_ms)
+                t_ms = np.maximum(self._last_ms[ids], before_ms)
+                self._take(Batch(t_ms, ids, np.full(len(ids), np.nan), np.ones(len(ids), np.bool_)), before_ms)
+                self._seal(before_ms)
         else:
-            self._seal(step.t_ms - step.step_ms)
             blocks = deque(block.restamped(step.step_ms) for block in self._blocks)
             with self._lock:
                 self._blocks = blocks
@@ -138,7 +123,9 @@ class HotCache:
         if not exact and span_s == SKETCH_S:
             return self._sketched(view, np.array([series_id], np.uint16)).get(series_id, Window(span_s, 0))
         since_ms = view.now_ms - round(span_s * 1000)
-        parts = [part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None]
+        parts = [
+            part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None
+        ]
         running = gather(view.running)
         mine = running.ids == series_id
         parts.append((running.t_ms[mine], running.values[mine]))
@@ -177,12 +164,15 @@ class HotCache:
         if view.running:
             parts.append(gather(view.running))
         since_ms = min((int(part.t_ms.min()) for part in parts), default=view.now_ms)
-        return snapshot(parts, max(since_ms, view.now_ms - self._seconds * 1000), view.now_ms, max_values)
+        since_ms = max(since_ms, view.now_ms - self._seconds * 1000)
+        held = np.flatnonzero(~np.isnan(view.carry)).astype(np.uint16)
+        parts.insert(0, Columns(held, np.zeros(len(held), np.int64), view.carry[held]))
+        return snapshot(parts, since_ms, view.now_ms, max_values)
 
     @property
     def bytes(self) -> int:
         """Bytes held, overhead of the objects included."""
-        return self._block_bytes + self._running_bytes + self._sketch.nbytes + len(self._last) * 17
+        return self._block_bytes + self._running_bytes + self._sketch.nbytes + len(self._last) * 21
 
     @property
     def seconds_held(self) -> float:
@@ -197,7 +187,12 @@ class HotCache:
     def _view(self) -> _View:
         with self._lock:
             return _View(
-                self._clock.now_ms(), list(self._blocks), self._running.copy(), self._sketch, self._sketched_from
+                self._clock.now_ms(),
+                list(self._blocks),
+                self._running.copy(),
+                self._sketch,
+                self._sketched_from,
+                self._carry,
             )
 
     def _sketched(self, view: _View, only: np.ndarray[tuple[int], np.dtype[np.uint16]] | None) -> dict[int, Window]:
@@ -240,6 +235,21 @@ class HotCache:
         keep = ~early & (gap | ~late)
         t_ms = np.maximum(batch.t_ms[keep], now_ms - LATE_MS)
         return Batch(t_ms, batch.ids[keep], batch.values[keep], batch.changed[keep])
+
+    def _take(self, batch: Batch, now_ms: int) -> None:
+        first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
+        if self._running and max(last_ms, self._running_to_ms) - min(first_ms, self._running_from_ms) > SPAN_MS:
+            self._seal(now_ms)
+        self._running_from_ms = min(first_ms, self._running_from_ms) if self._running else first_ms
+        self._running_to_ms = max(last_ms, self._running_to_ms) if self._running else last_ms
+        self._running_bytes += _BATCH_OVERHEAD + len(batch) * 21
+        with self._lock:
+            self._running.append(batch)
+            if len(self._registry) > len(self._last):
+                self._grow()
+            self._last_ms[batch.ids] = batch.t_ms
+            self._last[batch.ids] = batch.values
+            self._seen[batch.ids] = True
 
     def _seal(self, now_ms: int) -> None:
         """Make a block of the running second."""
@@ -285,8 +295,12 @@ class HotCache:
     def _drop_oldest(self) -> None:
         block = self._blocks[0]
         smaller = self._sketch if self._sketched_from else self._sketch.minus(_sketch_of(block))
+        carry = np.full(len(self._last), np.nan, np.float32)
+        carry[: len(self._carry)] = self._carry
+        carry[block.ids] = block.data()[1][block.starts[1:] - 1]
         with self._lock:
             self._blocks.popleft()
+            self._carry = carry
             self._sketch = smaller
             self._sketched_from = max(0, self._sketched_from - 1)
         self._packed = max(0, self._packed - 1)

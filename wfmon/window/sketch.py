@@ -29,7 +29,7 @@ Keys = NDArray[np.uint32]
 
 
 class Sketch(NamedTuple):
-    """Counts of (series, bin): ``keys`` (m,) ascending, id in the upper 16 bits and bin in the lower, ``counts`` (m,)."""
+    """Counts (m,) of the bins in ``keys`` (m,), ascending: a series' id in the upper 16 bits, its bin in the lower."""
 
     keys: Keys
     counts: NDArray[np.uint32]
@@ -48,9 +48,7 @@ class Sketch(NamedTuple):
         new = ~known
         if not new.any():
             return Sketch(self.keys, counts)
-        return Sketch(
-            np.insert(self.keys, at[new], other.keys[new]), np.insert(counts, at[new], other.counts[new])
-        )
+        return Sketch(np.insert(self.keys, at[new], other.keys[new]), np.insert(counts, at[new], other.counts[new]))
 
     def minus(self, other: Sketch) -> Sketch:
         """Give what is left when ``other``, which was added before, is taken off."""

@@ -39,7 +39,10 @@ def choose_step(span_ms: int, series: int, max_values: int) -> tuple[int, int]:
 
 
 def snapshot(parts: Sequence[Columns], since_ms: int, until_ms: int, max_values: int) -> Snapshot:
-    """Make the grid. ``parts``: samples in the order in which they came, a series' own in order of time."""
+    """Make the grid. ``parts``: samples in the order in which they came, a series' own in order of time.
+
+    A sample from before the grid stands at its first point, until the next.
+    """
     ids = np.unique(np.concatenate([part.ids for part in parts])) if parts else np.zeros(0, np.uint16)
     step_ms, points = choose_step(max(0, until_ms - since_ms), len(ids), max_values)
     t0_ms = until_ms - (points - 1) * step_ms
@@ -54,9 +57,8 @@ def snapshot(parts: Sequence[Columns], since_ms: int, until_ms: int, max_values:
         at = row_of[part.ids] + np.clip(at, 0, points - 1)
         grid[at] = part.values  # of several samples the last stands
         known[at] = True
-    known = known.reshape(len(ids), points)
-    known[:, 0] = True
-    source = np.where(known, np.arange(points, dtype=np.int32), np.int32(0))
+    known[row_of[ids]] = True
+    source = np.where(known.reshape(len(ids), points), np.arange(points, dtype=np.int32), np.int32(0))
     np.maximum.accumulate(source, axis=1, out=source)
     filled = np.take_along_axis(grid.reshape(len(ids), points), source, axis=1)
     return Snapshot(t0_ms, step_ms, until_ms, dict(zip(ids.tolist(), filled, strict=True)))
