@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from flask import request
+
 from wfmon.serve import api, launch
-from wfmon.serve.guard import Door, Guard
+from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
+from wfmon.serve.live import install_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from wfmon.core.types import Services
     from wfmon.serve.launch import Launcher
     from wfmon.serve.token import Token
+    from wfmon.stream.hub import Hub
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Door", "install"]
 
@@ -25,6 +32,7 @@ def install(
     server: Flask,
     services: Services,
     *,
+    hub: Hub,
     token: Token,
     launcher: Launcher,
     door: Door,
@@ -41,6 +49,10 @@ def install(
     server.register_blueprint(launch.routes(launcher, token, door))
     server.register_blueprint(api.routes(services))
     api.install_errors(server)
+    install_live(
+        server, hub, token.check_page_token, authorized=lambda: token.check(bearer(request.environ) or ""),
+        on_error=lambda where, error: log.error("%s failed", where, exc_info=error),
+    )  # fmt: skip
     server.wsgi_app = Guard(  # type: ignore[method-assign]
         server.wsgi_app,
         token=token,

@@ -102,9 +102,10 @@ def routes(services: Services) -> Blueprint:
     def metrics() -> Response:
         return Response(openmetrics.render(services.latest()["series"]), content_type=openmetrics.CONTENT_TYPE)
 
-    @blueprint.route("/api/<path:_rest>", methods=["GET", "POST"])
-    def unknown(_rest: str) -> Response:
+    @blueprint.route("/api/<path:rest>", methods=["GET", "POST"])
+    def unknown(rest: str) -> Response:
         """Answer for Dash, whose own catch-all would give a page."""
+        del rest
         others = {
             method for method in ("GET", "POST") if _endpoint(request.path, method) not in (None, request.endpoint)
         }

@@ -135,7 +135,7 @@ class Guard:
                 "Open the monitor's own page, or send a script's request without an Origin header.",
             )  # fmt: skip
         upgrade = "HTTP_UPGRADE" in environ
-        if (environ["REQUEST_METHOD"] in SAFE and not upgrade) or _bearer(environ) is not None:
+        if (environ["REQUEST_METHOD"] in SAFE and not upgrade) or bearer(environ) is not None:
             return None
         return Problem(
             403, "origin", "A change or a WebSocket needs an Origin header, or a token.",
@@ -143,13 +143,13 @@ class Guard:
         )  # fmt: skip
 
     def _signed_in(self, environ: WSGIEnvironment) -> Problem | None:
-        bearer = _bearer(environ)
-        if bearer is not None:
-            if self._token.check(bearer):
+        given = bearer(environ)
+        if given is not None:
+            if self._token.check(given):
                 return None
         elif self._has_cookie(environ):
             return None
-        if environ["PATH_INFO"] == LAUNCH and environ["REQUEST_METHOD"] in ("GET", "POST") and bearer is None:
+        if environ["PATH_INFO"] == LAUNCH and environ["REQUEST_METHOD"] in ("GET", "POST") and given is None:
             return None  # it asks for a code instead
         return Problem(
             401, "auth", "No valid cookie or token came with this request.",
@@ -234,7 +234,7 @@ def _is_launch(environ: WSGIEnvironment) -> bool:
     )
 
 
-def _bearer(environ: WSGIEnvironment) -> str | None:
+def bearer(environ: WSGIEnvironment) -> str | None:
     """Give what follows Bearer; "" for any other scheme, None without the header."""
     given = environ.get("HTTP_AUTHORIZATION")
     if given is None:

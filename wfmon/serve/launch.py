@@ -228,7 +228,7 @@ def open_running(folder: Path, opener: Callable[[str], bool]) -> str:
         raise NotRunning(f"The monitor at {running.url} refused ({status}). Restart it, then try again.")
     file = folder / Path(json.loads(body)["file"]).name
     if not opener(file.resolve().as_uri()):
-        raise NotRunning(f"No browser could be opened. Open {running.url}/ and type the code from the terminal.")
+        raise NotRunning(f"No browser could be opened. Open {running.url} and type the code from the terminal.")
     return running.url
 
 

@@ -1,0 +1,125 @@
+"""A server behind the guard, with fakes for what it asks of the monitor."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import flask
+import pytest
+
+from wfmon.core.clock import FakeClock
+from wfmon.core.types import CollectorStatus, Series
+from wfmon.serve import Door, install
+from wfmon.serve.launch import Launcher
+from wfmon.serve.token import Token
+from wfmon.stream.messages import Refused
+
+PORT = 9445
+SECRET = "T" * 43
+
+
+class House:
+    """The whole edge but its listener: requests go through the guard as the listener would hand them on."""
+
+    def __init__(self, folder, *, tls=False, port=PORT):
+        self.folder = folder
+        self.clock = FakeClock()
+        self.token = Token(SECRET)
+        self.door = Door("127.0.0.1", lambda: port, tls=tls)
+        self.announced = []
+        self.refused = Counter()
+        self.ran = []
+        self.launcher = Launcher(self.clock, folder, self.door.origin, self.announced.append)
+        self.services = FakeServices()
+        self.server = flask.Flask("house", static_folder=str(folder), static_url_path="/assets")
+        self.server.before_request(lambda: self.ran.append(flask.request.path))
+        for rule in ("/", "/<path:page>"):
+            self.server.add_url_rule(rule, rule, lambda page="": f"page {page}")
+        self.server.add_url_rule("/_dash-update-component", "update", lambda: "taken", methods=["POST"])
+        self.server.add_url_rule("/broken", "/broken", lambda: 1 / 0)
+        install(
+            self.server, self.services, hub=FullHub(), token=self.token, launcher=self.launcher, door=self.door,
+            script_hashes=lambda: ["'sha256-dash'"], clock=self.clock,
+            on_refusal=lambda cause: self.refused.update([cause]),
+        )  # fmt: skip
+
+    def ask(self, target, method="GET", *, headers=None, signed_in=True, host=None, data=None, **environ):
+        """Ask; ``headers`` replace those of a browser that is signed in, None takes one away."""
+        given = {"Host": self.door.authority() if host is None else host}
+        if signed_in:
+            given["Cookie"] = self.cookie
+        if method == "POST":
+            given["Origin"] = self.door.origin()
+        given.update(headers or {})
+        path, _, query = target.partition("?")
+        env = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in given.items() if value is not None}
+        client = self.server.test_client(use_cookies=False)
+        return client.open(
+            path or "/", method=method, query_string=query, data=data,
+            environ_overrides={"HTTP_HOST": "", **env, "REQUEST_URI": target, "RAW_URI": target, **environ},
+        )  # fmt: skip
+
+    @property
+    def cookie(self):
+        return f"{self.door.cookie_name()}={self.token.cookie()}"
+
+
+class FullHub:
+    """Takes no client: a request that reaches it was let in."""
+
+    def open(self, *_args, **_more):
+        raise Refused("full", "Too many watch.")
+
+    def client(self, name):
+        del name
+
+
+class FakeServices:
+    """What a running monitor would say."""
+
+    def __init__(self):
+        self.switched = {}
+        self.rows = [
+            {"id": 0, "name": "system.cpu_percent", "labels": {}, "unit": "%", "kind": "gauge", "t_ms": 5,
+             "value": 12.5},
+            {"id": 1, "name": "system.swap_used_bytes", "labels": {}, "unit": "B", "kind": "gauge", "t_ms": 5,
+             "value": None},
+        ]  # fmt: skip
+        self.cache_seconds = 300
+
+    def health(self):
+        return {"status": "ok", "stream": {"late_ms": float("nan")}}
+
+    def series(self):
+        return [{key: row[key] for key in ("id", "name", "unit", "kind", "labels")} for row in self.rows]
+
+    def latest(self):
+        return {"now_ms": 7, "series": self.rows}
+
+    def window(self, text, span_s):
+        if str(Series.parse(text)) != "system.cpu_percent":
+            raise KeyError(text)
+        return {"series": text, "unit": "%", "span_s": span_s, "count": 2, "mean": 12.5}
+
+    def collectors(self):
+        return [CollectorStatus("system", "running" if self.switched.get("system", True) else "off")]
+
+    def switch(self, name, enabled):
+        if name != "system":
+            raise KeyError(name)
+        self.switched[name] = enabled
+
+    def settings(self):
+        return [{"name": "window.cache_seconds", "value": self.cache_seconds, "default": 300, "origin": "default",
+                 "restart": True}]  # fmt: skip
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+@pytest.fixture
+def house_at(tmp_path):
+    """Make a house with TLS or on another port."""
+    return lambda **more: House(tmp_path, **more)
