@@ -30,9 +30,9 @@ def processes() -> Component:
         (
             Column("name", "Process"),
             Column("pid", "PID", numeric=True, optional=True),
-            Column("cpu", "CPU", "%", numeric=True),
-            Column("rss", "Memory", "B", numeric=True),
-            Column("gpu", "GPU memory", "B", numeric=True, optional=True),
+            Column("cpu_percent", "CPU of a core", "%", numeric=True),
+            Column("rss_bytes", "Memory", "B", numeric=True),
+            Column("gpu_memory_bytes", "GPU memory", "B", numeric=True, optional=True),
         ),
         empty="No process has used the CPU since this panel was opened.",
     )
@@ -59,7 +59,11 @@ def threads() -> Component:
     return live_table(
         "threads",
         "Threads of the monitor and their CPU, of one core",
-        (Column("name", "Thread"), Column("cpu", "CPU", "%", numeric=True)),
+        (
+            Column("thread", "Thread"),
+            Column("cpu_percent", "CPU of a core", "%", numeric=True),
+            Column("cpu_seconds", "In all", "s", numeric=True),
+        ),
         empty="Not measured yet.",
     )
 
@@ -120,7 +124,7 @@ def _collector_row(status: CollectorStatus) -> Component:
             html.Td(collector_switch(status.name, on=status.state != "off")),
             html.Td([html.I(className="dot"), html.Span(status.state, **{"data-field": "state"})]),
             cell("reason", status.reason, "opt why"),
-            html.Td(f"{status.rate_hz:g} Hz" if status.rate_hz else "pushed", className="num opt"),
+            cell("rate_hz", f"{status.rate_hz:g} Hz" if status.rate_hz else "pushed", "num opt"),
             cell("cpu_percent", "–" if status.cpu_percent is None else f"{status.cpu_percent:.1f} %", "num"),
             cell("skipped", f"{status.skipped:,}", "num opt"),
             cell("errors", f"{status.errors:,}", "num opt"),
