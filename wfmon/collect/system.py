@@ -85,7 +85,11 @@ class SystemCollector:
         """May be changed by any thread."""
         self._gpu_memory = gpu_memory
         self._machine = machine or this_machine()
-        self._layouts: dict[tuple[tuple[str, ...], tuple[str, ...] | None], Layout] = {}
+        # The fast one and the full one, each with the cores and sensors that it was made for.
+        self._layouts: list[tuple[tuple[tuple[str, ...], tuple[str, ...] | None] | None, Layout]] = [
+            (None, Layout(())),
+            (None, Layout(())),
+        ]
         self._cpu: tuple[tuple[str, ...], Floats] | None = None
         self._disks = Total(2)
         self._second = -1
@@ -160,17 +164,16 @@ class SystemCollector:
         return [*self._machine.load(), total, swap, *space]
 
     def _layout(self, cores: tuple[str, ...], sensors: tuple[str, ...] | None) -> Layout:
-        layout = self._layouts.get((cores, sensors))
-        if layout is None:
-            if len(self._layouts) > 8:  # cores and sensors that come and go must not pile up
-                self._layouts.clear()
+        known, layout = self._layouts[sensors is not None]
+        if known != (cores, sensors):
             series = [Series("system.cpu_percent")]
             series += (Series.of("system.cpu_core_percent", core=core) for core in cores)
             series += map(Series, _FAST)
             if sensors is not None:
                 series += map(Series, _SLOW)
                 series += (Series.of("system.temperature_celsius", sensor=sensor) for sensor in sensors)
-            layout = self._layouts[cores, sensors] = Layout(tuple(series))
+            layout = Layout(tuple(series))
+            self._layouts[sensors is not None] = ((cores, sensors), layout)
         return layout
 
     def _busiest(self, now_ns: int) -> Table:
