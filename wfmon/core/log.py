@@ -89,7 +89,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = strike(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 class _Words(logging.Formatter):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
 
 from wfmon.core.settings import SettingsError
 from wfmon.serve import openmetrics
@@ -76,7 +76,7 @@ def routes(services: Services) -> Blueprint:
 
     @blueprint.post("/api/v1/collectors/<name>")
     def switch(name: str) -> Response:
-        body = request.get_json()
+        body = _body()
         if not isinstance(body, dict) or set(body) != {"enabled"} or not isinstance(body["enabled"], bool):
             return _bad("enabled", "The body does not say what to do.", 'Send {"enabled": true} or {"enabled": false}.')
         try:
@@ -132,6 +132,16 @@ def install_errors(server: Flask) -> None:
 
     server.register_error_handler(HTTPException, known)
     server.register_error_handler(Exception, unknown)
+
+
+def _body() -> Any:  # noqa: ANN401
+    """Read a JSON body; orjson bounds its depth. Raises BadRequest, UnsupportedMediaType."""
+    if not request.is_json:
+        raise UnsupportedMediaType("The body must be JSON.")
+    try:
+        return orjson.loads(request.get_data(cache=False))
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is no JSON: {error}.") from None
 
 
 def _json(value: Any) -> Response:  # noqa: ANN401

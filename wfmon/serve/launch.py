@@ -222,11 +222,11 @@ def open_running(folder: Path, opener: Callable[[str], bool]) -> str:
         raise NotRunning(f"No monitor runs on {folder}. Start one with: python app.py")
     try:
         status, body = _ask(running, token)
-    except (OSError, HTTPException) as error:
-        raise NotRunning(f"The monitor at {running.url} does not answer ({error}). Restart it.") from None
-    if status != 201:
-        raise NotRunning(f"The monitor at {running.url} refused ({status}). Restart it, then try again.")
-    file = folder / Path(json.loads(body)["file"]).name
+        if status != 201:
+            raise NotRunning(f"The monitor at {running.url} refused ({status}). Restart it, then try again.")
+        file = folder / Path(json.loads(body)["file"]).name
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+        raise NotRunning(f"The monitor at {running.url} does not answer as one ({error}). Restart it.") from None
     if not opener(file.resolve().as_uri()):
         raise NotRunning(f"No browser could be opened. Open {running.url} and type the code from the terminal.")
     return running.url

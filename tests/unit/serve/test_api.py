@@ -1,0 +1,225 @@
+"""/api/v1 and /metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+
+import pytest
+
+from wfmon.core.catalogue import METRICS
+from wfmon.core.settings import SettingsError
+from wfmon.serve import openmetrics
+from wfmon.serve.problem import CONTENT_TYPE
+
+
+def get(house, target):
+    answer = house.ask(target)
+    assert answer.status_code == 200
+    assert answer.content_type == "application/json"
+    return json.loads(answer.data)
+
+
+def problem(answer, status):
+    assert answer.status_code == status
+    assert answer.content_type == CONTENT_TYPE
+    found = json.loads(answer.data)
+    assert {"type", "title", "status", "detail", "fix"} <= set(found)
+    assert found["status"] == status
+    return found
+
+
+def switch(house, name="system", body='{"enabled": false}', kind="application/json"):
+    return house.ask(f"/api/v1/collectors/{name}", "POST", data=body, CONTENT_TYPE=kind)
+
+
+def test_health_series_latest_and_settings_are_what_the_monitor_says(house):
+    assert get(house, "/api/v1/health") == {"status": "ok", "stream": {"late_ms": None}}, "NaN is no JSON"
+    assert get(house, "/api/v1/series") == {"series": house.services.series()}
+    assert get(house, "/api/v1/latest") == house.services.latest()
+    assert get(house, "/api/v1/settings") == {"settings": house.services.settings()}
+    assert get(house, "/api/v1/collectors")["collectors"][0]["name"] == "system"
+
+
+@pytest.mark.parametrize(("text", "span"), [("1", 1), ("10", 10), ("300", 300), ("0.5", 0.5), ("1e2", 100)])
+def test_a_window_is_of_any_seconds_that_the_cache_holds(house, text, span):
+    answer = get(house, f"/api/v1/window?series=system.cpu_percent&window={text}")
+    assert (answer["span_s"], answer["mean"]) == (span, 12.5)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "300.1", "301", "nan", "inf", "-inf", "ten", "1s", "9" * 5000, "1_0x"])
+def test_a_window_that_the_cache_cannot_hold_is_refused_by_field(house, text):
+    found = problem(house.ask(f"/api/v1/window?series=system.cpu_percent&window={text}"), 400)
+    assert found["field"] == "window"
+    assert "The cache holds 300 seconds" in found["detail"]
+    assert len(found["detail"]) < 200
+
+
+def test_the_longest_window_follows_the_setting(house):
+    house.services.cache_seconds = 600
+    assert get(house, "/api/v1/window?series=system.cpu_percent&window=600")["span_s"] == 600
+
+
+@pytest.mark.parametrize("series", ["", "system.cpu%7B", "x%7Bcore=0%7D"])
+def test_a_series_that_is_none_is_refused_by_field(house, series):
+    assert problem(house.ask(f"/api/v1/window?series={series}&window=1"), 400)["field"] == "series"
+
+
+def test_a_series_never_seen_is_not_found(house):
+    assert problem(house.ask("/api/v1/window?series=system.nope&window=1"), 404)["field"] == "series"
+
+
+def test_a_collector_is_switched_and_its_state_told(house):
+    answer = switch(house)
+    assert answer.status_code == 200
+    assert json.loads(answer.data)["state"] == "off"
+    assert house.services.switched == {"system": False}
+    assert json.loads(switch(house, body='{"enabled": true}').data)["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[]", "{}", '{"enabled": 1}', '{"enabled": "yes"}', '{"enabled": null}', '{"enabled": true, "x": 1}', "true"],
+)
+def test_a_switch_that_says_something_else_changes_nothing(house, body):
+    assert problem(switch(house, body=body), 400)["field"] == "enabled"
+    assert house.services.switched == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [("{", "application/json", 400), ("", "application/json", 400), ('{"enabled": true}', "text/plain", 415),
+     ("[" * 100_000, "application/json", 400), ("\xff", "application/json", 400)],
+)  # fmt: skip
+def test_a_malformed_switch_is_a_problem_of_the_client(house, body, kind, status):
+    problem(switch(house, body=body, kind=kind), status)
+    assert house.services.switched == {}
+
+
+def test_an_unknown_collector_is_not_found(house):
+    assert problem(switch(house, "nope"), 404)["field"] == "name"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SettingsError("settings.json is broken")])
+def test_a_switch_that_cannot_be_kept_says_why(house, error):
+    def fail(*_args):
+        raise error
+
+    house.services.switch = fail
+    assert str(error) in problem(switch(house), 507)["detail"]
+
+
+@pytest.mark.parametrize("target", ["/api/v1", "/api/v1/nope", "/api/v2/health", "/api/v1/health/"])
+def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(house, target):
+    problem(house.ask(target), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "allow"),
+    [("POST", "/api/v1/health", "GET"), ("GET", "/api/v1/launch", "POST"), ("GET", "/api/v1/collectors/system", "POST"),
+     ("POST", "/metrics", "GET"), ("POST", "/sse", "GET")],
+)  # fmt: skip
+def test_a_wrong_method_is_told_the_right_one(house, method, target, allow):
+    answer = house.ask(target, method)
+    assert allow in answer.headers["Allow"]
+    problem(answer, 405)
+
+
+def test_an_error_of_ours_is_a_problem_without_a_stack_trace_and_is_logged_without_the_query(house, caplog):
+    caplog.set_level(logging.ERROR)
+    found = problem(house.ask("/broken?code=secret"), 500)
+    assert "Zero" not in json.dumps(found)
+    (record,) = caplog.records
+    assert record.getMessage() == "GET /broken failed"
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_metrics_are_openmetrics(house):
+    answer = house.ask("/metrics")
+    assert answer.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.text == (
+        "# TYPE wfmon_system_cpu_percent gauge\n"
+        "# UNIT wfmon_system_cpu_percent percent\n"
+        "# HELP wfmon_system_cpu_percent CPU time in use, all cores together.\n"
+        "wfmon_system_cpu_percent 12.5\n"
+        "# EOF\n"
+    )
+
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+ESCAPED = r'(?:[^"\\\n]|\\["\\n])*'
+SAMPLE = re.compile(rf'({NAME})(?:\{{((?:{NAME}="{ESCAPED}",?)+)\}})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)$')
+
+
+def parse(text):
+    """Read OpenMetrics text as strictly as its specification; gives {(name, labels): value}."""
+    lines = text.split("\n")
+    assert lines[-2:] == ["# EOF", ""]
+    samples, families, family, kind, heads = {}, set(), None, None, []
+    for line in lines[:-2]:
+        if line.startswith("# "):
+            word, name, rest = re.fullmatch(rf"# (TYPE|UNIT|HELP) ({NAME}) (.*)", line).groups()
+            if name != family:
+                assert name not in families, "a family stands in one piece"
+                families.add(name)
+                family, heads = name, []
+            assert word not in heads
+            heads.append(word)
+            if word == "TYPE":
+                kind = rest
+                assert kind in ("gauge", "counter")
+            elif word == "UNIT":
+                assert name.endswith("_" + rest)
+            else:
+                assert re.fullmatch(r'(?:[^\\"]|\\[\\n"])*', rest)
+        else:
+            name, labels, value = SAMPLE.match(line).groups()
+            assert name == family + ("_total" if kind == "counter" else "")
+            assert heads[0] == "TYPE"
+            pairs = tuple(re.findall(rf'({NAME})="({ESCAPED})"', labels or ""))
+            assert (name, pairs) not in samples, "a sample stands once"
+            samples[name, pairs] = float(value)
+    return samples
+
+
+def row(name, value, **labels):
+    return {"name": name, "labels": labels, "value": value}
+
+
+def test_every_metric_of_the_catalogue_survives_a_strict_reader():
+    rows = [row(name, 1.5, **dict.fromkeys(metric.labels, "0")) for name, metric in METRICS.items()]
+    assert set(parse(openmetrics.render(rows)).values()) == {1.5}
+    assert len(parse(openmetrics.render(rows))) == len(METRICS)
+
+
+def test_series_of_one_metric_stand_together_whatever_their_order():
+    rows = [
+        row("system.cpu_core_percent", 1, core="0"),
+        row("system.load_1m", 2),
+        row("system.cpu_core_percent", 3, core="1"),
+    ]
+    assert parse(openmetrics.render(rows)) == {
+        ("wfmon_system_cpu_core_percent", (("core", "0"),)): 1,
+        ("wfmon_system_cpu_core_percent", (("core", "1"),)): 3,
+        ("wfmon_system_load_1m", ()): 2,
+    }
+
+
+def test_untrusted_labels_cannot_break_out_of_their_line():
+    text = 'a"b\\c\nwfmon_evil 1'
+    parsed = parse(openmetrics.render([row("system.temperature_celsius", 1, sensor=text)]))
+    assert parsed == {("wfmon_system_temperature_celsius", (("sensor", 'a\\"b\\\\c\\nwfmon_evil 1'),)): 1}
+
+
+def test_absent_values_are_left_out_and_numbers_keep_their_digits():
+    values = [None, math.nan, math.inf, 0.1 + 0.2, 1e300, 123456789012.0, -0.0]
+    rows = [row("system.temperature_celsius", value, sensor=str(i)) for i, value in enumerate(values)]
+    assert [line.rpartition(" ")[2] for line in openmetrics.render(rows).splitlines() if line[0] != "#"] == [
+        "0.30000000000000004", "1e+300", "123456789012", "0"
+    ]  # fmt: skip
+
+
+def test_nothing_measured_is_still_a_whole_answer():
+    assert openmetrics.render([]) == "# EOF\n"
