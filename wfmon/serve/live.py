@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import flask_sock
 import orjson
 from flask import Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from wfmon.serve.problem import Problem
 from wfmon.stream.messages import MAX_MESSAGE_BYTES, Refused
@@ -67,10 +68,9 @@ def install_live(
         token = request.args.get("token")
         if token is not None and not check_token(token):
             return _problem(Refused("token", "The token is not the one of this monitor."))
-        connection = request.environ.get("werkzeug.socket")
         wake = threading.Event()
         try:
-            client = hub.open("sse", wake, getattr(connection, "close", _nothing_to_cut), trusted=True)
+            client = hub.open("sse", wake, _cut_by_listener, trusted=True)
         except Refused as why:
             return _problem(why)
         client.receive(_hello())
@@ -85,15 +85,10 @@ def install_live(
             fix = "Open /sse first; its hello names it."
             return Problem(404, "no_client", "No stream of this name is open.", fix).response()
         request.max_content_length = MAX_MESSAGE_BYTES
-        if (request.content_length or 0) > MAX_MESSAGE_BYTES:
-            why = Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
-            client.end(why)
-            return _problem(why)
         try:
-            text = request.get_data(cache=False).decode()
-        except UnicodeDecodeError:
-            text = "this is not UTF-8"
-        client.receive(text)
+            client.receive(request.get_data(cache=False).decode(errors="surrogateescape"))
+        except RequestEntityTooLarge:
+            client.end(Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes."))
         return Response(status=204) if client.ended is None else _problem(client.ended)
 
 
@@ -144,5 +139,5 @@ def _problem(why: Refused) -> Response:
     return Problem(STATUSES.get(why.cause, 400), why.cause, why.sentence, fix).response()
 
 
-def _nothing_to_cut() -> None:
-    """An HTTP/2 stream: its own window ends it when it is not read."""
+def _cut_by_listener() -> None:
+    """Do nothing: a write to a client that does not read ends by the listener's own bound."""

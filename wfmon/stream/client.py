@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -12,8 +13,6 @@ from wfmon.stream.mailbox import DROP, LEVELS, NEVER, NORMAL, ONCE_A_SECOND, Mai
 from wfmon.stream.messages import Refused, Said, parse
 
 if TYPE_CHECKING:
-    import threading
-
     from wfmon.core.clock import Clock
     from wfmon.stream.watch import Selectors
 
@@ -33,8 +32,8 @@ class Plan(NamedTuple):
 class Client:
     """A page or program that watches.
 
-    Three threads touch it: the ticker plans and fills the mailbox (under the hub's lock), the client's own thread sends
-    and reads, and the one that closes the hub ends it. ``act`` is told of each good message, ``abort`` cuts the line.
+    The ticker plans and fills the mailbox (under the hub's lock), the client's own thread sends, and what the client
+    says comes by that thread or by those of its requests. ``act`` is told of each good message, ``abort`` cuts the line.
     """
 
     def __init__(
@@ -73,10 +72,10 @@ class Client:
         self._since: Since = (-1, -1, -1)
         self._merge = False
         self._busy_ns: int | None = None
+        self._saying = threading.Lock()
         self._allowance = float(MESSAGES_AT_ONCE)
         self._refilled_ns = self.opened_ns
 
-    @property
     def over(self) -> bool:
         """Whether the client has been asked to end."""
         return self.ended is not None
@@ -150,14 +149,15 @@ class Client:
         return batch
 
     def receive(self, data: str | bytes) -> None:
-        """Take a message of the client. One that is refused ends the client."""
-        if self.ended is not None:
-            return
-        try:
-            self._pay()
-            self._act(self, parse(data))
-        except Refused as why:
-            self.end(why)
+        """Take a message of the client, one at a time whoever brings them. One that is refused ends the client."""
+        with self._saying:
+            if self.ended is not None:
+                return
+            try:
+                self._pay()
+                self._act(self, parse(data))
+            except Refused as why:
+                self.end(why)
 
     def _pay(self) -> None:
         now_ns = self._clock.mono_ns()

@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -167,14 +168,7 @@ class Hub:
 
     def set_collectors(self, statuses: Sequence[CollectorStatus]) -> None:
         """Tell the collectors' states when one has changed; counts and costs alone are no change."""
-        rows = [
-            {
-                "name": s.name, "state": s.state, "reason": s.reason, "since_ms": s.since_ms,
-                "checked_ms": s.checked_ms, "rate_hz": s.rate_hz, "beats": s.beats, "skipped": s.skipped, "errors": s.errors,
-                "cpu_percent": s.cpu_percent,
-            }
-            for s in statuses
-        ]  # fmt: skip
+        rows = [asdict(status) for status in statuses]
         with self._lock:
             same = [_state(row) for row in rows] == [_state(row) for row in self._collectors]
             self._collectors = rows
@@ -182,7 +176,7 @@ class Hub:
                 self._broadcast(wire.message("state", collectors=rows), "collectors")
 
     def set_absent(self, reasons: Mapping[int, str] | Mapping[int | str, str]) -> None:
-        """Tell which series are absent and why: all of them, by id, or by name where a series never was."""
+        """Tell which series are absent and why: all of them, by id, or by name if the series never was."""
         rows = [[key, reason] for key, reason in reasons.items()]
         with self._lock:
             if rows != self._absent:
@@ -250,12 +244,14 @@ class Hub:
         return self._clients.get(name)
 
     def leave(self, client: Client, cause: str = "") -> None:
-        """Forget a client; its connection is over. Idempotent. ``cause``: why, when it was not asked to end."""
+        """Forget a client; its connection is over. Idempotent. ``cause``: why, "" when it went by itself."""
         with self._lock:
             if self._clients.pop(client.name, None) is None:
                 return
             if client.ended is not None:
                 cause = client.ended.cause
+            elif client.stalled(self._clock.mono_ns(), 0.9 * self._stall_seconds):
+                cause = "stalled"  # the connection's own bound was a little faster
             if cause:
                 self._closed[cause] += 1
             self._forget_watches()

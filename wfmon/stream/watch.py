@@ -28,7 +28,7 @@ def selectors(texts: Iterable[str]) -> Selectors:
 
 
 class Watched:
-    """A flag a series id. Made by one thread, then extended by the hub under its lock."""
+    """A flag a series id, extended as series come. Any thread may ask."""
 
     def __init__(self, given: Selectors) -> None:
         """``given`` comes from ``selectors``."""
@@ -38,11 +38,11 @@ class Watched:
 
     def flags(self, registry: Registry) -> Flags:
         """Give the flags of all ids known now, bool of shape (at least n,)."""
-        known = len(self._flags)
-        if known < len(registry):
-            fresh = [self._matches(series) for _, series, _ in registry.all(known)]
-            self._flags = np.append(self._flags, np.array(fresh, np.bool_))
-        return self._flags
+        flags = self._flags  # a race makes the same flags twice, no harm
+        if len(flags) < len(registry):
+            fresh = [self._matches(series) for _, series, _ in registry.all(len(flags))]
+            self._flags = flags = np.append(flags, np.array(fresh, np.bool_))
+        return flags
 
     def _matches(self, series: Series) -> bool:
         if series.name not in self._by_name:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 UNREAD_BYTES = 4 * MAX_MESSAGE_BYTES
 """What may come in before it is obeyed; then the reader waits, and the network holds the client back."""
+GOODBYE_S = 0.3
+"""How long a client that was told to go may take to say so too."""
 
 
 class Socket(Protocol):
@@ -75,6 +77,7 @@ class WebSocket(Protocol):
     sock: Door
     connected: bool
     event: threading.Event
+    thread: threading.Thread
     input_buffer: list[str | bytes]
     incoming_message_len: int
     close_reason: int
@@ -85,33 +88,41 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
     try:
         client = hub.open("websocket", ws.event, ws.sock.abort, trusted=trusted)
     except Refused as why:
-        _say_goodbye(ws, why, wire.message("error", code=why.code, detail=why.sentence))
+        _say_goodbye(ws, why, [wire.message("error", code=why.code, detail=why.sentence)])
         return
     cause = ""
     try:
-        while ws.connected and not client.over:
+        while ws.connected and not client.over():
             # The timeout is for a reader that dies without a word; all else sets the event.
             ws.event.wait(1.0)
             ws.event.clear()
-            while ws.input_buffer and not client.over:
+            while ws.input_buffer and not client.over():
                 client.receive(ws.input_buffer.pop(0))
             ws.sock.obeyed()
-            while not client.over and (batch := client.take()):
+            while not client.over() and (batch := client.take()):
                 ws.sock.send(wire.text_frames(batch))
-        if client.ended is not None:
-            _say_goodbye(ws, client.ended, *client.take())
-        else:
+        if client.ended is None:
             cause = _why_gone(ws)
     except OSError:
         cause = "lost"
     finally:
-        ws.connected = False
         hub.leave(client, cause)
+        _say_goodbye(ws, client.ended, client.take())
 
 
-def _say_goodbye(ws: WebSocket, why: Refused, *last: wire.Outgoing) -> None:
-    ws.sock.send(wire.text_frames(last) + wire.close_frame(why.code, why.sentence))
+def _say_goodbye(ws: WebSocket, why: Refused | None, last: list[wire.Outgoing]) -> None:
+    """Tell the client why, let it take leave in its own time, and see that the reader ends."""
+    try:
+        if why is not None and ws.connected:
+            ws.sock.send(wire.text_frames(last) + wire.close_frame(why.code, why.sentence))
+    except OSError:
+        pass  # it is gone, and cannot be told
+    ws.sock.obeyed()
+    ws.thread.join(GOODBYE_S)
     ws.connected = False
+    if ws.thread.is_alive():
+        ws.sock.abort()
+        ws.thread.join(GOODBYE_S)
 
 
 def _why_gone(ws: WebSocket) -> str:

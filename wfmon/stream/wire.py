@@ -45,7 +45,7 @@ class Samples(NamedTuple):
 def rounded(values: Floats) -> Floats:
     """Round to 6 or 7 significant digits, so that frames stay small; whole numbers stay exact, NaN stays NaN."""
     _, exponents = np.frexp(values)
-    scale = _SCALES[exponents - _LOWEST]
+    scale = _SCALES.take(exponents - _LOWEST, mode="clip")  # the exponent of NaN is anything
     return np.asarray(np.rint(values * scale) / scale)
 
 

@@ -1,0 +1,312 @@
+"""The stream over real sockets, as a page meets it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from tests.stream_house import CPU, LOAD, SWAP, TOKEN, Grid
+
+from wfmon.core.types import ClockStep, CollectorStatus, Series, Table
+
+
+def post(house, name, body):
+    request = urllib.request.Request(f"http://127.0.0.1:{house.port}/sse/{name}", body.encode(), method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=3) as answer:
+            return answer.status, None
+    except urllib.error.HTTPError as error:
+        assert error.headers["Content-Type"] == "application/problem+json"
+        return error.code, json.load(error)
+
+
+def test_a_client_is_greeted_given_the_past_and_then_every_tick(house):
+    house.hub._history._snapshot = lambda: Grid({0: [1.5, float("nan")]}, t0_ms=5_000)
+    house.tick({CPU: 12.3456789})
+    page = house.websocket()
+    assert [m["type"] for m in page.heard] == ["hello", "snapshot", "state", "state"]
+    hello, snapshot = page.heard[:2]
+    assert (hello["version"], hello["boot"], hello["rate_hz"], hello["resumed"]) == (1, "boot-1", 60, False)
+    assert hello["series"] == [{"id": 0, "name": "system.cpu_percent", "unit": "%", "kind": "gauge", "labels": {}}]
+    assert (snapshot["seq"], snapshot["t0"], snapshot["step_ms"]) == (1, 5_000, 100)
+    assert snapshot["series"] == {"0": [1.5, None]}
+    house.tick({CPU: 45.678912})
+    house.tick()
+    house.tick({CPU: float("nan")})
+    frames = page.frames(3)
+    assert [f["seq"] for f in frames] == [2, 3, 4]
+    assert [f["v"] for f in frames] == [[[0, 0, 45.6789]], [], [[0, 0, None]]]
+
+
+def test_frames_at_60_hz_follow_one_another_without_gap_or_duplicate(house):
+    page = house.websocket()
+    house.beat()
+    frames = page.frames(60)
+    assert [f["seq"] for f in frames] == list(range(1, 61))
+    assert [v for f in frames for _, _, v in f["v"]] == list(range(1, 61))
+
+
+def test_at_1_hz_no_sample_is_lost(house):
+    page = house.websocket(rate_hz=1)
+    for n in range(1, 121):
+        house.tick({CPU: n})
+    frames = page.frames(2)
+    assert [f["seq"] for f in frames] == [60, 120]
+    assert [v for f in frames for _, _, v in f["v"]] == list(range(1, 121))
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(1000, 60), (60, 60), (45, 30), (30, 30), (25, 20), (10, 10), (7, 60 / 9)])
+def test_a_rate_is_the_tickers_divided_by_a_whole_number(house, wanted, given):
+    page = house.websocket()
+    page.say("rate", rate_hz=wanted)
+    assert page.until("state")["client"]["rate_hz"] == round(given, 3)
+
+
+def test_a_client_that_comes_back_goes_on_where_it_was(house):
+    page = house.websocket()
+    for n in range(10):
+        house.tick({CPU: n})
+    seen = page.frames(10)
+    page.close()
+    for n in range(10, 20):
+        house.tick({CPU: n})
+    page = house.websocket(boot="boot-1", since=seen[-1]["seq"])
+    assert page.heard[0]["resumed"] is True
+    assert page.of("snapshot") == []
+    house.tick({CPU: 20})
+    frame = page.until("frame")
+    assert frame["seq"] == 21
+    assert [v for f in [*seen, frame] for _, _, v in f["v"]] == list(range(21))
+
+
+@pytest.mark.parametrize("past", [{"boot": "another", "since": 0}, {"boot": "boot-1", "since": 99}, {"since": 0}])
+def test_who_cannot_go_on_gets_a_snapshot(house, past):
+    page = house.websocket(**past)
+    assert page.heard[0]["resumed"] is False
+    assert len(page.of("snapshot")) == 1
+
+
+def test_the_ring_forgets_after_600_ticks(house):
+    for n in range(601):
+        house.tick({CPU: n})
+    assert house.websocket(boot="boot-1", since=0).heard[0]["resumed"] is False
+    assert house.websocket(boot="boot-1", since=1).heard[0]["resumed"] is True
+
+
+def test_a_new_series_is_described_before_its_first_sample(house):
+    page = house.websocket()
+    house.tick({CPU: 1, Series.of("system.cpu_core_percent", core=0): 2})
+    page.until("frame")
+    assert [m["type"] for m in page.heard[-2:]] == ["series", "frame"]
+    described = {s["id"]: (s["name"], s["labels"]) for s in page.of("series")[0]["series"]}
+    assert described == {0: ("system.cpu_percent", {}), 1: ("system.cpu_core_percent", {"core": "0"})}
+
+
+def test_states_are_told_on_joining_and_when_they_change(house):
+    running = CollectorStatus("gpu", "running", since_ms=1, beats=1)
+    house.hub.set_collectors([running])
+    house.hub.set_absent({0: "no sensor"})
+    page = house.websocket()
+    told = page.of("state")[0]
+    assert (told["collectors"][0]["state"], told["absent"]) == ("running", [[0, "no sensor"]])
+    house.hub.set_collectors([CollectorStatus("gpu", "running", since_ms=1, beats=99)])  # no news
+    house.hub.set_absent({0: "no sensor"})
+    house.hub.set_collectors([CollectorStatus("gpu", "lost", "it fell off the bus", since_ms=2)])
+    told = page.until("state")
+    assert told["collectors"][0]["reason"] == "it fell off the bus"
+    house.hub.set_absent({"gpu.power_watts": "not told"})
+    assert page.until("state")["absent"] == [["gpu.power_watts", "not told"]]
+
+
+def test_a_table_goes_to_those_who_look_at_it(house):
+    looks, looks_away = house.websocket(), house.websocket()
+    assert not house.hub.watching("processes")
+    looks.say("watch", tables=["processes"])
+    looks.say("ping", id=1, client_ms=0)
+    looks.until("pong")
+    assert house.hub.watching("processes")
+    house.hub.set_table("processes", Table(("pid", "name"), ((1, "<b>"), (2, None))), 77)
+    assert looks.until("table") == {
+        "type": "table", "name": "processes", "t": 77, "columns": ["pid", "name"], "rows": [[1, "<b>"], [2, None]],
+    }  # fmt: skip
+    late = house.websocket(watch={"tables": ["processes"]})
+    assert late.until("table")["t"] == 77
+    house.tick()
+    looks_away.until("frame")
+    assert looks_away.of("table") == []
+
+
+def test_a_step_of_the_clock_stands_between_the_frames(house):
+    page = house.websocket()
+    house.tick()
+    house.hub.clock_step(ClockStep(9_000, -3_600_000, "step"))
+    house.tick()
+    page.frames(2)
+    assert [m["type"] for m in page.heard[-3:]] == ["frame", "clock", "frame"]
+    assert page.of("clock") == [{"type": "clock", "t": 9_000, "step_ms": -3_600_000, "kind": "step"}]
+
+
+def test_a_ping_is_answered_with_both_clocks(house):
+    page = house.websocket()
+    page.say("ping", id=7, client_ms=12.5)
+    pong = page.until("pong")
+    assert (pong["id"], pong["client_ms"]) == (7, 12.5)
+    assert abs(pong["now_ms"] - house.clock.now_ms()) < 3_000
+    assert abs(pong["mono_ms"] - house.clock.mono_ns() // 1_000_000) < 3_000
+
+
+def test_a_pause_stops_frames_and_the_next_one_catches_up(house):
+    page = house.websocket()
+    page.say("pause", paused=True)
+    page.say("ping", id=1, client_ms=0)
+    page.until("pong")
+    assert not house.hub.anyone()
+    house.tick({CPU: 1})
+    house.tick({CPU: 2})
+    page.say("pause", paused=False)
+    page.say("ping", id=2, client_ms=0)
+    page.until("pong")
+    house.tick({CPU: 3})
+    frame = page.until("frame")
+    assert (frame["seq"], [v for _, _, v in frame["v"]]) == (3, [1, 2, 3])
+    assert len(page.of("frame")) == 1
+
+
+def test_a_watch_narrows_snapshot_and_frames_and_widening_brings_the_latest_values(house):
+    house.hub._history._snapshot = lambda: Grid({0: [1], 1: [2]})
+    house.tick({CPU: 1, SWAP: 2})
+    page = house.websocket(watch={"series": ["system.cpu*"]})
+    assert page.of("snapshot")[0]["series"] == {"0": [1.0]}
+    house.tick({CPU: 3, SWAP: 4})
+    assert page.until("frame")["v"] == [[0, 0, 3.0]]
+    page.say("watch", series=None)
+    page.say("ping", id=1, client_ms=0)
+    page.until("pong")
+    house.tick({LOAD: 5})
+    assert [[i, v] for i, _, v in page.until("frame")["v"]] == [[0, 3.0], [1, 4.0], [2, 5.0]]
+
+
+def test_a_client_with_a_bearer_header_may_leave_the_token_out(house):
+    house.bearer = True
+    page = house.websocket(hello=False)
+    page.say("hello", version=1)
+    assert page.next()["type"] == "hello"
+
+
+def test_what_a_page_measured_of_itself_is_handed_on(house):
+    heard = []
+    house.hub._push_ux = lambda fields, client: heard.append((fields, client))
+    page = house.websocket()
+    page.say("ux", page="overview", t0=1.0, intervals=[16.7])
+    page.say("ping", id=1, client_ms=0)
+    page.until("pong")
+    assert heard == [({"page": "overview", "t0": 1.0, "intervals": [16.7]}, page.heard[0]["client"])]
+
+
+def test_sse_carries_the_same_messages_with_ids(house):
+    house.tick({CPU: 1})
+    page = house.sse("/sse?rate_hz=30")
+    assert page.status == 200
+    assert page.headers["content-type"] == "text/event-stream"
+    assert (page.headers["cache-control"], page.headers["x-accel-buffering"]) == ("no-store", "no")
+    page.until("state", lambda m: "client" in m)
+    assert [m["type"] for m in page.heard] == ["hello", "snapshot", "state", "state"]
+    assert (page.heard[0]["rate_hz"], page.last_id) == (30, "boot-1:1")
+    for n in range(2, 6):
+        house.tick({CPU: n})
+    assert [(f["seq"], [v for _, _, v in f["v"]]) for f in page.frames(2)] == [(2, [2]), (4, [3, 4])]
+    assert page.last_id == "boot-1:4"
+
+
+def test_sse_goes_on_after_the_last_event(house):
+    house.tick({CPU: 1})
+    house.tick({CPU: 2})
+    page = house.sse("/sse", **{"Last-Event-ID": "boot-1:1"})
+    assert page.next()["resumed"] is True
+    house.tick({CPU: 3})
+    frame = page.until("frame")
+    assert (frame["seq"], [v for _, _, v in frame["v"]]) == (3, [2, 3])
+    assert page.of("snapshot") == []
+    assert house.sse("/sse?last_event_id=boot-1:3").next()["resumed"] is True
+    assert house.sse("/sse", **{"Last-Event-ID": "boot-1:x"}).next()["resumed"] is False
+
+
+def test_an_sse_client_speaks_by_post(house):
+    page = house.sse()
+    name = page.next()["client"]
+    assert post(house, name, '{"type":"ping","id":1,"client_ms":0}') == (204, None)
+    assert page.until("pong")["id"] == 1
+    status, problem = post(house, "nobody", "{}")
+    assert (status, problem["type"]) == (404, "urn:wfmon:problem:no_client")
+    status, problem = post(house, name, '{"type":"dance"}')
+    assert (status, problem["type"]) == (400, "urn:wfmon:problem:refused")
+    assert page.until("error")["code"] == 1008
+    with pytest.raises(EOFError):
+        page.next()
+    assert post(house, name, "{}")[0] == 404
+
+
+def test_a_message_by_post_may_have_64_kib(house):
+    page = house.sse()
+    status, problem = post(house, page.next()["client"], " " * 65_537)
+    assert (status, problem["type"]) == (413, "urn:wfmon:problem:too_big")
+    assert page.until("error")["code"] == 1009
+
+
+def test_text_by_post_must_be_utf8(house):
+    name = house.sse().next()["client"]
+    request = urllib.request.Request(f"http://127.0.0.1:{house.port}/sse/{name}", b'{"type":"\xff"}', method="POST")
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request, timeout=3)
+
+
+def test_a_wrong_token_opens_no_sse(house):
+    assert house.sse("/sse?token=wrong").status == 401
+    assert house.sse("/sse?token=" + TOKEN.replace(" ", "%20")).status == 200
+
+
+def test_a_silent_sse_stream_gives_a_sign_of_life(house, monkeypatch):
+    monkeypatch.setattr("wfmon.stream.sse.SILENCE_S", 0.05)
+    page = house.sse()
+    page.until("state", lambda m: "client" in m)
+    assert page.event() == {"": "still here"}
+
+
+def test_fifty_clients_get_the_same_bytes_from_one_encode(house):
+    pages = [house.websocket() for _ in range(40)] + [house.sse() for _ in range(10)]
+    for page in pages[40:]:
+        page.until("state", lambda m: "client" in m)
+    before = house.hub.stats()["encodes"]
+    house.tick({CPU: 1})
+    texts = {page._text(3) for page in pages}
+    assert len(texts) == 1
+    assert house.hub.stats()["encodes"] == before + 1
+    begun_ns = house.clock.mono_ns()
+    house.hub.close()
+    assert house.hub.stats()["clients"] == []
+    assert house.clock.mono_ns() - begun_ns < 500e6
+    assert {page.ends()[0] for page in pages[:40]} == {1001}
+    assert house.hub.stats()["closed"] == {"stopping": 50}
+
+
+def test_nobody_watching_costs_no_encode(house):
+    house.tick({CPU: 1})
+    assert not house.hub.anyone()
+    house.websocket().close()
+    while house.hub.stats()["clients"]:
+        house.tick({CPU: 2})
+    before = house.hub.stats()["encodes"]
+    house.tick({CPU: 3})
+    assert house.hub.stats()["encodes"] == before
+
+
+def test_the_health_page_sees_each_client(house):
+    page = house.websocket(rate_hz=10)
+    stats = house.hub.stats()
+    assert stats["clients"][0] | {"since_ms": 0, "client": ""} == {
+        "client": "", "transport": "websocket", "rate_hz": 10.0, "level": "normal", "paused": False, "mailbox": 0,
+        "sent": 4, "since_ms": 0,
+    }  # fmt: skip
+    page.close()
