@@ -27,7 +27,7 @@ from h2.events import (
     UnknownFrameReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 
 from wfmon.serve.http2_stream import Stream
@@ -83,7 +83,8 @@ class Http2Connection:
         self._out = bytearray()
         self._streams: dict[int, Stream] = {}
         """Those whose thread lives: a stream that was reset counts until the application has let go of it."""
-        self._opened: list[tuple[Stream, Headers]] = []
+        self._opened: dict[int, tuple[Stream, Headers]] = {}
+        """Those whose thread is still to be started: what is reset in the read that opened it never costs one."""
         self._refusing = False
         self._over = False
         """h2 takes nothing more: the connection has ended, or is about to."""
@@ -102,8 +103,8 @@ class Http2Connection:
         try:
             with self._state:
                 self._h2.initiate_connection()
-                # The bound is advertised; h2 itself would end the connection over one stream too many, which clients may
-                # open in good faith before it has read our settings. We refuse that stream, and count refusals.
+                # The bound is advertised; h2 itself would end the connection over one stream too many, which a client
+                # may open in good faith before it has read our settings. We refuse that stream, and count refusals.
                 self._h2.local_settings = _settings(self._limits, self._limits.streams + self._limits.flood_resets)
                 self._collect()
             self._flush(wait=False)
@@ -115,8 +116,10 @@ class Http2Connection:
                 if not data:
                     return 0.0
                 if not self._receive(data):
-                    return self._limits.linger_s
-            self._goodbye()
+                    break
+            else:
+                self._goodbye()
+            self._flush_last()
             return self._limits.linger_s
         except ConnectionError:
             return 0.0
@@ -157,7 +160,7 @@ class Http2Connection:
                     break
                 left_s = (deadline_ns - self._clock.mono_ns()) / 1e9
                 if left_s <= 0:
-                    self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+                    self._reset(stream.id, ErrorCodes.CANCEL)
                     stream.closed = stalled = True
                     break
                 self._state.wait(left_s)
@@ -184,7 +187,7 @@ class Http2Connection:
             if stream.closed or stream.gone or self._over:
                 return
             stream.closed = True
-            self._h2.reset_stream(stream.id, ErrorCodes.INTERNAL_ERROR)
+            self._reset(stream.id, ErrorCodes.INTERNAL_ERROR)
             self._collect()
         self._flush(wait=False)
 
@@ -220,16 +223,17 @@ class Http2Connection:
         """Digest what came and start the streams it opens; False when the connection must end (a GOAWAY is sent)."""
         with self._state:
             try:
-                if not all(self._take(event) for event in self._h2.receive_data(data)):
-                    self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-                    self._over = True
+                events = self._h2.receive_data(data)
             except ProtocolError:  # h2 has written the GOAWAY
+                events, self._over = [], True
+            if not all(self._take(event) for event in events):
+                self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
                 self._over = True
             self._collect()
-            opened, self._opened = self._opened, []
+            opened, self._opened = self._opened, {}
             self._state.notify_all()
             unread = len(self._out) > self._limits.unsent_bytes
-        for stream, headers in opened:
+        for stream, headers in opened.values():
             if self._over:
                 self._forget(stream)
             else:
@@ -267,16 +271,19 @@ class Http2Connection:
         if stream is not None:
             stream.request_ended = stream.request_ended or isinstance(event, StreamEnded)
             stream.gone = stream.gone or isinstance(event, StreamReset)
+            if stream.gone and self._opened.pop(stream.id, None):
+                del self._streams[stream.id]
+                self._slots.give()
         return True
 
     def _open(self, event: RequestReceived) -> bool:
         if self._refusing or len(self._streams) >= self._limits.streams or not self._slots.take():
-            self._h2.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
-            return self._flood.allows("flood_resets")
+            self._reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
+            return self._flood.allows("flood_refusals")
         stream = Stream(self, event.stream_id, self._clock, self._limits)
         self._streams[stream.id] = stream
         self._last_stream_ns = self._clock.mono_ns()
-        self._opened.append((stream, [(_text(name), _text(value)) for name, value in event.headers]))
+        self._opened[stream.id] = stream, [(_text(name), _text(value)) for name, value in event.headers]
         return True
 
     def _answer(self, stream: Stream, headers: Headers) -> None:
@@ -323,7 +330,12 @@ class Http2Connection:
             self._h2.close_connection()
             self._over = True
             self._collect()
-        self._flush(wait=False)
+
+    def _flush_last(self) -> None:
+        """Send the GOAWAY, after whatever another thread is still sending: the connection is closed next."""
+        with self._write, self._state:
+            data, self._out = bytes(self._out), bytearray()
+        self._transport.sendall(data)
 
     def _end(self) -> None:
         """Wake every stream's thread: nothing that it sends would arrive."""
@@ -341,7 +353,11 @@ class Http2Connection:
         """After the end of our answer: a body that is still coming is not wanted (RFC 9113, 8.1)."""
         stream.closed = True
         if not stream.request_ended:
-            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
+            self._reset(stream.id, ErrorCodes.NO_ERROR)
+
+    def _reset(self, stream_id: int, code: ErrorCodes) -> None:
+        with contextlib.suppress(StreamClosedError):  # by the client, in the same read that opened it
+            self._h2.reset_stream(stream_id, code)
 
     def _collect(self) -> None:
         self._out += self._h2.data_to_send()

@@ -40,7 +40,9 @@ class Limits:
     flood_s: float = 10.0
     """The span over which what follows is counted; one more and the connection ends with ENHANCE_YOUR_CALM."""
     flood_resets: int = 100
-    """Streams reset by the client, by its errors, or refused (CVE-2023-44487, CVE-2025-8671)."""
+    """Streams reset by the client or by its errors (CVE-2023-44487, CVE-2025-8671)."""
+    flood_refusals: int = 200
+    """Streams over the bound of those that are open."""
     flood_pings: int = 100
     flood_settings: int = 50
     flood_empty: int = 200

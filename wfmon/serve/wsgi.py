@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -30,6 +31,9 @@ OnError = Callable[[str, BaseException], None]
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "server"}
 )
+# A line break in a value would be a header of somebody else's choice, and HTTP/2 would carry it.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Refused(Exception):
@@ -246,6 +250,9 @@ class _Response:
                 raise exc_info[1].with_traceback(exc_info[2])
         elif self._head is not None:
             raise AssertionError("start_response() was called twice without exc_info")
+        for name, value in headers:
+            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise ValueError(f"no header can be {name!r}: {value!r}")
         code, _, words = status.partition(" ")
         self._head = (int(code), words, [(k, v) for k, v in headers if k.lower() not in _HOP_BY_HOP])
         return self.write
