@@ -66,10 +66,10 @@ class LinuxMachine:
         self._scanned_s = -float(RESCAN_S)
 
     def cpu_times(self) -> tuple[tuple[str, ...], Floats]:
-        """Core numbers, and (all, busy) seconds of shape (1 + cores, 2): the machine first, then each core."""
+        """Core numbers, and (all, busy) ticks of shape (1 + cores, 2): the machine first, then each core."""
         text = self._stat.read()
         lines = text[: text.index(b"\nintr")].split(b"\n")
-        table = np.array([line.split()[1 : _SHOWN + 1] for line in lines], np.float64) / self._ticks
+        table = np.array([line.split()[1 : _SHOWN + 1] for line in lines], np.float64)
         total = table.sum(axis=1)
         return tuple(line[3 : line.index(b" ")].decode() for line in lines[1:]), np.stack(
             (total, total - table[:, _IDLE[0]] - table[:, _IDLE[1]]), axis=1
