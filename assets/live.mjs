@@ -14,8 +14,8 @@ import { Page } from "./lib/page.mjs";
 import { Paint } from "./lib/paint.mjs";
 import { Quality, STEPS } from "./lib/quality.mjs";
 import { StatusBar, connection } from "./lib/readouts.mjs";
+import { installShell } from "./lib/shell.mjs";
 import { SseShare } from "./lib/sse-share.mjs";
-import { rank } from "./lib/stats.mjs";
 import { Store } from "./lib/store.mjs";
 import { apply } from "./lib/wire.mjs";
 
@@ -43,10 +43,11 @@ class Live {
     this.paint = new Paint(document);
     this.page = new Page(document, this.paint, () => this.link.want());
     this.status = new StatusBar(document);
+    this.shell = installShell(document);
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.speaker = new Speaker(document.getElementById("announcer") ?? this.#region(), 5_000);
     this.reader = new Speaker(this.#region(), 500);
-    this.view = { right: NaN, span: this.#savedWindow(), known: NaN, cursor: NaN, cursorMoved: 0, minutesEast: 0, now: 0, frozenMs: null, version: 0 };
+    this.view = { right: NaN, span: this.#savedWindow(), known: NaN, cursor: NaN, cursorMoved: 0, cursorCanvas: null, minutesEast: 0, now: 0, frozenMs: null, version: 0 };
     this.seen = { right: NaN, span: NaN, moved: -1 };
     this.path = window.location.pathname;
     this.drawings = 0; // frames drawn
@@ -130,6 +131,7 @@ class Live {
   /** Dash has laid out the page at `path`. Idempotent. */
   mount(path) {
     this.path = path ?? this.window.location.pathname;
+    this.shell.arrange();
     this.page.scan();
     this.#showWindow();
     this.wroteMs = -Infinity;
@@ -303,8 +305,10 @@ class Live {
 
   #pointer(event) {
     const chart = this.page.byCanvas.get(event.target);
-    if (chart) this.cursor.point(chart.shareAt(event.offsetX));
-    else if (this.cursor.share === this.cursor.share) this.cursor.clear();
+    if (chart) {
+      this.cursor.point(chart.shareAt(event.offsetX));
+      this.view.cursorCanvas = chart.canvas;
+    } else if (this.cursor.share === this.cursor.share) this.cursor.clear();
   }
 
   #click(event) {
@@ -337,6 +341,7 @@ class Live {
       return true;
     }
     if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known)) return false;
+    view.cursorCanvas = chart.canvas;
     const instant = cursor.at(view.right, view.span);
     if (instant === instant) this.reader.say(chart.reading(instant, view.known, view.minutesEast).map((row) => row.text).join(", "));
     return true;
@@ -390,38 +395,42 @@ class Live {
     }
   }
 
-  /** What tests and benchmarks read: plain numbers, copied. `count`: how many of the newest measurements. */
-  debug(count = 600) {
-    const { store, meter, link, clock, quality } = this;
-    const latencies = meter.latencies.newest(count);
-    return {
-      fps: meter.fps(count),
-      intervals: meter.intervals.newest(count),
-      work: meter.work.newest(count),
-      latencies,
-      latencyP99: rank(latencies, 0.99),
+  /** What tests and benchmarks read: plain values, copied. `reset`: forget the measurements so far. */
+  debug({ reset = false } = {}) {
+    const { store, meter, link, clock, quality, view } = this;
+    const { counters } = store;
+    const told = {
+      intervals: meter.intervals.newest(),
+      work: meter.work.newest(),
+      paint: meter.latencies.newest(),
+      fps: meter.fps(),
       frames: meter.frames,
       missed: meter.missed,
       longFrames: meter.longFrames,
+      draws: this.drawings,
       phase: link.phase,
       transport: link.way,
       refused: link.bad,
       boot: store.boot,
       seq: store.seq,
+      duplicates: counters.duplicates,
+      gaps: counters.breaks,
+      drops: counters.late + counters.unknown,
+      counters: { ...counters },
       rate: this.#rate(),
       client: { ...store.client },
-      counters: { ...store.counters },
       series: store.tracks.size,
+      known: store.knownMs,
       clockOffset: clock.offset,
       roundTrip: clock.roundTrip,
       quality: quality.step,
       falls: quality.falls,
       charts: this.page.charts.length,
-      drawings: this.drawings,
-      frozen: this.view.frozenMs !== null,
-      window: this.view.span / 1000,
-      known: store.knownMs,
+      frozen: view.frozenMs !== null,
+      window: view.span / 1000,
     };
+    if (reset) meter.forget();
+    return told;
   }
 }
 
@@ -430,7 +439,7 @@ window.wfmon = {
   store: live.store,
   mount: (path) => live.mount(path),
   unmount: () => live.unmount(),
-  debug: (count) => live.debug(count),
+  debug: (options) => live.debug(options),
 };
 live.start();
 document.dispatchEvent(new CustomEvent("wfmon:ready"));

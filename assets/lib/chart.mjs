@@ -6,16 +6,16 @@
  */
 
 import { Columns, ENDS, FRESH, HAS } from "./columns.mjs";
-import { clockTime, text as written } from "./format.mjs";
+import { axisText, clockTime, text as written } from "./format.mjs";
 import { LABEL_PX, SERIES_TOKENS } from "./paint.mjs";
 import { AutoRange, firstTick, timeStep, valueTicks } from "./scale.mjs";
 
 const AXIS_PX = 14; // room for the time labels
 const AXIS_FROM_PX = 56; // lower charts have no labels
+const TALL_PX = 140; // from here on the value axis has labels between its ends
 const HOLD = 1.6; // samples further apart than this many periods: the value held, then moved
 const LOST_MS = 1_500; // nothing known for so long: say so
 const READOUT_MS = 250; // figures under a resting cursor do not dance
-const MAX_ROWS = 8;
 const extremes = new Float64Array(2);
 
 /** How a chart is described in `data-chart`; unknown fields are ignored. */
@@ -31,6 +31,7 @@ export function readConfig(raw) {
     height: given.height ?? 72,
     label: given.label ?? series.join(", "),
     legend: Boolean(given.legend),
+    names: given.names ?? [],
     budget: given.budget ?? null,
   };
 }
@@ -95,22 +96,19 @@ export class Chart {
   resolve(store) {
     if (this.version === store.version) return false;
     this.version = store.version;
-    const { series, colors } = this.config;
-    const tokens = [];
-    const tracks = series.flatMap((selector, i) => {
-      const found = store.select(selector);
-      for (const _ of found) tokens.push(colors[i] ?? SERIES_TOKENS[tokens.length % SERIES_TOKENS.length]);
-      return found;
+    const { series, colors, names } = this.config;
+    const found = series.flatMap((selector, i) => {
+      const tracks = store.select(selector);
+      return tracks.map((track, n) => ({
+        track,
+        token: colors[i] ?? SERIES_TOKENS[(tracks.length > 1 ? n : i) % SERIES_TOKENS.length],
+        name: (tracks.length === 1 && names[i]) || shortName(track),
+      }));
     });
-    if (tracks.length === this.lines.length && tracks.every((track, i) => track === this.lines[i].track)) return false;
+    if (found.length === this.lines.length && found.every(({ track }, i) => track === this.lines[i].track)) return false;
     const before = new Map(this.lines.map((line) => [line.track, line.columns]));
-    this.lines = tracks.map((track, i) => ({
-      track,
-      columns: before.get(track) ?? new Columns(),
-      token: tokens[i],
-      name: shortName(track),
-    }));
-    this.unit = this.config.unit ?? tracks[0]?.unit ?? "";
+    this.lines = found.map((line) => ({ ...line, columns: before.get(line.track) ?? new Columns() }));
+    this.unit = this.config.unit ?? found[0]?.track.unit ?? "";
     this.painted = -1;
     return true;
   }
@@ -133,7 +131,7 @@ export class Chart {
 
   /**
    * Draw the window that ends at `view.right` (server ms) and lasts `view.span`; `view.known` is the newest time that is
-   * known, `view.cursor` the shared instant or NaN, `view.cursorMoved` counts its moves, `view.minutesEast` is the zone,
+   * known, `view.cursor` the shared instant or NaN, `view.cursorMoved` counts its moves, `view.cursorCanvas` is where it was moved, `view.minutesEast` is the zone,
    * `view.now` page time.
    */
   draw(view) {
@@ -172,6 +170,7 @@ export class Chart {
       if (this.hidden.has(line.track.key)) continue;
       this.#line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs });
     }
+    this.#labels(g, { top, bottom, scale, from, to, ratio });
     if (view.cursor === view.cursor) this.#cursor(g, view, { top, bottom, scale, from, columnMs, ratio });
   }
 
@@ -180,7 +179,7 @@ export class Chart {
     const { width } = this;
     const thin = Math.max(1, Math.floor(ratio));
     g.fillStyle = colour["--grid"];
-    const ticks = valueTicks(from, to, this.config.height >= 140 ? 4 : 2);
+    const ticks = valueTicks(from, to, this.config.height >= TALL_PX ? 4 : 2);
     for (const tick of ticks) g.fillRect(0, Math.round(bottom - (tick - from) * scale), width, thin);
     if (axis) {
       const step = timeStep(view.span, width / ratio);
@@ -193,22 +192,39 @@ export class Chart {
         if (at > 0 && at + label.width < width) g.drawImage(label.canvas, at, bottom + 2);
       }
     }
-    const topLabel = this.paint.label(written(to, this.unit));
-    g.drawImage(topLabel.canvas, 1, top + thin);
-    if (this.config.height >= 140) {
-      for (const tick of ticks) {
-        if (tick <= from || tick >= to - (to - from) * 0.05) continue;
-        g.drawImage(this.paint.label(written(tick, this.unit)).canvas, 1, Math.round(bottom - (tick - from) * scale) + thin);
-      }
-    }
     if (this.config.budget !== null && this.config.budget <= to) {
       const y = Math.round(bottom - (this.config.budget - from) * scale);
       g.fillStyle = colour["--warn"];
       const dash = Math.round(4 * ratio);
       for (let x = 0; x < width; x += dash * 2) g.fillRect(x, y, dash, thin);
-      const label = this.paint.label(`${this.config.budget} ${this.unit}`, "--warn");
-      g.drawImage(label.canvas, width - label.width - 1, y - label.height > top ? y - label.height : y + thin);
     }
+  }
+
+  /** Labels of the value axis and of the budget; over the lines, on a thin ground, so that they can be read. */
+  #labels(g, { top, bottom, scale, from, to, ratio }) {
+    const thin = Math.max(1, Math.floor(ratio));
+    this.#label(g, axisText(to, this.unit), "--ink-3", 0, top + thin);
+    if (this.config.height >= TALL_PX) {
+      for (const tick of valueTicks(from, to, 4)) {
+        const inside = tick > from && tick < to - (to - from) * 0.05;
+        if (inside) this.#label(g, axisText(tick, this.unit), "--ink-3", 0, Math.round(bottom - (tick - from) * scale) + thin);
+      }
+    }
+    const { budget } = this.config;
+    if (budget === null || budget > to) return;
+    const y = Math.round(bottom - (budget - from) * scale);
+    const text = axisText(budget, this.unit);
+    const { width, height } = this.paint.label(text, "--warn");
+    this.#label(g, text, "--warn", this.width - width, y - height > top ? y - height : y + thin);
+  }
+
+  #label(g, text, token, x, y) {
+    const label = this.paint.label(text, token);
+    g.globalAlpha = 0.7;
+    g.fillStyle = this.paint.colour["--panel"];
+    g.fillRect(x, y, label.width, label.height);
+    g.globalAlpha = 1;
+    g.drawImage(label.canvas, x, y);
   }
 
   #line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs }) {
@@ -289,7 +305,7 @@ export class Chart {
     if (x < 0 || x > width) return;
     g.fillStyle = paint.colour["--ink-3"];
     g.fillRect(x, top, Math.max(1, Math.floor(ratio)), bottom - top);
-    const shown = this.shown.slice(0, MAX_ROWS - 1);
+    const shown = this.shown.reverse().slice(0, Math.max(1, Math.floor((bottom - top) / this.#rowHeight) - 1));
     for (const line of shown) {
       const value = view.cursor <= view.known ? line.track.valueAt(view.cursor) : NaN;
       if (value !== value) continue;
@@ -303,8 +319,13 @@ export class Chart {
       this.readAt = view.cursorMoved;
       this.readMs = view.now;
       this.rows = this.reading(view.cursor, view.known, view.minutesEast, shown);
+      if (view.cursorCanvas !== this.canvas) this.rows.shift(); // the time stands once, where the person looks
     }
     this.#readout(g, x, top, ratio);
+  }
+
+  get #rowHeight() {
+    return Math.round(LABEL_PX * 1.35 * this.paint.ratio);
   }
 
   /** What the cursor says at an instant: rows of {text, token}, the time first. */
@@ -321,7 +342,8 @@ export class Chart {
     const { colour, font } = this.paint;
     const pad = Math.round(5 * ratio);
     const swatch = this.lines.length > 1 ? Math.round(9 * ratio) : 0;
-    const rowHeight = Math.round(LABEL_PX * 1.35 * ratio);
+    const rowHeight = this.#rowHeight;
+    if (!this.rows.length) return;
     g.font = `500 ${LABEL_PX * ratio}px ${font}`;
     g.textBaseline = "middle";
     const boxWidth = Math.ceil(Math.max(...this.rows.map((row) => g.measureText(row.text).width))) + pad * 2 + swatch;

@@ -94,6 +94,13 @@ export function text(value, unit = "") {
   return shown ? `${number} ${shown}` : number;
 }
 
+/** The same on an axis, where no trailing zero stands: "20 GB". */
+export function axisText(value, unit = "") {
+  const { number, unit: shown } = parts(value, unit);
+  const short = /\.\d*0$/.test(number) ? number.replace(/\.?0+$/, "") : number;
+  return shown ? `${short} ${shown}` : short;
+}
+
 const two = (n) => String(n).padStart(2, "0");
 
 /** hh:mm:ss in the user's zone; `minutesEast` fixes the zone (tests). */

@@ -77,6 +77,13 @@ export class FrameMeter {
     this.lastStamp = NaN;
   }
 
+  /** Forget the measurements so far (not what is still to be reported). */
+  forget() {
+    for (const ring of [this.intervals, this.work, this.latencies]) ring.clear();
+    this.missed = 0;
+    this.longFrames = 0;
+  }
+
   /** Frames a second over the newest `count` intervals; NaN before there are any. */
   fps(count = 60) {
     const newest = this.intervals.newest(count);

@@ -10,7 +10,10 @@ import { initial, step } from "./transport.mjs";
 
 const SILENCE_MS = 6_000; // a live stream speaks at least once a second
 const PROBE = "/api/v1/health";
-const ENDED = "run python app.py --open in a terminal, or paste its code here";
+const ENDED = {
+  session: "run python app.py --open in a terminal, or reload this page and paste the code from there",
+  version: "reload this page: wfmon has been updated",
+};
 
 export class Link {
   /** `on.message(message, receivedMs)` for each message; `on.change()` when the phase changed; `resume()` gives {boot, since}. */
@@ -39,8 +42,9 @@ export class Link {
     return this.state.way;
   }
 
+  /** What to do about an end. */
   get ended() {
-    return ENDED;
+    return ENDED[this.state.why] ?? "";
   }
 
   start() {
@@ -136,7 +140,10 @@ export class Link {
     const { rate_hz, tables } = this.wish();
     this.client = null;
     this.share.want({ rate_hz, tables });
-    this.share.open(`/sse?rate_hz=${rate_hz}`);
+    const { boot, since } = this.resume();
+    const fresh = `/sse?rate_hz=${rate_hz}`;
+    const known = boot !== null && since >= 0;
+    this.share.open(known ? `${fresh}&last_event_id=${encodeURIComponent(`${boot}:${since}`)}` : fresh, fresh);
   }
 
   async #probe() {

@@ -30,14 +30,14 @@ export class Paint {
   }
 
   /** A label as a small canvas, drawn once: {canvas, width, height} in device pixels. */
-  label(text, token = "--ink-3", weight = 400) {
-    const key = `${weight}${token}${text}`;
+  label(text, token = "--ink-3") {
+    const key = token + text;
     let label = this.labels.get(key);
     if (label) return label;
     if (this.labels.size >= MAX_LABELS) this.labels.clear();
     const canvas = this.document.createElement("canvas");
     const context = canvas.getContext("2d");
-    const font = `${weight} ${LABEL_PX * this.ratio}px ${this.font}`;
+    const font = `${LABEL_PX * this.ratio}px ${this.font}`;
     context.font = font;
     const width = Math.max(1, Math.ceil(context.measureText(text).width) + 2);
     const height = Math.ceil(LABEL_PX * 1.3 * this.ratio);

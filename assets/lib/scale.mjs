@@ -17,7 +17,7 @@ export function valueTicks(low, high, most = 2) {
   const step = niceCeil((high - low) / Math.max(1, most));
   if (!(step > 0)) return [low];
   const ticks = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-6; i += 1) ticks.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-6; i += 1) ticks.push(i * step + 0); // + 0: no minus zero
   return ticks;
 }
 

@@ -20,11 +20,12 @@ export class SseShare {
     this.timer = null;
   }
 
-  /** Take part. `url` is what the leader opens. */
-  open(url) {
+  /** Take part. `url` is what this tab opens if it leads; `fresh` the same for the whole story, when another tab joins. */
+  open(url, fresh = url) {
     if (this.opened) return;
     this.opened = true;
     this.url = url;
+    this.fresh = fresh;
     this.channel = this.makeChannel(CHANNEL);
     this.channel.onmessage = ({ data }) => this.#heard(data);
     if (!this.locks) {
@@ -91,20 +92,20 @@ export class SseShare {
   /** A new tab needs the greeting and the last five minutes: a fresh stream tells them to all, who know what is new. */
   #reopenSoon() {
     this.clearTimer(this.timer);
-    this.timer = this.setTimer(() => this.#connect(), REOPEN_MS);
+    this.timer = this.setTimer(() => this.#connect(this.fresh), REOPEN_MS);
   }
 
   #lead() {
     this.leader = true;
-    this.#connect();
+    this.#connect(this.url);
     if (this.locks) this.channel.postMessage({ kind: "who" });
     if (this.wish) this.want(this.wish);
   }
 
-  #connect() {
+  #connect(url) {
     if (!this.opened) return;
     this.source?.close();
-    const source = this.makeSource(this.url);
+    const source = this.makeSource(url);
     this.source = source;
     source.onmessage = ({ data }) => {
       if (source !== this.source) return;

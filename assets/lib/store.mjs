@@ -176,7 +176,7 @@ export class Store {
     this.version = 0; // rises when the set of series changes: selectors are resolved again
     this.absenceVersion = 0;
     this.client = { level: "normal", rate_hz: 60 };
-    this.counters = { frames: 0, samples: 0, duplicates: 0, late: 0, unknown: 0, snapshots: 0, resumed: 0, clockSteps: 0 };
+    this.counters = { frames: 0, samples: 0, duplicates: 0, late: 0, unknown: 0, snapshots: 0, resumed: 0, clockSteps: 0, breaks: 0 };
     this.found = new Map(); // selector -> {version, tracks}
   }
 
@@ -212,23 +212,27 @@ export class Store {
     this.boot = boot;
     this.seq = -1;
     this.byId.clear();
-    if (this.knownMs === this.knownMs) for (const track of this.tracks.values()) this.#breakAt(track, this.knownMs);
+    if (this.knownMs !== this.knownMs) return;
+    this.counters.breaks += 1;
+    for (const track of this.tracks.values()) this.#breakAt(track, this.knownMs);
   }
 
   #breakAt(track, ms) {
-    if (track.last === track.last) track.push(Math.max(ms, track.lastMs + 1), NaN);
+    if (track.last === track.last && track.size) track.push(Math.max(ms, track.lastMs + 1), NaN);
   }
 
   /** The last five minutes on a grid. Only what is later than a track's newest sample is taken: finer history stays. */
   fill(seq, t0, stepMs, values) {
     let end = t0;
+    const late = this.knownMs < t0; // it does not reach back to what we know
+    if (late) this.counters.breaks += 1;
     for (const [id, grid] of Object.entries(values)) {
       const track = this.byId.get(Number(id));
       if (!track) {
         this.counters.unknown += 1;
         continue;
       }
-      if (track.size && track.lastMs < t0 && this.knownMs < t0) this.#breakAt(track, this.knownMs);
+      if (late) this.#breakAt(track, this.knownMs);
       this.#fillTrack(track, t0, stepMs, grid);
       end = Math.max(end, t0 + (grid.length - 1) * stepMs);
     }

@@ -15,7 +15,7 @@ const DEATHS_WITHIN_MS = 60_000;
 const PAUSES_MS = [250, 500, 1_000, 2_000, 4_000, 5_000];
 const RETURN_MS = [5_000, 10_000, 20_000, 40_000, 60_000];
 const ENDED_MS = 5_000;
-const UNAUTHORISED = 4401; // WebSocket close code of a refused token
+const ENDINGS = { 4401: "session", 4400: "version" }; // WebSocket close codes after which trying again needs a person
 
 const pick = (table, n) => table[Math.min(n, table.length - 1)];
 
@@ -29,6 +29,7 @@ export function initial() {
     deaths: [], // when a live WebSocket died
     failures: 0, // attempts in a row that failed
     returns: 0, // attempts to come back from SSE to WebSocket
+    why: null, // of an end: "session" (not known to the server) or "version" (another protocol)
     tried: null, // "ws" or "sse": what failed last
   };
 }
@@ -60,8 +61,9 @@ function wait(s) {
   return [{ do: "timer", ms }];
 }
 
-function end(s) {
+function end(s, why) {
   s.phase = "ended";
+  s.why = why;
   s.way = null;
   const effects = [];
   if (s.ws !== "closed") effects.push({ do: "close-ws" });
@@ -75,7 +77,7 @@ function webSocketFailed(s, event, now) {
   const wasLive = s.ws === "open";
   s.ws = "closed";
   s.tried = "ws";
-  if (event.code === UNAUTHORISED) return end(s);
+  if (ENDINGS[event.code]) return end(s, ENDINGS[event.code]);
   if (wasLive) s.deaths = [...s.deaths.filter((at) => now - at < DEATHS_WITHIN_MS), now];
   if (s.way === "sse") return [{ do: "timer", ms: pick(RETURN_MS, s.returns++) }]; // only the return failed
   s.way = null;
@@ -88,7 +90,7 @@ const HANDLERS = {
   start: (s) => (s.phase === "idle" ? tryWebSocket(s) : []),
 
   stop(s) {
-    const effects = end(s).slice(0, -1);
+    const effects = end(s, null).slice(0, -1);
     Object.assign(s, initial());
     return effects;
   },
@@ -131,7 +133,7 @@ const HANDLERS = {
   /** The server was asked whether it is there and knows us. */
   probe(s, event) {
     if (s.phase !== "opening" || s.ws !== "closed" || s.sse !== "closed") return [];
-    if (event.status === 401) return end(s);
+    if (event.status === 401) return end(s, "session");
     if (event.status === 0 || event.status >= 500) return wait(s);
     return s.tried === "sse" ? wait(s) : trySse(s); // both ways failed though the server answers: slow down
   },

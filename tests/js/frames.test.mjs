@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { FrameMeter, VSYNC_MS, observe, pageName } from "../../assets/lib/frames.mjs";
+import { Quality } from "../../assets/lib/quality.mjs";
+
+const run = (meter, intervals, from = 1_000) => intervals.reduce((at, ms) => (meter.frame(at + ms, 5e6 + at), at + ms), (meter.frame(from, 5e6), from));
+
+test("a frame that comes after three refreshes has missed two", () => {
+  const meter = new FrameMeter();
+  run(meter, [VSYNC_MS, VSYNC_MS, 3 * VSYNC_MS, VSYNC_MS]);
+  assert.equal(meter.missed, 2);
+  assert.equal(Math.round(meter.fps()), 40);
+});
+
+test("a faster display is learned, a slower one is not taken for normal", () => {
+  const fast = new FrameMeter();
+  run(fast, Array(240).fill(1000 / 144));
+  assert.ok(Math.abs(fast.refreshMs - 1000 / 144) < 0.01);
+  const slow = new FrameMeter();
+  run(slow, Array(240).fill(33.3));
+  assert.equal(slow.refreshMs, VSYNC_MS);
+  assert.equal(slow.missed, 240);
+});
+
+test("a hidden span is no frame interval", () => {
+  const meter = new FrameMeter();
+  const at = run(meter, [16, 17]);
+  meter.interrupt();
+  run(meter, [16], at + 60_000);
+  assert.deepEqual(meter.intervals.newest(), [16, 17, 16]);
+  assert.equal(meter.missed, 0);
+});
+
+test("a report holds a second's measurements once, as the server wants them", () => {
+  const meter = new FrameMeter();
+  run(meter, [16.666, 33.337]);
+  meter.worked(4.321);
+  meter.painted(12.3);
+  meter.long(61.2);
+  meter.input(24);
+  assert.deepEqual(meter.report("system", false, 9), {
+    type: "ux", page: "system", t0: 5_001_000, intervals: [16.67, 33.34], work: [4.32], missed: 1,
+    loaf: [{ duration_ms: 61.2 }], inputs: [24], stream_latency: [12.3], hidden: false,
+  });
+  assert.equal(meter.report("system", false, 9), null);
+  assert.deepEqual(meter.report("system", true, 9.4).hidden, true);
+});
+
+test("the browser's own measurements are used where it makes them", () => {
+  const meter = new FrameMeter();
+  const made = [];
+  class Observer {
+    static supportedEntryTypes = ["event"];
+    constructor(take) {
+      this.take = take;
+      made.push(this);
+    }
+    observe(options) {
+      this.options = options;
+    }
+    disconnect() {
+      this.gone = true;
+    }
+  }
+  const stop = observe(meter, Observer);
+  assert.deepEqual(made.map((o) => o.options), [{ type: "event", durationThreshold: 16 }]);
+  made[0].take({ getEntries: () => [{ duration: 40, interactionId: 7 }, { duration: 80, interactionId: 0 }] });
+  assert.deepEqual(meter.batch.inputs, [40]);
+  stop();
+  assert.equal(made[0].gone, true);
+  observe(meter, undefined)();
+});
+
+test("a page has a name for its measurements", () => {
+  assert.deepEqual(["/", "", "/system", "/a/b/"].map(pageName), ["overview", "overview", "system", "a"]);
+});
+
+/** Seconds of frames, of which each `nth` missed one refresh. */
+function feed(quality, from, seconds, nth) {
+  const changes = [];
+  for (let i = 0, at = from; at < from + seconds * 1000; i += 1) {
+    const missed = nth && i % nth === 0 ? 1 : 0;
+    at += VSYNC_MS * (1 + missed);
+    if (quality.frame(at, missed)) changes.push(quality.step);
+  }
+  return changes;
+}
+
+test("one frame in ten missed for two seconds: a step down, and it says so", () => {
+  const quality = new Quality();
+  assert.deepEqual(feed(quality, 0, 2.2, 10), [1]);
+  assert.match(quality.text, /30 Hz/);
+});
+
+test("one frame in fifty missed changes nothing", () => {
+  const quality = new Quality();
+  assert.deepEqual(feed(quality, 0, 20, 50), []);
+  assert.equal(quality.text, "");
+});
+
+test("it falls to the last step and no further", () => {
+  const quality = new Quality();
+  assert.deepEqual(feed(quality, 0, 20, 2), [1, 2, 3]);
+});
+
+test("it climbs after ten calm seconds; fallen again, it wants twice as many", () => {
+  const quality = new Quality();
+  feed(quality, 0, 2.2, 5);
+  assert.deepEqual(feed(quality, 2_200, 9, 0), []);
+  assert.deepEqual(feed(quality, 11_200, 4, 0), [0]);
+  quality.restart(15_200);
+  assert.deepEqual(feed(quality, 15_200, 2.2, 5), [1]);
+  assert.deepEqual(feed(quality, 17_400, 17, 0), []);
+  assert.deepEqual(feed(quality, 34_400, 7, 0), [0]);
+});
+
+test("in a lower step the charts take turns", () => {
+  const quality = new Quality();
+  quality.step = 1;
+  const drawn = (count) => [0, 1, 2, 3].filter((i) => quality.draws(i, count));
+  assert.deepEqual(drawn(10), [0, 2]);
+  assert.deepEqual(drawn(11), [1, 3]);
+});
