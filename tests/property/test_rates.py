@@ -77,7 +77,7 @@ FRAME = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(FRAME, max_size=40))
 def test_every_frame_comes_out_as_the_slow_model_says(frames):
     processor = Processor(Registry(METRICS))
@@ -112,7 +112,7 @@ def test_every_frame_comes_out_as_the_slow_model_says(frames):
     assert processor.taken + processor.dropped.total() == came_in
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["t.rate", "t.gauge"]),
     st.lists(st.lists(st.tuples(st.sampled_from([0, 1, 16, 1_000, -1, -6_000]), VALUES), max_size=20), max_size=5),

@@ -95,18 +95,18 @@ EVENT = st.one_of(
     st.tuples(
         st.just("put"), st.lists(st.tuples(st.integers(0, SERIES - 1), VALUES, st.integers(0, 2_500)), max_size=6)
     ),
-    st.tuples(st.just("pass"), st.sampled_from([0.001, 0.1, 0.5, 0.999, 1.0, 3.0])),
+    st.tuples(st.just("pass"), st.sampled_from([0.001, 0.1, 0.5, 0.999, 1.0, 3.0, 250.0])),
     st.tuples(st.just("fold"), st.none()),
     st.tuples(st.just("step"), st.sampled_from([-3600.0, -2.0, 0.3, 3600.0])),
     st.tuples(st.just("sleep"), st.sampled_from([1.0, 20.0, 86_400.0])),
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(EVENT, max_size=60), st.booleans())
 def test_windows_and_grid_are_those_of_the_list_of_all_samples(events, packed):
     """With gaps, late samples, samples at the edges of blocks, steps, sleeps, and all older blocks compressed."""
-    clock, cache = make(300, 12_000_000)
+    clock, cache = make(1_000_000, 12_000_000)
     model = Model()
     for kind, what in events:
         if kind == "put":
@@ -116,6 +116,8 @@ def test_windows_and_grid_are_those_of_the_list_of_all_samples(events, packed):
                 cache.append(Batch(t_ms.astype(np.int64), ids.astype(np.int32), values, np.ones(len(ids), bool)))
         elif kind == "pass":
             clock.advance(what)
+            if what > 3:  # a block spans seconds, not minutes: the sketch forgets whole ones
+                _fold(cache, packed=packed)
         elif kind == "fold":
             _fold(cache, packed=packed)
         else:
@@ -133,15 +135,16 @@ def test_windows_and_grid_are_those_of_the_list_of_all_samples(events, packed):
             expected = model.window(number, span_s, now_ms)
             agree(cache.window(number, span_s), expected)
             agree(every.get(number, Window(span_s, 0)), expected)
-    if not any(kind == "sleep" for kind, _ in events):  # here nothing is forgotten, so the sketch still holds it
-        for number in range(SERIES):
-            quick = cache.windows(300).get(number, Window(300, 0))
+    for number in range(SERIES):
+        quick = cache.windows(300).get(number, Window(300, 0))
+        # It forgets whole blocks: what lies within a block of its old end may be in or out.
+        if not any(295 <= (now_ms - t) / 1000 <= 305 for t, _ in model.samples[number]):
             agree(quick, model.window(number, 300, now_ms), quantiles_off=ALPHA * 1.001)
     latest = cache.latest()
     for number, mine in enumerate(model.samples):
         if mine:
             assert latest[number] == pytest.approx(mine[-1], nan_ok=True, rel=1e-6)
-    grid = cache.snapshot(10_000)
+    grid = cache.snapshot(600)
     assert grid.until_ms == now_ms
     for number, column in grid.columns.items():
         assert grid.t0_ms + (len(column) - 1) * grid.step_ms == now_ms
@@ -150,13 +153,13 @@ def test_windows_and_grid_are_those_of_the_list_of_all_samples(events, packed):
 
 
 def _fold(cache, *, packed):
-    """Seal and perhaps compress every block, but forget none."""
-    cache._seal(cache._clock.now_ms())
+    """Fold, and perhaps compress every block."""
+    cache.fold()
     if packed:
         cache._blocks = type(cache._blocks)(block.compressed() for block in cache._blocks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 400), min_size=20, max_size=60), st.integers(20_000, 60_000))
 def test_the_cache_keeps_to_its_bytes_and_holds_the_newest_of_all_samples(loads, max_bytes):
     clock, cache = make(30, max_bytes)

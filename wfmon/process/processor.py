@@ -39,8 +39,10 @@ class Processor:
         self.dropped: Counter[str] = Counter()
         self.taken = 0
         self._layouts: weakref.WeakKeyDictionary[Layout, Compiled] = weakref.WeakKeyDictionary()
-        self._members: dict[str, tuple[int, Ids]] = {}  # collector -> (when last looked at, its ids so far)
+        self._collectors: dict[str, int] = {}
+        self._looked_ms: dict[str, int] = {}
         # State by id; grows by doubling. A counter of NaN has no reading before; a sent value of inf was never sent.
+        self._owner = np.full(0, -1, np.int16)
         self._seen_ms = np.full(0, NEVER, np.int64)
         self._counter_ms = np.zeros(0, np.int64)
         self._counter = np.full(0, np.nan)
@@ -70,7 +72,8 @@ class Processor:
         changed = is_news(self._sent[ids], values, band)
         self._sent[ids[changed]] = values[changed]
         batch = Batch(np.full(len(ids), t_ms, np.int64), ids, values, changed)
-        gone = self._vanished(frame.collector, t_ms, plan.ids)
+        self._owner[ids] = self._number(frame.collector)
+        gone = self._vanished(frame.collector, t_ms)
         return batch if gone is None else _join(batch, gone)
 
     def burst(self, burst: Burst) -> Batch:
@@ -80,7 +83,8 @@ class Processor:
         batch = self._instants(number, burst.t_ms, burst.values.astype(np.float64))
         if not len(batch):
             return batch
-        gone = self._vanished(burst.collector, int(batch.t_ms[-1]), batch.ids[:1])
+        self._owner[number] = self._number(burst.collector)
+        gone = self._vanished(burst.collector, int(batch.t_ms[-1]))
         return batch if gone is None else _join(batch, gone)
 
     def on_clock_step(self, step: ClockStep) -> None:
@@ -89,14 +93,12 @@ class Processor:
         if step.kind == "step":
             known = self._seen_ms != NEVER
             self._seen_ms[known] += step.step_ms
-            self._members = {name: (at + step.step_ms, ids) for name, (at, ids) in self._members.items()}
         else:  # whoever watches has a gap from here: the next value is news, even if it is the old one
             self._sent[np.isfinite(self._sent)] = np.nan
 
     def on_absent(self, collector: str) -> Batch:
         """Give the gaps of a collector that went away: one a series, a millisecond after its last sample."""
-        _, ids = self._members.get(collector, (0, np.zeros(0, np.int32)))
-        return self._gaps(ids)
+        return self._gaps(self._ids_of(collector))
 
     def _derive(self, t_ms: int, plan: Compiled, values: Floats, good: Flags) -> None:
         """Replace counters by their rates, and keep the good readings as the next interval's start."""
@@ -137,20 +139,26 @@ class Processor:
             self._sent[number] = values[changed][-1]
         return Batch(t_ms, np.full(len(values), number, np.int32), values, changed)
 
-    def _vanished(self, collector: str, t_ms: int, ids: Ids) -> Batch | None:
+    def _vanished(self, collector: str, t_ms: int) -> Batch | None:
         """Once a second, give gaps to the series that a collector which goes on has left out for long."""
-        looked_ms, members = self._members.get(collector, (NEVER, ids[:0]))
-        if 0 <= t_ms - looked_ms < LOOK_MS and len(members) >= len(ids):
+        if 0 <= t_ms - self._looked_ms.get(collector, NEVER) < LOOK_MS:
             return None
-        members = np.union1d(members, ids)
-        self._members[collector] = (t_ms, members)
-        gone = members[self._seen_ms[members] < t_ms - VANISHED_MS]
+        self._looked_ms[collector] = t_ms
+        ids = self._ids_of(collector)
+        gone = ids[self._seen_ms[ids] < t_ms - VANISHED_MS]
         return self._gaps(gone) if len(gone) else None
+
+    def _number(self, collector: str) -> int:
+        return self._collectors.setdefault(collector, len(self._collectors))
+
+    def _ids_of(self, collector: str) -> Ids:
+        """Give the ids of the series that came from a collector."""
+        return np.flatnonzero(self._owner == self._collectors.get(collector, -2)).astype(np.int32)
 
     def _gaps(self, ids: Ids) -> Batch:
         """Give a gap, just after its last sample, to each series that has none yet; a rate's interval ends there."""
         self._counter[ids] = np.nan
-        ids = ids[(self._seen_ms[ids] != NEVER) & ~np.isnan(self._sent[ids])]
+        ids = ids[~np.isnan(self._sent[ids])]
         self._sent[ids] = np.nan
         return Batch(self._seen_ms[ids] + 1, ids, np.full(len(ids), np.nan), np.ones(len(ids), bool))
 
@@ -166,6 +174,7 @@ class Processor:
         have, need = len(self._sent), len(self._registry)
         if need > have:
             more = max(64, have, need - have)
+            self._owner = np.concatenate((self._owner, np.full(more, -1, np.int16)))
             self._seen_ms = np.concatenate((self._seen_ms, np.full(more, NEVER)))
             self._counter_ms = np.concatenate((self._counter_ms, np.zeros(more, np.int64)))
             self._counter = np.concatenate((self._counter, np.full(more, np.nan)))

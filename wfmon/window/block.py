@@ -36,13 +36,12 @@ class Block:
     """One second of all series.
 
     ``ids`` (k,) ascending; samples of ``ids[i]`` stand in ``starts[i]:starts[i + 1]``, in order of time. ``count``,
-    ``total``, ``low``, ``high``, ``last`` (k,) leave gap marks out. ``base_ms`` + ``ms`` is a sample's time.
-    ``sealed_ms``: when the block was closed. ``packed`` replaces ``ms`` and ``values`` once the block is compressed.
+    ``total``, ``low``, ``high``, ``last`` (k,) leave gap marks out. ``base_ms`` + ``ms`` is a sample's time,
+    ``end_ms`` the newest. ``packed`` replaces ``ms`` and ``values`` once the block is compressed.
     """
 
     base_ms: int
     end_ms: int
-    sealed_ms: int
     ids: Small
     starts: NDArray[np.uint32]
     count: NDArray[np.uint32]
@@ -62,9 +61,7 @@ class Block:
 
     def restamped(self, step_ms: int) -> Block:
         """Give the same samples on a wall clock that stepped; the data is shared."""
-        return replace(
-            self, base_ms=self.base_ms + step_ms, end_ms=self.end_ms + step_ms, sealed_ms=self.sealed_ms + step_ms
-        )
+        return replace(self, base_ms=self.base_ms + step_ms, end_ms=self.end_ms + step_ms)
 
     def compressed(self) -> Block:
         """Give the same samples in fewer bytes: the bytes of each column sorted by their weight, then deflated."""
@@ -111,7 +108,7 @@ def gather(batches: Sequence[Batch]) -> Columns:
     )
 
 
-def seal(columns: Columns, sealed_ms: int) -> Block:
+def seal(columns: Columns) -> Block:
     """Sort samples by series and time, and add them up. ``columns`` must not be empty, nor span over ``SPAN_MS``."""
     base_ms = int(columns.t_ms.min())
     ms = (columns.t_ms - base_ms).astype(np.uint16)
@@ -127,7 +124,6 @@ def seal(columns: Columns, sealed_ms: int) -> Block:
     return Block(
         base_ms=base_ms,
         end_ms=base_ms + int(ms.max()),
-        sealed_ms=sealed_ms,
         ids=ids[first],
         starts=np.append(first, len(ids)).astype(np.uint32),
         count=np.add.reduceat(is_sample, first, dtype=np.uint32),

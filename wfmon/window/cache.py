@@ -68,13 +68,11 @@ class HotCache:
         self._last_ms = np.zeros(0, np.int64)
         self._last = np.zeros(0)
         self._seen = np.zeros(0, np.bool_)
-        self._carry = np.zeros(
-            0, np.float32
-        )  # by id, what it was before the oldest block; NaN: nothing. Never written into
+        self._carry = np.zeros(0, np.float32)  # by id, the value before the oldest block; replaced, never written into
         self.shortened = False
         """Whether blocks had to go before their time."""
         self.dropped: Counter[str] = Counter()
-        """Samples not taken, by cause: late, early."""
+        """Samples not taken, by cause: too_late, too_early."""
 
     # The ticker's side.
 
@@ -86,13 +84,12 @@ class HotCache:
         if int(batch.t_ms.min()) < now_ms - LATE_MS or int(batch.t_ms.max()) > now_ms + EARLY_MS:
             batch = self._in_time(batch, now_ms)
         if len(batch):
-            self._take(batch, now_ms)
+            self._take(batch)
 
     def fold(self) -> None:
         """Close the running second; forget what is too old or too much. Once a second."""
-        now_ms = self._clock.now_ms()
-        self._seal(now_ms)
-        self._forget(now_ms)
+        self._seal()
+        self._forget(self._clock.now_ms())
         self._fit()
 
     def on_clock_step(self, step: ClockStep) -> None:
@@ -102,13 +99,14 @@ class HotCache:
         none, and every series gets a gap mark where it began.
         """
         before_ms = step.t_ms - step.step_ms
-        self._seal(before_ms)
+        self._seal()
         if step.kind == "sleep":
             ids = np.flatnonzero(self._seen & ~np.isnan(self._last)).astype(np.int32)
             if len(ids):
                 t_ms = np.maximum(self._last_ms[ids], before_ms)
-                self._take(Batch(t_ms, ids, np.full(len(ids), np.nan), np.ones(len(ids), np.bool_)), before_ms)
-                self._seal(before_ms)
+                self._take(Batch(t_ms, ids, np.full(len(ids), np.nan), np.ones(len(ids), np.bool_)))
+                self._seal()
+            self._forget(step.t_ms)
         else:
             blocks = deque(block.restamped(step.step_ms) for block in self._blocks)
             with self._lock:
@@ -200,7 +198,7 @@ class HotCache:
         blocks = view.blocks[view.sketched_from :]
         whole = view.sketch
         if view.running:
-            last = seal(gather(view.running), view.now_ms)
+            last = seal(gather(view.running))
             blocks.append(last)
             whole = whole.plus(_sketch_of(last))
         if not blocks:
@@ -228,7 +226,7 @@ class HotCache:
         """Leave out samples that are too late or too early to be true, and count them."""
         late, early = batch.t_ms < now_ms - LATE_MS, batch.t_ms > now_ms + EARLY_MS
         gap = np.isnan(batch.values)
-        for cause, flags in (("late", late & ~gap), ("early", early)):
+        for cause, flags in (("too_late", late & ~gap), ("too_early", early)):
             number = int(np.count_nonzero(flags))
             if number:
                 self.dropped[cause] += number
@@ -236,10 +234,10 @@ class HotCache:
         t_ms = np.maximum(batch.t_ms[keep], now_ms - LATE_MS)
         return Batch(t_ms, batch.ids[keep], batch.values[keep], batch.changed[keep])
 
-    def _take(self, batch: Batch, now_ms: int) -> None:
+    def _take(self, batch: Batch) -> None:
         first_ms, last_ms = int(batch.t_ms.min()), int(batch.t_ms.max())
         if self._running and max(last_ms, self._running_to_ms) - min(first_ms, self._running_from_ms) > SPAN_MS:
-            self._seal(now_ms)
+            self._seal()
         self._running_from_ms = min(first_ms, self._running_from_ms) if self._running else first_ms
         self._running_to_ms = max(last_ms, self._running_to_ms) if self._running else last_ms
         self._running_bytes += _BATCH_OVERHEAD + len(batch) * 21
@@ -251,11 +249,11 @@ class HotCache:
             self._last[batch.ids] = batch.values
             self._seen[batch.ids] = True
 
-    def _seal(self, now_ms: int) -> None:
+    def _seal(self) -> None:
         """Make a block of the running second."""
         if not self._running:
             return
-        block = seal(gather(self._running), now_ms)
+        block = seal(gather(self._running))
         whole = self._sketch.plus(_sketch_of(block))
         with self._lock:
             self._blocks.append(block)
@@ -266,11 +264,11 @@ class HotCache:
 
     def _forget(self, now_ms: int) -> None:
         """Let go of blocks that have had their time, in the cache and in the sketch."""
-        while self._blocks and self._blocks[0].sealed_ms <= now_ms - self._seconds * 1000:
+        while self._blocks and self._blocks[0].end_ms <= now_ms - self._seconds * 1000:
             self._drop_oldest()
         while (
             self._sketched_from < len(self._blocks)
-            and self._blocks[self._sketched_from].sealed_ms <= now_ms - SKETCH_S * 1000
+            and self._blocks[self._sketched_from].end_ms <= now_ms - SKETCH_S * 1000
         ):
             smaller = self._sketch.minus(_sketch_of(self._blocks[self._sketched_from]))
             with self._lock:

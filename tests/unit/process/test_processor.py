@@ -252,3 +252,9 @@ def test_two_thousand_series_grow_the_state_without_mixing_it():
     for n, layout in enumerate(layouts):
         batch = step(processor, 2_000, *(i + n for i in range(100)), layout=layout, collector=str(n))
         assert batch.values.tolist() == [n] * 100
+
+
+def test_every_series_of_a_pushed_collector_gets_its_gap_when_it_goes_absent(processor):
+    for series in (GAUGE, PERCENT, FREE):
+        burst(processor, series, (100, 1))
+    assert [row[1:] for row in as_rows(processor.on_absent("t"))] == [(i, None, True) for i in range(3)]
