@@ -1,0 +1,138 @@
+"""docs/openapi.yaml says what the server does: no route more, none less, and its answers have the described form."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text("utf-8"))
+VERBS = {"get", "post"}
+
+# In a process of its own: Dash keeps its pages and callbacks for as long as a process lives.
+ASK = """
+import json, pathlib, sys
+import app
+from wfmon.core import settings
+folder = pathlib.Path(sys.argv[1])
+server = app.create_app(settings.load(None, folder)).server
+rules = [(rule.rule, sorted(rule.methods or {"GET"})) for rule in server.url_map.iter_rules()]
+client = server.test_client()
+headers = {"Host": "127.0.0.1:9445", "Authorization": "Bearer " + (folder / "token").read_text().strip()}
+answers = []
+for method, target, body in json.loads(sys.argv[2]):
+    answer = client.open(target, method=method, json=body, headers=headers)
+    answers.append([method, target, answer.status_code, answer.content_type, answer.text])
+    answer.close()
+print(json.dumps({"rules": rules, "answers": answers}))
+"""
+ASKED = [
+    ["GET", "/api/v1/health", None],
+    ["GET", "/api/v1/series", None],
+    ["GET", "/api/v1/latest", None],
+    ["GET", "/api/v1/window?window=1", None],
+    ["GET", "/api/v1/window?series=system.cpu_percent&window=0", None],
+    ["GET", "/api/v1/window?series=system.cpu_percent&window=1", None],
+    ["GET", "/api/v1/collectors", None],
+    ["POST", "/api/v1/collectors/ux", {"enabled": False}],
+    ["POST", "/api/v1/collectors/ux", {"enabled": 1}],
+    ["POST", "/api/v1/collectors/nope", {"enabled": True}],
+    ["POST", "/api/v1/collectors/ux", None],
+    ["GET", "/api/v1/settings", None],
+    ["POST", "/api/v1/launch", None],
+    ["GET", "/launch?code=wrong", None],
+    ["POST", "/launch", None],
+    ["GET", "/metrics", None],
+    ["GET", "/ws", None],
+    ["POST", "/sse/nobody", {"type": "ping"}],
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Ask the real server, which is put together and not started."""
+    folder = tmp_path_factory.mktemp("data")
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, folder, json.dumps(ASKED)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_description_is_valid_openapi_3_1():
+    OpenAPIV31SpecValidator(SPEC).validate()
+
+
+def test_every_route_is_described_and_every_description_is_a_route(server):
+    described = {(path, verb.upper()) for path, item in SPEC["paths"].items() for verb in VERBS & set(item)}
+    real = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule), method)
+        for rule, methods in server["rules"]
+        for method in set(methods) & {"GET", "POST"}
+        # Dash's own routes, its pages, and the one that answers for what is not there
+        if not re.match(r"/(_|assets/|$|<path:path>$)|/api/<path:", rule)
+    }
+    assert described == real
+
+
+def operation(method, target):
+    path = target.partition("?")[0]
+    for template, item in SPEC["paths"].items():
+        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), path):
+            return item[method.lower()]
+    raise LookupError(path)
+
+
+def test_every_answer_has_the_described_status_type_and_form(server):
+    assert len(server["answers"]) == len(ASKED)
+    for method, target, status, kind, text in server["answers"]:
+        responses = operation(method, target)["responses"]
+        assert str(status) in responses, f"{method} {target} answered {status}, which is not described: {text[:300]}"
+        response = responses[str(status)]
+        if "$ref" in response:
+            response = SPEC["components"]["responses"][response["$ref"].rpartition("/")[2]]
+        assert kind in response["content"], f"{method} {target}"
+        if "json" in kind:
+            form = {**response["content"][kind]["schema"], "components": SPEC["components"]}
+            Draft202012Validator(form).validate(json.loads(text))
+
+
+def test_every_described_json_answer_is_asked_for(server):
+    """So that no form goes unchecked, but a window's and the stream's, which need a monitor that runs."""
+    asked = {
+        (operation(method, target)["operationId"], str(status)) for method, target, status, _, _ in server["answers"]
+    }
+    left = {
+        (item[verb]["operationId"], status)
+        for item in SPEC["paths"].values()
+        for verb in VERBS & set(item)
+        for status in item[verb]["responses"]
+        if status != "default"
+    } - asked
+    assert left == {
+        ("window", "200"), ("switch", "507"), ("newLaunch", "507"), ("openLaunch", "200"), ("openLaunch", "429"),
+        ("typeLaunch", "200"), ("typeLaunch", "429"), ("stream", "101"), ("events", "200"), ("events", "503"),
+        ("say", "204"), ("say", "413"), ("say", "429"),
+    }  # fmt: skip
+
+
+def test_a_window_has_the_described_form():
+    from dataclasses import asdict
+
+    from wfmon.core.types import Window
+
+    form = {**SPEC["components"]["schemas"]["Window"], "components": SPEC["components"]}
+    Draft202012Validator(form).validate({"series": "a", "unit": "%", **asdict(Window(1.0, 0))})
+
+
+def test_the_manual_names_every_route():
+    page = (ROOT / "docs/api.md").read_text("utf-8")
+    assert {path for path in SPEC["paths"] if f"`{path}`" not in page} == set()
