@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import dash
 from dash.development.base_component import Component
 
@@ -53,12 +55,21 @@ FRAMES = Panel(
 )
 
 
-def _per_page(key: str, title: str, metric: str, label: str, *foot: Component, budget: float | None = None) -> Panel:
+def _per_page(
+    key: str,
+    title: str,
+    metric: str,
+    label: str,
+    *foot: Component,
+    width: Literal[3, 4] = 3,
+    budget: float | None = None,
+) -> Panel:
     """Make a small panel of a metric of the open pages."""
     return Panel(
         key,
         title,
         chart(metric, label=label, colors=(None,), budget=budget),
+        width=width,
         now=value(metric + HERE),
         foot=foot,
         collector="ux",
@@ -75,6 +86,7 @@ PAGES = (
         stat("p95", f"ux.work_time_ms{HERE}", "p95"),
         note("of 16.67 ms"),
         budget=FRAME_BUDGET_MS,
+        width=4,
     ),
     _per_page(
         "stream",
@@ -83,6 +95,7 @@ PAGES = (
         "From a sample to the end of its draw, p95 of a second",
         stat("worst", f"ux.stream_latency_ms{HERE}", "max"),
         note("p95 of a second"),
+        width=4,
     ),
     _per_page(
         "input",
@@ -91,6 +104,7 @@ PAGES = (
         "Slowest input of a second, from the event to the next paint",
         stat("worst", f"ux.input_latency_ms{HERE}", "max"),
         note("slowest of a second"),
+        width=4,
     ),
     _per_page(
         "fps",

@@ -6,22 +6,35 @@ import dash
 from dash.development.base_component import Component
 
 from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import chart, must_be_zero, note, prose, stat, value
+from wfmon.ui.parts import chart, note, proofs, stat, value
 from wfmon.ui.tables import listeners
 
 dash.register_page(__name__, path="/network", name="Network", title="Network · wfmon", order=3, icon="network")
 
+STATES = "network.loopback_connections"
+STATE_COLORS = {
+    "established": "--s-1",
+    "time_wait": "--s-2",
+    "close_wait": "--s-4",
+    "syn_sent": "--s-5",
+    "syn_recv": "--s-3",
+    "fin_wait1": "--s-6",
+    "fin_wait2": "--s-6",
+    "closing": "--s-dim",
+    "close": "--s-dim",
+    "last_ack": "--s-dim",
+}
+"""States of a TCP connection, the telling ones first. `time_wait` that grows: a program opens one per request."""
+
 PROOF = Panel(
     "proof",
     "Proof of locality",
-    (
-        must_be_zero("network.own_external_connections", "connections of wfmon that leave this machine"),
-        must_be_zero("network.own_external_listeners", "listeners of wfmon that others can reach"),
-        prose(
-            "Counted once a second from the kernel's own tables: a connection of this process whose other end is not a "
-            "loopback address, or a listener bound to anything but one, shows here in red and in the status bar. "
-            "Nothing that wfmon measures is sent anywhere, and this page loads nothing from elsewhere."
-        ),
+    proofs(
+        ("network.own_external_connections", "connections of wfmon that leave this machine"),
+        ("network.own_external_listeners", "listeners of wfmon that others can reach"),
+        why="Counted once a second from the kernel's own tables: a connection of this process whose other end is not a "
+        "loopback address, or a listener bound to anything but one, shows here in red and in the status bar. "
+        "Nothing that wfmon measures is sent anywhere, and this page loads nothing from elsewhere.",
     ),
     width=6,
     charted=False,
@@ -52,7 +65,7 @@ def layout() -> Component:
                     now=value("network.loopback_rx_bytes_per_second"),
                     foot=(
                         stat("p95", "network.loopback_rx_bytes_per_second", "p95"),
-                        stat("max", "network.loopback_rx_bytes_per_second", "max"),
+                        note("what is sent on loopback is received there: the lines lie on each other"),
                     ),
                     collector="network",
                 ),
@@ -77,14 +90,15 @@ def layout() -> Component:
                     "connections",
                     "Connections by state",
                     chart(
-                        "network.loopback_connections",
+                        *(f'{STATES}{{state="{state}"}}' for state in STATE_COLORS),
                         label="TCP connections between programs of this machine, by state",
                         height=124,
-                        colors=(None,),
+                        colors=tuple(STATE_COLORS.values()),
                         legend=True,
                     ),
                     width=6,
-                    now=value("network.loopback_connections"),
+                    now=value(f'{STATES}{{state="established"}}'),
+                    foot=(note("established"), note("in all ", value(STATES))),
                     collector="network",
                 ),
                 PROOF,

@@ -106,7 +106,10 @@ def layout() -> Component:
                     "traffic",
                     "Localhost traffic",
                     chart(
-                        "network.loopback_rx_bytes_per_second", label="Bytes received on loopback", colors=("--s-6",)
+                        "network.loopback_rx_bytes_per_second",
+                        label="Bytes received on loopback",
+                        height=104,
+                        colors=("--s-6",),
                     ),
                     width=4,
                     now=value("network.loopback_rx_bytes_per_second"),
@@ -119,7 +122,13 @@ def layout() -> Component:
                 Panel(
                     "cost",
                     "wfmon itself",
-                    chart("monitor.cpu_percent", label="CPU of the monitor, of one core", colors=("--s-2",), high=10),
+                    chart(
+                        "monitor.cpu_percent",
+                        label="CPU of the monitor, of one core",
+                        height=104,
+                        colors=("--s-2",),
+                        high=10,
+                    ),
                     width=4,
                     now=value("monitor.cpu_percent"),
                     foot=(note("of one core"), note(value("monitor.rss_bytes"), " of memory")),

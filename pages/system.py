@@ -7,7 +7,7 @@ from dash.development.base_component import Component
 
 from wfmon.ui import services
 from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import chart, note, small, stat, value
+from wfmon.ui.parts import chart, note, several, small, stat, value
 from wfmon.ui.tables import collectors, processes
 
 dash.register_page(__name__, path="/system", name="System", title="System · wfmon", order=1, icon="system")
@@ -126,7 +126,7 @@ DISK = (
 GPU = Panel(
     "gpu",
     "Graphics cards",
-    (
+    several(
         small("Utilisation", "gpu.utilisation_percent", color="--s-1"),
         small("Memory", "gpu.memory_used_bytes", color="--s-3"),
         small("Temperature", "gpu.temperature_celsius", color="--s-2", stat="max"),
@@ -145,6 +145,16 @@ GPU = Panel(
     collector="gpu",
 )
 
+PROCESSES = Panel(
+    "processes",
+    "Busiest processes",
+    processes(),
+    width=12,
+    foot=(note("looked at only while this panel is in view"),),
+    charted=False,
+    collector="system",
+)
+
 
 def layout() -> Component:
     """Lay out the page; the collectors stand as they are now."""
@@ -152,13 +162,7 @@ def layout() -> Component:
         "system",
         "System",
         Group(PROCESSOR, "Processor and memory"),
-        Group(DISK, "Disk"),
-        Group((GPU,), "Graphics"),
-        Group(
-            (Panel("processes", "Busiest processes", processes(), width=12, charted=False, collector="system"),),
-            "Processes",
-            "Looked at only while this panel is in view.",
-        ),
+        Group((*DISK, GPU, PROCESSES), "Disk, graphics, processes"),
         Group(
             (Panel("collectors", "Collectors", collectors(services().collectors()), width=12, charted=False),),
             "What is measured",

@@ -165,11 +165,12 @@ def small(title: str, selector: str, *, color: str, stat: Stat = "last") -> Comp
     )
 
 
-def must_be_zero(selector: str, what: str) -> Component:
-    """Make a big figure that is good at 0 and bad above."""
-    return html.Div([html.P(value(selector, warn=0), className="big"), html.P(what, className="of")], className="proof")
+def several(*charts: Component) -> Component:
+    """Make a body of small charts, side by side as far as they fit."""
+    return html.Div(list(charts), className="set")
 
 
-def prose(text: str) -> Component:
-    """Make a paragraph that explains a panel."""
-    return html.P(text, className="why-text")
+def proofs(*pairs: tuple[str, str], why: str) -> Component:
+    """Make big figures that are good at 0 and bad above, each with its words, and what they prove."""
+    figures = [html.Div([html.P(value(selector, warn=0), className="big"), html.P(what)]) for selector, what in pairs]
+    return html.Div([html.Div(figures, className="proofs"), html.P(why, className="why-text")])

@@ -44,7 +44,7 @@ def listeners() -> Component:
         "listeners",
         "Programs that listen on loopback",
         (
-            Column("port", "Port", numeric=True),
+            Column("port", "Port"),
             Column("process", "Process"),
             Column("pid", "PID", numeric=True, optional=True),
             Column("address", "Address", optional=True),

@@ -12,7 +12,7 @@ CSS = (Path(__file__).parents[3] / "assets" / "wfmon.css").read_text("utf-8")
 BODY = re.sub(r"/\*.*?\*/", "", CSS, flags=re.DOTALL)
 TEXTS = ("ink", "ink-2", "ink-3", "accent", "ok", "warn", "bad")
 GROUNDS = ("ground", "panel", "raised")
-LINES = ("s-1", "s-2", "s-3", "s-4", "s-5", "s-6", "s-dim")
+LINES = ("s-1", "s-2", "s-3", "s-4", "s-5", "s-6")
 
 
 def tokens(selector: str) -> dict[str, str]:
@@ -55,6 +55,11 @@ def test_every_text_stands_out_at_least_four_and_a_half_to_one(theme, text, grou
 @pytest.mark.parametrize("line", LINES)
 def test_every_line_stands_out_at_least_three_to_one_on_its_panel(theme, line):
     assert contrast(theme[line], theme["panel"]) >= 3
+
+
+@THEMES
+def test_dim_lines_stand_behind_the_others_and_can_still_be_seen(theme):
+    assert 2 <= contrast(theme["s-dim"], theme["panel"]) < 3
 
 
 def _machado(colour: str, matrix: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -146,7 +147,7 @@ def test_headings_go_down_one_step_at_a_time(layouts, page):
     levels = [int(type(each).__name__[1]) for each in kinds(layouts[page], "H1", "H2", "H3", "H4")]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
 @every_page
@@ -188,8 +189,14 @@ def test_every_metric_of_the_machine_is_shown_somewhere(layouts):
         for layout in layouts.values()
         for selector in (*props(layout, "data-chart"), *props(layout, "data-value"))
     )
-    left_to_the_api = {"monitor.thread_cpu_percent", "monitor.beats_skipped_total", "gpu.memory_percent", "gpu.fan_percent",
-                       "gpu.memory_clock_mhz", "system.swap_percent"}  # fmt: skip
+    left_to_the_api = {
+        "gpu.fan_percent",
+        "gpu.memory_clock_mhz",
+        "gpu.memory_percent",
+        "monitor.beats_skipped_total",
+        "monitor.thread_cpu_percent",
+        "system.swap_percent",
+    }
     missing = {name for name in METRICS if name not in text}
     assert missing == left_to_the_api
 
@@ -202,7 +209,11 @@ def test_a_name_that_is_not_in_the_catalogue_is_an_error_at_layout():
 
 
 def test_collectors_have_a_switch_that_shows_how_they_stand(layouts):
-    switches = {getattr(each, "data-switch"): each for each in kinds(layouts["system"], "Button") if hasattr(each, "data-switch")}
+    switches = {
+        getattr(each, "data-switch"): each
+        for each in kinds(layouts["system"], "Button")
+        if hasattr(each, "data-switch")
+    }
     assert {name: getattr(each, "aria-checked") for name, each in switches.items()} == {
         "system": "true", "gpu": "true", "network": "false", "ux": "true",
     }  # fmt: skip

@@ -102,5 +102,9 @@ def test_each_shortcut_is_listed_and_the_keys_are_those_of_the_script():
     letters = dict(re.findall(r"(\w): \"(\w+)\"", script[script.index("PAGES") : script.index("SINGLE")]))
     listed = {keys[1]: words.lower() for keys, words in shell.SHORTCUTS if keys[0] == "g"}
     assert listed == letters
-    singles = set(re.findall(r"(?:\"(\?)\"|\b([a-z])): \"", script[script.index("SINGLE") : script.index("};", script.index("SINGLE"))]))
+    singles = set(
+        re.findall(
+            r"(?:\"(\?)\"|\b([a-z])): \"", script[script.index("SINGLE") : script.index("};", script.index("SINGLE"))]
+        )
+    )
     assert {a or b for a, b in singles} <= {keys[0] for keys, _ in shell.SHORTCUTS}

@@ -1,0 +1,113 @@
+"""Take docs/screenshots/<page>-<theme>-<width>.png: a real monitor on a scratch data folder, in a real Chromium.
+
+``--data`` photographs a monitor that runs already; ``--out`` writes elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+
+ROOT = Path(__file__).parents[1]
+PAGES = {"overview": "/", "system": "/system", "experience": "/experience", "network": "/network"}
+THEMES = ("dark", "light")
+SIZES = {1280: 800, 400: 800}
+FILL_S = 70
+"""Long enough that a window of a minute is full."""
+START_S = 20
+SETTLE_S = 3.5
+FLAGS = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --mute-audio --no-first-run --window-size=1280,943"
+
+
+@contextlib.contextmanager
+def monitor(data: Path) -> Iterator[None]:
+    """Run a monitor on a free port until the pictures are taken."""
+    command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--data", str(data)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_S
+        while not (data / "server.json").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("The monitor did not start; run `python app.py --no-browser` to see why.")
+            time.sleep(0.1)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(5)
+
+
+def launch_url(data: Path) -> str:
+    """Ask the monitor for a link that signs a browser in."""
+    origin = urlsplit(json.loads((data / "server.json").read_text("utf-8"))["url"])
+    connection = http.client.HTTPConnection(str(origin.hostname), origin.port, timeout=5)
+    token = (data / "token").read_text("utf-8").strip()
+    connection.request("POST", "/api/v1/launch", headers={"Authorization": f"Bearer {token}"})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return str(answer["url"])
+
+
+def browser() -> webdriver.Chrome:
+    """Start Chromium without a window."""
+    options: Any = Options()
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options)
+
+
+def photograph(driver: Any, data: Path, out: Path, fill_s: float, pages: list[str]) -> list[str]:
+    """Take every page's pictures; gives what the browser's console said."""
+    driver.get(launch_url(data))
+    time.sleep(fill_s)
+    origin = json.loads((data / "server.json").read_text("utf-8"))["url"].rstrip("/")
+    for width, height in SIZES.items():
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        for theme in THEMES:
+            driver.execute_script(f"document.cookie = 'wfmon-look={theme}.open; path=/'")
+            for page in pages:
+                driver.get(origin + PAGES[page])
+                time.sleep(SETTLE_S)
+                driver.save_screenshot(str(out / f"{page}-{theme}-{width}.png"))
+    return [f"{entry['level']}: {entry['message']}" for entry in driver.get_log("browser")]
+
+
+def main() -> None:
+    """Take the pictures, or say what went wrong; anything on the browser's console is wrong."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="data folder of a monitor that runs already")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    parser.add_argument("--fill", type=float, default=FILL_S, help="seconds to watch before the first picture")
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        data = options.data
+        if data is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.enter_context(monitor(data))
+        driver = browser()
+        stack.callback(driver.quit)
+        said = photograph(driver, data, options.out, options.fill, options.pages)
+    for line in said:
+        print(line)
+    sys.exit(1 if said else 0)
+
+
+if __name__ == "__main__":
+    main()
