@@ -271,8 +271,8 @@ class Http2Connection:
         if stream is not None:
             stream.request_ended = stream.request_ended or isinstance(event, StreamEnded)
             stream.gone = stream.gone or isinstance(event, StreamReset)
-            if stream.gone and self._opened.pop(stream.id, None):
-                del self._streams[stream.id]
+            if stream.gone and stream.id in self._opened:
+                del self._opened[stream.id], self._streams[stream.id]
                 self._slots.give()
         return True
 

@@ -187,7 +187,8 @@ class Listener:
         if self._context is not None:
             first = transport.peek(self._limits.handshake_s)
             if first and first[0] != _TLS_HANDSHAKE:
-                transport.sendall(_answer(400, f"this port speaks TLS: open https://{self.host}:{self.port}/"))
+                host = f"[{self.host}]" if ":" in self.host else self.host
+                transport.sendall(_answer(400, f"this port speaks TLS: open https://{host}:{self.port}/"))
                 transport.close(self._limits.linger_s)
                 return None
             transport.handshake(self._context, self._limits.handshake_s)
