@@ -66,7 +66,7 @@ class LinuxMachine:
         self._scanned_s = -float(RESCAN_S)
 
     def cpu_times(self) -> tuple[tuple[str, ...], Floats]:
-        """Core numbers, and (all, busy) ticks of shape (1 + cores, 2): the machine first, then each core."""
+        """Core numbers, and (all, busy) time in ticks, of shape (1 + cores, 2): the machine first, then each core."""
         text = self._stat.read()
         lines = text[: text.index(b"\nintr")].split(b"\n")
         table = np.array([line.split()[1 : _SHOWN + 1] for line in lines], np.float64)

@@ -20,7 +20,7 @@ class PortableMachine:
     """The machine's counters from psutil. It holds no handles."""
 
     def cpu_times(self) -> tuple[tuple[str, ...], Floats]:
-        """Core numbers, and (all, busy) seconds of shape (1 + cores, 2): the machine first, then each core."""
+        """Core numbers, and (all, busy) time in seconds, of shape (1 + cores, 2): the machine first, then each core."""
         cores = psutil.cpu_times(percpu=True)
         table = np.array([(sum(core), sum(core) - core.idle - getattr(core, "iowait", 0.0)) for core in cores])
         return tuple(str(number) for number in range(len(cores))), np.vstack((table.sum(axis=0), table))

@@ -17,7 +17,7 @@ class NVMLError(Exception):
 
 class ReplayNvml:
     NVMLError = NVMLError
-    NVML_TEMPERATURE_GPU, NVML_CLOCK_SM, NVML_CLOCK_MEM, nvmlMemory_v2 = 0, 1, 2, 33554472
+    NVML_TEMPERATURE_GPU, NVML_CLOCK_SM, NVML_CLOCK_MEM, nvmlMemory_v2 = 0, 1, 2, 33554472  # noqa: N815  NVML's own names
 
     def __init__(self, name="two_cards.json"):
         self.devices = json.loads((DATA / "nvml" / name).read_text("utf-8"))["devices"]

@@ -61,7 +61,8 @@ def test_the_first_beat_has_every_series_and_the_next_ones_only_the_fast_ones(be
         "system.swap_percent", "system.disk_read_bytes_per_second", "system.disk_write_bytes_per_second",
         "system.load_1m", "system.load_5m", "system.load_15m", "system.memory_total_bytes", "system.swap_total_bytes",
         "system.disk_free_bytes", "system.disk_total_bytes", "system.disk_free_percent",
-        'system.temperature_celsius{sensor="coretemp Package id 0"}', 'system.temperature_celsius{sensor="nvme Composite"}',
+        'system.temperature_celsius{sensor="coretemp Package id 0"}',
+        'system.temperature_celsius{sensor="nvme Composite"}',
         'system.temperature_celsius{sensor="nvme Composite 2"}',
     ]  # fmt: skip
     full, fast = bench.frame.layout, set()
