@@ -1,4 +1,4 @@
-"""The monitor's beat: 60 times a second it carries what came in through process and window to the stream."""
+"""The beat: 60 times a second, ten while nobody watches, it carries what came in to window and stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 INBOX_FRAMES = 512
 """Frames that wait for the ticker at most: five seconds of all collectors at 100 frames a second."""
-RATE_HZ = 60
 IDLE_RATE_HZ = 10
 """The beat while nobody watches: the collectors' own rate, so that the cache still gets every sample in time."""
 JOIN_S = 0.3
@@ -47,8 +46,9 @@ class Stages:
 class Ticker:
     """Owns the inbox's reading end and the beat. ``put`` may be called by any thread; it never blocks."""
 
-    def __init__(self, clock: Clock, stages: Stages) -> None:
+    def __init__(self, clock: Clock, stages: Stages, rate_hz: int = 60) -> None:
         self._clock = clock
+        self._rate_hz = rate_hz
         self._do = stages
         self._inbox: deque[Frame | Burst] = deque()
         self._stop = threading.Event()
@@ -102,7 +102,7 @@ class Ticker:
             ended = self._clock.mono_ns()
             self._late_ns = max(self._late_ns, begun - due)
             self._work_ns = max(self._work_ns, ended - begun)
-            period = 1_000_000_000 // (RATE_HZ if self._do.watched() else IDLE_RATE_HZ)
+            period = 1_000_000_000 // (self._rate_hz if self._do.watched() else min(self._rate_hz, IDLE_RATE_HZ))
             behind = max(0, (ended - due) // period)
             self.skipped += behind
             due += (behind + 1) * period

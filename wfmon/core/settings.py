@@ -71,7 +71,7 @@ class SystemSettings:
 
     enabled: bool = opt(True, "Measure CPU, memory, swap, disk and temperatures.", restart=False)
     rate_hz: float = opt(10.0, "Beats a second.", low=0.1, high=60)
-    processes: bool = opt(True, "List the ten busiest processes while somebody looks at that panel.", restart=False)
+    processes: bool = opt(True, "List the ten busiest processes while somebody looks at that panel.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,280 @@
+"""The composition root: builds each stage, hands it the next one's callable, starts and stops them in order.
+
+Read ``Runtime.__init__`` from top to bottom: it is the pipeline.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+import wfmon
+from wfmon.collect.gpu import GpuCollector
+from wfmon.collect.loop import CollectorLoop
+from wfmon.collect.monitor import MonitorCollector, Probes
+from wfmon.collect.network import NetworkCollector
+from wfmon.collect.power import on_battery
+from wfmon.collect.system import SystemCollector
+from wfmon.collect.ux import MAX_WAITING, UxInbox
+from wfmon.core import settings as core_settings
+from wfmon.core.registry import Registry
+from wfmon.core.types import ClockStep, Collector, CollectorState, CollectorStatus, Series, Services
+from wfmon.process import Processor
+from wfmon.stream.hub import Hub
+from wfmon.ticker import INBOX_FRAMES, Stages, Ticker
+from wfmon.window.cache import HotCache
+
+if TYPE_CHECKING:
+    from wfmon.core.clock import Clock
+    from wfmon.core.settings import Settings
+
+log = logging.getLogger(__name__)
+SNAPSHOT_VALUES = 150_000
+"""Values of a stream snapshot at most: about 1 MB of JSON, 15 ms to encode, once a second."""
+POWER_LOOK_S = 10
+ECO_SHARE = 0.5
+POLLED = ("system", "gpu", "network", "monitor")
+
+
+class Runtime:
+    """A monitor's working parts. ``start`` and ``stop`` are called once each, by the main thread."""
+
+    def __init__(self, settings: Settings, clock: Clock, page_token: Callable[[], str]) -> None:
+        self.settings = settings
+        self.boot = secrets.token_hex(8)
+        self._clock = clock
+        self._started_ms = clock.now_ms()
+        self._page_token = page_token
+        self._power_look = 0
+        self._states: dict[str, CollectorState] = {}
+        # Written by each collector's thread when its state changes, and by the ticker, which finds those that hang.
+        self.refused: Counter[str] = Counter()
+
+        collect = settings.collect
+        self.registry = Registry()
+        self.ux = UxInbox(clock, enabled=collect.ux.enabled)
+        self.processor = Processor(self.registry)
+        self.cache = HotCache(self.registry, clock, settings.window.cache_seconds, settings.window.cache_bytes)
+        self.hub = Hub(
+            self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
+            rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,
+            stall_seconds=settings.stream.stall_seconds, max_clients=settings.server.max_clients, push_ux=self.ux.push,
+        )  # fmt: skip
+        self.ticker = Ticker(clock, self._stages(), settings.stream.rate_hz)
+        gpu = GpuCollector(clock, watching=self.hub.watching, anyone=self.hub.anyone)
+        collectors: dict[str, Collector] = {
+            "system": SystemCollector(
+                clock, settings.data_dir, watching=self.hub.watching,
+                processes_enabled=collect.system.processes, gpu_memory=gpu.process_memory,
+            ),
+            "gpu": gpu,
+            "network": NetworkCollector(clock, watching=self.hub.watching),
+            "monitor": MonitorCollector(clock, watching=self.hub.watching, probes=self._probes()),
+        }  # fmt: skip
+        self.loops = {
+            name: CollectorLoop(
+                collectors[name], getattr(collect, name).rate_hz, clock, self.ticker.put, self._on_status,
+                enabled=getattr(collect, name).enabled,
+            )
+            for name in POLLED
+        }  # fmt: skip
+
+    def _stages(self) -> Stages:
+        return Stages(
+            drain=self.ux.drain, step=self.processor.step, burst=self.processor.burst, gaps=self.processor.on_absent,
+            append=self.cache.append, publish=self.hub.publish, table=self.hub.set_table,
+            clock_step=self._on_clock_step, absent=self._on_absent, states=self._states.copy,
+            each_second=self._each_second, watched=self.hub.anyone, on_error=self._on_ticker_error,
+        )  # fmt: skip
+
+    def _probes(self) -> Probes:
+        """What the monitor tells of itself. The loops and the ticker are asked when it beats, not now."""
+        return Probes(
+            collectors_cpu_ns=lambda: sum(loop.cpu_ns() for loop in self.loops.values()),
+            samples_in=lambda: self.ticker.samples,
+            samples_dropped=self._dropped,
+            beats_skipped=lambda: {
+                "ticker": self.ticker.skipped, **{name: loop.status().skipped for name, loop in self.loops.items()}
+            },
+            errors=lambda: {
+                "ticker": self.ticker.errors, **{name: loop.status().errors for name, loop in self.loops.items()}
+            },
+            requests_refused=lambda: self.refused,
+            queues=self._queues,
+            clients=lambda: len(self.hub.stats()["clients"]),
+            clients_slowed=lambda: sum(client["level"] != "normal" for client in self.hub.stats()["clients"]),
+            clients_closed=lambda: self.hub.stats()["closed"],
+            series=lambda: len(self.registry),
+            cache_bytes=lambda: self.cache.bytes,
+            cache_seconds=lambda: self.cache.seconds_held,
+            tick_late_ms=lambda: self.ticker.late_ms,
+            tick_work_ms=lambda: self.ticker.work_ms,
+            encode_us=lambda: self.hub.stats()["encode_us"],
+        )  # fmt: skip
+
+    def _queues(self) -> dict[str, tuple[int, int]]:
+        """Depth and capacity of each queue; of the clients' mailboxes the fullest."""
+        stream = self.hub.stats()
+        fullest = max((client["mailbox"] for client in stream["clients"]), default=0)
+        return {
+            "inbox": (self.ticker.depth, INBOX_FRAMES),
+            "ux": (self.ux.depth, MAX_WAITING),
+            "mailbox": (fullest, stream["mailbox_frames"]),
+        }
+
+    def start(self) -> None:
+        """Start the ticker, then the collectors."""
+        self.ticker.start()
+        for loop in self.loops.values():
+            loop.start()
+
+    def stop(self) -> None:
+        """Stop in the order of the way: sources first, then the beat, then the clients. Idempotent."""
+        for loop in self.loops.values():
+            loop.stop()
+        self.ticker.stop()
+        self.hub.close()
+
+    def statuses(self) -> list[CollectorStatus]:
+        """Give every collector's state, the pushed one last. Any thread."""
+        return [*(loop.status() for loop in self.loops.values()), self.ux.status()]
+
+    def services(self) -> Services:
+        """Give what pages and routes may ask, each callable from any thread."""
+        return Services(
+            health=self.health,
+            series=self.registry.describe,
+            latest=self.latest,
+            window=self.window,
+            collectors=self.statuses,
+            switch=self.switch,
+            settings=self.settings_table,
+            page_token=self._page_token,
+            count_refusal=self.count_refusal,
+        )
+
+    def count_refusal(self, cause: str) -> None:
+        """Count a request that the guard refused."""
+        self.refused[cause] += 1
+
+    def switch(self, name: str, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
+        """Switch a collector on or off, now and at later starts. Raises KeyError, SettingsError, OSError."""
+        if name != "ux" and name not in self.loops:
+            raise KeyError(name)
+        core_settings.save_change(self.settings, f"collect.{name}.enabled", enabled)
+        target = self.ux if name == "ux" else self.loops[name]
+        target.set_enabled(enabled)
+
+    def settings_table(self) -> list[dict[str, Any]]:
+        """Give every setting: name, value, default, where the value comes from, whether a change needs a restart."""
+        return [
+            {
+                "name": row.name,
+                "value": core_settings.value_of(self.settings, row.name),
+                "default": row.default,
+                "origin": self.settings.origin.get(row.name, "default"),
+                "restart": row.restart,
+                "help": row.help,
+            }
+            for row in core_settings.catalogue()
+        ]
+
+    def latest(self) -> dict[str, Any]:
+        """Give every series' last value: ``{"now_ms", "series": [{name, labels, unit, kind, t_ms, value}]}``."""
+        values = self.cache.latest()
+        return {
+            "now_ms": self._clock.now_ms(),
+            "series": [_with_last(row, values.get(number)) for number, row in enumerate(self.registry.describe())],
+        }
+
+    def window(self, text: str, span_s: float) -> dict[str, Any]:
+        """Give a series over the last ``span_s`` seconds. Raises ValueError (not a series), KeyError (never seen)."""
+        series = Series.parse(text)
+        number = self.registry.find(series)
+        if number is None:
+            raise KeyError(text)
+        return {"series": str(series), "unit": self.registry.metric(number).unit,
+                **asdict(self.cache.window(number, span_s))}  # fmt: skip
+
+    def health(self) -> dict[str, Any]:
+        """Give each component's state, errors, cost, queues and drops."""
+        process = psutil.Process()
+        collectors = [asdict(status) for status in self.statuses()]
+        troubled = [row["name"] for row in collectors if row["state"] in ("lost", "error")]
+        return {
+            "status": "degraded" if troubled or self.ticker.errors else "ok",
+            "version": wfmon.__version__,
+            "boot": self.boot,
+            "now_ms": self._clock.now_ms(),
+            "uptime_s": round((self._clock.now_ms() - self._started_ms) / 1000, 1),
+            "process": {"rss_bytes": process.memory_info().rss, "threads": process.num_threads()},
+            "collectors": collectors,
+            "ticker": {
+                "late_ms": round(self.ticker.late_ms, 3), "work_ms": round(self.ticker.work_ms, 3),
+                "skipped": self.ticker.skipped, "errors": self.ticker.errors, "samples": self.ticker.samples,
+                "queue_depth": self.ticker.depth, "queue_capacity": INBOX_FRAMES,
+            },
+            "cache": {
+                "bytes": self.cache.bytes, "seconds": self.cache.seconds_held, "shortened": self.cache.shortened,
+                "series": len(self.registry),
+            },
+            "dropped": self._dropped(),
+            "refused": dict(self.refused),
+            "stream": self.hub.stats(),
+        }  # fmt: skip
+
+    def _dropped(self) -> dict[str, int]:
+        return {
+            **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped,
+            **{f"cap_{name}": count for name, count in self.registry.folded.items()},
+        }  # fmt: skip
+
+    def _on_status(self, status: CollectorStatus) -> None:
+        self._states[status.name] = status.state
+        log.info("collector %s: %s%s", status.name, status.state, f" ({status.reason})" if status.reason else "")
+
+    def _on_clock_step(self, step: ClockStep) -> None:
+        log.warning("the wall clock moved by %d ms (%s)", step.step_ms, step.kind)
+        self.processor.on_clock_step(step)
+        self.cache.on_clock_step(step)
+        self.hub.clock_step(step)
+
+    def _on_absent(self, reasons: dict[str, str]) -> None:
+        """Hand the stream the reasons by series id; one that names a metric alone keeps its name."""
+        told: dict[int | str, str] = {}
+        for text, reason in reasons.items():
+            number = self.registry.find(Series.parse(text))
+            told[text if number is None else number] = reason
+        self.hub.set_absent(told)
+
+    def _each_second(self) -> None:
+        self.cache.fold()
+        statuses = self.statuses()
+        self._states.update({status.name: status.state for status in statuses if status.name in self.loops})
+        self.hub.set_collectors(statuses)
+        if self.settings.power == "eco":
+            self._save_power()
+
+    def _save_power(self) -> None:
+        """Run at half the rates while on battery, looked at every ten seconds."""
+        self._power_look = (self._power_look + 1) % POWER_LOOK_S
+        if self._power_look == 0:
+            share = ECO_SHARE if on_battery() else 1.0
+            for name, loop in self.loops.items():
+                loop.set_rate(getattr(self.settings.collect, name).rate_hz * share)
+
+    def _on_ticker_error(self, error: BaseException) -> None:
+        if self.ticker.errors in (1, 10, 100) or self.ticker.errors % 1000 == 0:
+            log.error("the ticker met an error (%d so far)", self.ticker.errors, exc_info=error)
+
+
+def _with_last(row: dict[str, Any], last: tuple[int, float] | None) -> dict[str, Any]:
+    t_ms, value = last or (None, None)
+    return {**row, "t_ms": t_ms, "value": None if value is None or math.isnan(value) else value}
