@@ -27,6 +27,7 @@ const PING_EVERY_S = 5;
 const WINDOWS = { 1: 30, 2: 60, 3: 300 };
 const WINDOW_KEY = "wfmon.window";
 const RATES = { shown: 60, calm: 10, hidden: 1 };
+const CATCH_UP_MS = 1_000;
 const PENDING = 64;
 const OWN_KEYS = "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
 
@@ -54,6 +55,7 @@ class Live {
     this.drawnMs = -Infinity;
     this.wroteMs = -Infinity;
     this.startMs = 0;
+    this.caughtUpMs = 0; // what comes before is older news: no measure of the way to the screen
     this.pingId = Math.floor(Math.random() * 1e9);
     this.pings = new Map();
     this.seconds = 0;
@@ -157,10 +159,13 @@ class Live {
       this.clock.pong(sent, receivedMs, message.now_ms);
       return;
     }
-    if (message.type === "hello") this.clock.greet(message.now_ms, receivedMs);
+    if (message.type === "hello") {
+      this.clock.greet(message.now_ms, receivedMs);
+      this.caughtUpMs = receivedMs + CATCH_UP_MS;
+    }
     if (message.type === "clock") this.clock.step(message.step_ms);
     const fresh = apply(this.store, message);
-    if (fresh && message.type === "frame") this.#expectPaint(message);
+    if (fresh && message.type === "frame" && receivedMs > this.caughtUpMs) this.#expectPaint(message);
   }
 
   /** Remember when the oldest sample of a frame was taken, until it is drawn. Frames of pages are reported late by nature. */

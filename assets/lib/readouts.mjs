@@ -42,7 +42,8 @@ export class Value {
   update(store, view) {
     const tracks = tracksOf(store, this.selectors);
     const unit = this.stat === "count" ? "" : this.unit ?? tracks[0]?.unit ?? "";
-    const value = figure(tracks, this.stat, view.right - view.span, Math.min(view.right, view.known), unit);
+    const measured = figure(tracks, this.stat, view.right - view.span, Math.min(view.right, view.known), unit);
+    const value = this.stat === "sum" && unit === "" ? Math.round(measured) : measured; // so many of a thing
     const known = value === value;
     const { number, unit: shownUnit } = known ? parts(value, unit) : { number: this.absent, unit: "" };
     const over = value > this.warn;
