@@ -40,8 +40,9 @@ def install(
     clock: Clock,
     on_refusal: Callable[[str], None],
 ) -> None:
-    """Put the routes and the guard on a server. ``script_hashes`` is asked at the first answer (``app.csp_hashes``).
+    """Put the routes and the guard on a server.
 
+    ``script_hashes`` is asked when the application first answers (``app.csp_hashes``).
     ``on_refusal`` is told the cause of each refusal. The guard wraps ``server.wsgi_app``: what wraps that later stands
     outside, unguarded.
     """

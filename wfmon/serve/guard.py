@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
-from wfmon.serve.headers import LOCKED
+from wfmon.serve.headers import LOCKED, NOTHING
 from wfmon.serve.problem import CONTENT_TYPE, Problem
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Guard:
         if problem.status >= 400:
             self._on_refusal(problem.cause)
             self._log(problem)
-        body, headers = problem.body(), [("Content-Type", CONTENT_TYPE), *problem.headers]
+        body, headers = problem.body(), [("Content-Type", CONTENT_TYPE), NOTHING, *problem.headers]
         if problem.cause == "auth" and _is_navigation(environ):
             body, headers = self._locked_page(), [("Content-Type", "text/html; charset=utf-8"), *LOCKED]
         start_response(problem.status_line, self._headers.add([*headers, ("Content-Length", str(len(body)))]))

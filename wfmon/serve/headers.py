@@ -18,6 +18,8 @@ COMMON = (
     ),
 )
 REFERRER = ("Referrer-Policy", "no-referrer")
+NOTHING = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+"""For an answer that is no page."""
 LOCKED = (
     # A form posted under `no-referrer` says `Origin: null`, which the guard refuses; `same-origin` tells us alone.
     ("Referrer-Policy", "same-origin"),
@@ -31,7 +33,10 @@ _LIVE_TYPES = ("text/html", "application/json", "application/problem+json", "app
 
 
 class Headers:
-    """Adds the headers to an answer. ``script_hashes`` is asked at the first one: all callbacks exist by then."""
+    """Adds the headers to an answer. ``script_hashes`` is asked at the first that the application gives.
+
+    Not before: Dash makes its pages' inline scripts when its first request comes.
+    """
 
     def __init__(self, authority: Callable[[], str], *, tls: bool, script_hashes: Callable[[], Sequence[str]]) -> None:
         self._authority = authority
@@ -43,7 +48,9 @@ class Headers:
         """Give an answer's headers with ours; what the answer says itself stays."""
         result = list(given)
         names = {name.lower(): value for name, value in result}
-        ours = [*COMMON, REFERRER, ("Content-Security-Policy", self._csp())]
+        ours = [*COMMON, REFERRER]
+        if "content-security-policy" not in names:
+            ours.append(("Content-Security-Policy", self._csp()))
         if names.get("content-type", "text/html").startswith(_LIVE_TYPES):
             ours.append(("Cache-Control", "no-store"))
         result += [(name, value) for name, value in ours if name.lower() not in names]

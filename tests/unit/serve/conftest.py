@@ -39,7 +39,7 @@ class House:
         self.server.add_url_rule("/broken", "/broken", lambda: 1 / 0)
         install(
             self.server, self.services, hub=FullHub(), token=self.token, launcher=self.launcher, door=self.door,
-            script_hashes=lambda: ["'sha256-dash'"], clock=self.clock,
+            script_hashes=lambda: [f"'sha256-after-{len(self.ran)}'"], clock=self.clock,
             on_refusal=lambda cause: self.refused.update([cause]),
         )  # fmt: skip
 
