@@ -130,7 +130,7 @@ def test_windows_and_grid_are_those_of_the_list_of_all_samples(events, packed):
                 model.sleep(before_ms)
     now_ms = clock.now_ms()
     for span_s in (1, 10, 300, 100_000):
-        every = cache.windows(span_s, exact=True)
+        every = cache._exact(span_s)
         for number in range(SERIES):
             expected = model.window(number, span_s, now_ms)
             agree(cache.window(number, span_s), expected)

@@ -82,10 +82,14 @@ class Block:
         ms = np.ascontiguousarray(planes[n * 4 :].reshape(2, n).T).view(np.uint16).reshape(n)
         return ms, values
 
+    def sample_ids(self) -> Small:
+        """Give each sample's series. Shape (n,)."""
+        return np.repeat(self.ids, np.diff(self.starts))
+
     def columns(self) -> Columns:
         """Give all samples, with their ids and full times."""
         ms, values = self.data()
-        return Columns(np.repeat(self.ids, np.diff(self.starts)), ms + np.int64(self.base_ms), values)
+        return Columns(self.sample_ids(), ms + np.int64(self.base_ms), values)
 
     def one(self, number: int) -> tuple[Millis, Singles] | None:
         """Give the times and values of one series, or None if it has no sample here."""
@@ -94,7 +98,7 @@ class Block:
             return None
         ms, values = self.data()
         part = slice(int(self.starts[at]), int(self.starts[at + 1]))
-        return ms[part] + np.int64(self.base_ms), values[part]
+        return ms[part] + np.int64(self.base_ms), values[part].copy()  # not to hold what was inflated
 
 
 def gather(batches: Sequence[Batch]) -> Columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SKETCH_S = 300
 """The span whose quantiles of all series come from sketches."""
+SHORT_S = 10
+"""Up to this span the windows of all series are exact."""
 LATE_MS = 30_000
 """A sample that comes later than this is dropped; a gap mark is moved to then, for it must not be lost."""
 EARLY_MS = 5_000
@@ -132,21 +135,17 @@ class HotCache:
         order = np.argsort(t_ms, kind="stable")
         return window_of(values[order][t_ms[order] > since_ms], span_s)
 
-    def windows(self, span_s: float, *, exact: bool = False) -> dict[int, Window]:
-        """Describe the last ``span_s`` of every series with a sample in it.
+    def windows(self, span_s: float) -> dict[int, Window]:
+        """Describe the last ``span_s`` of every series with a sample in it: up to 10 s exactly, or 300 s.
 
-        300 s comes from a sketch unless ``exact``: quantiles within 1 %, and whole blocks (of about a second) at its
-        old end. Every other span is exact.
+        300 s comes from a sketch: quantiles within 1 %, and whole blocks (of about a second) at its old end. Raises
+        ValueError for other spans, which would take every sample of all series into memory at once.
         """
-        view = self._view()
-        if span_s == SKETCH_S and not exact:
-            return self._sketched(view, None)
-        since_ms = view.now_ms - round(span_s * 1000)
-        parts = [block.columns() for block in view.blocks if block.end_ms > since_ms]
-        parts.append(gather(view.running))
-        ids, t_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-        recent = t_ms > since_ms
-        return windows_of(Columns(ids[recent], t_ms[recent], values[recent]), span_s)
+        if span_s == SKETCH_S:
+            return self._sketched(self._view(), None)
+        if not 0 < span_s <= SHORT_S:
+            raise ValueError(f"windows of all series span up to {SHORT_S} s or {SKETCH_S} s, not {span_s} s")
+        return self._exact(span_s)
 
     def latest(self) -> dict[int, tuple[int, float]]:
         """Give the newest (t_ms, value) of every series that was ever seen; NaN is a gap."""
@@ -158,14 +157,14 @@ class HotCache:
     def snapshot(self, max_values: int = 150_000) -> Snapshot:
         """Give all series as a grid that ends now, of at most ``max_values`` values."""
         view = self._view()
-        parts = [block.columns() for block in view.blocks]
-        if view.running:
-            parts.append(gather(view.running))
-        since_ms = min((int(part.t_ms.min()) for part in parts), default=view.now_ms)
-        since_ms = max(since_ms, view.now_ms - self._seconds * 1000)
         held = np.flatnonzero(~np.isnan(view.carry)).astype(np.uint16)
-        parts.insert(0, Columns(held, np.zeros(len(held), np.int64), view.carry[held]))
-        return snapshot(parts, since_ms, view.now_ms, max_values)
+        carried = Columns(held, np.zeros(len(held), np.int64), view.carry[held])
+        running = gather(view.running)
+        ids = np.unique(np.concatenate([held, *(block.ids for block in view.blocks), running.ids]))
+        starts_ms = [block.base_ms for block in view.blocks] + running.t_ms[:1].tolist()
+        since_ms = max(min(starts_ms, default=view.now_ms), view.now_ms - self._seconds * 1000)
+        parts = chain((carried,), (block.columns() for block in view.blocks), (running,))
+        return snapshot(ids, parts, since_ms, view.now_ms, max_values)
 
     @property
     def bytes(self) -> int:
@@ -192,6 +191,15 @@ class HotCache:
                 self._sketched_from,
                 self._carry,
             )
+
+    def _exact(self, span_s: float) -> dict[int, Window]:
+        view = self._view()
+        since_ms = view.now_ms - round(span_s * 1000)
+        parts = [block.columns() for block in view.blocks if block.end_ms > since_ms]
+        parts.append(gather(view.running))
+        ids, t_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        recent = t_ms > since_ms
+        return windows_of(Columns(ids[recent], t_ms[recent], values[recent]), span_s)
 
     def _sketched(self, view: _View, only: np.ndarray[tuple[int], np.dtype[np.uint16]] | None) -> dict[int, Window]:
         """Windows of SKETCH_S from the blocks' sums and the sketch."""
@@ -312,5 +320,4 @@ class HotCache:
 
 
 def _sketch_of(block: Block) -> Sketch:
-    columns = block.columns()
-    return sketch(columns.ids, columns.values)
+    return sketch(block.sample_ids(), block.data()[1])

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from wfmon.window.block import Columns, Singles
+    from wfmon.window.block import Columns, Singles, Small
 
 STEPS_MS = (100, 200, 250, 500, 1_000, 2_000, 5_000)
 
@@ -38,12 +38,12 @@ def choose_step(span_ms: int, series: int, max_values: int) -> tuple[int, int]:
     return STEPS_MS[-1], most
 
 
-def snapshot(parts: Sequence[Columns], since_ms: int, until_ms: int, max_values: int) -> Snapshot:
-    """Make the grid. ``parts``: samples in the order in which they came, a series' own in order of time.
+def snapshot(ids: Small, parts: Iterable[Columns], since_ms: int, until_ms: int, max_values: int) -> Snapshot:
+    """Make the grid of ``ids`` (ascending), which are all that occur in ``parts``.
 
-    A sample from before the grid stands at its first point, until the next.
+    ``parts``: samples in the order in which they came, a series' own in order of time. One is held at a time. A sample
+    from before the grid stands at its first point, until the next.
     """
-    ids = np.unique(np.concatenate([part.ids for part in parts])) if parts else np.zeros(0, np.uint16)
     step_ms, points = choose_step(max(0, until_ms - since_ms), len(ids), max_values)
     t0_ms = until_ms - (points - 1) * step_ms
     if not len(ids):

@@ -67,7 +67,7 @@ def test_a_window_describes_its_samples_whether_folded_or_still_running(rig, fol
     exact = rig.cache.window(0, span_s)
     assert (exact.count, exact.mean, exact.min, exact.max, exact.last) == (4, 2.5, 1.0, 4.0, 4.0)
     assert (exact.p50, exact.p95, exact.p99) == pytest.approx((expected.p50, expected.p95, expected.p99), rel=1e-12)
-    assert rig.cache.windows(span_s, exact=True) == {0: exact}
+    assert rig.cache._exact(span_s) == {0: exact}
     quick = rig.cache.windows(span_s)[0]
     assert (quick.count, quick.mean, quick.min, quick.max, quick.last) == (4, 2.5, 1.0, 4.0, 4.0)
     assert (quick.p50, quick.p95, quick.p99) == pytest.approx((2.5, 3.85, 3.97), rel=0.0101 if span_s == 300 else 1e-12)
@@ -305,7 +305,7 @@ def test_readers_see_whole_seconds_while_the_ticker_appends_folds_and_steps():
         while not done.is_set():
             windows = rig.cache.windows(300)
             counts = {window.count for window in windows.values()}
-            exact = {window.count for window in rig.cache.windows(20, exact=True).values()}
+            exact = {window.count for window in rig.cache._exact(20).values()}
             grid = rig.cache.snapshot(2_000)
             if len(counts) > 1 or len(exact) > 1 or len({len(column) for column in grid.columns.values()}) > 1:
                 failed.append((counts, exact))
@@ -324,3 +324,10 @@ def test_readers_see_whole_seconds_while_the_ticker_appends_folds_and_steps():
         reader.join(10)
     assert not failed
     assert seen[-1]
+
+
+def test_a_span_that_would_take_all_samples_of_all_series_is_refused(rig):
+    rig.second(1.0)
+    with pytest.raises(ValueError, match="up to 10 s or 300 s, not 60 s"):
+        rig.cache.windows(60)
+    assert rig.cache.window(0, 60).count == 1
