@@ -70,7 +70,13 @@ def browser() -> webdriver.Chrome:
     return webdriver.Chrome(options=options)
 
 
-def photograph(driver: Any, data: Path, out: Path, fill_s: float, pages: list[str]) -> list[str]:
+def photograph(
+    driver: Any,  # noqa: ANN401  selenium ships no types
+    data: Path,
+    out: Path,
+    fill_s: float,
+    pages: list[str],
+) -> list[str]:
     """Take every page's pictures; gives what the browser's console said."""
     driver.get(launch_url(data))
     time.sleep(fill_s)

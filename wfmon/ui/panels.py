@@ -57,13 +57,13 @@ def _panel(page_name: str, panel: Panel, level: int) -> Component:
     heading = f"h-{page_name}-{panel.key}"
     classes = ["panel", f"w{panel.width}", *(["stage"] if panel.side else []), *(["tall"] if panel.tall else [])]
     title = (html.H2 if level == 2 else html.H3)(panel.title, id=heading)
-    head = html.Header([title, html.Div(panel.now, className="now"), _menu_button(panel), _arrange_tools(panel)])
+    head = html.Header([title, _menu_button(panel), html.Div(panel.now, className="now"), _arrange_tools(panel)])
     looked = [html.Span(className="looked", **{"data-looked": panel.collector})] if panel.collector else []
     main = [
         head,
         html.Div(panel.body, className="body"),
         html.P(className="absent"),
-        html.Footer([*panel.foot, *looked]),
+        html.Footer([*panel.foot, *looked], className=None if panel.foot else "bare"),
     ]
     inside = (
         [html.Div(main, className="lead"), html.Div(list(panel.side), className="legend-side")] if panel.side else main
