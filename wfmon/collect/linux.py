@@ -67,8 +67,8 @@ class LinuxMachine:
 
     def cpu_times(self) -> tuple[tuple[str, ...], Floats]:
         """Core numbers, and (all, busy) time in ticks, of shape (1 + cores, 2): the machine first, then each core."""
-        text = self._stat.read()
-        lines = text[: text.index(b"\nintr")].split(b"\n")
+        head = self._stat.read().partition(b"\nintr")[0]
+        lines = [line for line in head.split(b"\n") if line.startswith(b"cpu")]
         table = np.array([line.split()[1 : _SHOWN + 1] for line in lines], np.float64)
         total = table.sum(axis=1)
         return tuple(line[3 : line.index(b" ")].decode() for line in lines[1:]), np.stack(
@@ -139,8 +139,10 @@ class LinuxMachine:
                 finally:
                     os.close(fd)
                 # The name stands in parentheses and may itself hold any of them: the last one closes it.
-                name_end = text.rindex(b")")
+                name_end = text.rfind(b")")
                 fields = text[name_end + 2 :].split(None, 22)
+                if len(fields) <= 21:  # as above: nothing is told of it any more
+                    continue
                 cpu_s = (int(fields[11]) + int(fields[12])) / self._ticks
                 name = text[text.index(b"(") + 1 : name_end].decode("utf-8", "replace")
                 found[int(entry)] = (fields[19], cpu_s, int(fields[21]) * self._page, clean(name))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.collect.replay import ReplayNvml
+from tests.unit.collect.fakes import ReplayNvml
 from wfmon.collect import gpu_nvml
 from wfmon.collect.gpu import FAST, NOT_REPORTED, RETRY_LOST_S, SLOW, GpuCollector
 from wfmon.collect.gpu_amd import AmdDriver

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tests.unit.collect.fakes import NAN, PROBES
 from wfmon.collect.monitor import (
     COLUMNS,
     FIRST,
@@ -16,19 +17,9 @@ from wfmon.collect.monitor import (
     LinuxProcess,
     MonitorCollector,
     PortableProcess,
-    Probes,
     group,
 )
 from wfmon.core.clock import FakeClock, SystemClock
-
-NAN = float("nan")
-PROBES = Probes(
-    collectors_cpu_ns=lambda: 0, samples_in=lambda: 12_000, samples_dropped=lambda: {"late": 3, "out_of_range": 1},
-    beats_skipped=lambda: {"wfmon-gpu": 7}, errors=lambda: {"ticker": 2}, requests_refused=lambda: {"host": 5},
-    queues=lambda: {"ticker": (4, 512)}, clients=lambda: 6, clients_slowed=lambda: 1,
-    clients_closed=lambda: {"stalled": 2}, series=lambda: 88, cache_bytes=lambda: 5_000, cache_seconds=lambda: 299.5,
-    tick_late_ms=lambda: 1.25, tick_work_ms=lambda: 2.5, encode_us=lambda: None,
-)  # fmt: skip
 
 
 class Process:

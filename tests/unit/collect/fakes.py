@@ -1,4 +1,4 @@
-"""A pynvml that answers from a file of scripts/capture_nvml.py's form, and can be broken."""
+"""What collectors ask: a pynvml that answers from a file of scripts/capture_nvml.py's form, and the parts' probes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+from wfmon.collect.monitor import Probes
+
 DATA = Path(__file__).parents[2] / "data"
+NAN = float("nan")
+PROBES = Probes(
+    collectors_cpu_ns=lambda: 0, samples_in=lambda: 12_000, samples_dropped=lambda: {"late": 3, "out_of_range": 1},
+    beats_skipped=lambda: {"wfmon-gpu": 7}, errors=lambda: {"ticker": 2}, requests_refused=lambda: {"host": 5},
+    queues=lambda: {"ticker": (4, 512)}, clients=lambda: 6, clients_slowed=lambda: 1,
+    clients_closed=lambda: {"stalled": 2}, series=lambda: 88, cache_bytes=lambda: 5_000, cache_seconds=lambda: 299.5,
+    tick_late_ms=lambda: 1.25, tick_work_ms=lambda: 2.5, encode_us=lambda: None,
+)  # fmt: skip
 
 
 class NVMLError(Exception):
