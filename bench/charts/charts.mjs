@@ -1,10 +1,10 @@
 /**
- * Twelve charts of 1800 points (30 s at 60 Hz), each with a new point in every frame, drawn by one of:
+ * Twelve charts of 30 s or 5 min at 60 Hz (1800 or 18000 points), each with a new point in every frame, drawn by one of:
  *   own     the project's renderer (assets/lib/chart.mjs)
  *   uplot   uPlot, with typed arrays shifted in place, its axes and grid, a line of one device pixel
  *   empty   nothing: what the page and the measurement cost by themselves
  *
- * `window.bench.run(kind, seconds)` gives {intervals, work}: ms between frames, and ms from the start of each animation
+ * `window.bench.run(kind, points, seconds)` gives {intervals, work}: ms between frames, and ms from the start of each animation
  * callback to the first task after it, so that raster on the main thread counts.
  */
 
@@ -13,9 +13,7 @@ import { Paint } from "/assets/lib/paint.mjs";
 import { Store } from "/assets/lib/store.mjs";
 
 const CHARTS = 12;
-const POINTS = 1_800;
 const STEP_MS = 1_000 / 60;
-const SPAN_MS = POINTS * STEP_MS;
 const HEIGHT = 150;
 const T0 = 1_700_000_000_000;
 const main = document.querySelector("main");
@@ -31,7 +29,7 @@ function hosts() {
   return [...main.children];
 }
 
-function own() {
+function own(points) {
   const store = new Store();
   store.begin("bench");
   store.describe(Array.from({ length: CHARTS }, (_, id) => ({ id, name: "bench.value", unit: "%", kind: "gauge", labels: { chart: `${id}` } })));
@@ -43,7 +41,7 @@ function own() {
     chart.resolve(store);
     return chart;
   });
-  const view = { right: 0, span: SPAN_MS, known: 0, cursor: NaN, cursorMoved: 0, cursorCanvas: null, minutesEast: 0, now: 0 };
+  const view = { right: 0, span: points * STEP_MS, known: 0, cursor: NaN, cursorMoved: 0, cursorCanvas: null, minutesEast: 0, now: 0 };
   return (n, now) => {
     const t = T0 + n * STEP_MS;
     store.frame(n, t, charts.map((_, i) => [i, 0, walk(i, n)]));
@@ -53,13 +51,13 @@ function own() {
   };
 }
 
-async function uplot() {
+async function uplot(points) {
   const { default: UPlot } = await import("./uplot/uPlot.esm.js");
   const grid = { stroke: token("--grid"), width: 1 / devicePixelRatio };
   const axis = { stroke: token("--ink-3"), grid, ticks: { show: false }, font: "10px sans-serif" };
   const plots = hosts().map((host, i) => {
-    const x = new Float64Array(POINTS);
-    const y = new Float64Array(POINTS);
+    const x = new Float64Array(points);
+    const y = new Float64Array(points);
     const plot = new UPlot(
       {
         width: host.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false }, pxAlign: 0,
@@ -77,8 +75,8 @@ async function uplot() {
     plots.forEach(({ plot, x, y }, i) => {
       x.copyWithin(0, 1);
       y.copyWithin(0, 1);
-      x[POINTS - 1] = t;
-      y[POINTS - 1] = walk(i, n);
+      x[points - 1] = t;
+      y[points - 1] = walk(i, n);
       if (now !== null) plot.setData([x, y]);
     });
   };
@@ -86,10 +84,10 @@ async function uplot() {
 
 const KINDS = { own, uplot, empty: () => (hosts(), () => {}) };
 
-async function run(kind, seconds) {
-  const frame = await KINDS[kind]();
+async function run(kind, points, seconds) {
+  const frame = await KINDS[kind](points);
   let n = 0;
-  for (; n < POINTS; n += 1) frame(n, null);
+  for (; n < points; n += 1) frame(n, null);
   const intervals = [];
   const work = [];
   const { port1, port2 } = new MessageChannel();
