@@ -31,8 +31,9 @@ LAUNCH = "/launch"
 LOG_EVERY_S = 10
 """One log line a cause in so many seconds; what came in between is counted in the next."""
 _TARGET = re.compile(r"/[\x21-\x7e]*")
-_BAD_IN_PATH = re.compile(rb"[\x00-\x1f\x7f\\%]|//|(?:^|/)\.\.?(?:/|$)")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[fF]|%5[cC]")
+_BAD_IN_PATH = re.compile(  # once decoded: a % that is left was malformed, or is encoded twice
+    rb"[\x00-\x1f\x7f\\%]|//|(?:^|/)\.\.?(?:/|$)"
+)
 
 
 class Door:
@@ -149,7 +150,7 @@ class Guard:
                 return None
         elif self._has_cookie(environ):
             return None
-        if environ["PATH_INFO"] == LAUNCH and environ["REQUEST_METHOD"] in ("GET", "POST") and given is None:
+        if environ["PATH_INFO"] == LAUNCH and environ["REQUEST_METHOD"] in ("GET", "POST"):
             return None  # it asks for a code instead
         return Problem(
             401, "auth", "No valid cookie or token came with this request.",
@@ -201,7 +202,6 @@ def _target(environ: WSGIEnvironment, target: str) -> Problem | None:
     fits = (
         _TARGET.fullmatch(target)
         and not environ.get("SCRIPT_NAME")
-        and not _BAD_ESCAPE.search(path)
         and not _BAD_IN_PATH.search(unquote_to_bytes(path))
         and not _BAD_IN_PATH.search(environ.get("PATH_INFO", "").encode("latin-1", "replace"))
         and "%00" not in query
