@@ -43,6 +43,9 @@ class ReplayNvml:
     def nvmlShutdown(self):  # noqa: N802
         self.shutdowns += 1
 
+    def nvmlSystemGetDriverVersion(self):  # noqa: N802
+        return "580.00"
+
     def nvmlDeviceGetCount(self):  # noqa: N802
         return len(self.devices)
 

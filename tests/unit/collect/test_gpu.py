@@ -284,3 +284,15 @@ def test_every_replay_says_where_it_comes_from_and_answers_every_call_that_is_as
         replay = json.loads(file.read_text("utf-8"))
         assert replay["source"].startswith(("captured, driver", "from documentation, not captured"))
         assert all(device.keys() == keys for device in replay["devices"])
+
+
+def test_a_capture_of_a_card_is_replayed_as_the_card_itself(tmp_path, monkeypatch):
+    from scripts import capture_nvml
+
+    card = ReplayNvml()
+    monkeypatch.setattr(capture_nvml, "pynvml", card)
+    capture_nvml.main(str(tmp_path / "capture.json"))
+    captured = json.loads((tmp_path / "capture.json").read_text("utf-8"))
+    assert captured["source"] == "captured, driver 580.00"
+    assert captured["devices"] == card.devices
+    assert (card.inits, card.shutdowns) == (1, 1)

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from wfmon.collect.linux import LinuxMachine
 from wfmon.collect.system import COLUMNS, FIRST, NO_DISK, NO_SENSOR, NO_SWAP, UNMOVED, SystemCollector
@@ -251,3 +253,15 @@ def test_after_close_it_measures_again_from_a_first_reading(bench):
     bench.collector.close()
     bench.beat()
     assert bench.frame.reasons["system.cpu_percent"] == FIRST
+
+
+@given(name=st.binary(max_size=15).filter(lambda name: b"\0" not in name))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_name_of_a_process_hides_its_numbers(tmp_path, name):
+    folder = tmp_path / "5"
+    folder.mkdir(exist_ok=True)
+    stat = (DATA / "proc/77/stat").read_bytes()
+    (folder / "stat").write_bytes(stat.replace(b"llama-server-cu", name))
+    birth, cpu_s, rss, shown = LinuxMachine(tmp_path, tmp_path, clock_ticks=100).processes()[5]
+    assert (birth, cpu_s, rss) == (b"900", 1.0, 3000 * PAGE)
+    assert all(c.isprintable() for c in shown)
