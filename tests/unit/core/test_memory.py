@@ -1,0 +1,38 @@
+"""What keeps the resident process small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_encoding_a_layout_does_not_load_masked_arrays():
+    code = """
+import sys
+from wfmon.core import memory
+memory.spare_masked_arrays()
+from dash import html
+from dash._utils import to_json
+print(to_json(html.Div("x")) == '{"props":{"children":"x"},"type":"Div","namespace":"dash_html_components"}',
+      "numpy.ma" in sys.modules)
+"""
+    assert run(code) == "True False"
+
+
+def test_whoever_imports_masked_arrays_gets_the_real_ones():
+    code = """
+from wfmon.core import memory
+memory.spare_masked_arrays()
+import numpy.ma, numpy
+print(numpy.ma.masked_array([1, 2], [True, False]).sum(), numpy.ma.core.masked is numpy.ma.masked)
+"""
+    assert run(code) == "2 True"
+
+
+def test_the_allocator_takes_one_arena():
+    assert run("from wfmon.core import memory; print(memory.tighten())") == str(sys.platform.startswith("linux"))
