@@ -1,7 +1,8 @@
-"""A hub behind the real listener, a beat that tests give by hand, and clients that check every message by the schema."""
+"""A hub behind the real listener, a beat given by hand, and clients that hold every message against the schema."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -150,10 +151,33 @@ class _Heard:
         return [message for message in self.heard if message["type"] == kind]
 
 
+class _Gate:
+    """A client's socket that stops reading while it is shut."""
+
+    def __init__(self, line):
+        self._line = line
+        self._line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+        self.open = threading.Event()
+
+    def recv(self, size):
+        self.open.wait()
+        return self._line.recv(size)
+
+    def __getattr__(self, name):
+        return getattr(self._line, name)
+
+
 class WebSocketClient(_Heard):
     def __init__(self, port):
         super().__init__()
         self.ws = simple_websocket.Client(f"ws://127.0.0.1:{port}/ws")
+
+    def pause(self):
+        """Read no more, after what is being read now."""
+        self.ws.sock = _Gate(self.ws.sock)
+
+    def resume(self):
+        self.ws.sock.open.set()
 
     def say(self, kind, **fields):
         message = {"type": kind, **fields}
@@ -178,10 +202,9 @@ class WebSocketClient(_Heard):
             return closed.reason, closed.message
 
     def close(self):
-        try:
+        with contextlib.suppress(simple_websocket.ConnectionClosed, OSError):
             self.ws.close()
-        except (simple_websocket.ConnectionClosed, OSError):
-            pass
+        self.ws.sock.close()
 
 
 class SseClient(_Heard):

@@ -33,7 +33,8 @@ class Client:
     """A page or program that watches.
 
     The ticker plans and fills the mailbox (under the hub's lock), the client's own thread sends, and what the client
-    says comes by that thread or by those of its requests. ``act`` is told of each good message, ``abort`` cuts the line.
+    says comes by that thread or by those of its requests. ``act`` is told of each good message, ``abort`` cuts
+    the line.
     """
 
     def __init__(

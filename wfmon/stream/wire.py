@@ -22,7 +22,7 @@ VERSION = 1
 
 # 6 to 7 significant digits, never fewer than the integer part has: 10 ** decimals by a value's binary exponent.
 _LOWEST = -1_080
-_SCALES: Floats = 10.0 ** np.clip(6 - np.ceil(np.arange(_LOWEST, 1_030) * np.log10(2)), 0, 15)
+_SCALES: Floats = 10.0 ** np.clip(5 - np.floor(np.arange(_LOWEST - 1, 1_030) * np.log10(2)), 0, 22)
 
 _TEXT, _CLOSE = 0x81, 0x88
 

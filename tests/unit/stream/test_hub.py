@@ -1,0 +1,239 @@
+"""The hub without a network: the levels of a client that reads slowly."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from tests.stream_house import CPU, LOAD, SWAP, TOKEN, Grid, batch, make_hub
+from wfmon.core.clock import FakeClock
+from wfmon.core.registry import Registry
+from wfmon.core.types import Batch
+from wfmon.stream.client import HELLO_S
+from wfmon.stream.messages import Refused
+
+
+class Bench:
+    def __init__(self, **more):
+        self.clock = FakeClock()
+        self.registry = Registry()
+        self.hub = make_hub(self.registry, self.clock, **more)
+        self.aborted = []
+
+    def open(self, *, hello=True, **more):
+        client = self.hub.open("websocket", threading.Event(), lambda: self.aborted.append(client.name), trusted=False)
+        if hello:
+            self.say(client, "hello", version=1, token=TOKEN, **more)
+            read(client)
+        return client
+
+    def say(self, client, kind, **fields):
+        client.receive(json.dumps({"type": kind, **fields}))
+
+    def tick(self, values):
+        self.clock.advance(1 / 60)
+        now_ms = self.clock.now_ms()
+        self.hub.publish([batch(self.registry, values, now_ms)], now_ms)
+
+
+def read(client):
+    """Read everything that waits, as a client does that has caught up."""
+    return [json.loads(m.text) for b in iter(client.take, []) for m in b]
+
+
+def values_of(frame):
+    return {number: value for number, _, value in frame["v"]}
+
+
+def test_a_slow_client_gets_less_step_by_step_and_every_last_value_in_the_end():
+    bench = Bench()
+    client = bench.open()
+    levels, ticks = [], 0
+    while not levels or levels[-1] != "drop":
+        ticks += 1
+        bench.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
+        level = client.facts()["level"]
+        if not levels or levels[-1] != level:
+            levels.append(level)
+    assert levels == ["normal", "pressure", "critical", "drop"]
+    for _ in range(60):  # dropping: nothing is queued
+        ticks += 1
+        bench.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
+    waiting = read(client)
+    frames = [m for m in waiting if m["type"] == "frame"]
+    assert len(frames) == 60
+    full, pressure, critical = frames[:49], frames[49:58], frames[58:]
+    assert all(values_of(f) == {0: f["seq"], 1: f["seq"], 2: f["seq"]} for f in full)
+    assert all((2 in values_of(f)) == (f["seq"] % 4 == 0) and values_of(f).keys() >= {0, 1} for f in pressure)
+    assert all((1 in values_of(f)) == (2 in values_of(f)) == (f["seq"] % 60 == 0) for f in critical)
+    assert [m["client"]["level"] for m in waiting if m["type"] == "state"] == ["drop"]  # the state that stands
+    bench.tick({})
+    state, merged = read(client)
+    assert state["client"]["level"] == "normal"
+    assert values_of(merged) == {0: ticks, 1: ticks, 2: ticks}
+    assert len(merged["v"]) == 3
+    bench.tick({CPU: -1.0})
+    assert [values_of(f) for f in read(client)] == [{0: -1.0}]
+
+
+def test_a_deferred_series_that_changed_once_still_arrives():
+    bench = Bench()
+    client = bench.open()
+    for n in range(49):
+        bench.tick({CPU: n})
+    assert bench.hub.stats()["clients"][0]["level"] == "normal"
+    bench.tick({LOAD: 7})
+    assert bench.hub.stats()["clients"][0]["level"] == "pressure"
+    for _ in range(3):
+        bench.tick({})
+    frames = [m for m in read(client) if m["type"] == "frame"]
+    assert [(f["seq"], values_of(f)) for f in frames[49:]] == [(50, {}), (51, {}), (52, {2 - 1: 7.0}), (53, {})]
+
+
+def test_who_does_not_read_is_cut_after_the_stall_time():
+    bench = Bench()
+    client = bench.open()
+    bench.tick({CPU: 1})
+    assert client.take()  # the sender is now stuck on this piece
+    for _ in range(179):
+        bench.tick({CPU: 1})
+    assert bench.aborted == []
+    bench.tick({CPU: 1})
+    bench.tick({CPU: 1})
+    assert bench.aborted[0] == client.name
+    bench.hub.leave(client, "lost")
+    assert bench.hub.stats()["closed"] == {"stalled": 1}
+
+
+def test_who_says_no_hello_is_ended_after_5_s():
+    bench = Bench()
+    client = bench.open(hello=False)
+    bench.clock.advance(HELLO_S - 0.02)
+    bench.tick({})
+    assert client.ended is None
+    bench.tick({})
+    assert client.ended.code == 4408
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"type": "rate", "rate_hz": 1}, 1008), ({"type": "hello", "version": 2, "token": TOKEN}, 4400),
+        ({"type": "hello", "version": 1, "token": "wrong"}, 4401), ({"type": "hello", "version": 1}, 4401),
+        ({"type": "hello", "version": 1, "token": TOKEN, "watch": {"series": ["a{b"]}}, 1008),
+    ],
+)  # fmt: skip
+def test_a_first_message_that_is_not_our_hello_ends_the_client(message, code):
+    bench = Bench()
+    client = bench.open(hello=False)
+    client.receive(json.dumps(message))
+    assert client.ended.code == code
+    (told,) = read(client)
+    assert (told["type"], told["code"], told["detail"]) == ("error", code, client.ended.sentence)
+
+
+def test_a_second_hello_ends_the_client():
+    bench = Bench()
+    client = bench.open()
+    bench.say(client, "hello", version=1, token=TOKEN)
+    assert client.ended.code == 1008
+
+
+def test_fifty_messages_a_second_are_taken_and_a_burst_of_a_hundred():
+    bench = Bench()
+    client = bench.open()
+    for _ in range(99):
+        bench.say(client, "pause", paused=False)
+    assert client.ended is None
+    for _ in range(500):
+        bench.clock.advance(0.02)
+        bench.say(client, "pause", paused=False)
+    assert client.ended is None
+    bench.say(client, "pause", paused=False)
+    assert client.ended.code == 4429
+
+
+def test_a_bad_ux_report_ends_the_client_with_the_collectors_sentence():
+    def push(fields, client):
+        raise ValueError("intervals must be numbers")
+
+    client = (bench := Bench(push_ux=push)).open()
+    bench.say(client, "ux", intervals="x")
+    assert (client.ended.code, client.ended.sentence) == (1008, "ux: intervals must be numbers")
+
+
+def test_one_client_too_many_is_refused():
+    bench = Bench(max_clients=2)
+    bench.open()
+    bench.open(hello=False)
+    with pytest.raises(Refused, match=r"2 clients watch already\. Close a page, or raise server\.max_clients\.") as refused:
+        bench.open()
+    assert refused.value.code == 1013
+    assert bench.hub.stats()["closed"] == {"full": 1}
+
+
+def test_after_close_nobody_comes_in_and_closing_again_does_nothing():
+    bench = Bench()
+    bench.hub.close()
+    bench.hub.close()
+    with pytest.raises(Refused, match=r"The monitor stops\."):
+        bench.open()
+
+
+def test_the_snapshot_is_encoded_once_a_second_and_shared():
+    made = []
+    bench = Bench(snapshot=lambda: made.append(1) or Grid({0: [1.0]}))
+    for _ in range(3):
+        bench.open()
+    bench.open(watch={"series": []})
+    assert len(made) == 1
+    bench.clock.advance(1)
+    bench.open()
+    assert len(made) == 2
+
+
+def test_what_comes_while_the_snapshot_is_made_is_in_the_frames():
+    def snapshot():
+        bench.tick({CPU: 2})
+        return Grid({0: [1.0, 2.0]})
+
+    bench = Bench(snapshot=snapshot)
+    bench.tick({CPU: 1})
+    client = bench.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
+    bench.say(client, "hello", version=1)
+    assert read(client)[1]["seq"] == 1
+    bench.tick({CPU: 3})
+    (frame,) = read(client)
+    assert [v for _, _, v in frame["v"]] == [2.0, 3.0]
+
+
+def test_a_crowd_of_samples_comes_as_latest_values():
+    bench = Bench()
+    client = bench.open(rate_hz=1)
+    number = bench.registry.id(CPU)
+    for n in range(60):
+        t_ms, values = np.arange(1_000), np.full(1_000, n, float)
+        bench.hub.publish([Batch(t_ms, np.full(1_000, number, np.int32), values, np.full(1_000, True))], 1_000)
+    assert [f["v"] for f in read(client) if f["type"] == "frame"] == [[[0, 1, 59.0]]]
+
+
+def test_the_ring_is_bounded_in_samples():
+    bench = Bench()
+    number = bench.registry.id(CPU)
+    for _ in range(300):
+        bench.hub.publish(
+            [Batch(np.zeros(1_000, np.int64), np.full(1_000, number, np.int32), np.zeros(1_000), np.full(1_000, True))], 0
+        )
+    assert bench.hub.stats()["ring_samples"] == 100_000
+    assert bench.hub._changes.floor == 200
+
+
+def test_an_unchanged_sample_is_not_sent():
+    bench = Bench()
+    client = bench.open()
+    now_ms = bench.clock.now_ms()
+    bench.hub.publish([batch(bench.registry, {CPU: 1}, now_ms, changed=False)], now_ms)
+    assert read(client)[-1]["v"] == []
