@@ -1,4 +1,4 @@
-"""What process and window cost, keep and lose: `python bench/pipeline.py [--seconds N] [--no-save]`.
+"""What process and window cost, keep and lose: `python bench/pipeline.py [--seconds N | --quick] [--json]`.
 
 Each load runs in a child process of its own, on a clock that is told to move: frames of many series (lognormal noise,
 which hardly compresses) through the processor into the hot cache, folded once a second. CPU is what that took for one
@@ -9,11 +9,8 @@ series in pure Python.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import gc
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -26,9 +23,11 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import numpy as np  # noqa: E402
+from common import machine, save  # noqa: E402
 
 from wfmon.core.catalogue import Metric  # noqa: E402
 from wfmon.core.clock import FakeClock  # noqa: E402
+from wfmon.core.memory import tighten  # noqa: E402
 from wfmon.core.registry import Registry  # noqa: E402
 from wfmon.core.settings import WindowSettings  # noqa: E402
 from wfmon.core.types import Frame, Layout, Series  # noqa: E402
@@ -96,6 +95,7 @@ class Naive:
 
 def measure(name: str, seconds: int) -> dict[str, object]:
     """Run one load in this process."""
+    tighten()  # as the monitor does
     series, hz = LOADS[name]
     metrics = {
         "b.gauge": Metric("b.gauge", "", "gauge", "b", "A gauge.", ("k",), high=1e6, dead_band=0.05),
@@ -136,16 +136,16 @@ def measure(name: str, seconds: int) -> dict[str, object]:
     result = {
         "load": name,
         "series": series,
-        "samples_per_second": series * hz,
+        "rate": series * hz,
         "seconds": seconds,
-        "cpu_percent_of_a_core": round(spent / seconds * 100, 3),
+        "cpu_percent": round(spent / seconds * 100, 3),
         "fold_ms": {
             "median": round(statistics.median(folds_ms), 3),
             "p99": round(float(np.quantile(folds_ms, 0.99)), 3),
         },
-        "samples_in": came_in,
-        "samples_dropped_and_counted": dropped,
-        "samples_lost": lost,
+        "in": came_in,
+        "dropped": dropped,
+        "lost": lost,
         "cache_bytes": cache.bytes,
         "cache_bytes_most": most_bytes,
         "cache_bytes_cap": settings.cache_bytes,
@@ -173,7 +173,7 @@ def measure(name: str, seconds: int) -> dict[str, object]:
         spent += time.process_time() - start
     spans = [s for s in (1, 10, 300) if s <= span]
     result["naive"] = {
-        "cpu_percent_of_a_core": round(spent / span * 100, 3),
+        "cpu_percent": round(spent / span * 100, 3),
         "windows_ms": {f"{s} s": milliseconds(lambda s=s: naive.windows(s, clock.now_ms()), 3) for s in spans},
         "rss_growth_bytes": rss() - rss_before - result["rss_growth_bytes"],
         "seconds_held": span,
@@ -189,9 +189,9 @@ def show(results: list[dict[str, object]]) -> None:
     for r in results:
         naive = r["naive"]
         print(
-            f"{r['load']:16}{r['series']:7}{r['cpu_percent_of_a_core']:7.2f}%{r['fold_ms']['p99']:7.1f} ms"
-            f"{naive['cpu_percent_of_a_core']:7.2f}%"
-            f"{r['samples_in']:12,}{r['samples_dropped_and_counted']:9}{r['samples_lost']:6}"
+            f"{r['load']:16}{r['series']:7}{r['cpu_percent']:7.2f}%{r['fold_ms']['p99']:7.1f} ms"
+            f"{naive['cpu_percent']:7.2f}%"
+            f"{r['in']:12,}{r['dropped']:9}{r['lost']:6}"
             f"{r['cache_bytes_most'] / 1e6:10.2f}{r['rss_growth_bytes'] / 1e6:8.1f}{r['seconds_held']:8.1f}"
             f"{naive['rss_growth_bytes'] / 1e6:6.0f}/{naive['seconds_held']:3} s"
         )
@@ -204,7 +204,7 @@ def show(results: list[dict[str, object]]) -> None:
         cells = []
         for span, width in (("1 s", 16), ("10 s", 16), ("300 s", 18)):
             mine = ours["300 s sketch" if span == "300 s" else span]
-            ratio = f" ({theirs[span] / mine:.0f}x)" if span in theirs else ""
+            ratio = f" ({theirs[span] / mine:.2g}x)" if span in theirs else ""
             cells.append(f"{f'{mine:.2f}{ratio}':>{width}}")
         print(
             f"{r['load']:16}{''.join(cells)}{ours['300 s exact']:12.2f}{r['window_of_one_300_s_exact_ms']:11.2f}"
@@ -215,32 +215,25 @@ def show(results: list[dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure process and window.")
     parser.add_argument("--seconds", type=int, default=310, help="seconds of data for each load (default: %(default)s)")
-    parser.add_argument("--no-save", action="store_true", help="write no file to bench/results")
+    parser.add_argument("--quick", action="store_true", help="30 seconds of data: the cache does not fill")
+    parser.add_argument("--json", action="store_true", help="print the raw figures and keep none")
     parser.add_argument("--load", choices=LOADS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    seconds = 30 if options.quick else options.seconds
     if options.load:
-        print(json.dumps(measure(options.load, options.seconds)))
+        print(json.dumps(measure(options.load, seconds)))
         return
-    results = []
+    loads = []
     for name in LOADS:
-        command = [sys.executable, __file__, "--load", name, "--seconds", str(options.seconds)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        results.append(json.loads(done.stdout))
+        command = [sys.executable, __file__, "--load", name, "--seconds", str(seconds)]
+        loads.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
         print(f"measured {name}", file=sys.stderr)
-    show(results)
-    if not options.no_save:
-        today = dt.datetime.now(tz=dt.UTC).date().isoformat()
-        machine = {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-        }
-        target = HERE / "results" / f"pipeline-{today}.json"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(json.dumps({"date": today, "machine": machine, "results": results}, indent=1) + "\n")
-        print(f"\nraw figures: bench/results/{target.name}")
+    result = {"machine": {**machine(), "numpy": np.__version__}, "loads": loads}
+    if options.json:
+        print(json.dumps(result))
+    else:
+        show(loads)
+        print(f"\nraw figures: bench/results/{save('pipeline', result).name}")
 
 
 if __name__ == "__main__":

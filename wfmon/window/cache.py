@@ -122,7 +122,7 @@ class HotCache:
         """Describe the last ``span_s`` of one series, the running second included. Inexact: quantiles from a sketch."""
         view = self._view()
         if not exact and span_s == SKETCH_S:
-            return self._sketched(view, np.array([series_id], np.uint16)).get(series_id, Window(span_s, 0))
+            return self._sketched(view).get(series_id, Window(span_s, 0))
         since_ms = view.now_ms - round(span_s * 1000)
         parts = [
             part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None
@@ -142,7 +142,7 @@ class HotCache:
         ValueError for other spans, which would take every sample of all series into memory at once.
         """
         if span_s == SKETCH_S:
-            return self._sketched(self._view(), None)
+            return self._sketched(self._view())
         if not 0 < span_s <= SHORT_S:
             raise ValueError(f"windows of all series span up to {SHORT_S} s or {SKETCH_S} s, not {span_s} s")
         return self._exact(span_s)
@@ -201,7 +201,7 @@ class HotCache:
         recent = t_ms > since_ms
         return windows_of(Columns(ids[recent], t_ms[recent], values[recent]), span_s)
 
-    def _sketched(self, view: _View, only: np.ndarray[tuple[int], np.dtype[np.uint16]] | None) -> dict[int, Window]:
+    def _sketched(self, view: _View) -> dict[int, Window]:
         """Windows of SKETCH_S from the blocks' sums and the sketch."""
         blocks = view.blocks[view.sketched_from :]
         whole = view.sketch
@@ -211,24 +211,21 @@ class HotCache:
             whole = whole.plus(_sketch_of(last))
         if not blocks:
             return {}
-        all_ids = np.concatenate([block.ids for block in blocks])
-        size = int(all_ids.max()) + 1
-        count, total = np.zeros(size, np.int64), np.zeros(size)
-        low, high, last_value = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32), np.zeros(size)
-        np.add.at(count, all_ids, np.concatenate([block.count for block in blocks]))
-        np.add.at(total, all_ids, np.concatenate([block.total for block in blocks]))
-        lows, highs = np.concatenate([block.low for block in blocks]), np.concatenate([block.high for block in blocks])
-        lasts = np.concatenate([block.last for block in blocks])
-        some = ~np.isnan(lasts)
-        np.minimum.at(low, all_ids[some], lows[some])
-        np.maximum.at(high, all_ids[some], highs[some])
-        last_value[all_ids[some]] = lasts[some]
-        ids = np.flatnonzero(count).astype(np.uint16)
-        if only is not None:
-            ids = ids[np.isin(ids, only)]
-        count, low, high = count[ids], low[ids], high[ids]
+        rows = np.concatenate([block.ids for block in blocks])
+        count = np.concatenate([block.count for block in blocks])
+        order = np.argsort(rows, kind="stable")  # 16 bits: a radix sort; a series' blocks stay in order of time
+        order = order[count[order] > 0]
+        rows, count = rows[order], count[order]
+        if not len(rows):
+            return {}
+        first = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+        ids, count = rows[first], np.add.reduceat(count, first, dtype=np.int64)
+        total = np.add.reduceat(np.concatenate([block.total for block in blocks])[order], first)
+        low = np.minimum.reduceat(np.concatenate([block.low for block in blocks])[order], first)
+        high = np.maximum.reduceat(np.concatenate([block.high for block in blocks])[order], first)
+        last = np.concatenate([block.last for block in blocks])[order][np.append(first[1:], len(rows)) - 1]
         quantiles = np.clip(whole.quantiles(ids, QUANTILES), low[:, None], high[:, None])
-        return as_windows(SKETCH_S, ids, count, total[ids] / count, low, high, last_value[ids], quantiles)
+        return as_windows(SKETCH_S, ids, count, total / count, low, high, last, quantiles)
 
     def _in_time(self, batch: Batch, now_ms: int) -> Batch:
         """Leave out samples that are too late or too early to be true, and count them."""

@@ -66,7 +66,6 @@ class Sketch(NamedTuple):
         rank = np.maximum(n - 1, 0)[:, None] * np.array(q)
         lower = np.floor(rank)
         part = rank - lower
-        values = _value(self.keys)
         answers = np.full(rank.shape, np.nan)
         some = n > 0
         if some.any():
@@ -74,7 +73,7 @@ class Sketch(NamedTuple):
             ends_at = (ends[some] - 1)[:, None]
             below = np.searchsorted(upto[1:], base + lower[some], side="right")
             above = np.minimum(np.searchsorted(upto[1:], base + lower[some] + 1, side="right"), ends_at)
-            answers[some] = values[below] * (1 - part[some]) + values[above] * part[some]
+            answers[some] = _value(self.keys[below]) * (1 - part[some]) + _value(self.keys[above]) * part[some]
         return answers
 
 
