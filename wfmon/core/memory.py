@@ -33,7 +33,10 @@ def spare_masked_arrays() -> None:
     """Keep numpy.ma, 6 MB, out of the process. Call before the first page is served.
 
     Dash's JSON encoder asks of every value ``value is numpy.ma.core.masked``, which loads the module. No value can be
-    that while nobody has imported it, so a stand-in answers; a real ``import numpy.ma`` puts the real one in its place.
+    that while nobody has imported it, so a stand-in answers, also to numpy's own questions (`unique`, `median`); a real
+    ``import numpy.ma`` puts the real one in its place.
     """
     if "numpy.ma" not in sys.modules:
-        vars(np)["ma"] = SimpleNamespace(core=SimpleNamespace(masked=object()))
+        vars(np)["ma"] = SimpleNamespace(
+            core=SimpleNamespace(masked=object()), is_masked=lambda _: False, isMaskedArray=lambda _: False
+        )

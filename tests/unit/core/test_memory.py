@@ -34,5 +34,16 @@ print(numpy.ma.masked_array([1, 2], [True, False]).sum(), numpy.ma.core.masked i
     assert run(code) == "2 True"
 
 
+def test_numpy_goes_on_without_masked_arrays():
+    code = """
+import sys
+from wfmon.core import memory
+memory.spare_masked_arrays()
+import numpy
+print(numpy.unique([2, 1, 2]), numpy.median([1.0, 3.0, 2.0]), "numpy.ma" in sys.modules)
+"""
+    assert run(code) == "[1 2] 2.0 False"
+
+
 def test_the_allocator_takes_one_arena():
     assert run("from wfmon.core import memory; print(memory.tighten())") == str(sys.platform.startswith("linux"))
