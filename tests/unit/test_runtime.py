@@ -1,0 +1,150 @@
+"""The composition root: what goes in at one end comes out at the other. Beats are called by hand, no thread runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from wfmon import runtime as module
+from wfmon.core.clock import FakeClock
+from wfmon.core.settings import Settings, load
+from wfmon.core.types import Burst, CollectorStatus, Frame, Layout, Series
+from wfmon.runtime import Runtime
+
+CPU = Layout((Series("system.cpu_percent"),))
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    return load(None, tmp_path)
+
+
+@pytest.fixture
+def runtime(settings, clock):
+    made = Runtime(settings, clock, page_token=lambda: "page")
+    made.ticker.beat()  # the first beat begins the first second
+    yield made
+    made.stop()
+
+
+def cpu(clock, value, **more):
+    return Frame("system", clock.now_ms(), CPU, np.array([value]), **more)
+
+
+def beat(runtime, clock, *items, seconds=0.1):
+    for item in items:
+        runtime.ticker.put(item)
+    runtime.ticker.beat()
+    clock.advance(seconds)
+
+
+def last(runtime, name):
+    return next(row for row in runtime.latest()["series"] if row["name"] == name)
+
+
+def test_a_frame_comes_out_as_the_latest_value_with_its_unit_and_time(runtime, clock):
+    begun = clock.now_ms()
+    beat(runtime, clock, cpu(clock, 37.5))
+    row = last(runtime, "system.cpu_percent")
+    assert (row["value"], row["unit"], row["t_ms"]) == (37.5, "%", begun)
+
+
+def test_a_second_of_frames_comes_out_as_a_window(runtime, clock):
+    for value in range(10):
+        beat(runtime, clock, cpu(clock, float(value)))
+    window = runtime.window("system.cpu_percent", 10)
+    assert (window["count"], window["min"], window["max"], window["mean"], window["p50"]) == (10, 0, 9, 4.5, 4.5)
+
+
+def test_a_window_of_a_series_never_seen_is_a_key_error(runtime):
+    with pytest.raises(KeyError, match=r"system\.cpu_percent"):
+        runtime.window("system.cpu_percent", 10)
+
+
+def test_a_value_that_is_absent_is_none_and_never_zero(runtime, clock):
+    beat(runtime, clock, cpu(clock, math.nan, reasons={"system.cpu_percent": "no /proc/stat"}))
+    assert last(runtime, "system.cpu_percent")["value"] is None
+
+
+def test_a_collector_that_is_lost_closes_its_series(runtime, clock):
+    runtime._on_status(CollectorStatus("system", "running"))
+    beat(runtime, clock, cpu(clock, 5.0))
+    runtime._on_status(CollectorStatus("system", "lost", "gone"))
+    beat(runtime, clock)
+    assert last(runtime, "system.cpu_percent")["value"] is None
+
+
+def test_frames_of_a_page_come_out_as_series(runtime, clock):
+    times = clock.now_ms() + np.arange(3, dtype=np.int64)
+    burst = Burst("ux", Series.of("ux.frame_time_ms", page="overview"), times, np.array([16.0, 17.0, 18.0]))
+    beat(runtime, clock, burst)
+    assert last(runtime, "ux.frame_time_ms")["value"] == 18.0
+    assert runtime.window('ux.frame_time_ms{page="overview"}', 10)["count"] == 3
+
+
+def test_an_hour_back_and_a_day_of_sleep_break_nothing(runtime, clock):
+    for step, sleep in ((-3_600, False), (86_400, True)):
+        for _ in range(15):
+            beat(runtime, clock, cpu(clock, 20.0))
+        clock.step(step, sleep=sleep)
+        clock.advance(1.0)
+        beat(runtime, clock, cpu(clock, 30.0))
+        assert last(runtime, "system.cpu_percent")["t_ms"] == clock.now_ms() - 100
+    assert runtime.health()["ticker"]["errors"] == 0
+
+
+def test_a_switch_is_kept_and_an_unknown_one_refused(runtime, settings):
+    runtime.switch("gpu", False)
+    assert json.loads((settings.data_dir / "settings.json").read_text()) == {"collect.gpu.enabled": False}
+    with pytest.raises(KeyError):
+        runtime.switch("disk", False)
+
+
+def test_settings_tell_where_each_value_comes_from(tmp_path, clock):
+    (tmp_path / "settings.json").write_text('{"collect.gpu.enabled": false}')
+    made = Runtime(load(None, tmp_path, {"server.port": 0}), clock, page_token=str)
+    origin = {row["name"]: (row["value"], row["origin"]) for row in made.settings_table()}
+    assert origin["collect.gpu.enabled"] == (False, "settings.json")
+    assert origin["server.port"] == (0, "command line")
+    assert origin["server.tls"] == (False, "default")
+
+
+def test_a_refusal_is_counted_by_its_cause(runtime):
+    runtime.count_refusal("host")
+    runtime.count_refusal("host")
+    assert runtime.health()["refused"] == {"host": 2}
+
+
+def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, monkeypatch):
+    made = Runtime(dataclasses.replace(settings, power="eco"), clock, page_token=str)
+    for battery, rate in ((True, 5.0), (False, 10.0)):
+        monkeypatch.setattr(module, "on_battery", lambda battery=battery: battery)
+        for _ in range(module.POWER_LOOK_S):
+            made._each_second()
+        assert made.loops["system"].status().rate_hz == rate
+
+
+def test_every_probe_of_the_monitor_answers(runtime, clock):
+    beat(runtime, clock, cpu(clock, 1.0))
+    probes = runtime._probes()
+    answers = {field.name: getattr(probes, field.name)() for field in dataclasses.fields(probes)}
+    assert answers["samples_in"] == 1
+    assert answers["series"] == 1
+    assert answers["queues"]["inbox"] == (0, 512)
+    assert answers["clients"] == answers["clients_slowed"] == 0
+
+
+def test_health_degrades_when_a_collector_is_in_error(runtime, monkeypatch):
+    assert runtime.health()["status"] == "ok"
+    broken = CollectorStatus("gpu", "error", "ZeroDivisionError: x")
+    monkeypatch.setattr(runtime.loops["gpu"], "status", lambda: broken)
+    assert runtime.health()["status"] == "degraded"
