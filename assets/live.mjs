@@ -136,6 +136,7 @@ class Live {
     this.shell.arrange();
     this.page.scan();
     this.#showWindow();
+    this.quality.restart(NaN); // laying out a page is no lack of power
     this.wroteMs = -Infinity;
   }
 

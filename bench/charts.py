@@ -3,7 +3,7 @@
     python bench/charts.py [--seconds N] [--rounds N] [--no-save]
 
 Needs npm, to fetch uPlot into a temporary folder. Each case is run several times in turn within one browser; what
-counts is the ratio in the same run. The raw numbers go to bench/results/charts-<date>.json; docs/adr/0002 rests on them.
+counts is the ratio in the same run. The raw numbers go to bench/results/charts-<date>.json; docs/adr/0002 uses them.
 """
 
 from __future__ import annotations

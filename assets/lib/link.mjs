@@ -42,6 +42,11 @@ export class Link {
     return this.state.way;
   }
 
+  /** The first attempts may fail without a word. */
+  get patient() {
+    return this.state.failures < 3;
+  }
+
   /** What to do about an end. */
   get ended() {
     return ENDED[this.state.why] ?? "";

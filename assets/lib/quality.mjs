@@ -1,8 +1,9 @@
 /**
  * How much the page draws when the machine cannot follow. Pure state machine: fed with frames, told the time.
  *
- * More than 5 % of frames missed over 2 s: one step down. Less than 1 % for 10 s: one step up; each fall doubles the
- * patience for the next climb (at most 80 s), so that it does not swing.
+ * More than 5 % of the frames late over 2 s: one step down (one long pause is one late frame: it does not matter).
+ * Less than 1 % for 10 s: one step up; each fall doubles the patience for the next climb (at most 80 s), so that it does
+ * not swing.
  */
 
 /** Each chart is drawn every `every` frames, the charts taking turns. */
@@ -32,21 +33,21 @@ export class Quality {
   /** Begin a new span of observation (after a hidden span, or a change). */
   restart(now) {
     this.sinceMs = now;
-    this.due = 0;
-    this.missed = 0;
+    this.frames = 0;
+    this.late = 0;
     this.calmSinceMs = now;
   }
 
-  /** A frame came at `now` after `missed` missed refreshes; true when the step changed. */
+  /** A frame came at page time `now`, after `missed` missed refreshes; true when the step changed. */
   frame(now, missed) {
     if (this.sinceMs !== this.sinceMs) this.restart(now);
-    this.due += 1 + missed;
-    this.missed += missed;
+    this.frames += 1;
+    if (missed > 0) this.late += 1;
     if (now - this.sinceMs < FALL_MS) return false;
-    const share = this.missed / this.due;
+    const share = this.late / this.frames;
     this.sinceMs = now;
-    this.due = 0;
-    this.missed = 0;
+    this.frames = 0;
+    this.late = 0;
     if (share > CLIMB_SHARE) this.calmSinceMs = now;
     if (share > FALL_SHARE && this.step < STEPS.length - 1) return this.#move(+1, now);
     if (this.step > 0 && now - this.calmSinceMs >= this.climbMs) return this.#move(-1, now);

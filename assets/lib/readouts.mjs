@@ -169,15 +169,17 @@ const one = (store, name) => {
 
 const WAYS = { ws: "WebSocket", sse: "SSE" };
 
-/** The connection for the page: {stream, transport, banner}; the banner is empty while all is well. */
-export function connection({ phase, way, ended }, lastMs) {
+/** The connection for the page: {stream, transport, banner}; the banner is empty while all is well, or while the
+ * first attempts last (`patient`). */
+export function connection({ phase, way, ended, patient = true }, lastMs) {
   if (phase === "live") return { stream: "live", transport: WAYS[way], banner: "" };
   const seen = Number.isFinite(lastMs) ? `, last seen ${clockTime(lastMs)}` : "";
   if (phase === "ended") {
     return { stream: "lost", transport: "session ended", banner: `This session has ended${seen}. To get in again, ${ended}.` };
   }
-  if (!seen) return { stream: "connecting", transport: "connecting", banner: "" };
-  return { stream: "lost", transport: "reconnecting", banner: `wfmon does not answer: reconnecting${seen}. The page keeps what it knows.` };
+  if (!seen && patient) return { stream: "connecting", transport: "connecting", banner: "" };
+  const kept = seen ? " The page keeps what it knows." : "";
+  return { stream: "lost", transport: "reconnecting", banner: `wfmon does not answer: reconnecting${seen}.${kept}` };
 }
 
 /** Status name -> its text, from {store, meter, quality, link, view, serverNow}. */

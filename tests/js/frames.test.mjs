@@ -98,6 +98,11 @@ test("one frame in fifty missed changes nothing", () => {
   assert.equal(quality.text, "");
 });
 
+test("one long pause, as when a page is laid out, changes nothing", () => {
+  const quality = new Quality();
+  for (let i = 1; i <= 300; i += 1) assert.equal(quality.frame(i * VSYNC_MS + (i > 60 ? 600 : 0), i === 61 ? 36 : 0), false);
+});
+
 test("it falls to the last step and no further", () => {
   const quality = new Quality();
   assert.deepEqual(feed(quality, 0, 20, 2), [1, 2, 3]);
