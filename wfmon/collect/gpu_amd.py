@@ -77,7 +77,6 @@ class AmdCard:
         """Read the files of these metrics. Raises Unavailable when the card is gone."""
         why = self._sleeper.rests(now_s, watched=watched, busy=self._busy)
         if why:
-            self._busy = False
             return dict.fromkeys(metrics, why)
         found: dict[str, float | str] = {}
         for metric in metrics:

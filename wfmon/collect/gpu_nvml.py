@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wfmon.collect.power import ASLEEP, Sleeper
+from wfmon.collect.power import Sleeper
 from wfmon.collect.text import clean
 from wfmon.core.types import Unavailable
 
@@ -175,7 +175,6 @@ class NvmlCard:
         why = self._sleeper.rests(now_s, watched=watched, busy=self._busy)
         self.resting = bool(why)
         if why:
-            self._busy = self._busy and why != ASLEEP
             self._driver.rest()
             return dict.fromkeys(metrics, why)
         nvml = self._driver.start()

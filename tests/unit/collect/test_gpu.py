@@ -226,6 +226,10 @@ def test_an_idle_card_is_left_alone_until_it_sleeps_and_nvml_is_shut_down_for_it
     bench.device("0000:01:00.0", "active")  # a program woke it
     assert of(0, bench.beat(1))["gpu.utilisation_percent"] == 0
     assert bench.nvml.inits == 2
+    bench.beat(9)
+    assert bench.frame.reasons == {}
+    bench.beat(1)
+    assert set(bench.frame.reasons.values()) == {LEFT_ALONE}  # it did nothing since, and may sleep again
 
 
 def test_an_idle_card_that_does_not_fall_asleep_is_read_on(tmp_path):

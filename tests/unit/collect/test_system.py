@@ -206,6 +206,9 @@ def test_processes_are_listed_only_while_watched_and_with_their_share_of_one_cor
     bench.watched.clear()
     bench.beat(1)
     assert bench.frame.tables == {}
+    bench.watched.add("processes")
+    bench.beat(1)
+    assert {row[2] for row in bench.frame.tables["processes"].rows} == {None}  # no share of the time nobody watched
 
 
 def test_a_process_that_reuses_a_pid_does_not_inherit_its_time(bench):

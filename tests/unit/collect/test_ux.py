@@ -122,6 +122,9 @@ def test_a_hidden_page_is_a_gap_once_and_its_last_visible_frames_are_kept(bench)
     bench.say()
     assert of(bench.drain()[0])["fps"] == 50.0
     assert "ux.fps" not in str(bench.frames[0].reasons)
+    bench.say(hidden=True, intervals=[], work=[])
+    bench.drain()
+    assert set(bench.frames[0].reasons.values()) == {HIDDEN}
 
 
 def test_a_page_that_falls_silent_becomes_absent_once_and_comes_back(bench):
