@@ -38,12 +38,18 @@ CHROMIUM_FLAGS = (
 
 
 class App:
-    """A monitor in a process of its own, on a free port, with a data folder that goes with it."""
+    """A monitor in a process of its own, on a free port, with a data folder that goes with it.
 
-    def __init__(self, *args: str, config: str = "") -> None:
+    ``load``: synthetic samples a second beside the real ones.
+    """
+
+    def __init__(self, *args: str, config: str = "", load: int = 0) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="wfmon-bench-")
         self.data = Path(self._folder.name) / "data"
-        command = [str(APP_PYTHON if APP_PYTHON.exists() else sys.executable), str(ROOT / "app.py")]
+        python = str(APP_PYTHON if APP_PYTHON.exists() else sys.executable)
+        command = [python, str(ROOT / "app.py")]
+        if load:
+            command = [python, "-OO", str(ROOT / "bench" / "loaded.py"), str(load)]
         command += ["--no-browser", "--port", "0", "--data", str(self.data), *args]
         if config:
             path = Path(self._folder.name) / "config.yaml"

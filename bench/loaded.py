@@ -1,0 +1,52 @@
+"""A monitor with a synthetic load beside its real collectors: `python -OO bench/loaded.py RATE [app.py's arguments]`.
+
+RATE samples a second come as 60 frames a second of lognormal noise in the place of many cores, through the ticker's
+inbox as any collector's frames do. For bench/live.py alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import app  # noqa: E402  first: it sets what numpy reads
+import numpy as np  # noqa: E402
+
+from wfmon.core.types import Frame, Layout, Series  # noqa: E402
+from wfmon.runtime import Runtime  # noqa: E402
+
+FRAMES = 60
+
+
+def feed(runtime: Runtime, rate: int) -> None:
+    """Put frames for ever, on a schedule that does not drift."""
+    count = rate // FRAMES
+    layout = Layout(tuple(Series.of("system.cpu_core_percent", core=f"s{i}") for i in range(count)))
+    noise = np.random.default_rng(1).lognormal(2, 0.8, (600, count)).clip(0, 100)
+    due, beat = time.monotonic(), 0
+    while True:
+        runtime.ticker.put(Frame("synthetic", time.time_ns() // 1_000_000, layout, noise[beat % 600]))
+        beat += 1
+        due += 1 / FRAMES
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def main() -> int:
+    """Start the monitor as app.py does, and the load with it."""
+    rate = int(sys.argv[1])
+    start = Runtime.start
+
+    def start_loaded(self: Runtime) -> None:
+        start(self)
+        threading.Thread(target=feed, args=(self, rate), name="synthetic", daemon=True).start()
+
+    Runtime.start = start_loaded
+    return app.main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
