@@ -46,8 +46,8 @@ def listeners() -> Component:
         (
             Column("port", "Port"),
             Column("process", "Process"),
-            Column("pid", "PID", numeric=True, optional=True),
             Column("address", "Address", optional=True),
+            Column("pid", "PID", numeric=True, optional=True),
             Column("connections", "Connections", numeric=True),
         ),
         empty="Nothing listens on loopback, apart from what other users run.",

@@ -108,3 +108,9 @@ def test_each_shortcut_is_listed_and_the_keys_are_those_of_the_script():
         )
     )
     assert {a or b for a, b in singles} <= {keys[0] for keys, _ in shell.SHORTCUTS}
+
+
+def test_the_manual_names_every_key():
+    manual = (ROOT / "docs" / "pages.md").read_text("utf-8")
+    keys = {key for keys, _ in shell.SHORTCUTS for key in keys}
+    assert {key for key in keys if f"`{key}`" not in manual} == set()
