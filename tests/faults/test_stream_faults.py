@@ -9,7 +9,6 @@ import threading
 import zlib
 
 import pytest
-import simple_websocket
 
 from tests.stream_house import CPU, LOAD, SWAP, House
 from wfmon.serve.limits import Limits
@@ -78,6 +77,8 @@ def close_code(line):
     return code
 
 
+OLD = "Sec-WebSocket-Version: 8\r\n"
+NO_KEY = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n"
 HELLO = b'{"type":"hello","version":1,"token":"the token"}'
 
 
@@ -123,7 +124,7 @@ def test_compression_is_not_agreed_to(house):
     line.close()
 
 
-@pytest.mark.parametrize("headers", ["", "Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n"])
+@pytest.mark.parametrize("headers", ["", OLD, NO_KEY])
 @pytest.mark.parametrize("upgrade", ["", "Upgrade: websocket\r\nConnection: Upgrade\r\n"])
 def test_what_is_no_upgrade_is_told_so(house, headers, upgrade):
     line = socket.create_connection(("127.0.0.1", house.port), 5)
@@ -180,9 +181,9 @@ def test_a_flood_of_messages_does_not_pile_up_in_memory(house):
     line, _ = raw(house)
     line.sendall(masked(1, HELLO))
     line.settimeout(2)
-    with pytest.raises((OSError, TimeoutError)):
-        for _ in range(2_000):
-            line.sendall(masked(1, b'{"type":"ux","x":"' + b"y" * 60_000 + b'"}'))
+    flood = masked(1, b'{"type":"ux","x":"' + b"y" * 60_000 + b'"}') * 2_000
+    with pytest.raises(OSError, match=r"reset|Broken pipe|timed out"):
+        line.sendall(flood)
     wait_until(lambda: house.hub.stats()["clients"] == [])
     assert house.hub.stats()["closed"] == {"too_fast": 1}
     line.close()
@@ -247,9 +248,7 @@ def test_an_error_inside_is_told_and_ends_that_client_alone(house):
     victim = house.websocket()
     house.hub._says["ping"] = lambda client, fields: 1 / 0
     victim.say("ping", id=1, client_ms=0)
-    with pytest.raises(simple_websocket.ConnectionClosed):
-        while True:
-            victim.next()
+    assert victim.ends()[0] == 1011
     house.tick({CPU: 1})
     page.until("frame")
     where, error = house.errors.pop()

@@ -9,74 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import orjson
+from typing import TYPE_CHECKING, Any, Literal
 
 from wfmon.stream import wire
 from wfmon.stream.changes import Changes
 from wfmon.stream.client import HELLO_S, Client, Plan
+from wfmon.stream.history import Grid, History
 from wfmon.stream.messages import Refused, Said
 from wfmon.stream.watch import Selectors, Watched, selectors
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from wfmon.core.clock import Clock
     from wfmon.core.registry import Registry
     from wfmon.core.types import Batch, ClockStep, CollectorStatus, Table
 
 STOP_S = 0.4
 _NO_FACTS: Mapping[str, Any] = MappingProxyType({})
-
-
-class Grid(Protocol):
-    """The last minutes of every series at equal steps: what the window's snapshot is. NaN is a gap."""
-
-    @property
-    def t0_ms(self) -> int: ...
-    @property
-    def step_ms(self) -> int: ...
-    @property
-    def columns(self) -> dict[int, NDArray[np.float32]]: ...
-
-
-class _History:
-    """The encoded snapshot: made once a second at most, shared by all who come meanwhile. Any thread."""
-
-    def __init__(self, clock: Clock, snapshot: Callable[[], Grid], seq: Callable[[], int]) -> None:
-        self._clock = clock
-        self._snapshot = snapshot
-        self._seq = seq
-        self._lock = threading.Lock()
-        self._made_ns = 0
-        self._held: tuple[int, int, int, dict[str, orjson.Fragment]] | None = None
-        self._texts: dict[Selectors | None, wire.Outgoing] = {}
-
-    def get(self, watch: Selectors | None, wanted: Callable[[int], bool]) -> tuple[int, wire.Outgoing]:
-        """Give the tick up to which it reaches, and the message with the series that are wanted."""
-        with self._lock:
-            now_ns = self._clock.mono_ns()
-            if self._held is None or now_ns - self._made_ns >= 1_000_000_000:
-                seq = self._seq()  # first: what comes while the grid is made is in the frames too
-                grid = self._snapshot()
-                columns = {str(number): wire.column(values) for number, values in grid.columns.items()}
-                self._held, self._made_ns = (seq, grid.t0_ms, grid.step_ms, columns), now_ns
-                self._texts.clear()
-            seq, t0_ms, step_ms, columns = self._held
-            if watch not in self._texts:
-                shown = {key: each for key, each in columns.items() if wanted(int(key))}
-                self._texts[watch] = wire.snapshot(seq, t0_ms, step_ms, shown)
-            return seq, self._texts[watch]
-
-    def forget(self) -> None:
-        """Let go of a snapshot that is too old to give. Does not wait."""
-        if self._held is not None and self._lock.acquire(blocking=False):
-            if self._clock.mono_ns() - self._made_ns >= 1_000_000_000:
-                self._held = None
-                self._texts.clear()
-            self._lock.release()
 
 
 class Hub:
@@ -125,7 +73,7 @@ class Hub:
         self._encodes = 0
         self._encode_us = 0.0
         self._stopping = False
-        self._history = _History(clock, snapshot, lambda: self._changes.seq)
+        self._history = History(clock, snapshot, lambda: self._changes.seq)
         self._says: dict[str, Callable[[Client, dict[str, Any]], None]] = {
             "hello": self._hello,
             "rate": self._rate,

@@ -84,7 +84,10 @@ class WebSocket(Protocol):
 
 
 def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
-    """Serve a client until one side ends it, in the calling thread. Whatever the connection does ends here."""
+    """Serve a client until one side ends it, in the calling thread. Whatever the connection does ends here.
+
+    What is an error of ours is raised, after the client was told.
+    """
     try:
         client = hub.open("websocket", ws.event, ws.sock.abort, trusted=trusted)
     except Refused as why:
@@ -105,6 +108,9 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
             cause = _why_gone(ws)
     except OSError:
         cause = "lost"
+    except Exception:
+        client.end(Refused("failed", "The monitor met an error of its own; its log says more."))
+        raise
     finally:
         hub.leave(client, cause)
         _say_goodbye(ws, client.ended, client.take())

@@ -11,7 +11,8 @@ from wfmon.stream.wire import Outgoing
 @pytest.mark.parametrize(
     ("level", "depth", "follows"),
     [
-        (NORMAL, 48, NORMAL), (NORMAL, 49, PRESSURE), (NORMAL, 57, PRESSURE), (NORMAL, 58, CRITICAL), (NORMAL, 60, DROP),
+        (NORMAL, 48, NORMAL), (NORMAL, 49, PRESSURE), (NORMAL, 57, PRESSURE), (NORMAL, 58, CRITICAL),
+        (NORMAL, 60, DROP),
         (PRESSURE, 16, PRESSURE), (PRESSURE, 15, NORMAL),
         (CRITICAL, 31, CRITICAL), (CRITICAL, 30, PRESSURE), (CRITICAL, 15, NORMAL),
         (DROP, 59, DROP), (DROP, 1, DROP), (DROP, 0, NORMAL),

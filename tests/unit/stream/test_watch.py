@@ -7,7 +7,8 @@ from wfmon.core.types import Series
 from wfmon.stream.watch import Watched, selectors
 
 KNOWN = [
-    Series("system.cpu_percent"), Series.of("system.cpu_core_percent", core=0), Series.of("system.cpu_core_percent", core=1),
+    Series("system.cpu_percent"), Series.of("system.cpu_core_percent", core=0),
+    Series.of("system.cpu_core_percent", core=1),
     Series.of("gpu.power_watts", gpu=0), Series.of("ux.fps", page="overview"),
 ]  # fmt: skip
 
@@ -17,7 +18,8 @@ KNOWN = [
     [
         ([], []), (["system.cpu_percent"], [0]), (["system.cpu_core_percent"], [1, 2]), (["system.*"], [0, 1, 2]),
         (['system.cpu_core_percent{core="1"}'], [2]), (['*{core="?"}'], [1, 2]), (['ux.*{page="over*"}'], [4]),
-        (['gpu.power_watts{core="0"}'], []), (["gpu.*", "ux.fps"], [3, 4]), (["SYSTEM.*"], []), (["*"], [0, 1, 2, 3, 4]),
+        (['gpu.power_watts{core="0"}'], []), (["gpu.*", "ux.fps"], [3, 4]), (["SYSTEM.*"], []),
+        (["*"], [0, 1, 2, 3, 4]),
     ],
 )  # fmt: skip
 def test_a_selector_names_series_by_name_label_and_glob(texts, wanted):
