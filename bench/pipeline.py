@@ -204,7 +204,8 @@ def show(results: list[dict[str, object]]) -> None:
         cells = []
         for span, width in (("1 s", 16), ("10 s", 16), ("300 s", 18)):
             mine = ours["300 s sketch" if span == "300 s" else span]
-            ratio = f" ({theirs[span] / mine:.2g}x)" if span in theirs else ""
+            times = theirs[span] / mine if span in theirs else 0.0
+            ratio = f" ({times:.{0 if times >= 10 else 1}f}x)" if times else ""
             cells.append(f"{f'{mine:.2f}{ratio}':>{width}}")
         print(
             f"{r['load']:16}{''.join(cells)}{ours['300 s exact']:12.2f}{r['window_of_one_300_s_exact_ms']:11.2f}"
