@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import app  # noqa: E402  first: it sets what numpy reads
-import numpy as np  # noqa: E402
+import numpy as np
 
-from wfmon.core.types import Frame, Layout, Series  # noqa: E402
-from wfmon.runtime import Runtime  # noqa: E402
+import app
+from wfmon.core.types import Frame, Layout, Series
+from wfmon.runtime import Runtime
 
 FRAMES = 60
 

@@ -157,7 +157,6 @@ class Runtime:
             switch=self.switch,
             settings=self.settings_table,
             page_token=self._page_token,
-            count_refusal=self.count_refusal,
         )
 
     def count_refusal(self, cause: str) -> None:

@@ -196,4 +196,3 @@ class Services:
     switch: Callable[[str, bool], None]
     settings: Callable[[], list[dict[str, Any]]]
     page_token: Callable[[], str]
-    count_refusal: Callable[[str], None]
