@@ -14,8 +14,8 @@ LATE_MS = 5_000
 that has been set back since: the series goes on from the older time."""
 
 
-def is_late(seen_ms: Millis, t_ms: Millis | int) -> Flags:
-    """Tell where a sample comes before the newest of its series. Shapes (n,)."""
+def is_late(seen_ms: Millis, t_ms: int) -> Flags:
+    """Tell where ``t_ms`` comes before the newest sample of a series. Shape (n,)."""
     return (t_ms < seen_ms) & (t_ms >= seen_ms - LATE_MS)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wfmon.core.types import Batch
-from wfmon.process.filters import is_late, is_news, news_in_burst
+from wfmon.process.filters import LATE_MS, is_late, is_news, news_in_burst
 from wfmon.process.layouts import Compiled, limits
 from wfmon.process.rates import rates
 
@@ -110,15 +110,16 @@ class Processor:
         self._counter[ids[good]] = counters[good]
 
     def _instants(self, number: int, t_ms: Millis, values: Floats) -> Batch:
-        """Process a burst at one go if it is in order, else one by one."""
+        """Process a burst at one go if it is in order, its late beginning left out; else one by one."""
         metric = self._registry.metric(number)
         is_rate = metric.derive == "rate"
         causes = np.zeros(len(values), np.int8)
-        if (np.diff(t_ms, prepend=self._seen_ms[number]) < is_rate).any():
-            if len(values) > 1:
-                return _join(*(self._instants(number, t_ms[i : i + 1], values[i : i + 1]) for i in range(len(values))))
-            seen = self._seen_ms[number : number + 1]
-            causes[is_late(seen, t_ms) | (is_rate & (seen == t_ms))] = 2
+        seen = int(self._seen_ms[number])
+        goes_back = (t_ms[:1] < seen - LATE_MS).any()
+        if len(values) > 1 and (goes_back or (np.diff(t_ms) < is_rate).any()):
+            return _join(*(self._instants(number, t_ms[i : i + 1], values[i : i + 1]) for i in range(len(values))))
+        if not goes_back:
+            causes[t_ms < seen + is_rate] = 2
         causes[np.isinf(values) & (causes == 0)] = 1
         if is_rate:
             good = causes == 0
