@@ -231,7 +231,7 @@ class Runtime:
 
     def _dropped(self) -> dict[str, int]:
         return {
-            **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped,
+            **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped, **self.cache.dropped,
             **{f"cap_{name}": count for name, count in self.registry.folded.items()},
         }  # fmt: skip
 

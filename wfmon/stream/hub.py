@@ -115,12 +115,11 @@ class Hub:
                 self._tables.pop(name, None)
 
     def set_collectors(self, statuses: Sequence[CollectorStatus]) -> None:
-        """Tell the collectors' states when one has changed; counts and costs alone are no change."""
+        """Tell how the collectors fare, costs and counts included: once a second, as often as this is called."""
         rows = [asdict(status) for status in statuses]
         with self._lock:
-            same = [_state(row) for row in rows] == [_state(row) for row in self._collectors]
-            self._collectors = rows
-            if not same:
+            if rows != self._collectors:
+                self._collectors = rows
                 self._broadcast(wire.message("state", collectors=rows), "collectors")
 
     def set_absent(self, reasons: Mapping[int, str] | Mapping[int | str, str]) -> None:
@@ -373,7 +372,3 @@ class Hub:
                 client.abort()
             elif not client.said_hello and now_ns - client.opened_ns >= HELLO_S * 1e9:
                 client.end(Refused("no_hello", f"No hello came within {HELLO_S:g} s."))
-
-
-def _state(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["name"], row["state"], row["reason"], row["since_ms"], row["rate_hz"]

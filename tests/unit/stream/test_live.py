@@ -112,7 +112,7 @@ def test_states_are_told_on_joining_and_when_they_change(house):
     page = house.websocket()
     told = page.of("state")[0]
     assert (told["collectors"][0]["state"], told["absent"]) == ("running", [[0, "no sensor"]])
-    house.hub.set_collectors([CollectorStatus("gpu", "running", since_ms=1, beats=99)])  # no news
+    house.hub.set_collectors([running])  # no news
     house.hub.set_absent({0: "no sensor"})
     house.hub.set_collectors([CollectorStatus("gpu", "lost", "it fell off the bus", since_ms=2)])
     told = page.until("state")
