@@ -42,7 +42,7 @@ class Live {
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
-    this.page = new Page(document, this.paint, () => this.link.want());
+    this.page = new Page(document, this.paint, () => this.#want());
     this.status = new StatusBar(document);
     this.shell = installShell(document);
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -118,7 +118,7 @@ class Live {
     document.addEventListener("wfmon:arranged", () => this.page.scan());
     document.addEventListener("wfmon:view", ({ target }) => this.page.setView(target, target.dataset.view));
     window.matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#themeChanged());
-    this.calm.addEventListener("change", () => this.link.want());
+    this.calm.addEventListener("change", () => this.#want());
     window.addEventListener("resize", () => window.devicePixelRatio !== this.paint.ratio && this.#themeChanged());
     window.addEventListener("online", () => this.link.wake());
     window.addEventListener("pagehide", () => this.link.stop());
@@ -150,6 +150,12 @@ class Live {
   #rate() {
     if (this.document.hidden) return RATES.hidden;
     return this.calm.matches ? RATES.calm : RATES.shown;
+  }
+
+  /** Tell what is wanted now; the answer brings values of any age, which measure nothing. */
+  #want() {
+    this.caughtUpMs = this.window.performance.now() + CATCH_UP_MS;
+    this.link.want();
   }
 
   #message(message, receivedMs) {
@@ -223,7 +229,7 @@ class Live {
     this.quality.restart(NaN);
     this.pending = 0;
     if (!hidden) this.link.wake();
-    this.link.want();
+    this.#want();
   }
 
   // ---- the loop

@@ -5,7 +5,7 @@
  * samples and the pixels, not the five minutes. Sizes come from a ResizeObserver only; nothing here reads layout.
  */
 
-import { Columns, ENDS, FRESH, HAS } from "./columns.mjs";
+import { Columns, ENDS, FRESH, HAS, overlap } from "./columns.mjs";
 import { axisText, clockTime, text as written } from "./format.mjs";
 import { LABEL_PX, SERIES_TOKENS } from "./paint.mjs";
 import { AutoRange, firstTick, timeStep, valueTicks } from "./scale.mjs";
@@ -16,6 +16,7 @@ const TALL_PX = 140; // from here on the value axis has labels between its ends
 const HOLD = 1.6; // samples further apart than this many periods: the value held, then moved
 const LOST_MS = 1_500; // nothing known for so long: say so
 const READOUT_MS = 250; // figures under a resting cursor do not dance
+const NO_GAPS = [];
 const extremes = new Float64Array(2);
 
 /** How a chart is described in `data-chart`; unknown fields are ignored. */
@@ -166,10 +167,13 @@ export class Chart {
     const scale = (bottom - top) / (to - from);
 
     this.#grid(g, view, { top, bottom, axis, scale, from, to, columnMs, ratio });
+    let unknown = null; // spans in which no line is known
     for (const line of this.lines) {
-      if (this.hidden.has(line.track.key)) continue;
-      this.#line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs });
+      if (this.hidden.has(line.track.key) || !line.track.size) continue;
+      const gaps = this.#line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs });
+      unknown = unknown ? overlap(unknown, gaps) : gaps;
     }
+    this.#hatch(g, unknown ?? NO_GAPS, top, bottom);
     this.#labels(g, { top, bottom, scale, from, to, ratio });
     if (view.cursor === view.cursor) this.#cursor(g, view, { top, bottom, scale, from, columnMs, ratio });
   }
@@ -227,6 +231,7 @@ export class Chart {
     g.drawImage(label.canvas, x, y);
   }
 
+  /** Draw one line; gives the spans of pixels in which it is not known. */
   #line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs }) {
     const { columns, track } = line;
     const { width } = this;
@@ -245,7 +250,8 @@ export class Chart {
     let pen = before === before;
     let penY = pen ? y(before) : 0;
     let penColumn = first - 1;
-    let gapX = !pen && track.size && track.t[track.head] < view.right - view.span ? 0 : NaN;
+    let gaps = NO_GAPS;
+    let gapX = !pen && track.t[track.head] < view.right - view.span ? 0 : NaN;
     if (pen) g.moveTo(0, penY + 0.5);
     const { flags, low, high, end, capacity } = columns;
     const newest = Math.min(last, columns.newest);
@@ -261,7 +267,7 @@ export class Chart {
         if (pen && !(flag & FRESH)) {
           if (c - penColumn > hold) g.lineTo(Math.max(0, x - slope), penY + 0.5);
         } else {
-          if (gapX === gapX) this.#gap(g, gapX, x, top, bottom);
+          if (x - gapX >= 1) (gaps = gaps === NO_GAPS ? [] : gaps).push(gapX, x);
           g.moveTo(x, yLow);
         }
         if (yLow - yHigh < 0.25) g.lineTo(x, yEnd);
@@ -287,16 +293,15 @@ export class Chart {
     if (pen && knownX > 0) g.lineTo(knownX, penY + 0.5);
     g.stroke();
     const lost = view.right - view.known > LOST_MS;
-    const blankFrom = pen && lost ? knownX : gapX;
-    if (blankFrom < width) this.#gap(g, Math.max(0, blankFrom), width, top, bottom);
+    const blankFrom = pen && lost ? Math.max(0, knownX) : gapX;
+    if (width - blankFrom >= 1) (gaps = gaps === NO_GAPS ? [] : gaps).push(blankFrom, width);
+    return gaps;
   }
 
-  #gap(g, from, to, top, bottom) {
-    if (to - from < 1) return;
-    const before = g.fillStyle;
+  #hatch(g, spans, top, bottom) {
+    if (!spans.length) return;
     g.fillStyle = this.paint.hatch();
-    g.fillRect(from, top, to - from, bottom - top);
-    g.fillStyle = before;
+    for (let i = 0; i < spans.length; i += 2) g.fillRect(spans[i], top, spans[i + 1] - spans[i], bottom - top);
   }
 
   #cursor(g, view, { top, bottom, scale, from, columnMs, ratio }) {

@@ -90,3 +90,16 @@ export class Columns {
     out[1] = low <= high ? high : NaN;
   }
 }
+
+/** What two ascending lists of spans [from, to, from, to, ...] have in common, in the same form. */
+export function overlap(a, b) {
+  const common = [];
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    const from = Math.max(a[i], b[j]);
+    const to = Math.min(a[i + 1], b[j + 1]);
+    if (from < to) common.push(from, to);
+    if (a[i + 1] < b[j + 1]) i += 2;
+    else j += 2;
+  }
+  return common;
+}

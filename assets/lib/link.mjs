@@ -23,14 +23,12 @@ export class Link {
     this.client = null; // our name at the server while SSE is in use
     this.bad = 0; // messages that were refused
     this.heardMs = -Infinity;
+    this.told = { rate_hz: NaN, tables: [] }; // what the server knows of our wishes
     this.timer = null;
     this.share = io.makeShare({
       message: (text) => this.#received("sse", text),
       down: () => this.#feed({ type: "sse-down" }),
-      wishes: (wishes) => {
-        this.#post({ type: "rate", rate_hz: wishes.rate_hz });
-        this.#post({ type: "watch", series: null, tables: wishes.tables });
-      },
+      wishes: (wishes) => this.way === "sse" && this.#wish(wishes),
     });
   }
 
@@ -87,13 +85,18 @@ export class Link {
     return this.#post(message);
   }
 
-  /** What the page wants changed: rate, tables. */
+  /** What the page wants may have changed: rate, tables. Only what did is said, for the server answers with values. */
   want() {
     const { rate_hz, tables } = this.wish();
     this.share.want({ rate_hz, tables });
-    if (this.way !== "ws") return;
-    this.send({ type: "rate", rate_hz });
-    this.send({ type: "watch", series: null, tables });
+    if (this.way === "ws") this.#wish({ rate_hz, tables });
+  }
+
+  #wish({ rate_hz, tables }) {
+    const { told } = this;
+    if (rate_hz !== told.rate_hz) this.send({ type: "rate", rate_hz });
+    if (tables.join() !== told.tables.join()) this.send({ type: "watch", series: null, tables });
+    this.told = { rate_hz, tables };
   }
 
   #feed(event) {
@@ -125,6 +128,7 @@ export class Link {
     socket.onopen = mine(() => {
       const { rate_hz, tables } = this.wish();
       const { boot, since } = this.resume();
+      this.told = { rate_hz, tables };
       socket.send(JSON.stringify(hello({ token: this.token, rateHz: rate_hz, boot, since, watch: { series: null, tables } })));
     });
     socket.onmessage = mine(({ data }) => this.#received("ws", data));
@@ -144,6 +148,7 @@ export class Link {
   #openShare() {
     const { rate_hz, tables } = this.wish();
     this.client = null;
+    this.told = { rate_hz, tables };
     this.share.want({ rate_hz, tables });
     const { boot, since } = this.resume();
     const fresh = `/sse?rate_hz=${rate_hz}`;
@@ -187,7 +192,10 @@ export class Link {
       this.bad += 1;
       return;
     }
-    if (message.type === "hello" && way === "sse") this.client = message.client ?? null;
+    if (message.type === "hello" && way === "sse") {
+      this.client = message.client ?? null; // a stream anew: it knows no tables
+      this.told = { rate_hz: message.rate_hz ?? this.told.rate_hz, tables: [] };
+    }
     this.on.message(message, receivedMs, way);
     if (message.type === "hello") {
       this.#feed({ type: `${way}-hello` });

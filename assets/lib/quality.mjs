@@ -2,8 +2,8 @@
  * How much the page draws when the machine cannot follow. Pure state machine: fed with frames, told the time.
  *
  * More than 5 % of the frames late over 2 s: one step down (one long pause is one late frame: it does not matter).
- * Less than 1 % for 10 s: one step up; each fall doubles the patience for the next climb (at most 80 s), so that it does
- * not swing.
+ * At most 2 % for 4 s: one step up. A fall soon after a climb doubles the patience for the next climb (at most 64 s), so
+ * that it does not swing; a quiet minute restores it.
  */
 
 /** Each chart is drawn every `every` frames, the charts taking turns. */
@@ -14,12 +14,13 @@ export const STEPS = [
   { every: 12, text: "Charts at 5 Hz: frames were missed" },
 ];
 
-const FALL_MS = 2_000;
+const LOOK_MS = 2_000;
 const FALL_SHARE = 0.05;
-const CLIMB_MS = 10_000;
-const CLIMB_SHARE = 0.01;
-const MAX_CLIMB_MS = 80_000;
-const FORGIVE_MS = 120_000;
+const CLIMB_MS = 4_000;
+const CLIMB_SHARE = 0.02;
+const MAX_CLIMB_MS = 64_000;
+const SOON_MS = 20_000;
+const QUIET_MS = 60_000;
 
 export class Quality {
   constructor() {
@@ -27,6 +28,7 @@ export class Quality {
     this.falls = 0;
     this.climbMs = CLIMB_MS;
     this.changedMs = -Infinity;
+    this.climbedMs = -Infinity;
     this.restart(NaN);
   }
 
@@ -43,7 +45,7 @@ export class Quality {
     if (this.sinceMs !== this.sinceMs) this.restart(now);
     this.frames += 1;
     if (missed > 0) this.late += 1;
-    if (now - this.sinceMs < FALL_MS) return false;
+    if (now - this.sinceMs < LOOK_MS) return false;
     const share = this.late / this.frames;
     this.sinceMs = now;
     this.frames = 0;
@@ -57,8 +59,9 @@ export class Quality {
   #move(by, now) {
     if (by > 0) {
       this.falls += 1;
-      this.climbMs = now - this.changedMs > FORGIVE_MS ? CLIMB_MS : Math.min(MAX_CLIMB_MS, this.climbMs * 2);
-    }
+      if (now - this.climbedMs < SOON_MS) this.climbMs = Math.min(MAX_CLIMB_MS, this.climbMs * 2);
+      else if (now - this.changedMs > QUIET_MS) this.climbMs = CLIMB_MS;
+    } else this.climbedMs = now;
     this.step += by;
     this.changedMs = now;
     this.restart(now);

@@ -109,6 +109,12 @@ export class Track {
     return count ? this.v[this.slot(count - 1)] : NaN;
   }
 
+  /** Whether `value` (null: nothing) is what is known of the instant already. */
+  holds(ms, value) {
+    const known = this.valueAt(ms);
+    return value === null ? known !== known : known === Math.fround(value) || this.t[this.head] > ms;
+  }
+
   /** Move the whole history by a step of the wall clock. */
   shift(stepMs) {
     for (let i = 0; i < this.size; i += 1) this.t[this.slot(i)] += stepMs;
@@ -261,8 +267,8 @@ export class Store {
       const [id, dt, value] = values[i];
       const track = this.byId.get(id);
       if (!track) this.counters.unknown += 1;
-      else if (!track.push(t - dt, value === null ? NaN : value)) this.counters.late += 1;
-      else this.counters.samples += 1;
+      else if (track.push(t - dt, value === null ? NaN : value)) this.counters.samples += 1;
+      else if (!track.holds(t - dt, value)) this.counters.late += 1; // told again is no loss
     }
     if (!(this.knownMs > t)) this.knownMs = t;
     return true;

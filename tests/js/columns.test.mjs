@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Columns, ENDS, FRESH, HAS } from "../../assets/lib/columns.mjs";
+import { Columns, ENDS, FRESH, HAS, overlap } from "../../assets/lib/columns.mjs";
 import { T0, track } from "./helpers.mjs";
 
 const WIDE = 1_000; // ms a column
@@ -73,4 +73,11 @@ test("where there is nothing, there are no extremes", () => {
   columns.follow(track([]), WIDE, 4);
   columns.extremes(0, 1e9, out);
   assert.deepEqual([...out], [NaN, NaN]);
+});
+
+test("only where no line is known, nothing is known", () => {
+  assert.deepEqual(overlap([0, 10, 20, 30], [5, 25]), [5, 10, 20, 25]);
+  assert.deepEqual(overlap([0, 10], [10, 20]), []);
+  assert.deepEqual(overlap([0, 100], []), []);
+  assert.deepEqual(overlap([0, 100], [1, 2, 3, 4]), [1, 2, 3, 4]);
 });

@@ -108,15 +108,22 @@ test("it falls to the last step and no further", () => {
   assert.deepEqual(feed(quality, 0, 20, 2), [1, 2, 3]);
 });
 
-test("it climbs after ten calm seconds; fallen again, it wants twice as many", () => {
+test("it climbs step by step after four calm seconds each", () => {
   const quality = new Quality();
-  feed(quality, 0, 2.2, 5);
-  assert.deepEqual(feed(quality, 2_200, 9, 0), []);
-  assert.deepEqual(feed(quality, 11_200, 4, 0), [0]);
-  quality.restart(15_200);
-  assert.deepEqual(feed(quality, 15_200, 2.2, 5), [1]);
-  assert.deepEqual(feed(quality, 17_400, 17, 0), []);
-  assert.deepEqual(feed(quality, 34_400, 7, 0), [0]);
+  feed(quality, 0, 4.6, 2);
+  assert.equal(quality.step, 2);
+  quality.restart(10_000);
+  assert.deepEqual(feed(quality, 10_000, 9, 0), [1, 0]);
+});
+
+test("fallen soon after a climb, it waits twice as long", () => {
+  const quality = new Quality();
+  const fall = (at) => (quality.restart(at), feed(quality, at, 2.2, 5), quality.restart(at + 2_300));
+  fall(0);
+  assert.deepEqual(feed(quality, 2_300, 5, 0), [0]);
+  fall(10_000);
+  assert.deepEqual(feed(quality, 12_300, 7, 0), []);
+  assert.deepEqual(feed(quality, 19_300, 3, 0), [0]);
 });
 
 test("in a lower step the charts take turns", () => {

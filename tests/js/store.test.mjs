@@ -35,8 +35,18 @@ test("null begins a gap, and what is not sent holds", () => {
 
 test("samples out of order and samples of unknown series are counted, not stored", () => {
   const s = store();
-  s.frame(1, T0 + 100, [[1, 0, 1], [1, 50, 2], [99, 0, 3]]);
-  assert.deepEqual([s.counters.late, s.counters.unknown, s.byId.get(1).size], [1, 1, 1]);
+  s.frame(1, T0 + 100, [[1, 80, 0], [1, 0, 1], [1, 50, 2], [99, 0, 3]]);
+  assert.deepEqual([s.counters.late, s.counters.unknown, s.byId.get(1).size], [1, 1, 2]);
+});
+
+test("a value told again is no loss", () => {
+  const s = store();
+  s.frame(1, T0 + 100, [[1, 0, 1.1], [2, 0, null]]);
+  s.frame(2, T0 + 200, [[1, 100, 1.1], [1, 150, 7], [2, 100, null]]);
+  assert.deepEqual([s.counters.late, s.counters.samples], [0, 2]);
+  s.frame(3, T0 + 300, [[1, 0, 2]]);
+  s.frame(4, T0 + 400, [[1, 200, 9]]);
+  assert.equal(s.counters.late, 1);
 });
 
 test("five minutes at 60 Hz are kept, older samples make room", () => {
