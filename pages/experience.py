@@ -235,7 +235,7 @@ MONITOR = (
 )
 
 
-def layout() -> Component:
+def layout(**_query: str) -> Component:
     """Lay out the page."""
     return page(
         "experience",

@@ -42,7 +42,7 @@ PROOF = Panel(
 )
 
 
-def layout() -> Component:
+def layout(**_query: str) -> Component:
     """Lay out the page."""
     return page(
         "network",

@@ -12,7 +12,7 @@ from wfmon.ui.tables import core_meters, processes
 dash.register_page(__name__, path="/", name="Overview", title="Overview · wfmon", order=0, icon="overview")
 
 
-def layout() -> Component:
+def layout(**_query: str) -> Component:
     """Lay out the page."""
     frames = 'ux.frame_time_ms{page="overview"}'
     return page(

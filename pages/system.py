@@ -156,7 +156,7 @@ PROCESSES = Panel(
 )
 
 
-def layout() -> Component:
+def layout(**_query: str) -> Component:
     """Lay out the page; the collectors stand as they are now."""
     return page(
         "system",

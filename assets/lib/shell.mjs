@@ -22,6 +22,7 @@ class Shell {
     this.keys = new Keys();
     this.menu = document.getElementById("panel-menu");
     this.menuOf = null; // the panel whose menu is open
+    this.dragged = null; // the panel under way
     this.showLook();
     this.listen();
   }
@@ -47,6 +48,10 @@ class Shell {
     document.addEventListener("click", (event) => this.click(event));
     document.addEventListener("keydown", (event) => this.key(event));
     window.addEventListener("popstate", () => this.markCurrent());
+    document.addEventListener("dragstart", (event) => this.dragStart(event));
+    document.addEventListener("dragover", (event) => this.dragOver(event));
+    document.addEventListener("drop", (event) => this.drop(event));
+    document.addEventListener("dragend", () => this.dragEnd());
     this.menu.addEventListener("toggle", (event) => this.menuToggled(event.newState === "open"));
     this.menu.addEventListener("keydown", (event) => this.menuKey(event));
     document.getElementById("shortcuts").addEventListener("click", (event) => {
@@ -253,6 +258,7 @@ class Shell {
     this.document.getElementById("arrange-bar").hidden = !on;
     for (const button of this.find(".side [data-arrange]")) button.setAttribute("aria-pressed", String(on));
     for (const panel of this.find("[data-panel]")) {
+      panel.draggable = on;
       if (on) panel.tabIndex = 0;
       else panel.removeAttribute("tabindex");
     }
@@ -279,6 +285,41 @@ class Shell {
     const steps = { earlier: -1, later: 1 }[button.dataset.arrangeDo];
     if (steps) this.move(panel, steps);
     else this.hide(panel);
+  }
+
+  /* Dragging: a panel is dropped on another one of its group, and takes its place. */
+
+  dragStart(event) {
+    if (!this.arranging || !event.target.dataset?.panel) return;
+    this.dragged = event.target;
+    event.dataTransfer.effectAllowed = "move";
+    event.dataTransfer.setData("text/plain", event.target.dataset.panel);
+  }
+
+  dropPlace(event) {
+    const panel = event.target.closest?.("[data-panel]");
+    return this.dragged && panel && panel !== this.dragged && panel.parentElement === this.dragged.parentElement ? panel : null;
+  }
+
+  dragOver(event) {
+    const place = this.dropPlace(event);
+    for (const marked of this.find("[data-drop]")) if (marked !== place) marked.removeAttribute("data-drop");
+    if (!place) return;
+    event.preventDefault();
+    place.setAttribute("data-drop", "");
+  }
+
+  drop(event) {
+    const place = this.dropPlace(event);
+    if (!place) return;
+    event.preventDefault();
+    const shown = this.panels(place.parentElement).filter((each) => !each.hidden);
+    this.move(this.dragged, shown.indexOf(place) - shown.indexOf(this.dragged));
+  }
+
+  dragEnd() {
+    this.dragged = null;
+    for (const marked of this.find("[data-drop]")) marked.removeAttribute("data-drop");
   }
 
   /* A panel's menu: one popover for all. */

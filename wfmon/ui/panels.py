@@ -100,3 +100,9 @@ def _arrange_tools(panel: Panel) -> Component:
         ],
         className="arranging",
     )
+
+
+def not_found() -> Component:
+    """Lay out what stands where there is no page."""
+    words = ["The pages stand in the sidebar. ", html.A("Go to the Overview", href="/")]
+    return html.Div([html.H1("There is no page at this address"), html.P(words)], className="page nothing")

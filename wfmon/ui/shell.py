@@ -84,7 +84,7 @@ def look(cookie: str) -> tuple[str, str]:
 
 def _nav(pages: list[Mapping[str, Any]], path: str) -> str:
     links = []
-    for page in sorted(pages, key=lambda page: page["order"]):
+    for page in sorted((page for page in pages if "icon" in page), key=lambda page: page["order"]):
         current = ' aria-current="page"' if page["path"] == path else ""
         name = escape(page["name"])
         links.append(

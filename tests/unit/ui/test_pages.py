@@ -57,7 +57,7 @@ def app(switched):
 @pytest.fixture(scope="module")
 def layouts(app) -> dict[str, Component]:
     with app.server.app_context():
-        return {page["icon"]: page["layout"]() for page in dash.page_registry.values()}
+        return {page["icon"]: page["layout"]() for page in dash.page_registry.values() if "icon" in page}
 
 
 def walk(component: object) -> Iterator[Component]:
@@ -262,3 +262,22 @@ def test_a_click_on_a_switch_turns_the_collector(app, switched, name, turned_on)
     assert switched == [(name, turned_on)]
     (response,) = answer.get_json()["response"].values()
     assert response == {"aria-checked": str(turned_on).lower()}
+
+
+@every_page
+def test_a_query_in_the_address_does_no_harm(app, page):
+    path = next(each["path"] for each in dash.page_registry.values() if each.get("icon") == page)
+    body = {
+        "output": ".._pages_content.children..._pages_store.data..",
+        "outputs": [{"id": "_pages_content", "property": "children"}, {"id": "_pages_store", "property": "data"}],
+        "inputs": [
+            {"id": "_pages_location", "property": "pathname", "value": path},
+            {"id": "_pages_location", "property": "search", "value": "?a=1&path=x"},
+        ],
+        "changedPropIds": ["_pages_location.pathname"],
+    }
+    client = app.server.test_client()
+    client.get("/")
+    answer = client.post("/_dash-update-component", json=body)
+    assert answer.status_code == 200
+    assert f'"page-{page}"' in answer.text
