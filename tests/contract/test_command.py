@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -39,11 +40,13 @@ class Running:
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         deadline = time.monotonic() + WAIT_S
-        while not (data / "server.json").exists():
+        self.info = {}
+        while self.info.get("pid") != self.process.pid:  # a killed one left its own
             assert self.process.poll() is None, self.process.stdout.read()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        self.info = json.loads((data / "server.json").read_text())
+            with contextlib.suppress(FileNotFoundError):
+                self.info = json.loads((data / "server.json").read_text())
         self.at = urlsplit(self.info["url"])
         self.token = (data / "token").read_text().strip()
 
@@ -125,6 +128,16 @@ def test_it_measures_within_two_seconds_of_its_start(running):
     status, body = running.get("/api/v1/health")
     states = {row["name"]: row["state"] for row in json.loads(body)["collectors"]}
     assert states["system"] == states["monitor"] == "running"
+
+
+def test_after_a_kill_the_next_start_finds_nothing_in_its_way(running):
+    running.process.kill()
+    running.process.wait()
+    again = Running(running.data)
+    code, _, output = again.stop()
+    again.process.stdout.close()
+    assert (code, again.token) == (0, running.token), output
+    assert again.info["pid"] != running.info["pid"]
 
 
 def test_a_second_instance_names_the_first(running):
