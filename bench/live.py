@@ -291,12 +291,23 @@ def markdown(rows: list[tuple[str, str, str, str]]) -> str:
     return "\n".join(head + [f"| {' | '.join(row)} |" for row in rows])
 
 
+def write_readme(text: str, facts: dict) -> None:
+    """Put the table between the README's marks."""
+    path = ROOT / "README.md"
+    begin, end = "<!-- promises:begin -->", "<!-- promises:end -->"
+    before, _, rest = path.read_text().partition(begin)
+    where = f"{facts['cores']} cores ({facts['cpu']}), {facts['system']}, Python {facts['python']}, {facts['date'][:10]}"
+    block = f"{begin}\n\n{text}\n\nMeasured on {where}, headless Chromium, no GPU.\n\n{end}"
+    path.write_text(before + block + rest.partition(end)[2])
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20, help="span of each measurement")
     parser.add_argument("--quick", action="store_true", help="short spans, for trying the script itself")
     parser.add_argument("--no-peer", action="store_true", help="leave Glances out")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     seconds = 4 if options.quick else options.seconds
     result = {
@@ -310,6 +321,8 @@ def main() -> None:
     rows = table(result)
     result["table"] = rows
     print(markdown(rows))
+    if options.readme:
+        write_readme(markdown(rows), result["machine"])
     if result["live"]["console"] or result["live"]["log_errors"]:
         print("console:", result["live"]["console"], "log:", result["live"]["log_errors"])
     print(f"\nraw numbers: {save('live', result).relative_to(ROOT)}")
