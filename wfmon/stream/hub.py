@@ -297,8 +297,9 @@ class Hub:
     def _watch(self, client: Client, fields: dict[str, Any]) -> None:
         watched = self._prepare(fields)
         with self._lock:
+            before = client.watch
             self._set_watch(client, watched, fields)
-            if "series" in fields:
+            if client.watch != before:
                 client.go_on_from(-1)  # what is new to it has values that may not change for long
 
     def _prepare(self, fields: dict[str, Any]) -> tuple[Selectors, Watched] | None:

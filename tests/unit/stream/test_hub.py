@@ -210,6 +210,18 @@ def test_what_comes_while_the_snapshot_is_made_is_in_the_frames():
     assert [v for _, _, v in frame["v"]] == [2.0, 3.0]
 
 
+def test_a_watch_of_the_same_series_costs_a_client_none_of_its_samples():
+    bench = Bench()
+    client = bench.open(rate_hz=1)
+    for n in range(30):
+        bench.tick({CPU: n})
+    bench.say(client, "watch", series=None, tables=["processes"])
+    for n in range(30, 60):
+        bench.tick({CPU: n})
+    (frame,) = [m for m in read(client) if m["type"] == "frame"]
+    assert [v for _, _, v in frame["v"]] == list(range(60))
+
+
 def test_a_crowd_of_samples_comes_as_latest_values():
     bench = Bench()
     client = bench.open(rate_hz=1)
