@@ -2,7 +2,7 @@
  * The live page: one connection, one store, one animation loop. Everything else is in lib/.
  *
  * Dash lays the pages out; a clientside callback calls `window.wfmon.mount(path)` when it has. The contract with the
- * markup is in docs/page.md.
+ * markup is in docs/markup.md.
  */
 
 import { Speaker } from "./lib/a11y.mjs";
@@ -241,7 +241,10 @@ class Live {
     this.startMs = now;
     const serverNow = this.clock.at(now);
     const missed = meter.frame(stamp, serverNow);
-    if (this.quality.frame(stamp, missed)) this.speaker.say(this.quality.text || "Charts at full rate again.");
+    if (this.quality.frame(stamp, missed)) {
+      const { text } = this.quality;
+      this.speaker.say(text ? `Frames were missed: ${text}.` : "Charts move at full rate again.");
+    }
     this.#look(now, serverNow);
     if (this.#mayDraw(now)) this.#draw(now);
     if (now - this.wroteMs >= (this.calm.matches ? CALM_MS : TEXT_MS)) {

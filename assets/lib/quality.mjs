@@ -9,9 +9,9 @@
 /** Each chart is drawn every `every` frames, the charts taking turns. */
 export const STEPS = [
   { every: 1, text: "" },
-  { every: 2, text: "Charts at 30 Hz: frames were missed" },
-  { every: 4, text: "Charts at 15 Hz: frames were missed" },
-  { every: 12, text: "Charts at 5 Hz: frames were missed" },
+  { every: 2, text: "charts at 30 Hz" },
+  { every: 4, text: "charts at 15 Hz" },
+  { every: 12, text: "charts at 5 Hz" },
 ];
 
 const LOOK_MS = 2_000;

@@ -179,6 +179,7 @@ export class Store {
     this.boot = null;
     this.seq = -1;
     this.knownMs = NaN; // newest server time that a frame has confirmed
+    this.filledMs = -Infinity; // up to here a snapshot told it all
     this.version = 0; // rises when the set of series changes: selectors are resolved again
     this.absenceVersion = 0;
     this.client = { level: "normal", rate_hz: 60 };
@@ -243,6 +244,7 @@ export class Store {
       end = Math.max(end, t0 + (grid.length - 1) * stepMs);
     }
     this.seq = seq;
+    this.filledMs = end;
     this.counters.snapshots += 1;
     if (!(this.knownMs > end)) this.knownMs = end;
   }
@@ -268,7 +270,7 @@ export class Store {
       const track = this.byId.get(id);
       if (!track) this.counters.unknown += 1;
       else if (track.push(t - dt, value === null ? NaN : value)) this.counters.samples += 1;
-      else if (!track.holds(t - dt, value)) this.counters.late += 1; // told again is no loss
+      else if (t - dt > this.filledMs && !track.holds(t - dt, value)) this.counters.late += 1; // told again is no loss
     }
     if (!(this.knownMs > t)) this.knownMs = t;
     return true;
