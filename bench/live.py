@@ -296,7 +296,9 @@ def write_readme(text: str, facts: dict) -> None:
     path = ROOT / "README.md"
     begin, end = "<!-- promises:begin -->", "<!-- promises:end -->"
     before, _, rest = path.read_text().partition(begin)
-    where = f"{facts['cores']} cores ({facts['cpu']}), {facts['system']}, Python {facts['python']}, {facts['date'][:10]}"
+    where = (
+        f"{facts['cores']} cores ({facts['cpu']}), {facts['system']}, Python {facts['python']}, {facts['date'][:10]}"
+    )
     block = f"{begin}\n\n{text}\n\nMeasured on {where}, headless Chromium, no GPU.\n\n{end}"
     path.write_text(before + block + rest.partition(end)[2])
 
