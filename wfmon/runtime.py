@@ -66,6 +66,7 @@ class Runtime:
             self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
             rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,
             stall_seconds=settings.stream.stall_seconds, max_clients=settings.server.max_clients, push_ux=self.ux.push,
+            host_facts=lambda: {"gpus": gpu.names()},
         )  # fmt: skip
         self.ticker = Ticker(clock, self._stages(), settings.stream.rate_hz)
         gpu = GpuCollector(clock, watching=self.hub.watching, anyone=self.hub.anyone)

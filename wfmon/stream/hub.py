@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from wfmon.stream import wire
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
     from wfmon.core.types import Batch, ClockStep, CollectorStatus, Table
 
 STOP_S = 0.4
-_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Hub:
     """Owns the clients. The ticker publishes; each client's own thread opens, takes, says and leaves.
 
     ``snapshot`` gives the grid of the last minutes and holds at least what was published; ``push_ux(fields, client)``
-    raises ValueError with a sentence. ``check_token`` judges the token of a hello.
+    raises ValueError with a sentence. ``check_token`` judges the token of a hello, which is answered with
+    ``host_facts()``: what is known of this machine and is no measurement.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class Hub:
         *,
         boot: str | None = None,
         check_token: Callable[[str], bool] = lambda _: False,
-        host_facts: Mapping[str, Any] = _NO_FACTS,
+        host_facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.boot = boot or secrets.token_hex(8)
         self.check_token = check_token
@@ -274,7 +273,7 @@ class Hub:
             series=self._registry.describe()[: self._described],
             collectors=self._collectors,
             cores=os.cpu_count() or 1,
-            host_facts=dict(self._host_facts),
+            host_facts=self._host_facts(),
         )
 
     def _rate(self, client: Client, fields: dict[str, Any]) -> None:
