@@ -27,7 +27,13 @@ export class Link {
     this.timer = null;
     this.share = io.makeShare({
       message: (text) => this.#received("sse", text),
-      down: () => this.#feed({ type: "sse-down" }),
+      down: () => {
+        this.client = null;
+        this.#feed({ type: "sse-down" });
+      },
+      renew: () => {
+        this.client = null; // what we would say has nobody to hear it until the next greeting
+      },
       wishes: (wishes) => this.way === "sse" && this.#wish(wishes),
     });
   }
@@ -114,8 +120,10 @@ export class Link {
     } else if (effect.do === "open-ws") this.#openSocket();
     else if (effect.do === "close-ws") this.#dropSocket(false);
     else if (effect.do === "open-sse") this.#openShare();
-    else if (effect.do === "close-sse") this.share.close();
-    else if (effect.do === "probe") this.#probe();
+    else if (effect.do === "close-sse") {
+      this.client = null;
+      this.share.close();
+    } else if (effect.do === "probe") this.#probe();
   }
 
   #openSocket() {

@@ -11,7 +11,10 @@ const CHANNEL = "wfmon-sse";
 const REOPEN_MS = 150;
 
 export class SseShare {
-  /** `on.message(text)` and `on.down()` are called in each tab, `on.wishes({rate_hz, tables})` in the leader alone. */
+  /**
+   * Called in each tab: `on.message(text)`, `on.down()`, `on.renew()` (the stream ends, a new one greets soon); in the
+   * leader alone: `on.wishes({rate_hz, tables})`.
+   */
   constructor({ locks, makeChannel, makeSource, tab, setTimer = setTimeout, clearTimer = clearTimeout }, on) {
     Object.assign(this, { locks, makeChannel, makeSource, tab, setTimer, clearTimer, on });
     this.wishes = new Map(); // tab -> {rate_hz, tables}
@@ -70,9 +73,9 @@ export class SseShare {
     if (!this.opened) return;
     this.opened = false;
     this.clearTimer(this.timer);
+    this.channel.postMessage(this.leader ? { kind: "renew" } : { kind: "want", tab: this.tab, wish: null });
     this.source?.close();
     this.source = null;
-    if (!this.leader) this.channel.postMessage({ kind: "want", tab: this.tab, wish: null });
     this.channel.close();
     this.leader = false;
     this.wishes.clear();
@@ -84,6 +87,7 @@ export class SseShare {
     if (!this.opened) return;
     if (data.kind === "message" && !this.leader) this.on.message(data.text);
     else if (data.kind === "down" && !this.leader) this.on.down();
+    else if (data.kind === "renew") this.on.renew();
     else if (data.kind === "join" && this.leader) this.#reopenSoon();
     else if (data.kind === "want" && this.leader) this.#wished(data.tab, data.wish);
     else if (data.kind === "who" && this.wish) this.want(this.wish);
@@ -92,7 +96,11 @@ export class SseShare {
   /** A new tab needs the greeting and the last five minutes: a fresh stream tells them to all, who know what is new. */
   #reopenSoon() {
     this.clearTimer(this.timer);
-    this.timer = this.setTimer(() => this.#connect(this.fresh), REOPEN_MS);
+    this.timer = this.setTimer(() => {
+      this.channel.postMessage({ kind: "renew" });
+      this.on.renew();
+      this.#connect(this.fresh);
+    }, REOPEN_MS);
   }
 
   #lead() {

@@ -232,6 +232,9 @@ test("two tabs read one stream, and the second takes it over when the first leav
   const { sources } = worlds[0];
   [...worlds[0].timers.values()].forEach((act) => act()); // the leader opens anew, so that the second hears the whole story
   const stream = sources.findLast((s) => !s.closed);
+  const posts = worlds[0].posts.length;
+  pages[0].link.send({ type: "ping", id: 1, client_ms: 1 }); // the old stream has ended, the new one has not greeted
+  assert.equal(worlds[0].posts.length, posts);
   say(stream, hello());
   say(stream, { type: "snapshot", seq: 4, t0: T0, step_ms: 10, series: { 1: [9] } });
   say(stream, frame(5, 5));
@@ -246,6 +249,7 @@ test("two tabs read one stream, and the second takes it over when the first leav
   assert.deepEqual(worlds[0].posts.at(-1)[1], { type: "watch", series: null, tables: ["threads"] });
 
   pages[0].link.stop();
+  assert.equal(pages[1].link.client, null);
   await settle();
   const open = sources.filter((s) => !s.closed);
   assert.equal(open.length, 1);
