@@ -62,8 +62,8 @@ def layout(**_query: str) -> Component:
                 Panel(
                     "gpu",
                     "GPU",
-                    chart("gpu.utilisation_percent", label="Graphics cards in use", colors=("--s-5",)),
-                    now=value("gpu.utilisation_percent", stat="mean"),
+                    chart("gpu.utilisation_percent", label="Graphics cards in use", colors=(None,)),
+                    now=value("gpu.utilisation_percent"),
                     foot=(note("memory ", value("gpu.memory_used_bytes", absent="–")),),
                     collector="gpu",
                 ),

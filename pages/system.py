@@ -127,10 +127,10 @@ GPU = Panel(
     "gpu",
     "Graphics cards",
     several(
-        small("Utilisation", "gpu.utilisation_percent", color="--s-1"),
-        small("Memory", "gpu.memory_used_bytes", color="--s-3"),
-        small("Temperature", "gpu.temperature_celsius", color="--s-2", stat="max"),
-        small("Power", "gpu.power_watts", color="--s-4"),
+        small("Utilisation", "gpu.utilisation_percent"),
+        small("Memory", "gpu.memory_used_bytes"),
+        small("Temperature", "gpu.temperature_celsius"),
+        small("Power", "gpu.power_watts"),
     ),
     width=12,
     foot=(

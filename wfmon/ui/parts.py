@@ -158,11 +158,9 @@ def _head(column: Column) -> Component:
     return html.Th(column.title, scope="col", className=classes or None, **data)
 
 
-def small(title: str, selector: str, *, color: str, stat: Stat = "last") -> Component:
+def small(title: str, selector: str) -> Component:
     """Make one of several small charts in a panel, with its figure."""
-    return html.Div(
-        [html.P([title, value(selector, stat=stat)]), chart(selector, label=title, colors=(color,))], className="small"
-    )
+    return html.Div([html.P([title, value(selector)]), chart(selector, label=title, colors=(None,))], className="small")
 
 
 def several(*charts: Component) -> Component:
