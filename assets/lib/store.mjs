@@ -219,27 +219,31 @@ export class Store {
     this.boot = boot;
     this.seq = -1;
     this.byId.clear();
+    this.#break(this.tracks.values());
+  }
+
+  /** What these tracks held ends with the newest known instant. */
+  #break(tracks) {
     if (this.knownMs !== this.knownMs) return;
-    this.counters.breaks += 1;
-    for (const track of this.tracks.values()) this.#breakAt(track, this.knownMs);
+    let broken = false;
+    for (const track of tracks) broken = this.#breakAt(track, this.knownMs) || broken;
+    if (broken) this.counters.breaks += 1;
   }
 
   #breakAt(track, ms) {
-    if (track.last === track.last && track.size) track.push(Math.max(ms, track.lastMs + 1), NaN);
+    return track.last === track.last && track.size > 0 && track.push(Math.max(ms, track.lastMs + 1), NaN);
   }
 
   /** The last five minutes on a grid. Only what is later than a track's newest sample is taken: finer history stays. */
   fill(seq, t0, stepMs, values) {
     let end = t0;
-    const late = this.knownMs < t0; // it does not reach back to what we know
-    if (late) this.counters.breaks += 1;
+    if (this.knownMs < t0) this.#break(this.byId.values()); // it does not reach back to what we know
     for (const [id, grid] of Object.entries(values)) {
       const track = this.byId.get(Number(id));
       if (!track) {
         this.counters.unknown += 1;
         continue;
       }
-      if (late) this.#breakAt(track, this.knownMs);
       this.#fillTrack(track, t0, stepMs, grid);
       end = Math.max(end, t0 + (grid.length - 1) * stepMs);
     }
@@ -278,10 +282,8 @@ export class Store {
 
   /** The wall clock of the server was stepped: the history moves along, with a gap at the step. */
   clockStep(stepMs) {
-    for (const track of this.tracks.values()) {
-      if (this.knownMs === this.knownMs) this.#breakAt(track, this.knownMs);
-      track.shift(stepMs);
-    }
+    this.#break(this.tracks.values());
+    for (const track of this.tracks.values()) track.shift(stepMs);
     if (this.knownMs === this.knownMs) this.knownMs += stepMs;
     this.counters.clockSteps += 1;
   }

@@ -100,6 +100,15 @@ test("after a restart the ids are new, the history stays, and the silence is a g
   assert.equal(s.counters.unknown, 1);
 });
 
+test("a break counts once, however it is found", () => {
+  const s = store();
+  s.frame(500, T0, [[1, 0, 1], [2, 0, 1]]);
+  s.begin("b");
+  s.describe([meta(1, "system.cpu_percent"), meta(2, "system.memory_used_bytes", {}, "B")]);
+  s.fill(3, T0 + 9_000, 100, { 1: [2], 2: [3] });
+  assert.equal(s.counters.breaks, 1);
+});
+
 test("a step of the wall clock moves the history along and marks the step", () => {
   const s = store();
   s.frame(1, T0 + 1_000, [[1, 0, 1]]);
