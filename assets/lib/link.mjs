@@ -99,6 +99,7 @@ export class Link {
   }
 
   #wish({ rate_hz, tables }) {
+    if (this.phase !== "live") return; // said when the way is open
     const { told } = this;
     if (rate_hz !== told.rate_hz) this.send({ type: "rate", rate_hz });
     if (tables.join() !== told.tables.join()) this.send({ type: "watch", series: null, tables });
@@ -110,7 +111,10 @@ export class Link {
     const [state, effects] = step(before, event, this.io.now());
     this.state = state;
     for (const effect of effects) this.#act(effect);
-    if (state.phase !== before.phase || state.way !== before.way) this.on.change();
+    if (state.phase !== before.phase || state.way !== before.way) {
+      this.on.change();
+      if (state.phase === "live") this.want(); // what was wished while the greeting was under way
+    }
   }
 
   #act(effect) {

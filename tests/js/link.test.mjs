@@ -83,6 +83,19 @@ test("it greets with token, rate and watch, and is live when it is greeted", () 
   assert.equal(socket.sent.at(-1).type, "ping");
 });
 
+test("a table that comes into view while the greeting is under way is asked for when it has arrived", () => {
+  const world = browser();
+  const { link, wish } = page(world);
+  link.start();
+  const [socket] = world.sockets;
+  socket.onopen();
+  wish.tables = ["processes"];
+  link.want();
+  assert.equal(socket.sent.length, 1, "nothing but the greeting is said before the answer");
+  say(socket, hello());
+  assert.deepEqual(socket.sent.slice(1), [{ type: "watch", series: null, tables: ["processes"] }]);
+});
+
 test("a killed WebSocket is resumed where it was", () => {
   const world = browser();
   const { link, store } = page(world);
