@@ -6,16 +6,16 @@
  */
 
 import { Speaker } from "./lib/a11y.mjs";
+import { browserIo } from "./lib/browser.mjs";
 import { ServerClock } from "./lib/clock.mjs";
 import { Cursor } from "./lib/cursor.mjs";
-import { FrameMeter, observe, pageName } from "./lib/frames.mjs";
+import { FrameMeter, PaintWatch, observe, pageName } from "./lib/frames.mjs";
 import { Link } from "./lib/link.mjs";
 import { Page } from "./lib/page.mjs";
 import { Paint } from "./lib/paint.mjs";
 import { Quality, STEPS } from "./lib/quality.mjs";
 import { StatusBar, connection } from "./lib/readouts.mjs";
 import { installShell } from "./lib/shell.mjs";
-import { SseShare } from "./lib/sse-share.mjs";
 import { Store } from "./lib/store.mjs";
 import { apply } from "./lib/wire.mjs";
 
@@ -28,7 +28,6 @@ const WINDOWS = { 1: 30, 2: 60, 3: 300 };
 const WINDOW_KEY = "wfmon.window";
 const RATES = { shown: 60, calm: 10, hidden: 1 };
 const CATCH_UP_MS = 1_000;
-const PENDING = 64;
 const OWN_KEYS = "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
 
 class Live {
@@ -39,6 +38,7 @@ class Live {
     this.store = new Store();
     this.clock = new ServerClock();
     this.meter = new FrameMeter();
+    this.paints = new PaintWatch((id) => !this.store.byId.get(id)?.name.startsWith("ux.")); // reports of pages are late by nature
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
@@ -59,39 +59,12 @@ class Live {
     this.pingId = Math.floor(Math.random() * 1e9);
     this.pings = new Map();
     this.seconds = 0;
-    this.pendingMs = new Float64Array(PENDING); // oldest sample of frames not yet drawn, server time
-    this.pendingAt = new Float64Array(PENDING); // number of the drawing before they came
-    this.pending = 0;
-    this.link = new Link(this.#io(), {
+    this.link = new Link(browserIo(window), {
       token: document.querySelector("meta[name=wfmon-token]")?.content ?? "",
       on: { message: (message, at) => this.#message(message, at), change: () => this.#connectionChanged() },
       resume: () => ({ boot: this.store.boot, since: this.store.seq }),
       wish: () => ({ rate_hz: this.#rate(), tables: this.document.hidden ? [] : this.page.watched }),
     });
-  }
-
-  #io() {
-    const { window } = this;
-    const { protocol, host } = window.location;
-    return {
-      openSocket: (path) => new window.WebSocket(`${protocol === "https:" ? "wss" : "ws"}://${host}${path}`),
-      fetch: (url, options) => window.fetch(url, options),
-      now: () => window.performance.now(),
-      setTimer: (act, ms) => window.setTimeout(act, ms),
-      clearTimer: (id) => window.clearTimeout(id),
-      makeShare: (on) =>
-        new SseShare(
-          {
-            locks: window.navigator.locks ?? null,
-            makeChannel: (name) => new window.BroadcastChannel(name),
-            makeSource: (url) => new window.EventSource(url),
-            tab: `${Math.random()}`,
-            setTimer: (act, ms) => window.setTimeout(act, ms),
-            clearTimer: (id) => window.clearTimeout(id),
-          },
-          on,
-        ),
-    };
   }
 
   #region() {
@@ -172,20 +145,10 @@ class Live {
     }
     if (message.type === "clock") this.clock.step(message.step_ms);
     const fresh = apply(this.store, message);
-    if (fresh && message.type === "frame" && receivedMs > this.caughtUpMs) this.#expectPaint(message);
-  }
-
-  /** Remember when the oldest sample of a frame was taken, until it is drawn. Frames of pages are reported late by nature. */
-  #expectPaint({ t, v }) {
-    if (!v.length || this.pending === PENDING || this.document.hidden || this.view.frozenMs !== null) return;
-    let oldest = -1;
-    for (const [id, dt, value] of v) {
-      if (dt > oldest && value !== null && !this.store.byId.get(id)?.name.startsWith("ux.")) oldest = dt;
+    const drawn = !this.document.hidden && this.view.frozenMs === null;
+    if (fresh && drawn && message.type === "frame" && receivedMs > this.caughtUpMs) {
+      this.paints.expect(message.t, message.v, this.drawings);
     }
-    if (oldest < 0) return;
-    this.pendingMs[this.pending] = t - oldest;
-    this.pendingAt[this.pending] = this.drawings;
-    this.pending += 1;
   }
 
   #connectionChanged() {
@@ -227,7 +190,7 @@ class Live {
     this.#report(hidden);
     this.meter.interrupt();
     this.quality.restart(NaN);
-    this.pending = 0;
+    this.paints.clear();
     if (!hidden) this.link.wake();
     this.#want();
   }
@@ -296,19 +259,7 @@ class Live {
   #frameDone() {
     const now = this.window.performance.now();
     this.meter.worked(now - this.startMs);
-    if (!this.pending) return;
-    const serverNow = this.clock.at(now);
-    const { every } = STEPS[this.quality.step];
-    let kept = 0;
-    for (let i = 0; i < this.pending; i += 1) {
-      if (this.drawings - this.pendingAt[i] >= every) this.meter.painted(serverNow - this.pendingMs[i]);
-      else {
-        this.pendingMs[kept] = this.pendingMs[i];
-        this.pendingAt[kept] = this.pendingAt[i];
-        kept += 1;
-      }
-    }
-    this.pending = kept;
+    this.paints.drawn(this.drawings, STEPS[this.quality.step].every, this.clock.at(now), this.meter);
   }
 
   #themeChanged() {
@@ -394,7 +345,7 @@ class Live {
     view.frozenMs = on ? serverNow : null;
     if (on) document.documentElement.dataset.frozen = "";
     else delete document.documentElement.dataset.frozen;
-    this.pending = 0;
+    this.paints.clear();
     this.speaker.say(on ? "Frozen. What comes in is kept." : "Moving again.");
     this.#showWindow();
     this.wroteMs = -Infinity;

@@ -111,6 +111,51 @@ export class FrameMeter {
   }
 }
 
+const WAITING = 64;
+
+/** From a sample to the screen: frames of the stream whose samples wait to be drawn. */
+export class PaintWatch {
+  /** `counts(id)`: whether a series' samples measure the way at all. */
+  constructor(counts) {
+    this.counts = counts;
+    this.takenMs = new Float64Array(WAITING); // server time of a frame's oldest sample
+    this.after = new Float64Array(WAITING); // number of the drawing before it came
+    this.size = 0;
+  }
+
+  /** A frame came, after drawing number `drawing`. */
+  expect(t, values, drawing) {
+    if (this.size === WAITING) return;
+    let oldest = -1;
+    for (let i = 0; i < values.length; i += 1) {
+      const [id, dt, value] = values[i];
+      if (dt > oldest && value !== null && this.counts(id)) oldest = dt;
+    }
+    if (oldest < 0) return;
+    this.takenMs[this.size] = t - oldest;
+    this.after[this.size] = drawing;
+    this.size += 1;
+  }
+
+  /** Drawing number `drawing` is on the screen at server time `serverMs`; all charts had their turn within `turns`. */
+  drawn(drawing, turns, serverMs, meter) {
+    let kept = 0;
+    for (let i = 0; i < this.size; i += 1) {
+      if (drawing - this.after[i] >= turns) meter.painted(serverMs - this.takenMs[i]);
+      else {
+        this.takenMs[kept] = this.takenMs[i];
+        this.after[kept] = this.after[i];
+        kept += 1;
+      }
+    }
+    this.size = kept;
+  }
+
+  clear() {
+    this.size = 0;
+  }
+}
+
 const round = (ms) => Math.round(ms * 100) / 100;
 const emptyBatch = () => ({ t0: null, intervals: [], work: [], missed: 0, loaf: [], inputs: [], latency: [] });
 

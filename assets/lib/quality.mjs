@@ -11,7 +11,7 @@ export const STEPS = [
   { every: 1, text: "" },
   { every: 2, text: "charts at 30 Hz" },
   { every: 4, text: "charts at 15 Hz" },
-  { every: 12, text: "charts at 5 Hz" },
+  { every: 6, text: "charts at 10 Hz" },
 ];
 
 const LOOK_MS = 2_000;

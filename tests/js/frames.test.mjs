@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { FrameMeter, VSYNC_MS, observe, pageName } from "../../assets/lib/frames.mjs";
+import { FrameMeter, PaintWatch, VSYNC_MS, observe, pageName } from "../../assets/lib/frames.mjs";
 import { Quality } from "../../assets/lib/quality.mjs";
 
 const run = (meter, intervals, from = 1_000) => intervals.reduce((at, ms) => (meter.frame(at + ms, 5e6 + at), at + ms), (meter.frame(from, 5e6), from));
@@ -69,6 +69,22 @@ test("the browser's own measurements are used where it makes them", () => {
   stop();
   assert.equal(made[0].gone, true);
   observe(meter, undefined)();
+});
+
+test("a frame's oldest sample is on the screen when every chart had its turn", () => {
+  const meter = new FrameMeter();
+  const watch = new PaintWatch((id) => id !== 9);
+  watch.expect(1_000, [[1, 5, 0.5], [2, 12, 1], [9, 900, 1], [3, 700, null]], 10);
+  watch.expect(1_010, [[9, 0, 1]], 10);
+  watch.drawn(10, 1, 1_001, meter);
+  assert.deepEqual(meter.latencies.newest(), []);
+  watch.drawn(11, 2, 1_016, meter);
+  watch.expect(1_030, [[1, 0, 1]], 11);
+  watch.drawn(12, 2, 1_033, meter);
+  assert.deepEqual(meter.latencies.newest(), [45]);
+  watch.drawn(13, 2, 1_050, meter);
+  watch.drawn(14, 2, 1_066, meter);
+  assert.deepEqual(meter.latencies.newest(), [45, 20]);
 });
 
 test("a page has a name for its measurements", () => {
