@@ -140,7 +140,7 @@ export class Page {
       if (!value.slow || value.shown === null || (i += 1) % 4 === this.turn % 4) value.update(store, view);
     }
     for (const meter of this.meters.values()) meter.update(store, view);
-    for (const panel of this.panels.values()) panel.update(store, serverNow);
+    for (const panel of this.panels.values()) panel.update(store, view, serverNow);
     for (const row of this.rows.values()) row.update(store, serverNow);
     for (const table of this.tables.values()) table.update(store);
     this.charts.forEach((chart, n) => {

@@ -55,7 +55,7 @@ export class Value {
       this.element.classList.toggle("is-absent", !known);
       this.element.classList.toggle("is-over", over);
     }
-    const reason = known ? "" : tracks.find((track) => track.absent)?.absent ?? collectorReason(store, this.selectors[0]);
+    const reason = known ? "" : tracks.find((track) => track.absent)?.absent ?? whyNever(store, this.selectors) ?? collectorReason(store, this.selectors[0]);
     if (this.element.title !== reason) this.element.title = reason;
   }
 }
@@ -101,17 +101,18 @@ export class Panel {
     this.looked = [...element.querySelectorAll("[data-looked]")];
   }
 
-  /** The reason why there is nothing to show, or null. */
-  reason(store) {
+  /** The reason why there is nothing to show, or null. While the window holds values, they are shown. */
+  reason(store, view) {
     const status = this.collector ? store.collectors.get(this.collector) : null;
     if (status && !WORKING.has(status.state)) return status.reason || `The ${this.collector} collector is ${status.state}.`;
     const tracks = tracksOf(store, this.selectors);
-    if (tracks.length && tracks.every((track) => track.absent)) return tracks[0].absent;
-    return null;
+    if (!tracks.length) return whyNever(store, this.selectors);
+    const from = view.right - view.span;
+    return tracks.every((track) => track.absent && !track.knownSince(from)) ? tracks[0].absent : null;
   }
 
-  update(store, serverNow) {
-    const reason = this.reason(store);
+  update(store, view, serverNow) {
+    const reason = this.reason(store, view);
     this.element.toggleAttribute("data-absent", reason !== null);
     if (this.why) {
       this.why.hidden = reason === null;
@@ -119,6 +120,15 @@ export class Panel {
     }
     for (const element of this.looked) put(element, reason === null ? "" : lookedAgo(store, element.dataset.looked, serverNow));
   }
+}
+
+/** The reason of a metric that never had a sample, or null. */
+function whyNever(store, selectors) {
+  for (const selector of selectors) {
+    const reason = store.reasons.get(selector) ?? store.reasons.get(selector.split("{")[0]);
+    if (reason) return reason;
+  }
+  return null;
 }
 
 function lookedAgo(store, collector, serverNow) {

@@ -115,6 +115,16 @@ export class Track {
     return value === null ? known !== known : known === Math.fround(value) || this.t[this.head] > ms;
   }
 
+  /** Whether anything is known from `ms` on. */
+  knownSince(ms) {
+    const before = this.countUntil(ms);
+    for (let i = Math.max(0, before - 1); i < this.size; i += 1) {
+      const value = this.v[this.slot(i)];
+      if (value === value) return true;
+    }
+    return false;
+  }
+
   /** Move the whole history by a step of the wall clock. */
   shift(stepMs) {
     for (let i = 0; i < this.size; i += 1) this.t[this.slot(i)] += stepMs;
@@ -181,6 +191,7 @@ export class Store {
     this.knownMs = NaN; // newest server time that a frame has confirmed
     this.filledMs = -Infinity; // up to here a snapshot told it all
     this.version = 0; // rises when the set of series changes: selectors are resolved again
+    this.reasons = new Map(); // metric or series that never had a sample -> why
     this.absenceVersion = 0;
     this.client = { level: "normal", rate_hz: 60 };
     this.counters = { frames: 0, samples: 0, duplicates: 0, late: 0, unknown: 0, snapshots: 0, resumed: 0, clockSteps: 0, breaks: 0 };
@@ -289,11 +300,13 @@ export class Store {
   }
 
   /** Collectors, absences and the state of this client. */
-  state({ collectors = [], absent = [], client = null }) {
+  state({ collectors = [], absent = null, client = null }) {
     for (const status of collectors) this.collectors.set(status.name, status);
-    for (const [id, reason] of absent) {
+    if (absent) this.reasons.clear(); // the server tells all of them at once
+    for (const [id, reason] of absent ?? []) {
       const track = this.byId.get(id);
       if (track) track.absent = reason || null;
+      else if (typeof id === "string") this.reasons.set(id, reason);
     }
     if (client) this.client = client;
     this.absenceVersion += 1;
