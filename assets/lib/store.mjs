@@ -189,12 +189,13 @@ export class Store {
     this.boot = null;
     this.seq = -1;
     this.knownMs = NaN; // newest server time that a frame has confirmed
+    this.joinedSeq = -1; // what we had when the present way greeted
     this.filledMs = -Infinity; // up to here a snapshot told it all
     this.version = 0; // rises when the set of series changes: selectors are resolved again
     this.reasons = new Map(); // metric or series that never had a sample -> why
     this.absenceVersion = 0;
     this.client = { level: "normal", rate_hz: 60 };
-    this.counters = { frames: 0, samples: 0, duplicates: 0, late: 0, unknown: 0, snapshots: 0, resumed: 0, clockSteps: 0, breaks: 0 };
+    this.counters = { frames: 0, samples: 0, duplicates: 0, overlaps: 0, late: 0, unknown: 0, snapshots: 0, resumed: 0, clockSteps: 0, breaks: 0 };
     this.found = new Map(); // selector -> {version, tracks}
   }
 
@@ -226,6 +227,7 @@ export class Store {
 
   /** A new session. With another boot the ids are void; the history stays, with a gap where nobody watched. */
   begin(boot) {
+    this.joinedSeq = boot === this.boot ? this.seq : -1;
     if (boot === this.boot) return;
     this.boot = boot;
     this.seq = -1;
@@ -259,6 +261,7 @@ export class Store {
       end = Math.max(end, t0 + (grid.length - 1) * stepMs);
     }
     this.seq = seq;
+    this.joinedSeq = seq;
     this.filledMs = end;
     this.counters.snapshots += 1;
     if (!(this.knownMs > end)) this.knownMs = end;
@@ -275,7 +278,8 @@ export class Store {
   /** One frame: [[id, dt, value], ...] at server time t. False when it was seen before. */
   frame(seq, t, values) {
     if (seq <= this.seq) {
-      this.counters.duplicates += 1;
+      if (seq <= this.joinedSeq) this.counters.overlaps += 1; // both ways spoke while one took over from the other
+      else this.counters.duplicates += 1;
       return false;
     }
     this.seq = seq;
