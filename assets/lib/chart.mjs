@@ -152,7 +152,7 @@ export class Chart {
     let high = -Infinity;
     for (const line of this.lines) {
       if (this.hidden.has(line.track.key)) continue;
-      line.columns.follow(line.track, columnMs, width + 2);
+      line.columns.follow(line.track, columnMs, width + 2, view.right);
       line.columns.extremes(first, last, extremes);
       const held = line.track.valueAt(view.right - view.span);
       if (extremes[0] < low) low = extremes[0];

@@ -20,11 +20,15 @@ export class Columns {
     this.cursor = 0;
   }
 
-  /** Follow `track` with `capacity` columns of `msPerColumn`; takes what is new, or all of it when anything changed. */
-  follow(track, msPerColumn, capacity) {
+  /**
+   * Follow `track` with `capacity` columns of `msPerColumn` up to `untilMs`, so that a picture that stands keeps its columns
+   * while samples come in; takes what is new, or all of it when anything changed.
+   */
+  follow(track, msPerColumn, capacity, untilMs = Infinity) {
     if (capacity > this.capacity) this.#allot(capacity);
     const missed = track.total - this.cursor;
-    if (track !== this.track || track.epoch !== this.epoch || msPerColumn !== this.msPerColumn || missed > track.size) {
+    const ahead = this.newest > untilMs / msPerColumn + 1; // time went back: the clock was corrected
+    if (track !== this.track || track.epoch !== this.epoch || msPerColumn !== this.msPerColumn || missed > track.size || ahead) {
       this.track = track;
       this.epoch = track.epoch;
       this.msPerColumn = msPerColumn;
@@ -34,9 +38,10 @@ export class Columns {
     const fresh = track.total - this.cursor;
     for (let i = track.size - fresh; i < track.size; i += 1) {
       const slot = track.slot(i);
+      if (track.t[slot] > untilMs) break;
       this.#take(track.t[slot], track.v[slot]);
+      this.cursor += 1;
     }
-    this.cursor = track.total;
   }
 
   #allot(capacity) {

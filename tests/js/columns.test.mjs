@@ -54,6 +54,19 @@ test("columns that scroll out are used again, empty", () => {
   assert.deepEqual(at(columns, 4), [0]);
 });
 
+test("a picture that stands keeps its columns while samples come in, and takes those when it goes on", () => {
+  const columns = new Columns();
+  const t = track([[0, 1], [1_000, 2]]);
+  columns.follow(t, WIDE, 4, T0 + 1_500);
+  for (let s = 2; s < 9; s += 1) t.push(T0 + s * 1_000, s + 1);
+  columns.follow(t, WIDE, 4, T0 + 1_500);
+  assert.deepEqual([at(columns, 0), at(columns, 1)], [[HAS, 1, 1, 1], [HAS, 2, 2, 2]]);
+  columns.follow(t, WIDE, 4, T0 + 8_000);
+  assert.deepEqual([5, 6, 7, 8].map((i) => at(columns, i)[3]), [6, 7, 8, 9]);
+  columns.follow(t, WIDE, 4, T0 + 4_000); // the clock was corrected
+  assert.deepEqual([1, 2, 3, 4].map((i) => at(columns, i)[3]), [2, 3, 4, 5]);
+});
+
 test("another scale, a wider canvas or a changed history starts anew", () => {
   const columns = new Columns();
   const t = track([[0, 1], [1_500, 3]]);
