@@ -83,7 +83,7 @@ PAGES = (
         "Work a frame",
         "ux.work_time_ms",
         "Main-thread time of a frame",
-        stat("p95", f"ux.work_time_ms{HERE}", "p95"),
+        stat("p95", f"ux.work_time_ms{HERE}", "p95", warn=FRAME_BUDGET_MS),
         note("of 16.67 ms"),
         budget=FRAME_BUDGET_MS,
         width=4,
