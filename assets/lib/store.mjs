@@ -244,7 +244,7 @@ export class Store {
   }
 
   #breakAt(track, ms) {
-    return track.last === track.last && track.size > 0 && track.push(Math.max(ms, track.lastMs + 1), NaN);
+    return track.last === track.last && track.size > 0 && track.push(Math.max(ms, track.lastMs) + 1, NaN);
   }
 
   /** The last five minutes on a grid. Only what is later than a track's newest sample is taken: finer history stays. */
