@@ -80,6 +80,19 @@ test("another scale, a wider canvas or a changed history starts anew", () => {
   assert.equal(columns.newest, (T0 - 8_500) / 500);
 });
 
+test("a frozen picture keeps its left side while samples come in, and catches up afterwards", () => {
+  const columns = new Columns();
+  const t = track([[0, 1], [3_000, 4]]);
+  columns.follow(t, WIDE, 4, T0 + 3_500);
+  for (let i = 4; i < 10; i += 1) t.push(T0 + i * 1_000, i);
+  columns.follow(t, WIDE, 4, T0 + 3_500);
+  assert.deepEqual(at(columns, 0), [HAS, 1, 1, 1]);
+  assert.equal(columns.cursor, 2);
+  columns.follow(t, WIDE, 4, T0 + 60_000);
+  assert.deepEqual(at(columns, 9), [HAS, 9, 9, 9]);
+  assert.equal(columns.cursor, 8);
+});
+
 test("where there is nothing, there are no extremes", () => {
   const columns = new Columns();
   const out = new Float64Array(2);
