@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,9 +45,33 @@ class Watched:
 
     def _matches(self, series: Series) -> bool:
         if series.name not in self._by_name:
-            self._by_name[series.name] = [each for each in self._wanted if fnmatch.fnmatchcase(series.name, each.name)]
+            self._by_name[series.name] = [each for each in self._wanted if fits(each.name, series.name)]
         labels = dict(series.labels)
         return any(
-            all(fnmatch.fnmatchcase(labels.get(key, ""), value) for key, value in each.labels)
-            for each in self._by_name[series.name]
+            all(fits(value, labels.get(key, "")) for key, value in each.labels) for each in self._by_name[series.name]
         )
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Tell whether a text fits a pattern with ``*`` and ``?``; no other character is special.
+
+    Not fnmatch: patterns come from clients, and it would compile each one and keep thousands. Only the last ``*`` is
+    ever tried again, so the steps are at most the product of the two lengths.
+    """
+    if len(pattern) - pattern.count("*") > len(text):
+        return False
+    at = here = 0  # in the pattern, in the text
+    star, taken = -1, 0  # the last *, and where the text goes on after what it has taken
+    while here < len(text):
+        wanted = pattern[at : at + 1]
+        if wanted == "*":
+            star, taken = at, here
+            at += 1
+        elif wanted in {"?", text[here]}:
+            at, here = at + 1, here + 1
+        elif star >= 0:
+            taken += 1
+            at, here = star + 1, taken
+        else:
+            return False
+    return not pattern[at:].strip("*")
