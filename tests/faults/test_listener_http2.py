@@ -12,6 +12,7 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 from hyperframe.frame import (
+    AltSvcFrame,
     ContinuationFrame,
     DataFrame,
     ExtensionFrame,
@@ -125,11 +126,14 @@ def test_resets_that_the_client_provokes_count_too(h2):
 
 PING = PingFrame(0, opaque_data=b"12345678").serialize()
 SETTINGS = SettingsFrame(0, settings={SettingCodes.INITIAL_WINDOW_SIZE: 65_535}).serialize()
+PONG = PingFrame(0, opaque_data=b"12345678", flags=["ACK"]).serialize()
 UNKNOWN = ExtensionFrame(type=0xBE, stream_id=0, body=b"").serialize()
 
 
 @pytest.mark.parametrize(
-    ("frame", "borne"), [(PING, 100), (SETTINGS, 45), (UNKNOWN, 200)], ids=["ping", "settings", "unknown"]
+    ("frame", "borne"),
+    [(PING, 100), (PONG, 100), (SETTINGS, 45), (UNKNOWN, 200)],
+    ids=["ping", "pong", "settings", "unknown"],
 )
 def test_a_flood_of_frames_ends_with_enhance_your_calm(h2, frame, borne):
     with h2(ok) as client:
@@ -139,6 +143,42 @@ def test_a_flood_of_frames_ends_with_enhance_your_calm(h2, frame, borne):
         send_all(client, frame * 20)
         client.until(lambda: client.goaway() is not None)
         assert client.goaway() == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+def test_a_flood_of_frames_that_mean_nothing_to_a_server_ends_with_enhance_your_calm(h2):
+    frame = AltSvcFrame(0, origin=b"a", field=b"b").serialize()
+    with h2(ok, limits=replace(SHORT, flood_bytes=4096)) as client:
+        send_all(client, frame * (2000 // len(frame)))
+        assert client.fetch("/")[0] == 200
+        send_all(client, frame * (4000 // len(frame)))
+        client.until(lambda: client.goaway() is not None)
+        assert client.goaway() == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+def test_the_body_of_an_upload_is_no_flood(h2):
+    def reads(environ, start_response):
+        start_response("200 OK", [])
+        return [str(len(environ["wsgi.input"].read())).encode()]
+
+    with h2(reads, limits=replace(SHORT, flood_bytes=20_000)) as client:
+        for _ in range(10):
+            stream = client.ask("/", method="POST", end=False)
+            client.h2.send_data(stream, bytes(5000), end_stream=True)
+            assert client.until(lambda stream=stream: client.bodies.get(stream) == b"5000")
+
+
+def test_a_client_cannot_make_the_table_of_sent_headers_grow(h2):
+    """Its SETTINGS_HEADER_TABLE_SIZE is an offer; a header of 8 KiB that it chooses would be kept a request."""
+
+    def echoes(environ, start_response):
+        start_response("200 OK", [("X-Echo", environ["PATH_INFO"])])
+        return [b"ok"]
+
+    with h2(echoes) as client:
+        client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 1 << 30})
+        for number in range(20):
+            assert client.fetch(f"/{number:01000}")[0] == 200
+        assert client.h2.decoder.header_table._current_size <= 4096
 
 
 def test_a_flood_of_empty_data_ends_with_enhance_your_calm(h2):

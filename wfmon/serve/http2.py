@@ -17,6 +17,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     PingReceived,
     PriorityUpdated,
     RemoteSettingsChanged,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _FLOODS: dict[type[Event], str] = {
     StreamReset: "flood_resets",
     PingReceived: "flood_pings",
+    PingAckReceived: "flood_pings",
     RemoteSettingsChanged: "flood_settings",
     SettingsAcknowledged: "flood_settings",
     UnknownFrameReceived: "flood_empty",
@@ -53,6 +55,8 @@ _FLOODS: dict[type[Event], str] = {
 """Which limit counts which event."""
 
 _CHUNK_BYTES = 65_536
+_TABLE_BYTES = 4_096
+"""Of the table of headers sent: its standard size. A client may offer more, and choose what we would keep in it."""
 
 
 class Http2Connection:
@@ -226,7 +230,9 @@ class Http2Connection:
                 events = self._h2.receive_data(data)
             except ProtocolError:  # h2 has written the GOAWAY
                 events, self._over = [], True
-            if not all(self._take(event) for event in events):
+            bodies = sum(event.flow_controlled_length for event in events if isinstance(event, DataReceived))
+            borne = self._flood.allows("flood_bytes", len(data) - bodies)
+            if not borne or not all(self._take(event) for event in events):
                 self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
                 self._over = True
             self._collect()
@@ -258,6 +264,10 @@ class Http2Connection:
             return False
         if isinstance(event, RequestReceived):
             return self._open(event)
+        if isinstance(event, RemoteSettingsChanged):
+            encoder = self._h2.encoder
+            encoder.header_table_size = min(encoder.header_table_size, _TABLE_BYTES)
+            return True
         if isinstance(event, ConnectionTerminated):  # after a GOAWAY h2 sends nothing more, not even what is at work
             self._over = True
             return True
@@ -382,13 +392,13 @@ class _Flood:
         self._since_ns = clock.mono_ns()
         self._counts: dict[str, int] = {}
 
-    def allows(self, kind: str) -> bool:
-        """Count one; `kind` names the limit."""
+    def allows(self, kind: str, count: int = 1) -> bool:
+        """Count one or more; `kind` names the limit."""
         now_ns = self._clock.mono_ns()
         if now_ns - self._since_ns > self._limits.flood_s * 1e9:
             self._since_ns, self._counts = now_ns, {}
-        self._counts[kind] = count = self._counts.get(kind, 0) + 1
-        return count <= int(getattr(self._limits, kind))
+        self._counts[kind] = total = self._counts.get(kind, 0) + count
+        return total <= int(getattr(self._limits, kind))
 
 
 def _connection(limits: Limits) -> H2Connection:

@@ -47,5 +47,7 @@ class Limits:
     flood_settings: int = 50
     flood_empty: int = 200
     """Frames that ask for nothing: empty DATA, unknown types."""
+    flood_bytes: int = 1 << 20
+    """Bytes beside the bodies, whatever they are: h2 passes over some frames without a word (ALTSVC)."""
     flood_cheap: int = 20_000
     """WINDOW_UPDATE and PRIORITY: many in honest use, and cheap."""

@@ -117,6 +117,11 @@ def examine(target: str, headers: Headers, limits: Limits) -> Refused | None:
         return Refused(400, "the request's target is not a path: this is no proxy")
     if len(headers) > limits.head_count:
         return Refused(431, f"more than {limits.head_count} header lines")
+    if sum(len(name) + len(value) for name, value in headers) > limits.head_bytes:
+        return Refused(431, f"the header lines are longer than {limits.head_bytes} bytes")
+    names = {name for name, _ in headers}
+    if {"content-length", "transfer-encoding"} <= names:
+        return Refused(400, "Content-Length and Transfer-Encoding contradict each other")
     length = next((value for name, value in headers if name == "content-length"), "0")
     if not length.isdecimal():
         return Refused(400, "Content-Length is not a number")
