@@ -38,12 +38,18 @@ class Door:
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
+        self._sending = threading.Lock()
+        self._said_goodbye = False
         self._unread = 0  # a race between the two threads lets in a little more, no harm
         self._room = threading.Event()
         self._room.set()
 
     def send(self, data: bytes) -> int:
-        self._socket.send(data)
+        """Send whole frames; nothing follows a closing frame, which the reader sends when the client takes its leave."""
+        with self._sending:
+            if not self._said_goodbye:
+                self._said_goodbye = data[0] & 0x0F == wire.CLOSE
+                self._socket.send(data)
         return len(data)
 
     def recv(self, size: int) -> bytes:

@@ -24,7 +24,7 @@ VERSION = 1
 _LOWEST = -1_080
 _SCALES: Floats = 10.0 ** np.clip(5 - np.floor(np.arange(_LOWEST - 1, 1_030) * np.log10(2)), 0, 22)
 
-_TEXT, _CLOSE = 0x81, 0x88
+_TEXT, CLOSE = 0x81, 0x88
 
 
 class Outgoing(NamedTuple):
@@ -80,7 +80,7 @@ def text_frames(batch: Iterable[Outgoing]) -> bytes:
 def close_frame(code: int, reason: str) -> bytes:
     """Make a WebSocket's closing frame; the reason is cut to the 123 bytes that it may have."""
     words = reason.encode()[:123].decode(errors="ignore").encode()
-    return _header(_CLOSE, 2 + len(words)) + struct.pack("!H", code) + words
+    return _header(CLOSE, 2 + len(words)) + struct.pack("!H", code) + words
 
 
 def event(boot: str, each: Outgoing) -> bytes:

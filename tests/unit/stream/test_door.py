@@ -1,0 +1,23 @@
+"""The socket that simple-websocket gets."""
+
+from __future__ import annotations
+
+from wfmon.stream.websocket import Door
+
+DATA, CLOSE, PONG = b"\x81\x02hi", b"\x88\x02\x03\xe8", b"\x8a\x00"
+
+
+class Socket:
+    def __init__(self):
+        self.sent = []
+
+    def send(self, data):
+        self.sent.append(data)
+
+
+def test_nothing_follows_a_closing_frame():
+    socket = Socket()
+    door = Door(socket)
+    for frame in (DATA, PONG, CLOSE, DATA, PONG, CLOSE):
+        assert door.send(frame) == len(frame)
+    assert socket.sent == [DATA, PONG, CLOSE]
