@@ -44,11 +44,11 @@ class Door:
         self._room = threading.Event()
         self._room.set()
 
-    def send(self, data: bytes) -> int:
-        """Send whole frames; nothing follows a closing frame, which the reader sends when the client takes its leave."""
+    def send(self, data: bytes, *, last: bool = False) -> int:
+        """Send whole frames. Nothing follows a closing frame, be it ours (``last``) or the reader's answer to one."""
         with self._sending:
             if not self._said_goodbye:
-                self._said_goodbye = data[0] & 0x0F == wire.CLOSE
+                self._said_goodbye = last or data[0] == wire.CLOSE
                 self._socket.send(data)
         return len(data)
 
@@ -126,7 +126,7 @@ def _say_goodbye(ws: WebSocket, why: Refused | None, last: list[wire.Outgoing]) 
     """Tell the client why, let it take leave in its own time, and see that the reader ends."""
     try:
         if why is not None and ws.connected:
-            ws.sock.send(wire.text_frames(last) + wire.close_frame(why.code, why.sentence))
+            ws.sock.send(wire.text_frames(last) + wire.close_frame(why.code, why.sentence), last=True)
     except OSError:
         pass  # it is gone, and cannot be told
     ws.sock.obeyed()

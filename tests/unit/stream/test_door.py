@@ -15,9 +15,17 @@ class Socket:
         self.sent.append(data)
 
 
-def test_nothing_follows_a_closing_frame():
+def test_nothing_follows_the_answer_to_a_clients_goodbye():
     socket = Socket()
     door = Door(socket)
     for frame in (DATA, PONG, CLOSE, DATA, PONG, CLOSE):
         assert door.send(frame) == len(frame)
     assert socket.sent == [DATA, PONG, CLOSE]
+
+
+def test_nothing_follows_our_own_goodbye():
+    socket = Socket()
+    door = Door(socket)
+    door.send(DATA + CLOSE, last=True)
+    door.send(CLOSE)
+    assert socket.sent == [DATA + CLOSE]
