@@ -6,7 +6,7 @@ import dash
 from dash.development.base_component import Component
 
 from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import FRAME_BUDGET_MS, chart, facts, meter, note, reading, stat, value
+from wfmon.ui.parts import FRAME_BUDGET_MS, chart, facts, machine_fact, meter, note, reading, stat, value
 from wfmon.ui.tables import core_meters, processes
 
 dash.register_page(__name__, path="/", name="Overview", title="Overview · wfmon", order=0, icon="overview")
@@ -64,7 +64,7 @@ def layout(**_query: str) -> Component:
                     "GPU",
                     chart("gpu.utilisation_percent", label="Graphics cards in use", colors=(None,)),
                     now=value("gpu.utilisation_percent"),
-                    foot=(note("memory ", value("gpu.memory_used_bytes", absent="–")),),
+                    foot=(note("memory ", value("gpu.memory_used_bytes", absent="–")), machine_fact("gpus")),
                     collector="gpu",
                 ),
                 Panel(

@@ -7,7 +7,7 @@ from dash.development.base_component import Component
 
 from wfmon.ui import services
 from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import chart, note, several, small, stat, value
+from wfmon.ui.parts import chart, machine_fact, note, several, small, stat, value
 from wfmon.ui.tables import collectors, processes
 
 dash.register_page(__name__, path="/system", name="System", title="System · wfmon", order=1, icon="system")
@@ -134,6 +134,7 @@ GPU = Panel(
     ),
     width=12,
     foot=(
+        machine_fact("gpus"),
         note(
             "memory ",
             value("gpu.memory_total_bytes", absent="–"),

@@ -5,7 +5,7 @@
 import { ChartTable, altText } from "./a11y.mjs";
 import { Chart, readConfig } from "./chart.mjs";
 import { Legend } from "./legend.mjs";
-import { CollectorRow, Meter, Panel, Value } from "./readouts.mjs";
+import { CollectorRow, Fact, Meter, Panel, Value } from "./readouts.mjs";
 import { DataTable } from "./tables.mjs";
 
 const NEAR = "120px"; // draw a little before it is seen
@@ -21,6 +21,7 @@ export class Page {
     this.byCanvas = new Map();
     this.values = new Map();
     this.meters = new Map();
+    this.facts = new Map();
     this.panels = new Map();
     this.rows = new Map();
     this.tables = new Map();
@@ -37,6 +38,7 @@ export class Page {
       this.#sync(this.byHost, "[data-chart]", (host) => this.#addChart(host), (chart) => this.#dropChart(chart)),
       this.#sync(this.tables, "table[data-table]", (element) => this.#addTable(element), (table) => this.sight.unobserve(table.element)),
       this.#sync(this.values, "[data-value]", (element) => new Value(element)),
+      this.#sync(this.facts, "[data-fact]", (element) => new Fact(element)),
       this.#sync(this.meters, "[data-meter]", (element) => new Meter(element)),
       this.#sync(this.rows, "[data-collector-row]", (element) => new CollectorRow(element)),
       this.#sync(this.panels, "[data-panel]", (element) => new Panel(element, this.#seriesIn(element))),
@@ -140,6 +142,7 @@ export class Page {
       if (!value.slow || value.shown === null || (i += 1) % 4 === this.turn % 4) value.update(store, view);
     }
     for (const meter of this.meters.values()) meter.update(store, view);
+    for (const fact of this.facts.values()) fact.update(store);
     for (const panel of this.panels.values()) panel.update(store, view, serverNow);
     for (const row of this.rows.values()) row.update(store, serverNow);
     for (const table of this.tables.values()) table.update(store);
@@ -157,7 +160,7 @@ export class Page {
   /** Let go of everything. Idempotent. */
   clear() {
     for (const chart of this.byHost.values()) this.#dropChart(chart);
-    for (const known of [this.byHost, this.values, this.meters, this.panels, this.rows, this.tables]) known.clear();
+    for (const known of [this.byHost, this.values, this.meters, this.facts, this.panels, this.rows, this.tables]) known.clear();
     this.charts = [];
     this.sight.disconnect();
     this.sizes.disconnect();

@@ -65,6 +65,23 @@ function collectorReason(store, selector) {
   return (status && status.state !== "running" && status.reason) || "no value yet";
 }
 
+/** What a fact of the machine reads like: one name alone, several with their numbers. */
+export function factText(fact) {
+  if (!Array.isArray(fact)) return String(fact ?? "");
+  return fact.length > 1 ? fact.map((name, number) => `${number} ${name}`).join(" · ") : String(fact[0] ?? "");
+}
+
+/** `<span data-fact>`: what the monitor knows of this machine and is no measurement, such as a card's name. */
+export class Fact {
+  constructor(element) {
+    this.element = element;
+  }
+
+  update(store) {
+    put(this.element, factText(store.facts[this.element.dataset.fact]));
+  }
+}
+
 /** `<span data-meter>`: a bar from 0 to `data-max`, a number or the series that is the limit. */
 export class Meter {
   constructor(element) {

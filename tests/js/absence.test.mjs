@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Panel } from "../../assets/lib/readouts.mjs";
+import { Panel, factText } from "../../assets/lib/readouts.mjs";
 import { T0, store, track } from "./helpers.mjs";
 
 const panel = (...selectors) => new Panel({ dataset: { collector: "system" }, querySelector: () => null, querySelectorAll: () => [] }, selectors);
@@ -38,4 +38,11 @@ test("known since: a value that held at the start of the window counts, a gap do
   assert.equal(track([[0, 1], [5_000, null]]).knownSince(T0 + 5_000), false);
   assert.equal(track([[0, 1], [5_000, null], [9_000, 2]]).knownSince(T0 + 6_000), true);
   assert.equal(track([]).knownSince(T0), false);
+});
+
+test("a card's name stands alone, several have their numbers, and none is nothing", () => {
+  assert.equal(factText(["NVIDIA H200"]), "NVIDIA H200");
+  assert.equal(factText(["A", "B"]), "0 A · 1 B");
+  assert.equal(factText([]), "");
+  assert.equal(factText(undefined), "");
 });

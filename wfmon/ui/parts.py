@@ -95,6 +95,11 @@ def note(*content: Component | str) -> Component:
     return html.Span(list(content))
 
 
+def machine_fact(name: str) -> Component:
+    """Make one entry of a panel's foot: a fact of this machine from the stream's greeting, such as ``gpus``."""
+    return html.Span(**{"data-fact": name})
+
+
 def stat(name: str, selector: str, which: Stat, **more: Any) -> Component:  # noqa: ANN401  value()'s own options
     """Make a foot entry such as "p95 61 %", over the visible window."""
     return note(f"{name} ", value(selector, stat=which, absent="–", **more))
