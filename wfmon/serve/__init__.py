@@ -11,6 +11,7 @@ from wfmon.serve import api, launch
 from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
 from wfmon.serve.live import install_live
+from wfmon.serve.peer import same_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,4 +63,5 @@ def install(
         clock=clock,
         on_refusal=on_refusal,
         locked_page=launcher.locked_page,
+        same_user=same_user,
     )

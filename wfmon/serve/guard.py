@@ -61,7 +61,7 @@ class Door:
 class Guard:
     """Refuses, redirects, or lets in. Any thread; refusals are told to ``on_refusal`` by cause.
 
-    ``locked_page`` makes the page that asks a person for a code.
+    ``locked_page`` makes the page that asks a person for a code; ``same_user`` tells whether the client is ours.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Guard:
         clock: Clock,
         on_refusal: Callable[[str], None],
         locked_page: Callable[[], bytes],
+        same_user: Callable[[WSGIEnvironment], bool],
     ) -> None:
         self._app = app
         self._token = token
@@ -82,6 +83,7 @@ class Guard:
         self._clock = clock
         self._on_refusal = on_refusal
         self._locked_page = locked_page
+        self._same_user = same_user
         self._silent: dict[str, tuple[int, int]] = {}
         # cause -> (monotonic ns of its last log line, refusals since). A race between threads costs a line, no more.
 
@@ -149,7 +151,10 @@ class Guard:
             if self._token.check(given):
                 return None
         elif self._has_cookie(environ):
-            return None
+            return None if self._same_user(environ) else Problem(
+                403, "user", "Your cookie came from a program of another user of this machine.",
+                "Delete the file `token` in the data folder and start the monitor again: the cookie is then void.",
+            )  # fmt: skip
         if environ["PATH_INFO"] == LAUNCH and environ["REQUEST_METHOD"] in ("GET", "POST"):
             return None  # it asks for a code instead
         return Problem(
