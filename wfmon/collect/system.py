@@ -143,14 +143,13 @@ class SystemCollector:
         total, available, swap, swap_free = self._machine.memory()
         used, swap_used = total - available, swap - swap_free
         if not swap:
-            reasons["system.swap_percent"] = NO_SWAP
+            reasons["system.swap_percent"] = reasons["system.swap_used_bytes"] = NO_SWAP
         disks = self._machine.disks()
         traffic = self._disks.add(disks) if disks else [_NAN, _NAN]
         if not disks:
             reasons["system.disk_read_bytes_per_second"] = reasons["system.disk_write_bytes_per_second"] = NO_DISK
-        return [
-            used, available, 100.0 * used / total, swap_used, 100.0 * swap_used / swap if swap else _NAN, *traffic
-        ]  # fmt: skip
+        swapped = [swap_used, 100.0 * swap_used / swap] if swap else [_NAN, _NAN]
+        return [used, available, 100.0 * used / total, *swapped, *traffic]
 
     def _slow(self, reasons: dict[str, str]) -> list[float]:
         total, _, swap, _ = self._machine.memory()
