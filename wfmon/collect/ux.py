@@ -19,7 +19,7 @@ MAX_COUNT = 600
 """Entries of each list in a report: ten seconds at 60 Hz."""
 MAX_CLIENTS = 256
 MAX_WAITING = 1_024
-REPORTS_PER_SECOND = 10
+REPORTS_PER_SECOND = 3
 """Taken from one client; pages send one."""
 SILENT_S = 5
 """A visible page that has said nothing for so long was closed, or stands still."""

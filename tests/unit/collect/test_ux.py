@@ -170,8 +170,8 @@ def test_a_client_that_speaks_too_often_is_dropped_and_counted(bench):
         bench.say()
     bench.drain()
     assert len(bench.frames) == 1
-    assert bench.inbox.dropped == Counter({"ux_too_often": 15})
-    assert bench.inbox.status().beats == 10
+    assert bench.inbox.dropped == Counter({"ux_too_often": 22})
+    assert bench.inbox.status().beats == 3
     bench.clock.advance(1)
     bench.say()
     bench.drain()
