@@ -128,10 +128,11 @@ class Ticker:
             return self._do.burst(item)
         for name, table in item.tables.items():
             self._do.table(name, table, item.t_ms)
+        batch = self._do.step(item)  # first: it gives new series their ids, by which reasons are told
         if item.reasons != self._reasons.get(item.layout, _NO_REASONS)[1]:
             self._reasons[item.layout] = (item.collector, item.reasons)
             self._tell_absent()
-        return self._do.step(item)
+        return batch
 
     def _tell_absent(self) -> None:
         told: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -73,6 +74,19 @@ def test_a_window_of_a_series_never_seen_is_a_key_error(runtime):
 def test_a_value_that_is_absent_is_none_and_never_zero(runtime, clock):
     beat(runtime, clock, cpu(clock, math.nan, reasons={"system.cpu_percent": "no /proc/stat"}))
     assert last(runtime, "system.cpu_percent")["value"] is None
+
+
+def test_a_labelled_series_that_never_had_a_value_is_told_absent_by_its_id_after_its_description(runtime, clock):
+    fan = Series.of("gpu.fan_percent", gpu=0)
+    client = runtime.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
+    client.receive('{"type": "hello", "version": 1}')
+    reasons = {str(fan): "this card does not report it"}
+    beat(runtime, clock, Frame("gpu", clock.now_ms(), Layout((fan,)), np.array([math.nan]), reasons))
+    told = [json.loads(message.text) for part in iter(client.take, []) for message in part]
+    number = runtime.registry.find(fan)
+    described = next(i for i, m in enumerate(told) if m["type"] == "series" and m["series"][0]["id"] == number)
+    absent = next(i for i, m in enumerate(told) if m.get("absent") == [[number, "this card does not report it"]])
+    assert described < absent
 
 
 def test_a_collector_that_is_lost_closes_its_series(runtime, clock):

@@ -127,6 +127,7 @@ class Hub:
         with self._lock:
             if rows != self._absent:
                 self._absent = rows
+                self._describe()  # a reason by an id that a client does not know yet would be lost on it
                 self._broadcast(wire.message("state", absent=rows), "absent")
 
     def clock_step(self, step: ClockStep) -> None:
