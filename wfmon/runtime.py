@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -53,9 +54,11 @@ class Runtime:
         self._started_ms = clock.now_ms()
         self._page_token = page_token
         self._power_look = 0
-        self._states: dict[str, CollectorState] = {}
         # Written by each collector's thread when its state changes, and by the ticker, which finds those that hang.
-        self.refused: Counter[str] = Counter()
+        self._states: dict[str, CollectorState] = {}
+        self._switched: dict[str, bool] = {}  # by setting, what was changed since the start
+        self._refused: Counter[str] = Counter()
+        self._refused_lock = threading.Lock()
 
         collect = settings.collect
         self.registry = Registry()
@@ -107,7 +110,7 @@ class Runtime:
             errors=lambda: {
                 "ticker": self.ticker.errors, **{name: loop.status().errors for name, loop in self.loops.items()}
             },
-            requests_refused=lambda: self.refused,
+            requests_refused=self.refused,
             queues=self._queues,
             clients=lambda: len(self.hub.stats()["clients"]),
             clients_slowed=lambda: sum(client["level"] != "normal" for client in self.hub.stats()["clients"]),
@@ -162,24 +165,33 @@ class Runtime:
 
     def count_refusal(self, cause: str) -> None:
         """Count a request that the guard refused."""
-        self.refused[cause] += 1
+        with self._refused_lock:
+            self._refused[cause] += 1
+
+    def refused(self) -> dict[str, int]:
+        """Give the count of refused requests by cause. Any thread."""
+        with self._refused_lock:
+            return dict(self._refused)
 
     def switch(self, name: str, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
         """Switch a collector on or off, now and at later starts. Raises KeyError, SettingsError, OSError."""
         if name != "ux" and name not in self.loops:
             raise KeyError(name)
-        core_settings.save_change(self.settings, f"collect.{name}.enabled", enabled)
+        setting = f"collect.{name}.enabled"
+        core_settings.save_change(self.settings, setting, enabled)
+        self._switched[setting] = enabled
         target = self.ux if name == "ux" else self.loops[name]
         target.set_enabled(enabled)
 
     def settings_table(self) -> list[dict[str, Any]]:
         """Give every setting: name, value, default, where the value comes from, whether a change needs a restart."""
+        switched = self._switched.copy()
         return [
             {
                 "name": row.name,
-                "value": core_settings.value_of(self.settings, row.name),
+                "value": switched.get(row.name, core_settings.value_of(self.settings, row.name)),
                 "default": row.default,
-                "origin": self.settings.origin.get(row.name, "default"),
+                "origin": "settings.json" if row.name in switched else self.settings.origin.get(row.name, "default"),
                 "restart": row.restart,
                 "help": row.help,
             }
@@ -206,6 +218,7 @@ class Runtime:
     def health(self) -> dict[str, Any]:
         """Give each component's state, errors, cost, queues and drops."""
         process = psutil.Process()
+        cpu = process.cpu_times()
         collectors = [asdict(status) for status in self.statuses()]
         troubled = [row["name"] for row in collectors if row["state"] in ("lost", "error")]
         return {
@@ -214,7 +227,10 @@ class Runtime:
             "boot": self.boot,
             "now_ms": self._clock.now_ms(),
             "uptime_s": round((self._clock.now_ms() - self._started_ms) / 1000, 1),
-            "process": {"rss_bytes": process.memory_info().rss, "threads": process.num_threads()},
+            "process": {
+                "cpu_seconds": round(cpu.user + cpu.system, 2), "rss_bytes": process.memory_info().rss,
+                "threads": process.num_threads(),
+            },
             "collectors": collectors,
             "ticker": {
                 "late_ms": round(self.ticker.late_ms, 3), "work_ms": round(self.ticker.work_ms, 3),
@@ -225,15 +241,18 @@ class Runtime:
                 "bytes": self.cache.bytes, "seconds": self.cache.seconds_held, "shortened": self.cache.shortened,
                 "series": len(self.registry),
             },
+            "queues": {
+                name: {"depth": depth, "capacity": capacity} for name, (depth, capacity) in self._queues().items()
+            },
             "dropped": self._dropped(),
-            "refused": dict(self.refused),
+            "refused": self.refused(),
             "stream": self.hub.stats(),
         }  # fmt: skip
 
     def _dropped(self) -> dict[str, int]:
         return {
             **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped, **self.cache.dropped,
-            **{f"cap_{name}": count for name, count in self.registry.folded.items()},
+            **{f"cap_{name}": count for name, count in self.registry.folded.copy().items()},
         }  # fmt: skip
 
     def _on_status(self, status: CollectorStatus) -> None:

@@ -119,6 +119,8 @@ def test_an_hour_back_and_a_day_of_sleep_break_nothing(runtime, clock):
 def test_a_switch_is_kept_and_an_unknown_one_refused(runtime, settings):
     runtime.switch("gpu", False)
     assert json.loads((settings.data_dir / "settings.json").read_text()) == {"collect.gpu.enabled": False}
+    told = next(row for row in runtime.settings_table() if row["name"] == "collect.gpu.enabled")
+    assert (told["value"], told["origin"]) == (False, "settings.json")
     with pytest.raises(KeyError):
         runtime.switch("disk", False)
 
@@ -136,6 +138,21 @@ def test_a_refusal_is_counted_by_its_cause(runtime):
     runtime.count_refusal("host")
     runtime.count_refusal("host")
     assert runtime.health()["refused"] == {"host": 2}
+
+
+def test_refusals_that_come_while_they_are_told_disturb_nobody(runtime):
+    runtime.count_refusal("host")
+    for _ in runtime._probes().requests_refused().items():
+        runtime.count_refusal("origin")
+    assert runtime.refused() == {"host": 1, "origin": 1}
+
+
+def test_health_tells_the_cost_of_the_process_and_every_queue(runtime, clock):
+    runtime.ticker.put(cpu(clock, 1.0))
+    health = runtime.health()
+    assert health["process"]["cpu_seconds"] > 0
+    assert health["queues"]["inbox"] == {"depth": 1, "capacity": 512}
+    assert set(health["queues"]) == {"inbox", "ux", "mailbox"}
 
 
 def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, monkeypatch):
