@@ -47,6 +47,7 @@ else
 endif
 
 bench: .venv-test/stamp ## Measure every promise on this machine and print the table
+	@scripts/browser.sh
 	$(TEST)/python bench/live.py $(ARGS)
 
 screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew
