@@ -41,6 +41,8 @@ SHORTCUTS = (
     (("a",), "Arrange panels"),
     (("t",), "Theme: as the system, dark, light"),
     (("b",), "Fold the sidebar"),
+    (("←", "→"), "On a chart: move the cursor; Escape takes it away"),
+    (("t",), "On a chart: its table"),
     (("?",), "This list"),
     (("Esc",), "Close, or end arranging"),
 )
