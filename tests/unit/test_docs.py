@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from wfmon.collect import ux
 from wfmon.core import settings
 from wfmon.core.catalogue import METRICS
 
@@ -89,8 +90,6 @@ def test_make_alone_explains_every_target():
     assert set(explained) == makefile_targets()
 
 
-born = pytest.mark.skipif(not (ROOT / "app.py").exists(), reason="app.py is not born yet")
-
 ROUTES = """
 import json, pathlib, sys, app
 from wfmon.core import settings
@@ -99,7 +98,6 @@ print(json.dumps([rule.rule for rule in server.url_map.iter_rules()]))
 """
 
 
-@born
 def test_every_route_of_the_server_is_in_the_api_page(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", ROUTES, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
@@ -111,7 +109,12 @@ def test_every_route_of_the_server_is_in_the_api_page(tmp_path):
     assert {rule for rule in ours if rule not in page} == set()
 
 
-@born
+def test_the_bounds_of_a_pages_reports_are_those_of_the_code():
+    page = (ROOT / "docs/collectors.md").read_text("utf-8")
+    assert f"More than {ux.REPORTS_PER_SECOND} reports a second from one client" in page
+    assert f"{ux.MAX_CLIENTS} clients, or {ux.MAX_WAITING:,} waiting reports" in page
+
+
 def test_the_readme_names_every_option_of_the_app():
     done = subprocess.run(
         [sys.executable, ROOT / "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
