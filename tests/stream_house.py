@@ -167,10 +167,19 @@ class _Gate:
         return getattr(self._line, name)
 
 
+class _Client(simple_websocket.Client):
+    """The library's client loses what comes together with the answer to its handshake, and a refusal does."""
+
+    def handshake(self):
+        super().handshake()
+        self._handle_events()
+        self.connected = True  # what came is read first, a closing frame or not
+
+
 class WebSocketClient(_Heard):
     def __init__(self, port):
         super().__init__()
-        self.ws = simple_websocket.Client(f"ws://127.0.0.1:{port}/ws")
+        self.ws = _Client(f"ws://127.0.0.1:{port}/ws")
 
     def pause(self):
         """Read no more, after what is being read now."""
