@@ -85,7 +85,7 @@ class Monitor:
         ca_file, context = _tls(self._settings, self._clock) if self._settings.server.tls else ("", None)
         self._listener = Listener(
             self.dash.server, HOST, self._settings.server.port, clock=self._clock, on_error=_log_error,
-            ssl_context=context, http2=context is not None,
+            on_refusal=self.runtime.count_refusal, ssl_context=context, http2=context is not None,
         )  # fmt: skip
         self._port = self._listener.port
         self.runtime.start()

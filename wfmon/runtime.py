@@ -164,7 +164,7 @@ class Runtime:
         )
 
     def count_refusal(self, cause: str) -> None:
-        """Count a request that the guard refused."""
+        """Count a request that the guard refused, or a connection that was turned away. Any thread."""
         with self._refused_lock:
             self._refused[cause] += 1
 

@@ -128,7 +128,7 @@ _ROWS = (
     _c("monitor.samples_dropped_total", "", "Samples not taken, by cause.", "cause"),
     _c("monitor.beats_skipped_total", "", "Beats that collectors skipped because they were late.", "thread"),
     _c("monitor.errors_total", "", "Errors, by the component that met them.", "component"),
-    _c("monitor.requests_refused_total", "", "Requests that the guard refused, by cause.", "cause"),
+    _c("monitor.requests_refused_total", "", "Requests and connections refused, by cause.", "cause"),
     _g("monitor.queue_depth", "", "Entries waiting in a queue.", "queue", priority=2),
     _g("monitor.queue_capacity", "", "Entries that a queue holds at most.", "queue", priority=2),
     _g("monitor.clients", "", "Pages and programs that watch the stream."),

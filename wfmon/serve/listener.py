@@ -59,6 +59,7 @@ class Listener:
         *,
         clock: Clock,
         on_error: OnError,
+        on_refusal: Callable[[str], None] = lambda _cause: None,
         ssl_context: ssl.SSLContext | None = None,
         http2: bool = False,
         max_connections: int = 256,
@@ -67,19 +68,20 @@ class Listener:
         """Bind; port 0 takes a free one. Raises ValueError unless `host` is a loopback address, PortInUse, OSError.
 
         `http2` serves clients whose handshake chose `h2` (see tls.server_context); `on_error` is told from any thread.
+        `on_refusal` is told "connections" when one is turned away because the bound is reached.
         """
         if http2 and ssl_context is None:
             raise ValueError("HTTP/2 needs TLS: no browser speaks it without")
         self._app = app
         self._clock = clock
         self._on_error = on_error
+        self._on_refusal = on_refusal
         self._context = ssl_context
         self._http2 = http2
         self._limits = limits
         self._slots = Slots(max_connections)
         self._lock = threading.Lock()
         self._open: set[_Connection] = set()  # under _lock
-        self._refused = 0  # owned by the accepting thread
         self._stopping = False
         self._socket = _bind(_loopback(host), port)
         self.host: str = self._socket.getsockname()[0]
@@ -91,11 +93,6 @@ class Listener:
     def open_connections(self) -> int:
         """Connections being served now."""
         return len(self._open)
-
-    @property
-    def refused_connections(self) -> int:
-        """Connections turned away since the start because the bound was reached."""
-        return self._refused
 
     def start(self) -> None:
         """Accept from now on. Raises RuntimeError when it was started before."""
@@ -155,7 +152,7 @@ class Listener:
                 pause.select(self._limits.accept_pause_s)
             return
         if not self._slots.take():
-            self._refused += 1
+            self._on_refusal("connections")
             _turn_away(raw, secure=self._context is not None)
             return
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
