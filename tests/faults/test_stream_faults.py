@@ -251,5 +251,6 @@ def test_an_error_inside_is_told_and_ends_that_client_alone(house):
     assert victim.ends()[0] == 1011
     house.tick({CPU: 1})
     page.until("frame")
+    wait_until(lambda: house.errors)  # it is told once the client has taken its leave
     where, error = house.errors.pop()
     assert (where, type(error)) == ("/ws", ZeroDivisionError)
