@@ -289,8 +289,10 @@ class Hub:
         client.mailbox.put(wire.message("pong", **fields, now_ms=now_ms, mono_ms=mono_ms))
 
     def _ux(self, client: Client, fields: dict[str, Any]) -> None:
+        # The tabs of a browser share one SSE stream: there, who reports is told apart by the page.
+        who = client.name if client.transport == "websocket" else f"{client.name} {fields.get('page')}"
         try:
-            self._push_ux(fields, client.name)
+            self._push_ux(fields, who)
         except ValueError as error:
             raise Refused("refused", f"ux: {error}") from error
 

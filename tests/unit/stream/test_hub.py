@@ -165,6 +165,18 @@ def test_a_bad_ux_report_ends_the_client_with_the_collectors_sentence():
     assert (client.ended.code, client.ended.sentence) == (1008, "ux: intervals must be numbers")
 
 
+@pytest.mark.parametrize(("transport", "told_apart"), [("websocket", 1), ("sse", 2)])
+def test_pages_that_share_an_sse_stream_are_told_apart_in_their_reports(transport, told_apart):
+    heard = []
+    bench = Bench(push_ux=lambda fields, who: heard.append(who))
+    client = bench.hub.open(transport, threading.Event(), lambda: None, trusted=True)
+    bench.say(client, "hello", version=1)
+    for page in ("overview", "system", "overview"):
+        bench.say(client, "ux", page=page)
+    assert len(heard) == 3
+    assert len(set(heard)) == told_apart
+
+
 def test_one_client_too_many_is_refused():
     bench = Bench(max_clients=2)
     bench.open()
