@@ -112,7 +112,7 @@ class Ticker:
         now_ns = self._clock.mono_ns()
         if now_ns >= self._next_second:
             self._each_second(now_ns)
-        batches = [self._carry(item) for item in self._take()]
+        batches = self._carry_all(self._take())
         batches += self._mark_gaps()
         for batch in batches:
             self._do.append(batch)
@@ -121,6 +121,18 @@ class Ticker:
     def _take(self) -> list[Frame | Burst]:
         waiting = [self._inbox.popleft() for _ in range(len(self._inbox))]
         return waiting + self._do.drain()
+
+    def _carry_all(self, items: list[Frame | Burst]) -> list[Batch]:
+        """Process each item. One that cannot be is dropped and counted; those that came with it go on."""
+        batches = []
+        for item in items:
+            try:
+                batches.append(self._carry(item))
+            except Exception as error:  # noqa: BLE001  as for a beat
+                self.dropped["error"] += len(item.values)
+                self.errors += 1
+                self._do.on_error(error)
+        return batches
 
     def _carry(self, item: Frame | Burst) -> Batch:
         self.samples += len(item.values)

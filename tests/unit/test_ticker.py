@@ -10,6 +10,7 @@ from wfmon.core.types import Batch, Burst, ClockStep, Frame, Layout, Series, Tab
 from wfmon.ticker import INBOX_FRAMES, Stages, Ticker
 
 CPU = Layout((Series("system.cpu_percent"),))
+BAD = -1.0
 SLOW = Layout((Series("system.temperature_celsius"),))
 
 
@@ -28,7 +29,7 @@ class Recorder:
         self.fail = False
 
     def step(self, frame):
-        if self.fail:
+        if self.fail or frame.values[0] == BAD:
             raise RuntimeError("a bad frame")
         return batch_of(frame.values)
 
@@ -167,6 +168,14 @@ def test_a_bad_beat_is_counted_and_the_thread_goes_on(stages, clock):
     ticker._thread.join(5)
     assert ticker.errors == 3
     assert [str(error) for (error,) in stages.of("error")] == ["a bad frame"] * 3
+
+
+def test_a_bad_frame_is_counted_and_those_beside_it_go_on(ticker, stages):
+    for value in (1.0, BAD, 2.0):
+        ticker.put(frame(value))
+    ticker.beat()
+    assert [batch.values.tolist() for batch in stages.of("publish")[0][0]] == [[1.0], [2.0]]
+    assert (ticker.errors, ticker.dropped) == (1, {"error": 1})
 
 
 def test_stop_may_be_called_twice_and_before_start(ticker):
