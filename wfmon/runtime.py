@@ -51,7 +51,7 @@ class Runtime:
         self.settings = settings
         self.boot = secrets.token_hex(8)
         self._clock = clock
-        self._started_ms = clock.now_ms()
+        self._started_ns = clock.mono_ns()
         self._page_token = page_token
         self._power_look = 0
         # Written by each collector's thread when its state changes, and by the ticker, which finds those that hang.
@@ -226,7 +226,7 @@ class Runtime:
             "version": wfmon.__version__,
             "boot": self.boot,
             "now_ms": self._clock.now_ms(),
-            "uptime_s": round((self._clock.now_ms() - self._started_ms) / 1000, 1),
+            "uptime_s": round((self._clock.mono_ns() - self._started_ns) / 1e9, 1),
             "process": {
                 "cpu_seconds": round(cpu.user + cpu.system, 2), "rss_bytes": process.memory_info().rss,
                 "threads": process.num_threads(),

@@ -113,7 +113,9 @@ def test_an_hour_back_and_a_day_of_sleep_break_nothing(runtime, clock):
         clock.advance(1.0)
         beat(runtime, clock, cpu(clock, 30.0))
         assert last(runtime, "system.cpu_percent")["t_ms"] == clock.now_ms() - 100
-    assert runtime.health()["ticker"]["errors"] == 0
+    health = runtime.health()
+    assert health["ticker"]["errors"] == 0
+    assert health["uptime_s"] == 5.2  # two times 15 beats, a second and a beat: neither the step nor the sleep
 
 
 def test_a_switch_is_kept_and_an_unknown_one_refused(runtime, settings):
