@@ -95,9 +95,9 @@ def test_a_call_into_the_driver_that_hangs_holds_up_nobody_else(tmp_path):
         assert inside.wait(5)
         for _ in range(10):
             assert beats.acquire(timeout=5)
-        assert stuck.state == "lost"
+        assert stuck.status().state == "lost"
         assert stuck.status().reason.startswith("the call has not returned for")
-        assert other.state == "running"
+        assert other.status().state == "running"
     finally:
         begun = clock.mono_ns()
         stuck.stop()
@@ -115,12 +115,12 @@ def test_a_driver_that_raises_what_it_should_not_is_an_error_and_works_again_lat
     gpu = GpuCollector(clock, lambda _: True, lambda: True, (NvmlDriver(lambda: nvml, tmp_path), AmdDriver(tmp_path)))
     loop = CollectorLoop(gpu, 10, clock, lambda _: None, lambda _: None, log=lambda *a: logged.append(a))
     clock.advance(loop._turn())
-    assert (loop.state, len(logged)) == ("error", 1)
+    assert (loop.status().state, len(logged)) == ("error", 1)
     assert loop.status().reason.startswith("TypeError")
     nvml.devices[0]["nvmlDeviceGetPowerUsage"] = whole
     while loop.status().beats == 0:
         clock.advance(loop._turn())
-    assert loop.state == "running"
+    assert loop.status().state == "running"
 
 
 def test_a_process_that_ends_while_it_is_looked_at_is_left_out(tmp_path):
@@ -156,5 +156,5 @@ def test_a_sink_that_raises_is_counted_against_the_loop_and_told(tmp_path):
     system = SystemCollector(clock, tmp_path, lambda _: False, True, dict, machine)
     loop = CollectorLoop(system, 10, clock, full, lambda _: None, log=lambda *a: logged.append(a))
     loop._turn()
-    assert (loop.state, loop.status().reason, len(logged)) == ("error", "RuntimeError: no room", 1)
+    assert (loop.status().state, loop.status().reason, len(logged)) == ("error", "RuntimeError: no room", 1)
     system.close()

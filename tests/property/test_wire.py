@@ -78,7 +78,7 @@ class Latest:
     t0_ms, step_ms = 0, 100
 
     def __init__(self, changes):
-        self.columns = {n: np.array([changes.last(n)], np.float32) for n in range(4) if changes._changed[n] >= 0}
+        self.columns = {n: np.array([changes._value[n]], np.float32) for n in range(4) if changes._changed[n] >= 0}
 
 
 def publish(hub, clock, samples):
@@ -126,7 +126,7 @@ def test_in_the_end_a_client_has_every_last_value(story, mailbox_frames):
         publish(hub, clock, [])
         page.read(3)
     for number in range(4):
-        ours, theirs = hub._changes.last(number), page.last.get(number)
+        ours, theirs = float(hub._changes._value[number]), page.last.get(number)
         told = sent(ours)
         assert (theirs is None) == (told is None)
         assert told is None or math.isclose(theirs, told, rel_tol=6e-6, abs_tol=1e-22)

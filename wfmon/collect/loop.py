@@ -99,11 +99,6 @@ class CollectorLoop:
         """CPU nanoseconds of the thread, as of its last beat."""
         return self._cpu_ns
 
-    @property
-    def state(self) -> CollectorState:
-        """The state now, as in ``status``."""
-        return self._judge()[0]
-
     def status(self) -> CollectorStatus:
         """How the collector fares now; a call that hangs shows as lost, and a thread that died as an error."""
         state, reason, since_ms = self._judge()

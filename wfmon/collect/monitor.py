@@ -194,7 +194,6 @@ class MonitorCollector:
         self._process = process or this_process()
         self._before: tuple[int, float, int, Mapping[int, float]] | None = None
         self._pss_s = -float(PSS_EVERY_S)
-        self._groups: tuple[str, ...] = ()
         self._series: tuple[Series, ...] = ()
         self._layout = Layout(())
 

@@ -91,10 +91,6 @@ class Changes:
                 return _joined(parts)
         return self._latest(since, watched)
 
-    def last(self, number: int) -> float:
-        """Give the latest value that was published of a series, NaN before the first."""
-        return float(self._value[number]) if number < len(self._value) else float("nan")
-
     def _after(self, seq: int) -> list[_Tick]:
         found = []
         for tick in reversed(self._ring):
