@@ -31,6 +31,7 @@ export class Track {
     this.last = NaN;
     this.lastMs = -Infinity;
     this.periodMs = NaN; // the usual distance of two samples, a soft minimum
+    this.beatMs = Infinity; // what the source's own rate allows it to be at most
     this.absent = null; // the reason, when there is none to measure
     this.describe(meta);
   }
@@ -64,6 +65,13 @@ export class Track {
   #beat(distance) {
     if (!(this.periodMs > 0)) this.periodMs = distance;
     else this.periodMs += (distance - this.periodMs) * (distance < this.periodMs ? 0.2 : 0.002);
+    if (this.periodMs > this.beatMs) this.periodMs = this.beatMs;
+  }
+
+  /** Its source measures this often: what changed after a longer time held until then, and is drawn so. */
+  pace(ms) {
+    this.beatMs = ms;
+    if (this.periodMs > ms) this.periodMs = ms;
   }
 
   /** A full ring forgets its oldest sample when that is old enough, else it doubles. */
@@ -209,9 +217,16 @@ export class Store {
         track = new Track(meta);
         this.tracks.set(key, track);
       }
+      this.#pace(track);
       this.byId.set(meta.id, track);
     }
     this.version += 1;
+  }
+
+  /** A polled collector's rate is known; a page's frames come as they come, and a rate of 0 says so. */
+  #pace(track) {
+    const rate = this.collectors.get(track.name.split(".")[0])?.rate_hz;
+    track.pace(rate > 0 ? 1000 / rate : Infinity);
   }
 
   /** Tracks of a selector in natural order of their labels; the same array until the set of series changes. */
@@ -305,7 +320,12 @@ export class Store {
 
   /** Collectors, absences and the state of this client. */
   state({ collectors = [], absent = null, client = null }) {
-    for (const status of collectors) this.collectors.set(status.name, status);
+    let paced = false;
+    for (const status of collectors) {
+      paced ||= this.collectors.get(status.name)?.rate_hz !== status.rate_hz;
+      this.collectors.set(status.name, status);
+    }
+    if (paced) for (const track of this.tracks.values()) this.#pace(track);
     if (absent) this.reasons.clear(); // the server tells all of them at once
     for (const [id, reason] of absent ?? []) {
       const track = this.byId.get(id);

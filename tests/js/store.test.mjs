@@ -162,3 +162,19 @@ test("the usual distance of samples is learned, and a pause does not change it m
   t.push(T0 + 9_000, 1);
   assert.ok(t.periodMs < 110);
 });
+
+test("a series that seldom changes held in between: no period is longer than its collector's", () => {
+  const s = store();
+  const [cpu] = s.select("system.cpu_percent");
+  s.frame(1, T0, [[1, 0, 4]]);
+  s.frame(2, T0 + 8_000, [[1, 0, 5]]);
+  assert.equal(cpu.periodMs, 8_000, "nothing else is known of it");
+  s.state({ collectors: [{ name: "system", state: "running", rate_hz: 10 }] });
+  assert.equal(cpu.periodMs, 100);
+  s.frame(3, T0 + 16_000, [[1, 0, 6]]);
+  assert.equal(cpu.periodMs, 100);
+  s.describe([meta(3, "system.swap_used_bytes")]);
+  s.frame(4, T0 + 17_000, [[3, 0, 1]]);
+  s.frame(5, T0 + 25_000, [[3, 0, 2]]);
+  assert.equal(s.select("system.swap_used_bytes")[0].periodMs, 100, "a series that came later too");
+});
