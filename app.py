@@ -186,7 +186,7 @@ def _open(address: str) -> bool:
 
 
 def _log_error(message: str, error: BaseException | None = None) -> None:
-    log.error("%s", message, exc_info=error)
+    logging.getLogger("wfmon.serve").error("%s", message, exc_info=error)
 
 
 def _fail(sentence: str) -> int:

@@ -25,6 +25,7 @@ from wfmon.collect.power import on_battery
 from wfmon.collect.system import SystemCollector
 from wfmon.collect.ux import MAX_WAITING, UxInbox
 from wfmon.core import settings as core_settings
+from wfmon.core.log import ErrorCount
 from wfmon.core.registry import Registry
 from wfmon.core.types import ClockStep, Collector, CollectorState, CollectorStatus, Series, Services
 from wfmon.process import Processor
@@ -41,6 +42,8 @@ SNAPSHOT_VALUES = 150_000
 """Values of a stream snapshot at most: about 1 MB of JSON, 15 ms to encode, once a second."""
 POWER_LOOK_S = 10
 ECO_SHARE = 0.5
+WINDOWS_S = (1, 10, 300)
+"""The rolling windows that are kept for all series."""
 POLLED = ("system", "gpu", "network", "monitor")
 
 
@@ -53,6 +56,7 @@ class Runtime:
         self._clock = clock
         self._started_ns = clock.mono_ns()
         self._page_token = page_token
+        self.logged = ErrorCount()
         self._power_look = 0
         # Written by each collector's thread when its state changes, and by the ticker, which finds those that hang.
         self._states: dict[str, CollectorState] = {}
@@ -107,9 +111,7 @@ class Runtime:
             beats_skipped=lambda: {
                 "ticker": self.ticker.skipped, **{name: loop.status().skipped for name, loop in self.loops.items()}
             },
-            errors=lambda: {
-                "ticker": self.ticker.errors, **{name: loop.status().errors for name, loop in self.loops.items()}
-            },
+            errors=self._errors,
             requests_refused=self.refused,
             queues=self._queues,
             clients=lambda: len(self.hub.stats()["clients"]),
@@ -135,6 +137,7 @@ class Runtime:
 
     def start(self) -> None:
         """Start the ticker, then the collectors."""
+        self.logged.attach()
         self.ticker.start()
         for loop in self.loops.values():
             loop.start()
@@ -142,9 +145,12 @@ class Runtime:
     def stop(self) -> None:
         """Stop in the order of the way: sources first, then the beat, then the clients. Idempotent."""
         for loop in self.loops.values():
+            loop.ask_to_stop()
+        for loop in self.loops.values():
             loop.stop()
         self.ticker.stop()
         self.hub.close()
+        self.logged.detach()
 
     def statuses(self) -> list[CollectorStatus]:
         """Give every collector's state, the pushed one last. Any thread."""
@@ -157,6 +163,7 @@ class Runtime:
             series=self.registry.describe,
             latest=self.latest,
             window=self.window,
+            windows=self.windows,
             collectors=self.statuses,
             switch=self.switch,
             settings=self.settings_table,
@@ -215,6 +222,17 @@ class Runtime:
         return {"series": str(series), "unit": self.registry.metric(number).unit,
                 **asdict(self.cache.window(number, span_s))}  # fmt: skip
 
+    def windows(self, span_s: float) -> dict[str, Any]:
+        """Give every series with a sample in the last ``span_s`` seconds, 1, 10 or 300. Else raises ValueError."""
+        if span_s not in WINDOWS_S:
+            raise ValueError(f"Windows of all series span {', '.join(map(str, WINDOWS_S))} seconds")
+        described = self.registry.describe()
+        found = self.cache.windows(span_s).items()
+        return {
+            "now_ms": self._clock.now_ms(),
+            "series": [{**described[number], **asdict(each)} for number, each in found],
+        }
+
     def health(self) -> dict[str, Any]:
         """Give each component's state, errors, cost, queues and drops."""
         process = psutil.Process()
@@ -244,6 +262,7 @@ class Runtime:
             "queues": {
                 name: {"depth": depth, "capacity": capacity} for name, (depth, capacity) in self._queues().items()
             },
+            "errors": self._errors(),
             "dropped": self._dropped(),
             "refused": self.refused(),
             "stream": self.hub.stats(),
@@ -254,6 +273,15 @@ class Runtime:
             **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped, **self.cache.dropped,
             **{f"cap_{name}": count for name, count in self.registry.folded.copy().items()},
         }  # fmt: skip
+
+    def _errors(self) -> dict[str, int]:
+        """Errors since the start by component: the ticker and the loops count their own, all others log them."""
+        logged = self.logged.totals()
+        return {
+            **{name: count for name, count in logged.items() if name not in ("collect", "runtime")},
+            "ticker": self.ticker.errors,
+            **{name: loop.status().errors for name, loop in self.loops.items()},
+        }
 
     def _on_status(self, status: CollectorStatus) -> None:
         self._states[status.name] = status.state

@@ -41,6 +41,8 @@ ASKED = [
     ["GET", "/api/v1/window?window=1", None],
     ["GET", "/api/v1/window?series=system.cpu_percent&window=0", None],
     ["GET", "/api/v1/window?series=system.cpu_percent&window=1", None],
+    ["GET", "/api/v1/windows?window=300", None],
+    ["GET", "/api/v1/windows?window=60", None],
     ["GET", "/api/v1/collectors", None],
     ["POST", "/api/v1/collectors/ux", {"enabled": False}],
     ["POST", "/api/v1/collectors/ux", {"enabled": 1}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import threading
 
@@ -64,6 +65,43 @@ def test_a_second_of_frames_comes_out_as_a_window(runtime, clock):
         beat(runtime, clock, cpu(clock, float(value)))
     window = runtime.window("system.cpu_percent", 10)
     assert (window["count"], window["min"], window["max"], window["mean"], window["p50"]) == (10, 0, 9, 4.5, 4.5)
+
+
+@pytest.mark.parametrize("span", [1, 10, 300])
+def test_windows_of_all_series_are_named_and_leave_out_what_had_no_sample(runtime, clock, span):
+    beat(runtime, clock, cpu(clock, 4.0))
+    beat(runtime, clock, cpu(clock, 6.0))
+    [row] = runtime.windows(span)["series"]
+    assert (row["name"], row["unit"], row["count"], row["mean"], row["max"]) == ("system.cpu_percent", "%", 2, 5, 6)
+    runtime.registry.id(Series("system.load_1m"))
+    assert len(runtime.windows(span)["series"]) == 1
+
+
+def test_windows_of_all_series_have_three_spans(runtime):
+    with pytest.raises(ValueError, match="1, 10, 300"):
+        runtime.windows(60)
+
+
+def test_errors_are_counted_by_the_component_that_logged_them(runtime):
+    runtime.logged.attach()
+    logging.getLogger("wfmon.serve.listener").error("GET / failed")
+    logging.getLogger("wfmon").error("a page failed")
+    logging.getLogger("wfmon.serve").warning("no error")
+    logging.getLogger("elsewhere").error("not ours")
+    runtime.logged.detach()
+    logging.getLogger("wfmon.serve").error("after the end")
+    errors = runtime._probes().errors()
+    assert (errors["serve"], errors["page"]) == (1, 1)
+    assert "elsewhere" not in errors
+
+
+def test_sources_that_hang_do_not_hold_up_the_stop_one_after_another(runtime):
+    asked = []
+    for name, loop in runtime.loops.items():
+        loop.ask_to_stop = lambda name=name: asked.append(f"ask {name}")
+        loop.stop = lambda name=name: asked.append(f"wait {name}")
+    runtime.stop()
+    assert [word.split()[0] for word in asked] == ["ask"] * 4 + ["wait"] * 4
 
 
 def test_a_window_of_a_series_never_seen_is_a_key_error(runtime):

@@ -74,10 +74,14 @@ class CollectorLoop:
         """Start the thread; once."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread and let its source go. A thread that hangs in its source is left behind. Idempotent."""
+    def ask_to_stop(self) -> None:
+        """Tell the thread to end, and do not wait for it. Idempotent."""
         self._stopping = True
         self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread and let its source go. A thread that hangs in its source is left behind. Idempotent."""
+        self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(STOP_S)
 

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+from collections import Counter
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, TextIO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "wfmon.log"
+OURS = "wfmon"
 MAX_CHARS = 8_000
 """Of a message, and of a stack trace: one line cannot fill the disk."""
 QUIET = {"werkzeug": logging.WARNING, "h2": logging.WARNING, "hpack": logging.WARNING, "asyncio": logging.WARNING}
@@ -46,6 +48,35 @@ class Log:
         for handler in self._handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+class ErrorCount(logging.Handler):
+    """Counts the errors that our parts log, by part, from ``attach`` to ``detach``. Any thread may ask ``totals``."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._counts: Counter[str] = Counter()
+
+    def attach(self) -> None:
+        """Count from now on. Idempotent."""
+        logging.getLogger(OURS).addHandler(self)
+
+    def detach(self) -> None:
+        """Count no more. Idempotent."""
+        logging.getLogger(OURS).removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one; logging holds the handler's lock."""
+        _, _, part = record.name.partition(".")
+        self._counts[part.partition(".")[0] or "page"] += 1
+
+    def totals(self) -> dict[str, int]:
+        """Give the counts so far. The bare logger is Flask's, which tells of a page that failed: ``page``."""
+        self.acquire()
+        try:
+            return dict(self._counts)
+        finally:
+            self.release()
 
 
 def start(folder: Path, *, level: str, max_bytes: int, keep: int, console: TextIO | None = None) -> Log:

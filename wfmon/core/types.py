@@ -192,6 +192,7 @@ class Services:
     series: Callable[[], list[dict[str, Any]]]
     latest: Callable[[], dict[str, Any]]
     window: Callable[[str, float], dict[str, Any]]
+    windows: Callable[[float], dict[str, Any]]
     collectors: Callable[[], list[CollectorStatus]]
     switch: Callable[[str, bool], None]
     settings: Callable[[], list[dict[str, Any]]]

@@ -66,6 +66,13 @@ def routes(services: Services) -> Blueprint:
                 extra={"field": "series"},
             ).response()  # fmt: skip
 
+    @blueprint.get("/api/v1/windows")
+    def windows() -> Response:
+        try:
+            return _json(services.windows(_seconds(request.args.get("window", ""))))
+        except ValueError as error:
+            return _bad("window", f"{error}.", "Give window=1, 10 or 300; /api/v1/window takes any span of one series.")
+
     @blueprint.get("/api/v1/settings")
     def settings() -> Response:
         return _json({"settings": services.settings()})

@@ -101,6 +101,11 @@ class FakeServices:
             raise KeyError(text)
         return {"series": text, "unit": "%", "span_s": span_s, "count": 2, "mean": 12.5}
 
+    def windows(self, span_s):
+        if span_s not in (1, 10, 300):
+            raise ValueError("Windows of all series span 1, 10, 300 seconds")
+        return {"now_ms": 7, "series": []}
+
     def collectors(self):
         return [CollectorStatus("system", "running" if self.switched.get("system", True) else "off")]
 

@@ -57,6 +57,12 @@ def test_a_window_that_the_cache_cannot_hold_is_refused_by_field(house, text):
     assert len(found["detail"]) < 200
 
 
+@pytest.mark.parametrize("text", ["", "60", "nan", "ten", "-1"])
+def test_windows_of_all_series_have_three_spans(house, text):
+    assert problem(house.ask(f"/api/v1/windows?window={text}"), 400)["field"] == "window"
+    assert get(house, "/api/v1/windows?window=300") == {"now_ms": 7, "series": []}
+
+
 def test_the_longest_window_follows_the_setting(house):
     house.services.cache_seconds = 600
     assert get(house, "/api/v1/window?series=system.cpu_percent&window=600")["span_s"] == 600
