@@ -6,11 +6,13 @@ inbox as any collector's frames do. For bench/live.py alone.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as app.py does; numpy reads it when it is imported
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
