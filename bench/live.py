@@ -253,8 +253,8 @@ def table(result: dict) -> list[tuple[str, str, str, str]]:
         ("RSS, 5 clients, default load", "<= 90 MB", f"{five['server']['rss'] / mb:.1f} MB",
          five["server"]["rss"] <= 90 * mb),
         ("PSS, 5 clients, default load", "-", f"{(five['server']['pss'] or 0) / mb:.1f} MB", None),
-        ("50 clients at 60 Hz: frames a second each", ">= 59", f"{fifty['server']['wire_frames_per_second'] / 49:.1f}",
-         fifty["server"]["wire_frames_per_second"] / 49 >= 59),
+        ("50 clients at 60 Hz: messages a second each", ">= 60", f"{fifty['server']['wire_frames_per_second'] / 49:.1f}",
+         fifty["server"]["wire_frames_per_second"] / 49 >= 60),
         ("50 clients: page's frames a second", ">= 58", f"{fifty['page']['fps']:.1f}", fifty["page"]["fps"] >= 58),
         ("start to first painted frame", "<= 3 s", f"{start['first_frame_s']:.2f} s", start["first_frame_s"] <= 3),
         ("stop with sockets open", "< 1 s", f"{start['stop_s']:.2f} s", start["stop_s"] < 1),
@@ -281,7 +281,14 @@ def table(result: dict) -> list[tuple[str, str, str, str]]:
         if theirs:
             cost = theirs["cpu_ms_per_update"]
             words = f"{ours:.3f} / {cost:.1f} ms (1 : {cost / ours:.0f})"
-            rows.append((f"CPU a delivered update, {count} clients: ours / Glances", "-", words, None))
+            rows.append(
+                (
+                    f"CPU a delivered update (a frame of what changed / a whole poll), {count} client{'s' if count > 1 else ''}: ours / Glances",
+                    "-",
+                    words,
+                    None,
+                )
+            )
     if "absent" in peer_numbers:
         rows.append(("Glances beside it", "-", peer_numbers["absent"], None))
     words = {True: "holds", False: "MISSED", None: ""}
