@@ -2,7 +2,7 @@
 # ARGS goes to the program behind the target: make run ARGS="--port 9500 --no-browser", make test ARGS="-k window -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv venv-test check format docs test bench screenshots clean
+.PHONY: help run venv venv-test check format docs test bench soak screenshots clean
 
 ARGS ?=
 BROWSER ?= yes
@@ -49,6 +49,10 @@ endif
 bench: .venv-test/stamp ## Measure every promise on this machine and print the table
 	@scripts/browser.sh
 	$(TEST)/python bench/live.py $(ARGS)
+
+soak: .venv-test/stamp ## Watch five clients for eleven minutes: does anything grow or leak?
+	@scripts/browser.sh
+	$(TEST)/python bench/soak.py $(ARGS)
 
 screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew
 	@scripts/browser.sh

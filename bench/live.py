@@ -235,6 +235,7 @@ def pipeline(*, quick: bool) -> dict:
 def table(result: dict) -> list[tuple[str, str, str, str]]:
     """The promises: what, promised, measured, whether it holds."""
     one, five, fifty = (result["live"]["clients"][str(count)] for count in CLIENTS)
+    each = fifty["server"]["wire_frames_per_second"] / (CLIENTS[-1] - 1)
     page, start, idle = one["page"], result["live"]["start"], result["live"]["idle"]
     mb = 1e6
     rows = [
@@ -253,8 +254,7 @@ def table(result: dict) -> list[tuple[str, str, str, str]]:
         ("RSS, 5 clients, default load", "<= 90 MB", f"{five['server']['rss'] / mb:.1f} MB",
          five["server"]["rss"] <= 90 * mb),
         ("PSS, 5 clients, default load", "-", f"{(five['server']['pss'] or 0) / mb:.1f} MB", None),
-        ("50 clients at 60 Hz: messages a second each", ">= 60", f"{fifty['server']['wire_frames_per_second'] / 49:.1f}",
-         fifty["server"]["wire_frames_per_second"] / 49 >= 60),
+        ("50 clients at 60 Hz: messages a second each", ">= 60", f"{each:.1f}", each >= 60),
         ("50 clients: page's frames a second", ">= 58", f"{fifty['page']['fps']:.1f}", fifty["page"]["fps"] >= 58),
         ("start to first painted frame", "<= 3 s", f"{start['first_frame_s']:.2f} s", start["first_frame_s"] <= 3),
         ("stop with sockets open", "< 1 s", f"{start['stop_s']:.2f} s", start["stop_s"] < 1),
@@ -281,14 +281,7 @@ def table(result: dict) -> list[tuple[str, str, str, str]]:
         if theirs:
             cost = theirs["cpu_ms_per_update"]
             words = f"{ours:.3f} / {cost:.1f} ms (1 : {cost / ours:.0f})"
-            rows.append(
-                (
-                    f"CPU a delivered update (a frame of what changed / a whole poll), {count} client{'s' if count > 1 else ''}: ours / Glances",
-                    "-",
-                    words,
-                    None,
-                )
-            )
+            rows.append((f"CPU a frame of ours / a poll of Glances, clients: {count}", "-", words, None))
     if "absent" in peer_numbers:
         rows.append(("Glances beside it", "-", peer_numbers["absent"], None))
     words = {True: "holds", False: "MISSED", None: ""}
