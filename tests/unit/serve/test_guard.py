@@ -28,6 +28,7 @@ ROUTES = {
     "/api/v1/series": ["GET"],
     "/api/v1/latest": ["GET"],
     "/api/v1/window": ["GET"],
+    "/api/v1/windows": ["GET"],
     "/api/v1/settings": ["GET"],
     "/api/v1/collectors": ["GET"],
     "/api/v1/collectors/system": ["POST"],
