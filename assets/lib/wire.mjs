@@ -56,7 +56,10 @@ const APPLY = {
   snapshot: (store, m) => store.fill(m.seq, m.t0, m.step_ms, m.series),
   frame: (store, m) => store.frame(m.seq, m.t, m.v),
   series: (store, m) => store.describe(m.series),
-  state: (store, m) => store.state(m),
+  state(store, m) {
+    store.facts = { ...store.facts, ...m.host_facts };
+    store.state(m);
+  },
   table: (store, m) => store.table(m.name, m.t, m.columns, m.rows),
   clock: (store, m) => store.clockStep(m.step_ms),
 };

@@ -23,6 +23,14 @@ test("a whole conversation ends in the store", () => {
   assert.equal(store.facts.cores, 8);
 });
 
+test("facts that come later join those of the greeting", () => {
+  const s = new Store();
+  apply(s, { ...greeting, cores: 2, host_facts: { gpus: [] } });
+  apply(s, { type: "state", host_facts: { gpus: ["NVIDIA H200"] } });
+  apply(s, { type: "state", collectors: [] });
+  assert.deepEqual(s.facts, { cores: 2, gpus: ["NVIDIA H200"] });
+});
+
 test("a frame that was in the snapshot is not taken twice", () => {
   const store = new Store();
   apply(store, greeting);

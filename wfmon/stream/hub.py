@@ -66,6 +66,7 @@ class Hub:
         self._watched: dict[Selectors, Watched] = {}
         self._described = 0  # series that those who said hello know
         self._collectors: list[dict[str, Any]] = []
+        self._facts: Mapping[str, Any] = {}  # as those who said hello know them
         self._absent: list[list[Any]] = []
         self._tables: dict[str, wire.Outgoing] = {}
         self._closed: Counter[str] = Counter()
@@ -114,12 +115,15 @@ class Hub:
                 self._tables.pop(name, None)
 
     def set_collectors(self, statuses: Sequence[CollectorStatus]) -> None:
-        """Tell how the collectors fare, costs and counts included: once a second, as often as this is called."""
-        rows = [asdict(status) for status in statuses]
+        """Tell how the collectors fare, costs and counts included, and facts that changed. Called once a second."""
+        rows, facts = [asdict(status) for status in statuses], self._host_facts()
         with self._lock:
             if rows != self._collectors:
                 self._collectors = rows
                 self._broadcast(wire.message("state", collectors=rows), "collectors")
+            if facts != self._facts:
+                self._facts = facts
+                self._broadcast(wire.message("state", host_facts=facts), "host_facts")
 
     def set_absent(self, reasons: Mapping[int, str] | Mapping[int | str, str]) -> None:
         """Tell which series are absent and why: all of them, by id, or by name if the series never was."""

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.stream_house import CPU, LOAD, SWAP, Grid
+from tests.stream_house import CPU, LOAD, SWAP, Grid, House
 from wfmon.core.types import ClockStep, CollectorStatus, Series, Table
 
 
@@ -119,6 +119,21 @@ def test_states_are_told_on_joining_and_when_they_change(house):
     assert told["collectors"][0]["reason"] == "it fell off the bus"
     house.hub.set_absent({"gpu.power_watts": "not told"})
     assert page.until("state")["absent"] == [["gpu.power_watts", "not told"]]
+
+
+def test_facts_that_change_are_told_once():
+    cards = []
+    house = House(host_facts=lambda: {"gpus": tuple(cards)})
+    page = house.websocket()
+    assert page.of("hello")[0]["host_facts"] == {"gpus": []}
+    cards.append("NVIDIA H200")
+    house.hub.set_collectors([])
+    assert page.until("state")["host_facts"] == {"gpus": ["NVIDIA H200"]}
+    house.hub.set_collectors([])
+    house.tick({CPU: 1})
+    page.until("frame")
+    assert len([told for told in page.of("state") if "host_facts" in told]) == 1
+    house.close()
 
 
 def test_a_table_goes_to_those_who_look_at_it(house):
