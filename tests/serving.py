@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import select
 import socket
@@ -32,6 +33,10 @@ SHORT = Limits(
     accept_pause_s=0.01,
 )
 """Patience for tests."""
+
+
+DAEMON = functools.partial(threading.Thread, daemon=True)
+"""For a WebSocket client's reader: a test that fails before it closes must not keep the whole run from ending."""
 
 
 class Errors(list):

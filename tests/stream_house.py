@@ -14,6 +14,7 @@ import numpy as np
 import simple_websocket
 
 import wfmon.stream
+from tests.serving import DAEMON
 from wfmon.core.clock import SystemClock
 from wfmon.core.registry import Registry
 from wfmon.core.types import Batch, Series
@@ -179,7 +180,7 @@ class _Client(simple_websocket.Client):
 class WebSocketClient(_Heard):
     def __init__(self, port):
         super().__init__()
-        self.ws = _Client(f"ws://127.0.0.1:{port}/ws")
+        self.ws = _Client(f"ws://127.0.0.1:{port}/ws", thread_class=DAEMON)
 
     def pause(self):
         """Read no more, after what is being read now."""

@@ -20,6 +20,8 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
+from tests.serving import DAEMON
+
 ROOT = Path(__file__).parents[2]
 PAGES = {"overview": "/", "system": "/system", "experience": "/experience", "network": "/network"}
 WAIT_S = 25
@@ -112,7 +114,8 @@ class Recorder(simple_websocket.Client):
         self.samples = {}
         self.grid = {}
         self._names = {}
-        super().__init__(f"ws://{monitor.at.netloc}/ws", headers={"Authorization": f"Bearer {monitor.token}"})
+        headers = {"Authorization": f"Bearer {monitor.token}"}
+        super().__init__(f"ws://{monitor.at.netloc}/ws", headers=headers, thread_class=DAEMON)
         self.send(json.dumps({"type": "hello", "version": 1, "rate_hz": 60}))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 import simple_websocket
 
+from tests.serving import DAEMON
+
 ROOT = Path(__file__).parents[2]
 WAIT_S = 20
 
@@ -93,7 +95,7 @@ def fails(*args, env=None):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_everything_in_under_a_second_with_sockets_open(running, number):
     url = f"ws://{running.at.netloc}/ws"
-    client = Client(url, headers={"Authorization": f"Bearer {running.token}"})
+    client = Client(url, thread_class=DAEMON, headers={"Authorization": f"Bearer {running.token}"})
     client.send(json.dumps({"type": "hello", "version": 1, "rate_hz": 60}))
     assert json.loads(client.receive(5))["type"] == "hello"
     half_open = socket.create_connection((running.at.hostname, running.at.port))

@@ -15,7 +15,7 @@ from flask import Flask, request
 from flask_sock import Sock
 
 from tests import serving
-from tests.serving import SHORT, connect, eventually, response
+from tests.serving import DAEMON, SHORT, connect, eventually, response
 from tests.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
@@ -233,7 +233,9 @@ def test_a_websocket_client_that_vanishes_ends_the_handler(certificate):
     Sock(app).route("/ws")(wait)
     scheme, context = ("wss", serving.client_context(certificate)) if certificate else ("ws", None)
     with serve(app, certificate=certificate) as listener:
-        client = simple_websocket.Client(f"{scheme}://127.0.0.1:{listener.port}/ws", ssl_context=context)
+        client = simple_websocket.Client(
+            f"{scheme}://127.0.0.1:{listener.port}/ws", ssl_context=context, thread_class=DAEMON
+        )
         client.sock.shutdown(socket.SHUT_RDWR)
         assert ended.wait(3)
         assert eventually(lambda: listener.open_connections == 0)

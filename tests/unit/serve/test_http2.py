@@ -13,7 +13,7 @@ from h2.events import DataReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
 from tests import serving
-from tests.serving import H2Client, connect
+from tests.serving import DAEMON, H2Client, connect
 from tests.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
@@ -246,7 +246,9 @@ def test_a_websocket_opens_over_http11_beside_an_http2_connection(h2, certificat
     with h2(app) as client:
         assert client.fetch("/")[2] == b"page"
         context = serving.client_context(certificate)
-        socket = simple_websocket.Client(f"wss://127.0.0.1:{client.listener.port}/ws", ssl_context=context)
+        socket = simple_websocket.Client(
+            f"wss://127.0.0.1:{client.listener.port}/ws", ssl_context=context, thread_class=DAEMON
+        )
         socket.send("hello")
         assert socket.receive(timeout=5) == "hello"
         assert client.fetch("/")[2] == b"page"

@@ -12,7 +12,7 @@ from flask import Flask, request
 from flask_sock import Sock
 
 from tests import serving
-from tests.serving import connect, response
+from tests.serving import DAEMON, connect, response
 from tests.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
@@ -233,7 +233,9 @@ def websockets(handler, **options):
 def ws_client(listener, certificate, **options):
     scheme = "ws" if certificate is None else "wss"
     context = None if certificate is None else serving.client_context(certificate)
-    return simple_websocket.Client(f"{scheme}://127.0.0.1:{listener.port}/ws", ssl_context=context, **options)
+    return simple_websocket.Client(
+        f"{scheme}://127.0.0.1:{listener.port}/ws", ssl_context=context, thread_class=DAEMON, **options
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"ping_interval": 0.05}], ids=["no ping", "ping"])
