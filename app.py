@@ -38,7 +38,7 @@ from wfmon.runtime import Runtime
 from wfmon.serve import instance
 from wfmon.serve.launch import Launcher, open_running
 from wfmon.serve.listener import Listener, PortInUse
-from wfmon.serve.tls import BadCertificate, ensure_local_certificate, server_context
+from wfmon.serve.tls import BadCertificate, local_certificate, server_context
 from wfmon.serve.token import Token, load_token
 from wfmon.ui import shell
 
@@ -171,7 +171,7 @@ def _tls(settings: Settings, clock: Clock) -> tuple[str, ssl.SSLContext]:
         if not all(given):
             raise SettingsError("server.cert_file and server.key_file belong together: set both, or neither.")
         return "", server_context(Path(given[0]).expanduser(), Path(given[1]).expanduser(), http2=True)
-    made = ensure_local_certificate(settings.data_dir / "tls", clock)
+    made = local_certificate(settings.data_dir / "tls", clock)
     return str(made.ca_file), server_context(made.cert_file, made.key_file, http2=True)
 
 

@@ -62,6 +62,24 @@ def server_context(cert_file: Path, key_file: Path, *, http2: bool) -> ssl.SSLCo
     return context
 
 
+def local_certificate(folder: Path, clock: Clock) -> LocalCertificate:
+    """As `ensure_local_certificate`, without keeping cryptography's 9 MB: a child process does the work and ends.
+
+    Call before threads start: the child is a fork. What goes wrong there is done again here, to raise what it raises.
+    """
+    if os.name == "posix":
+        child = os.fork()
+        if child == 0:
+            try:
+                ensure_local_certificate(folder, clock)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        if os.waitpid(child, 0)[1] == 0:
+            return _files(folder)
+    return ensure_local_certificate(folder, clock)
+
+
 def ensure_local_certificate(folder: Path, clock: Clock, names: Sequence[str] = LOCAL_NAMES) -> LocalCertificate:
     """A certificate for `names` that is good for 30 more days at least, made now where there is none.
 
@@ -69,7 +87,7 @@ def ensure_local_certificate(folder: Path, clock: Clock, names: Sequence[str] = 
     """
     now = dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = LocalCertificate(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+    files = _files(folder)
     authority = _load(files.ca_file, folder / "ca-key.pem")
     if authority is None or not _usable(authority[0], now, _LEAF_DAYS + _RENEW_DAYS, names, None):
         authority = _make_authority(names, now)
@@ -82,6 +100,10 @@ def ensure_local_certificate(folder: Path, clock: Clock, names: Sequence[str] = 
 
 def _no_password() -> str:
     raise ValueError("the key is locked with a password; give one without")
+
+
+def _files(folder: Path) -> LocalCertificate:
+    return LocalCertificate(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
 
 
 def _load(cert_file: Path, key_file: Path) -> tuple[Certificate, EllipticCurvePrivateKey] | None:

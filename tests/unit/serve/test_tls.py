@@ -8,6 +8,8 @@ import shutil
 import socket
 import ssl
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -147,3 +149,30 @@ def test_a_certificate_of_the_user_that_cannot_be_used_is_named_with_the_reason(
         server_context(tmp_path / "nowhere.pem", files.key_file, http2=False)
     with pytest.raises(BadCertificate, match=r"cert\.pem and .*ca-key\.pem are no certificate with its key"):
         server_context(files.cert_file, tmp_path / "ca-key.pem", http2=False)
+
+
+def in_a_process_of_its_own(folder):
+    """A fork wants a process without threads."""
+    code = """
+import sys
+from pathlib import Path
+from wfmon.core.clock import SystemClock
+from wfmon.serve import tls
+try:
+    files = tls.local_certificate(Path(sys.argv[1]), SystemClock())
+    tls.server_context(files.cert_file, files.key_file, http2=True)
+    print(files.ca_file.exists(), "cryptography" in sys.modules)
+except OSError as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_the_server_makes_its_certificate_without_keeping_what_it_takes(tmp_path):
+    assert in_a_process_of_its_own(tmp_path / "tls") == ["True", "False"]
+
+
+def test_what_fails_in_the_child_is_raised_here(tmp_path):
+    (tmp_path / "tls").write_text("a file in the way")
+    assert in_a_process_of_its_own(tmp_path / "tls") == ["FileExistsError"]
