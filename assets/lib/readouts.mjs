@@ -116,6 +116,7 @@ export class Panel {
     this.selectors = selectors;
     this.why = element.querySelector(".absent");
     this.looked = [...element.querySelectorAll("[data-looked]")];
+    this.told = false;
   }
 
   /** The reason why there is nothing to show, or null. While the window holds values, they are shown. */
@@ -128,7 +129,10 @@ export class Panel {
     return tracks.every((track) => track.absent && !track.knownSince(from)) ? tracks[0].absent : null;
   }
 
+  /** A frozen panel stays what it was, whatever comes and goes meanwhile. */
   update(store, view, serverNow) {
+    if (this.told && view.frozenMs !== null) return;
+    this.told = true;
     const reason = this.reason(store, view);
     this.element.toggleAttribute("data-absent", reason !== null);
     if (this.why) {

@@ -46,3 +46,17 @@ test("a card's name stands alone, several have their numbers, and none is nothin
   assert.equal(factText([]), "");
   assert.equal(factText(undefined), "");
 });
+
+test("a frozen panel stays what it was, and one that comes while frozen is told once", () => {
+  const s = store();
+  const shown = [];
+  const made = panel("system.cpu_percent");
+  made.element.toggleAttribute = (_, on) => shown.push(on);
+  s.state({ absent: [[1, "no sensor"]] });
+  made.update(s, { ...view(0), frozenMs: T0 }, T0);
+  s.frame(1, T0, [[1, 0, 4]]);
+  made.update(s, { ...view(1_000), frozenMs: T0 }, T0);
+  assert.deepEqual(shown, [true]);
+  made.update(s, { ...view(1_000), frozenMs: null }, T0);
+  assert.deepEqual(shown, [true, false]);
+});
