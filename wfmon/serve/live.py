@@ -30,14 +30,13 @@ SOCK_OPTIONS: dict[str, Any] = {
     "thread_class": functools.partial(threading.Thread, name="wfmon-ws-reader", daemon=True),
 }
 SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-STATUSES = {"too_big": 413, "too_fast": 429, "full": 503, "stopping": 503, "token": 401}
+STATUSES = {"too_big": 413, "too_fast": 429, "full": 503, "stopping": 503}
 """How a refusal is told over HTTP; 400 for all others."""
 FIXES = {
     "too_big": "Send less at once.",
     "too_fast": "Send less often.",
     "full": "Close a page that you do not need, or raise server.max_clients in config.yaml.",
     "stopping": "Start the monitor again.",
-    "token": "Reload the page.",
 }
 
 
