@@ -10,6 +10,7 @@ import pytest
 import simple_websocket
 from flask import Flask, request
 from flask_sock import Sock
+from wsproto.events import Ping
 
 from tests import serving
 from tests.serving import DAEMON, connect, response
@@ -271,10 +272,11 @@ def test_a_websocket_is_written_by_two_threads_and_read_by_a_third_without_mixin
         ws.send("end")
         ws.receive(timeout=5)
 
-    with serve(websockets(handler, ping_interval=0.02), certificate=certificate) as listener:
+    with serve(websockets(handler), certificate=certificate) as listener:
         client = ws_client(listener, certificate)
         for _ in range(200):
             client.send("c" * 900)
+            client.sock.send(client.ws.send(Ping()))  # the reading thread answers, and so writes too
         counts = {"a": 0, "b": 0}
         while (message := client.receive(timeout=5)) != "end":
             assert message == message[0] * 700
