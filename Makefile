@@ -2,7 +2,7 @@
 # ARGS goes to the program behind the target: make run ARGS="--port 9500 --no-browser", make test ARGS="-k window -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv venv-test check format docs test bench soak screenshots clean
+.PHONY: help run venv venv-test check format docs test test-runtimes bench soak screenshots clean
 
 ARGS ?=
 BROWSER ?= yes
@@ -11,11 +11,11 @@ APP := .venv/bin/python
 TEST := .venv-test/bin
 # What is not born yet is left out.
 TYPED := $(wildcard wfmon pages callbacks app.py scripts)
-LINTED := $(wildcard wfmon pages callbacks app.py scripts tests bench)
+LINTED := $(wildcard wfmon pages callbacks app.py scripts tests bench examples)
 JS_TESTS := $(wildcard tests/js/*.test.mjs)
 
 help: ## Print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 run: .venv/stamp ## Install what is missing, start the monitor and open it in the browser
 	@exec $(APP) app.py $(ARGS)
@@ -41,10 +41,13 @@ docs: .venv-test/stamp ## Write docs/metrics.md and docs/settings.md anew from t
 test: .venv-test/stamp ## All tests, with a real Chromium (BROWSER=no leaves the browser out)
 ifeq ($(BROWSER),yes)
 	@scripts/browser.sh
-	$(TEST)/pytest --headless $(ARGS)
+	$(TEST)/pytest --headless -m "not runtimes" $(ARGS)
 else
-	$(TEST)/pytest -m "not browser" $(ARGS)
+	$(TEST)/pytest -m "not browser and not runtimes" $(ARGS)
 endif
+
+test-runtimes: .venv-runtimes/stamp ## Tests against real model runtimes (installs PyTorch and llama.cpp: minutes, 2 GB)
+	.venv-runtimes/bin/pytest -m runtimes $(ARGS)
 
 bench: .venv-test/stamp ## Measure every promise on this machine and print the table
 	@scripts/browser.sh
@@ -59,11 +62,15 @@ screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew
 	$(TEST)/python scripts/screenshots.py $(ARGS)
 
 clean: ## Remove the environments and caches (never the data folder)
-	rm -rf .venv .venv-test build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-test .venv-runtimes build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/stamp: requirements.txt
 	@scripts/venv.sh .venv requirements.txt
+	@touch $@
+
+.venv-runtimes/stamp: requirements.txt requirements-test.txt requirements-runtimes.txt
+	@scripts/venv.sh .venv-runtimes requirements-runtimes.txt
 	@touch $@
 
 .venv-test/stamp: requirements.txt requirements-test.txt

@@ -76,8 +76,9 @@ class Monitor:
         self.dash.layout = shell.layout
         callbacks.register(self.dash)
         serve.install(
-            server, self.runtime.services(), hub=self.runtime.hub, token=token, launcher=self.launcher, door=self.door,
-            script_hashes=self.dash.csp_hashes, clock=clock, on_refusal=self.runtime.count_refusal,
+            server, self.runtime.services(), hub=self.runtime.hub, ingest=self.runtime.ingest, token=token,
+            launcher=self.launcher, door=self.door, script_hashes=self.dash.csp_hashes, clock=clock,
+            on_refusal=self.runtime.count_refusal,
         )  # fmt: skip
 
     def start(self, running: instance.Instance) -> None:

@@ -23,6 +23,8 @@ COLLECTORS = {
     "gpu": "Graphics cards: NVIDIA through NVML, AMD through sysfs.",
     "network": "Traffic and connections on localhost, and the proof that the monitor stays there.",
     "monitor": "What the monitor itself costs, drops and refuses.",
+    "model": "What hooks and the proxy tell of models, and what is scraped from their servers; sampled at 60 Hz.",
+    "servers": "Model servers of this machine, found by their listening sockets.",
     "ux": "What each open page reports of its own frames, spans in which it was hidden left out.",
 }
 
@@ -38,7 +40,7 @@ def metrics_page() -> str:
         "",
         '- **Name**: `area.what_unit`, labels in braces for the one measured: `system.cpu_core_percent{core="0"}`.',
         "- **Kind**: a *gauge* is a level; a *counter* only grows until a restart; a *rate* is collected as a counter",
-        "  and published per second.",
+        "  and published per second; an *event* belongs to one token or one request.",
         "- **Possible**: a value outside is dropped and counted in `monitor.samples_dropped_total`.",
         "- **Dead-band**: a change that is not larger is not sent to the page.",
         "- **Priority**: under backpressure 2 comes less often first, then 1; 0 never does.",

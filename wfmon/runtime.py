@@ -17,8 +17,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 import wfmon
+from wfmon.analyse.why import causes
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.loop import CollectorLoop
+from wfmon.collect.models.ingest import Ingest
+from wfmon.collect.models.meter import MAX_WAITING as MAX_MODEL_EVENTS
+from wfmon.collect.models.meter import Meters
+from wfmon.collect.models.proxy.supervise import ProxyProcess
+from wfmon.collect.models.servers import ServersCollector
 from wfmon.collect.monitor import MonitorCollector, Probes
 from wfmon.collect.network import NetworkCollector
 from wfmon.collect.power import on_battery
@@ -27,8 +33,23 @@ from wfmon.collect.ux import MAX_WAITING, UxInbox
 from wfmon.core import settings as core_settings
 from wfmon.core.log import ErrorCount
 from wfmon.core.registry import Registry
-from wfmon.core.types import ClockStep, Collector, CollectorState, CollectorStatus, Series, Services
+from wfmon.core.types import (
+    Burst,
+    Cause,
+    ClockStep,
+    Collector,
+    CollectorState,
+    CollectorStatus,
+    Frame,
+    Request,
+    Series,
+    Services,
+    TokenBatch,
+    Window,
+)
+from wfmon.demo.supervise import DemoProcess
 from wfmon.process import Processor
+from wfmon.process.energy import EnergyMeter
 from wfmon.stream.hub import Hub
 from wfmon.ticker import INBOX_FRAMES, Stages, Ticker
 from wfmon.window.cache import HotCache
@@ -44,7 +65,8 @@ POWER_LOOK_S = 10
 ECO_SHARE = 0.5
 WINDOWS_S = (1, 10, 300)
 """The rolling windows that are kept for all series."""
-POLLED = ("system", "gpu", "network", "monitor")
+POLLED = ("system", "gpu", "network", "monitor", "servers")
+PUSHED = ("ux", "model")
 
 
 class Runtime:
@@ -67,6 +89,14 @@ class Runtime:
         collect = settings.collect
         self.registry = Registry()
         self.ux = UxInbox(clock, enabled=collect.ux.enabled)
+        self.meters = Meters(
+            clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
+            power_watts=self._power_watts, why=self._why, keep_requests=collect.model.requests,
+            enabled=collect.model.enabled,
+        )  # fmt: skip
+        self.ingest = Ingest(clock, self.meters.put, boot=self.boot)
+        self.proxy = ProxyProcess(clock, settings.proxy, settings.data_dir)
+        self.demo = DemoProcess(clock, settings.demo, settings.data_dir)
         self.processor = Processor(self.registry)
         self.cache = HotCache(self.registry, clock, settings.window.cache_seconds, settings.window.cache_bytes)
         self.hub = Hub(
@@ -77,6 +107,10 @@ class Runtime:
         )  # fmt: skip
         self.ticker = Ticker(clock, self._stages(), settings.stream.rate_hz)
         gpu = GpuCollector(clock, watching=self.hub.watching, anyone=self.hub.anyone)
+        servers = ServersCollector(
+            clock, scraped=self.meters.scraped, gpu_memory=gpu.process_memory, rate_hz=collect.servers.rate_hz
+        )
+        self._servers = servers
         collectors: dict[str, Collector] = {
             "system": SystemCollector(
                 clock, settings.data_dir, watching=self.hub.watching,
@@ -85,6 +119,7 @@ class Runtime:
             "gpu": gpu,
             "network": NetworkCollector(clock, watching=self.hub.watching),
             "monitor": MonitorCollector(clock, watching=self.hub.watching, probes=self._probes()),
+            "servers": servers,
         }  # fmt: skip
         self.loops = {
             name: CollectorLoop(
@@ -96,11 +131,34 @@ class Runtime:
 
     def _stages(self) -> Stages:
         return Stages(
-            drain=self.ux.drain, step=self.processor.step, burst=self.processor.burst, gaps=self.processor.on_absent,
-            append=self.cache.append, publish=self.hub.publish, table=self.hub.set_table,
+            drain=self._drain, step=self.processor.step, burst=self.processor.burst, tokens=self.processor.tokens,
+            gaps=self.processor.on_absent, append=self.cache.append, publish=self.hub.publish, table=self.hub.set_table,
             clock_step=self._on_clock_step, absent=self._on_absent, states=self._states.copy,
             each_second=self._each_second, watched=self.hub.anyone, on_error=self._on_ticker_error,
         )  # fmt: skip
+
+    def _drain(self) -> list[Frame | Burst | TokenBatch]:
+        return [*self.ux.drain(), *self.meters.drain()]
+
+    def _power_watts(self) -> float | None:
+        """Give what all graphics cards draw now, None where it is not measured."""
+        latest = self.cache.latest()
+        watts = [
+            latest[number][1] for number, series, _ in self.registry.all()
+            if series.name == "gpu.power_watts" and number in latest
+        ]  # fmt: skip
+        return sum(watts) if watts and not any(math.isnan(each) for each in watts) else None
+
+    def _server_of(self, pid: int, claimed: str) -> str:
+        return self._servers.server_of(pid, claimed)
+
+    def _why(self, request: Request) -> tuple[Cause, ...]:
+        return causes(request, self._measured)
+
+    def _measured(self, text: str, from_ms: int, to_ms: int) -> Window | None:
+        """Give a series over a span of the last minutes."""
+        number = self.registry.find(Series.parse(text))
+        return None if number is None else self.cache.between(number, from_ms, to_ms)
 
     def _probes(self) -> Probes:
         """What the monitor tells of itself. The loops and the ticker are asked when it beats, not now."""
@@ -132,6 +190,7 @@ class Runtime:
         return {
             "inbox": (self.ticker.depth, INBOX_FRAMES),
             "ux": (self.ux.depth, MAX_WAITING),
+            "model": (self.meters.depth, MAX_MODEL_EVENTS),
             "mailbox": (fullest, stream["mailbox_frames"]),
         }
 
@@ -141,9 +200,14 @@ class Runtime:
         self.ticker.start()
         for loop in self.loops.values():
             loop.start()
+        self.proxy.start()
+        if self.settings.demo.enabled:
+            self.demo.say("start")
 
     def stop(self) -> None:
         """Stop in the order of the way: sources first, then the beat, then the clients. Idempotent."""
+        self.demo.close()
+        self.proxy.close()
         for loop in self.loops.values():
             loop.ask_to_stop()
         for loop in self.loops.values():
@@ -154,7 +218,7 @@ class Runtime:
 
     def statuses(self) -> list[CollectorStatus]:
         """Give every collector's state, the pushed one last. Any thread."""
-        return [*(loop.status() for loop in self.loops.values()), self.ux.status()]
+        return [*(loop.status() for loop in self.loops.values()), self.ux.status(), self.meters.status()]
 
     def services(self) -> Services:
         """Give what pages and routes may ask, each callable from any thread."""
@@ -168,6 +232,12 @@ class Runtime:
             switch=self.switch,
             settings=self.settings_table,
             page_token=self._page_token,
+            models=self.meters.models,
+            requests=self.meters.requests,
+            request=self.meters.request,
+            servers=self._servers.servers,
+            demo=self.demo.say,
+            proxy=self.proxy.status,
         )
 
     def count_refusal(self, cause: str) -> None:
@@ -182,13 +252,13 @@ class Runtime:
 
     def switch(self, name: str, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
         """Switch a collector on or off, now and at later starts. Raises KeyError, SettingsError, OSError."""
-        if name != "ux" and name not in self.loops:
+        if name not in PUSHED and name not in self.loops:
             raise KeyError(name)
         setting = f"collect.{name}.enabled"
         core_settings.save_change(self.settings, setting, enabled)
         self._switched[setting] = enabled
-        target = self.ux if name == "ux" else self.loops[name]
-        target.set_enabled(enabled)
+        pushed: dict[str, UxInbox | Meters] = {"ux": self.ux, "model": self.meters}
+        (pushed.get(name) or self.loops[name]).set_enabled(enabled)
 
     def settings_table(self) -> list[dict[str, Any]]:
         """Give every setting: name, value, default, where the value comes from, whether a change needs a restart."""
@@ -270,7 +340,8 @@ class Runtime:
 
     def _dropped(self) -> dict[str, int]:
         return {
-            **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped, **self.cache.dropped,
+            **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped, **self.meters.dropped,
+            **self.cache.dropped,
             **{f"cap_{name}": count for name, count in self.registry.folded.copy().items()},
         }  # fmt: skip
 
@@ -303,6 +374,9 @@ class Runtime:
 
     def _each_second(self) -> None:
         self.cache.fold()
+        for name, table in self.meters.each_second().items():
+            self.hub.set_table(name, table, self._clock.now_ms())
+        self.proxy.each_second()
         statuses = self.statuses()
         self._states.update({status.name: status.state for status in statuses if status.name in self.loops})
         self.hub.set_collectors(statuses)

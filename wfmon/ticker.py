@@ -8,7 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wfmon.core.types import Burst, Frame, Layout
+from wfmon.core.types import Burst, Frame, Layout, TokenBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,9 +28,10 @@ _NO_REASONS: tuple[str, dict[str, str]] = ("", {})
 class Stages:
     """What the ticker hands samples to, in the order in which they travel. Only the ticker's thread calls these."""
 
-    drain: Callable[[], list[Frame | Burst]]
+    drain: Callable[[], list[Frame | Burst | TokenBatch]]
     step: Callable[[Frame], Batch]
     burst: Callable[[Burst], Batch]
+    tokens: Callable[[TokenBatch], Batch]
     gaps: Callable[[str], Batch]
     append: Callable[[Batch], None]
     publish: Callable[[list[Batch], int], None]
@@ -118,23 +119,27 @@ class Ticker:
             self._do.append(batch)
         self._do.publish(batches, self._clock.now_ms())
 
-    def _take(self) -> list[Frame | Burst]:
-        waiting = [self._inbox.popleft() for _ in range(len(self._inbox))]
+    def _take(self) -> list[Frame | Burst | TokenBatch]:
+        waiting: list[Frame | Burst | TokenBatch] = [self._inbox.popleft() for _ in range(len(self._inbox))]
         return waiting + self._do.drain()
 
-    def _carry_all(self, items: list[Frame | Burst]) -> list[Batch]:
+    def _carry_all(self, items: list[Frame | Burst | TokenBatch]) -> list[Batch]:
         """Process each item. One that cannot be is dropped and counted; those that came with it go on."""
         batches = []
         for item in items:
             try:
                 batches.append(self._carry(item))
             except Exception as error:  # noqa: BLE001  as for a beat
-                self.dropped["error"] += len(item.values)
+                self.dropped["error"] += item.values.size
                 self.errors += 1
                 self._do.on_error(error)
         return batches
 
-    def _carry(self, item: Frame | Burst) -> Batch:
+    def _carry(self, item: Frame | Burst | TokenBatch) -> Batch:
+        if isinstance(item, TokenBatch):
+            batch = self._do.tokens(item)
+            self.samples += len(batch)
+            return batch
         self.samples += len(item.values)
         if isinstance(item, Burst):
             return self._do.burst(item)

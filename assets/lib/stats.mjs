@@ -2,7 +2,8 @@
  * Figures of what is visible. Pure.
  *
  * Only changes arrive, and between two samples a value holds: each value therefore weighs as long as it held. That makes
- * a percentile here the same as one over evenly spaced samples. Gaps weigh nothing.
+ * a percentile here the same as one over evenly spaced samples. Gaps weigh nothing. Of events (a token, a request) each
+ * one weighs the same.
  */
 
 const BINS = 1024;
@@ -10,6 +11,14 @@ const weights = new Float64Array(BINS);
 
 /** Walk the spans of a track in (from, to]: visit(value, milliseconds). */
 function spans(track, from, to, visit) {
+  if (track.kind === "event") {
+    for (let i = track.countUntil(from); i < track.size; i += 1) {
+      const slot = track.slot(i);
+      if (track.t[slot] > to) break;
+      if (track.v[slot] === track.v[slot]) visit(track.v[slot], 1);
+    }
+    return;
+  }
   let i = Math.max(0, track.countUntil(from) - 1);
   for (; i < track.size; i += 1) {
     const slot = track.slot(i);
@@ -90,11 +99,11 @@ function mean(values) {
 
 function total(track, from, to) {
   const { mean: level, weight } = extent(track, from, to);
-  return (level * weight) / 1000;
+  return weight > 0 && track.kind === "event" ? level * weight : (level * weight) / 1000;
 }
 
 /** Units of which several together make a mean, not a sum. */
-const INTENSIVE = new Set(["%", "°C", "ms", "MHz"]);
+const INTENSIVE = new Set(["%", "°C", "ms", "MHz", "bit"]);
 
 /** True for a statistic over the visible window, false for one of this moment. */
 export const overTime = (stat) => stat in OVER_TIME;

@@ -41,6 +41,7 @@ class Recorder:
             drain=lambda: [self.pushed.pop() for _ in range(len(self.pushed))],
             step=self.step,
             burst=lambda burst: batch_of(burst.values, [1] * len(burst.values)),
+            tokens=lambda batch: batch_of(batch.values[:, 0]),
             gaps=lambda name: (self.seen.append(("gaps", name)), batch_of([np.nan]))[1],
             append=note("append"),
             publish=note("publish"),

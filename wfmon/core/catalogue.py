@@ -7,17 +7,23 @@ from typing import Literal
 
 MAX_SERIES = 2_000
 MAX_LABEL_CHARS = 120
-LABEL_CAPS = {"model": 64, "page": 32, "core": 1_024, "gpu": 64, "sensor": 64, "thread": 96, "state": 16}
+LABEL_CAPS = {
+    "model": 64, "server": 64, "other": 64, "page": 32, "core": 1_024, "gpu": 64, "sensor": 64,
+    "thread": 96, "state": 16,
+}  # fmt: skip
 OTHER = "(other)"
 """What the excess over a cap folds into."""
 
-WATCHED_TABLES = ("processes", "listeners", "threads")
+WATCHED_TABLES = ("processes", "listeners", "threads", "models", "requests", "servers")
 """Tables that are made only while somebody looks at them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One row: what is measured, in which unit, by whom, and what a true value looks like.
+
+    A gauge holds until its next sample; an ``event`` belongs to its instant alone (a token, a request): it is never
+    missing in between, and statistics weigh each one the same.
 
     ``derive="rate"``: collected as a counter, published per second. Outside ``low``..``high`` a value is impossible and
     dropped. A change within ``dead_band`` is not sent. ``priority``: 0 is sent in every state of a client, 1 comes less
@@ -26,7 +32,7 @@ class Metric:
 
     name: str
     unit: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "event"]
     collector: str
     help: str
     labels: tuple[str, ...] = ()
@@ -51,6 +57,14 @@ def _g(name: str, unit: str, help_: str, *labels: str, **more: object) -> Metric
 def _c(name: str, unit: str, help_: str, *labels: str, **more: object) -> Metric:
     """Make a counter; its collector is the name's area."""
     return Metric(name, unit, "counter", name.partition(".")[0], help_, labels, **more)  # type: ignore[arg-type]
+
+
+def _e(name: str, unit: str, help_: str, *labels: str, **more: object) -> Metric:
+    """Make an event; its collector is the name's area."""
+    return Metric(name, unit, "event", name.partition(".")[0], help_, labels, **more)  # type: ignore[arg-type]
+
+
+_MODEL = ("model", "server")
 
 
 # fmt: off
@@ -140,6 +154,51 @@ _ROWS = (
     _g("monitor.tick_late_ms", "ms", "How late the ticker's slowest beat of the last second was.", priority=2),
     _g("monitor.tick_work_ms", "ms", "The ticker's longest beat of the last second.", priority=2),
     _g("monitor.encode_us", "us", "Mean time to encode a stream frame.", priority=2),
+    # model: pushed by hooks and the proxy, or scraped from servers; sampled in the ticker's beat
+    _g("model.tokens_per_second", "/s", "Output tokens of the last second, all requests of the model.", *_MODEL,
+       dead_band=0.005, priority=0),
+    _g("model.throughput_percent", "%", "Tokens per second as a share of the model's own peak of five minutes.",
+       *_MODEL, high=100, dead_band=0.05, priority=0),
+    _g("model.requests_active", "", "Requests that are open.", *_MODEL, priority=0),
+    _g("model.requests_waiting", "", "Open requests without a first token, or that the server says wait.", *_MODEL),
+    _c("model.tokens_total", "", "Output tokens since the model was first seen.", *_MODEL,
+       otel="gen_ai.client.token.usage"),
+    _c("model.prompt_tokens_total", "", "Prompt tokens since the model was first seen.", *_MODEL,
+       otel="gen_ai.client.token.usage"),
+    _c("model.requests_total", "", "Requests that ended, by status.", *_MODEL, "status"),
+    _g("model.energy", "", "Energy: an index from 0 to 1 of speed, certainty and steadiness; not joules.", *_MODEL,
+       high=1, dead_band=0.001, priority=0),
+    _g("model.energy_state", "", "0 idle, 1 charging, 2 flowing, 3 stalling, 4 saturated, 5 drained.", *_MODEL,
+       high=5, priority=0),
+    _g("model.kv_cache_percent", "%", "Key-value cache in use.", *_MODEL, high=100, dead_band=0.05),
+    _g("model.cache_hit_percent", "%", "Prompt tokens taken from the prefix cache.", *_MODEL, high=100, dead_band=0.05),
+    _g("model.batch_size", "", "Sequences that the server runs together.", *_MODEL),
+    _g("model.vram_bytes", "B", "Memory of graphics cards that the model or its server holds.", *_MODEL,
+       dead_band=65_536),
+    _g("model.joules_per_token", "J", "Energy of all graphics cards over output tokens, mean of ten seconds.", *_MODEL,
+       dead_band=0.0005),
+    _g("model.disagreement", "bit", "Jensen-Shannon divergence of two models' top tokens, mean of a second.", *_MODEL,
+       "other", high=1, dead_band=0.0005),
+    _e("model.ttft_ms", "ms", "Time to first token of a request.", *_MODEL, high=86_400_000,
+       otel="gen_ai.server.time_to_first_token"),
+    _e("model.time_per_output_token_ms", "ms", "Mean time per output token after the first, of a request.", *_MODEL,
+       high=86_400_000, otel="gen_ai.server.time_per_output_token"),
+    _e("model.request_duration_ms", "ms", "Duration of a request, start to end.", *_MODEL, high=86_400_000,
+       otel="gen_ai.server.request.duration"),
+    _e("model.prompt_tokens_per_second", "/s", "Prompt tokens read a second, of a request.", *_MODEL),
+    _e("model.queue_wait_ms", "ms", "Time a request waited before work on it began.", *_MODEL, high=86_400_000),
+    _e("model.load_ms", "ms", "Time to load the model for a request.", *_MODEL, high=86_400_000),
+    _e("model.inter_token_latency_ms", "ms", "Time between two tokens of a request.", *_MODEL, high=86_400_000,
+       priority=0),
+    _e("model.chunk_tokens", "", "Tokens that came together in one chunk.", *_MODEL, high=100_000, priority=0),
+    _e("model.entropy_bits", "bit", "Entropy of the next token's distribution; the middle of its band.", *_MODEL,
+       high=64, priority=0),
+    _e("model.entropy_low_bits", "bit", "Lower bound of that entropy, from the top k.", *_MODEL, high=64, priority=2),
+    _e("model.entropy_high_bits", "bit", "Upper bound of that entropy, from the top k.", *_MODEL, high=64, priority=2),
+    _e("model.entropy_k", "", "Tokens of the distribution that were seen: k.", *_MODEL, high=10_000_000, priority=2),
+    _e("model.certainty", "", "1 - entropy / log2(k), over the top k made whole.", *_MODEL, high=1, priority=0),
+    # servers: found on this machine, 1 Hz at most
+    _g("servers.found", "", "Model servers that listen on this machine."),
     # ux: pushed by open pages
     _g("ux.frame_time_ms", "ms", "Interval between two frames of the page.", "page", high=60_000, priority=1),
     _g("ux.work_time_ms", "ms", "Main-thread time of one frame, style, layout and paint included.", "page",

@@ -106,6 +106,24 @@ class UxSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What hooks and the proxy tell of models."""
+
+    enabled: bool = opt(
+        True, "Take what hooks and the proxy tell of models: times and counts, never text.", restart=False
+    )
+    requests: int = opt(200, "Last requests kept in memory.", low=10, high=2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class ServersSettings:
+    """Model servers of this machine."""
+
+    enabled: bool = opt(True, "Find model servers that listen on this machine, and read what they tell.", restart=False)
+    rate_hz: float = opt(1.0, "Looks a second.", low=0.1, high=1)
+
+
+@dataclass(frozen=True, slots=True)
 class CollectSettings:
     """A section a collector."""
 
@@ -114,6 +132,61 @@ class CollectSettings:
     network: NetworkSettings = _section(NetworkSettings)
     monitor: MonitorSettings = _section(MonitorSettings)
     ux: UxSettings = _section(UxSettings)
+    model: ModelSettings = _section(ModelSettings)
+    servers: ServersSettings = _section(ServersSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class EnergySettings:
+    """The energy index: docs/energy.md has the formulas."""
+
+    profile: str = opt(
+        "learned", "What full speed is: learned (the model's own peak), or that of a lite, dual or studio machine.",
+        choices=("learned", "lite", "dual", "studio"),
+    )  # fmt: skip
+    tps_min: float = opt(0.0, "Tokens a second that count as standing still.", low=0, high=1_000)
+    tps_max_lite: float = opt(20.0, "Tokens a second that count as full speed, profile lite.", low=1, high=100_000)
+    tps_max_dual: float = opt(60.0, "The same, profile dual.", low=1, high=100_000)
+    tps_max_studio: float = opt(200.0, "The same, profile studio.", low=1, high=100_000)
+    weight_velocity: float = opt(0.5, "Weight of speed.", low=0, high=1)
+    weight_certainty: float = opt(0.3, "Weight of certainty.", low=0, high=1)
+    weight_steadiness: float = opt(0.2, "Weight of steadiness.", low=0, high=1)
+    weight_velocity_alone: float = opt(0.7, "Weight of speed where certainty is not known.", low=0, high=1)
+    weight_steadiness_alone: float = opt(0.3, "Weight of steadiness there.", low=0, high=1)
+    smoothing: float = opt(
+        0.35, "Share of a token's own value in the index; the rest is what was before.", low=0.01, high=1
+    )
+    half_life_ms: float = opt(700.0, "In so many ms without a token the index halves.", low=10, high=60_000)
+    steady_ms: float = opt(
+        400.0, "Longest interval that counts as steady; a longer one is a stall.", low=1, high=60_000
+    )
+    unsteady_ms: float = opt(1_500.0, "Interval at which steadiness is 0.", low=2, high=600_000)
+    stall_tokens: int = opt(2, "Intervals of a stall after which the model counts as stalling.", low=1, high=100)
+    saturated_at: float = opt(0.85, "Energy from which the model counts as saturated.", low=0, high=1)
+    saturated_ms: float = opt(800.0, "For so long it must hold.", low=0, high=60_000)
+    saturated_until: float = opt(0.7, "Until it falls below this.", low=0, high=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """The pass-through that sees every client of a model server."""
+
+    enabled: bool = opt(False, "Run the proxy beside the monitor.")
+    upstream: str = opt("http://127.0.0.1:11434", "The model server; on this machine only.")
+    listen: str = opt("127.0.0.1:11500", "Where the proxy listens; on loopback only.")
+    logprobs: int = opt(
+        0, "Ask the server for so many log-probabilities a token, and strip them from the answer. 0: do not.",
+        low=0, high=20,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """The built-in language model."""
+
+    enabled: bool = opt(False, "Start the built-in model with the monitor.")
+    port: int = opt(11_599, "Its port on 127.0.0.1; 0, or one in use: any free one.", low=0, high=65_535)
+    tokens_per_second: float = opt(40.0, "Its speed limit, so that the eye can follow. 0: none.", low=0, high=100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +229,9 @@ class Settings:
     window: WindowSettings = _section(WindowSettings)
     stream: StreamSettings = _section(StreamSettings)
     log: LogSettings = _section(LogSettings)
+    energy: EnergySettings = _section(EnergySettings)
+    proxy: ProxySettings = _section(ProxySettings)
+    demo: DemoSettings = _section(DemoSettings)
     data_dir: Path = field(default_factory=default_data_dir, metadata={"hidden": True})
     origin: Mapping[str, str] = field(default_factory=dict, metadata={"hidden": True})
 

@@ -112,6 +112,19 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TokenBatch:
+    """Many instants of several series, rows in order of time: the tokens of one model since the last beat.
+
+    ``t_ms`` has shape (n,), ``values`` (n, len(layout)). NaN: this instant says nothing of this series; no gap.
+    """
+
+    collector: str
+    layout: Layout
+    t_ms: Millis
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """What ``process`` hands on: samples with ids, all of shape (n,). NaN a gap; ``changed``: past the dead-band."""
 
@@ -184,6 +197,49 @@ class Collector(Protocol):
         """Let go of handles; later calls to collect may raise Unavailable. Idempotent."""
 
 
+class Cause(NamedTuple):
+    """Why a request was slow: ``code`` for programs, ``text`` for people, with its figure; ``cost_ms`` what it took."""
+
+    code: Literal["load", "queue", "prompt", "gpu_busy", "memory", "swap", "disk", "stall", "long_answer"]
+    text: str
+    cost_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a model, never its text. Times are UTC milliseconds; what was not measured is None.
+
+    ``via``: hook, proxy. ``status``: open, ok, aborted, error, lost (the monitor lost sight of it). ``energy`` is the
+    mean of the index; ``stalls`` are (ms since the start, ms long).
+    """
+
+    id: str
+    model: str
+    server: str
+    via: str
+    started_ms: int
+    status: Literal["open", "ok", "aborted", "error", "lost"] = "open"
+    ended_ms: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int = 0
+    queue_ms: float | None = None
+    load_ms: float | None = None
+    prompt_ms: float | None = None
+    ttft_ms: float | None = None
+    duration_ms: float | None = None
+    tokens_per_second: float | None = None
+    time_per_output_token_ms: float | None = None
+    entropy_bits: float | None = None
+    entropy_k: int | None = None
+    energy: float | None = None
+    joules: float | None = None
+    stalls: tuple[tuple[float, float], ...] = ()
+    reason: str = ""
+    """A word of the runtime's on how it ended, such as stop or length."""
+    causes: tuple[Cause, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What pages and routes may ask of a running monitor; every field may be called from any thread."""
@@ -197,3 +253,13 @@ class Services:
     switch: Callable[[str, bool], None]
     settings: Callable[[], list[dict[str, Any]]]
     page_token: Callable[[], str]
+    models: Callable[[], list[dict[str, Any]]]
+    requests: Callable[[int], list[dict[str, Any]]]
+    """The newest requests, at most so many, newest first: the fields of ``Request``."""
+    request: Callable[[str], dict[str, Any]]
+    """One request with ``ticks``: {t_ms: [since the start], tokens: [...], entropy_bits: [... or None]}. KeyError."""
+    servers: Callable[[], list[dict[str, Any]]]
+    demo: Callable[[str], dict[str, Any]]
+    """Say "start", "stop" or "" to the built-in model; gives {state, reason, pid, url, models, rate}."""
+    proxy: Callable[[], dict[str, Any]]
+    """How the proxy fares: {state, reason, pid, listen, upstream}."""

@@ -15,7 +15,7 @@ from wfmon.process.rates import rates
 
 if TYPE_CHECKING:
     from wfmon.core.registry import Registry
-    from wfmon.core.types import Burst, ClockStep, Flags, Floats, Frame, Ids, Layout, Millis
+    from wfmon.core.types import Burst, ClockStep, Flags, Floats, Frame, Ids, Layout, Millis, TokenBatch
 
 NEVER = -(2**62)
 """Older than any sample, with room to subtract."""
@@ -43,6 +43,7 @@ class Processor:
         self._looked_ms: dict[str, int] = {}
         # State by id; grows by doubling. A counter of NaN has no reading before; a sent value of inf was never sent.
         self._owner = np.full(0, -1, np.int16)
+        self._is_event = np.zeros(0, bool)
         self._seen_ms = np.full(0, NEVER, np.int64)
         self._counter_ms = np.zeros(0, np.int64)
         self._counter = np.full(0, np.nan)
@@ -86,6 +87,26 @@ class Processor:
         self._owner[number] = self._number(burst.collector)
         gone = self._vanished(burst.collector, int(batch.t_ms[-1]))
         return batch if gone is None else _join(batch, gone)
+
+    def tokens(self, batch: TokenBatch) -> Batch:
+        """Process the instants of one model's tokens: every value that is there is news, and none leaves a gap."""
+        plan = self._plan(batch.layout)
+        rows, columns = np.nonzero(~np.isnan(batch.values))
+        ids, t_ms, values = plan.ids[columns], batch.t_ms[rows], batch.values[rows, columns].astype(np.float64)
+        causes = np.zeros(len(ids), np.int8)
+        causes[np.isinf(values)] = 1
+        seen = self._seen_ms[ids]
+        causes[(t_ms < seen) & (t_ms >= seen - LATE_MS)] = 2
+        causes[((values < plan.low[columns]) | (values > plan.high[columns])) & (causes == 0)] = 3
+        self._count(causes)
+        kept = causes == 0
+        ids, t_ms, values = ids[kept], t_ms[kept], values[kept]
+        self._seen_ms[ids] = t_ms  # rows are in order of time: of an id's several instants the last one stays
+        self._sent[ids] = values
+        self._owner[ids] = self._number(batch.collector)
+        self._is_event[ids] = True
+        self.taken += len(ids)
+        return Batch(t_ms, ids, values, np.ones(len(ids), bool))
 
     def on_clock_step(self, step: ClockStep) -> None:
         """Drop the interval over a step or a sleep: every rate starts anew with a gap, and nothing counts as late."""
@@ -146,7 +167,7 @@ class Processor:
             return None
         self._looked_ms[collector] = t_ms
         ids = self._ids_of(collector)
-        gone = ids[self._seen_ms[ids] < t_ms - VANISHED_MS]
+        gone = ids[(self._seen_ms[ids] < t_ms - VANISHED_MS) & ~self._is_event[ids]]
         return self._gaps(gone) if len(gone) else None
 
     def _number(self, collector: str) -> int:
@@ -176,6 +197,7 @@ class Processor:
         if need > have:
             more = max(64, have, need - have)
             self._owner = np.concatenate((self._owner, np.full(more, -1, np.int16)))
+            self._is_event = np.concatenate((self._is_event, np.zeros(more, bool)))
             self._seen_ms = np.concatenate((self._seen_ms, np.full(more, NEVER)))
             self._counter_ms = np.concatenate((self._counter_ms, np.zeros(more, np.int64)))
             self._counter = np.concatenate((self._counter, np.full(more, np.nan)))

@@ -10,6 +10,7 @@ from flask import request
 from wfmon.serve import api, launch
 from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
+from wfmon.serve.hook import install_hook
 from wfmon.serve.live import install_live
 from wfmon.serve.peer import same_user
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from wfmon.collect.models.ingest import Ingest
     from wfmon.core.clock import Clock
     from wfmon.core.types import Services
     from wfmon.serve.launch import Launcher
@@ -34,6 +36,7 @@ def install(
     services: Services,
     *,
     hub: Hub,
+    ingest: Ingest,
     token: Token,
     launcher: Launcher,
     door: Door,
@@ -55,6 +58,7 @@ def install(
         server, hub, token.check_page_token, authorized=lambda: token.check(bearer(request.environ) or ""),
         on_error=lambda where, error: log.error("%s failed", where, exc_info=error),
     )  # fmt: skip
+    install_hook(server, ingest)
     server.wsgi_app = Guard(  # type: ignore[method-assign]
         server.wsgi_app,
         token=token,

@@ -50,7 +50,7 @@ def _head(metric: Metric) -> list[str]:
     family = metric.prom.removesuffix("_total")
     unit = UNITS.get(metric.unit, "")
     return [
-        f"# TYPE {family} {metric.kind}",
+        f"# TYPE {family} {'counter' if metric.kind == 'counter' else 'gauge'}",
         *([f"# UNIT {family} {unit}"] if unit and family.endswith(f"_{unit}") else []),
         f"# HELP {family} {metric.help.translate(_ESCAPES)}",
     ]

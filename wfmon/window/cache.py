@@ -123,17 +123,11 @@ class HotCache:
         view = self._view()
         if not exact and span_s == SKETCH_S:
             return self._sketched(view).get(series_id, Window(span_s, 0))
-        since_ms = view.now_ms - round(span_s * 1000)
-        parts = [
-            part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None
-        ]
-        running = gather(view.running)
-        mine = running.ids == series_id
-        parts.append((running.t_ms[mine], running.values[mine]))
-        t_ms = np.concatenate([part[0] for part in parts])
-        values = np.concatenate([part[1] for part in parts])
-        order = np.argsort(t_ms, kind="stable")
-        return window_of(values[order][t_ms[order] > since_ms], span_s)
+        return self._one(view, series_id, view.now_ms - round(span_s * 1000), None, span_s)
+
+    def between(self, series_id: int, from_ms: int, to_ms: int) -> Window:
+        """Describe one series over (``from_ms``, ``to_ms``], as far as the cache reaches back; exact."""
+        return self._one(self._view(), series_id, from_ms, to_ms, (to_ms - from_ms) / 1000)
 
     def windows(self, span_s: float) -> dict[int, Window]:
         """Describe the last ``span_s`` of every series with a sample in it: up to 10 s exactly, or 300 s.
@@ -180,6 +174,21 @@ class HotCache:
         return max(0, view.now_ms - self._running_from_ms) / 1000 if view.running else 0.0
 
     # Inside.
+
+    def _one(self, view: _View, series_id: int, since_ms: int, until_ms: int | None, span_s: float) -> Window:
+        parts = [
+            part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None
+        ]
+        running = gather(view.running)
+        mine = running.ids == series_id
+        parts.append((running.t_ms[mine], running.values[mine]))
+        t_ms = np.concatenate([part[0] for part in parts])
+        values = np.concatenate([part[1] for part in parts])
+        order = np.argsort(t_ms, kind="stable")
+        wanted = t_ms[order] > since_ms
+        if until_ms is not None:
+            wanted &= t_ms[order] <= until_ms
+        return window_of(values[order][wanted], span_s)
 
     def _view(self) -> _View:
         with self._lock:

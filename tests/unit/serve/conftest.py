@@ -7,6 +7,7 @@ from collections import Counter
 import flask
 import pytest
 
+from wfmon.collect.models.ingest import Ingest
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import CollectorStatus, Series
 from wfmon.serve import Door, install
@@ -38,7 +39,8 @@ class House:
         self.server.add_url_rule("/_dash-update-component", "update", lambda: "taken", methods=["POST"])
         self.server.add_url_rule("/broken", "/broken", lambda: 1 / 0)
         install(
-            self.server, self.services, hub=FullHub(), token=self.token, launcher=self.launcher, door=self.door,
+            self.server, self.services, hub=FullHub(),
+            ingest=Ingest(self.clock, len, boot="boot"), token=self.token, launcher=self.launcher, door=self.door,
             script_hashes=lambda: [f"'sha256-after-{len(self.ran)}'"], clock=self.clock,
             on_refusal=lambda cause: self.refused.update([cause]),
         )  # fmt: skip

@@ -1,0 +1,135 @@
+"""What a hook or the proxy tells of a model, once read and checked: values that travel from ingest to the meter.
+
+Times ``t_us`` are microseconds of the observed process's own monotonic clock; ``Source.offset_us`` leads from there to
+the monitor's. Nothing here holds text of a prompt or an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+
+class Source:
+    """Who speaks: one observed process, or the proxy. Written by the thread that reads its connection, alone."""
+
+    __slots__ = ("key", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
+
+    def __init__(self, key: str, via: Literal["hook", "proxy"], name: str, runtime: str, pid: int, server: str) -> None:
+        self.key = key
+        """Names it for as long as it lives, over reconnections."""
+        self.via = via
+        self.name = name
+        self.runtime = runtime
+        self.pid = pid
+        self.server = server
+        """host:port where it said so, else ""."""
+        self.offset_us: float = float("inf")
+        """The monitor's monotonic clock less the source's: the least seen, so the one of the fastest message."""
+        self.lost = 0
+        """Events that it says it had to drop."""
+
+
+class Start(NamedTuple):
+    """A request came in. ``again``: told anew after a reconnection, the interval before it is not known."""
+
+    source: Source
+    request: str
+    t_us: int
+    model: str
+    server: str = ""
+    prompt_tokens: int | None = None
+    vocab: str = ""
+    vocab_size: int | None = None
+    again: bool = False
+
+
+class Prompt(NamedTuple):
+    """How many prompt tokens there are, and how many of them came from a cache."""
+
+    source: Source
+    request: str
+    t_us: int
+    tokens: int
+    cached: int | None = None
+
+
+class Phase(NamedTuple):
+    """A phase of the request began."""
+
+    source: Source
+    request: str
+    t_us: int
+    name: Literal["queued", "loading", "prompt", "decode"]
+
+
+class Tokens(NamedTuple):
+    """Chunks of one request, in order of time; all tuples have one entry a chunk.
+
+    ``counts``: tokens of the chunk. ``entropy``, ``low``, ``high``: bits, of its last token; ``ks``: outcomes seen.
+    ``tops``: natural log-probabilities of its last token, falling; ``hashes``: their tokens under the boot's key.
+    """
+
+    source: Source
+    request: str
+    t_us: tuple[int, ...]
+    counts: tuple[int, ...]
+    entropy: tuple[float | None, ...] | None = None
+    low: tuple[float | None, ...] | None = None
+    high: tuple[float | None, ...] | None = None
+    ks: tuple[int | None, ...] | None = None
+    tops: tuple[tuple[float, ...] | None, ...] | None = None
+    hashes: tuple[tuple[int, ...] | None, ...] | None = None
+
+
+class End(NamedTuple):
+    """A request ended. Durations are the runtime's own where it tells them."""
+
+    source: Source
+    request: str
+    t_us: int
+    status: Literal["ok", "aborted", "error"]
+    reason: str = ""
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    queue_ms: float | None = None
+    load_ms: float | None = None
+    prompt_ms: float | None = None
+    decode_ms: float | None = None
+
+
+class Gone(NamedTuple):
+    """The source's connection ended, and it did not come back in time: what it had open is lost."""
+
+    source: Source
+
+
+class Reading(NamedTuple):
+    """What a scrape found of one model of one server; None is not told. Rates are of the span since the last scrape.
+
+    ``server_key`` tells a restarted server from the one before. Percent, bytes, ms and counts as in the catalogue.
+    """
+
+    server: str
+    model: str
+    t_ms: int
+    rate_hz: float
+    tokens_per_second: float | None = None
+    prompt_tokens_per_second: float | None = None
+    tokens_total: float | None = None
+    prompt_tokens_total: float | None = None
+    requests_active: float | None = None
+    requests_waiting: float | None = None
+    ttft_ms: float | None = None
+    inter_token_latency_ms: float | None = None
+    time_per_output_token_ms: float | None = None
+    queue_wait_ms: float | None = None
+    kv_cache_percent: float | None = None
+    cache_hit_percent: float | None = None
+    batch_size: float | None = None
+    vram_bytes: float | None = None
+    runtime: str = ""
+    pid: int | None = None
+
+
+Event: TypeAlias = Start | Prompt | Phase | Tokens | End | Gone
