@@ -86,7 +86,7 @@ class Live {
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("pointermove", (event) => this.#pointer(event), { passive: true });
     document.addEventListener("pointerdown", (event) => this.#pointer(event), { passive: true });
-    document.addEventListener("focusout", (event) => this.page.byCanvas.has(event.target) && this.cursor.clear());
+    document.addEventListener("focusout", (event) => this.page.byCanvas.get(event.target)?.shareAt && this.cursor.clear());
     document.addEventListener("wfmon:theme", () => this.#themeChanged());
     document.addEventListener("wfmon:arranged", () => this.page.scan());
     document.addEventListener("wfmon:view", ({ target }) => this.page.setView(target, target.dataset.view));
@@ -253,6 +253,7 @@ class Live {
       chart.draw(view);
       chart.drawnVersion = view.version;
     });
+    for (const widget of page.widgets.values()) if (widget.visible) widget.draw?.(view, this.store, this.drawings, quality);
   }
 
   /** The first task after the frame: layout and paint are done, the new samples are on the screen. */
@@ -271,7 +272,7 @@ class Live {
 
   #pointer(event) {
     const chart = this.page.byCanvas.get(event.target);
-    if (chart) {
+    if (chart?.shareAt) {
       this.cursor.point(chart.shareAt(event.offsetX));
       this.view.cursorCanvas = chart.canvas;
     } else if (this.cursor.share === this.cursor.share) this.cursor.clear();
@@ -287,7 +288,7 @@ class Live {
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const chart = this.page.byCanvas.get(event.target) ?? this.page.byHost.get(event.target.closest?.("[data-chart]"));
-    if (chart && this.#chartKey(event, chart)) {
+    if (chart?.shareAt && this.#chartKey(event, chart)) {
       event.preventDefault();
       return;
     }

@@ -7,6 +7,7 @@ import { Chart, readConfig } from "./chart.mjs";
 import { Legend } from "./legend.mjs";
 import { CollectorRow, Fact, Meter, Panel, Value } from "./readouts.mjs";
 import { DataTable } from "./tables.mjs";
+import { WIDGETS } from "./widgets.mjs";
 
 const NEAR = "120px"; // draw a little before it is seen
 
@@ -25,6 +26,7 @@ export class Page {
     this.panels = new Map();
     this.rows = new Map();
     this.tables = new Map();
+    this.widgets = new Map();
     const { ResizeObserver, IntersectionObserver } = document.defaultView;
     this.sizes = new ResizeObserver((entries) => entries.forEach((entry) => this.#resized(entry)));
     this.sight = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: NEAR });
@@ -37,6 +39,7 @@ export class Page {
     const changed = [
       this.#sync(this.byHost, "[data-chart]", (host) => this.#addChart(host), (chart) => this.#dropChart(chart)),
       this.#sync(this.tables, "table[data-table]", (element) => this.#addTable(element), (table) => this.sight.unobserve(table.element)),
+      this.#sync(this.widgets, "[data-widget]", (host) => this.#addWidget(host), (widget) => this.#dropWidget(widget)),
       this.#sync(this.values, "[data-value]", (element) => new Value(element)),
       this.#sync(this.facts, "[data-fact]", (element) => new Fact(element)),
       this.#sync(this.meters, "[data-meter]", (element) => new Meter(element)),
@@ -58,7 +61,7 @@ export class Page {
       changed = true;
     }
     for (const element of present) {
-      if (known.has(element)) continue;
+      if (known.has(element) || element.closest("[data-template]")) continue;
       known.set(element, add(element));
       changed = true;
     }
@@ -91,6 +94,27 @@ export class Page {
     chart.destroy();
   }
 
+  #addWidget(host) {
+    const widget = new WIDGETS[host.dataset.widget](host, { document: this.document, paint: this.paint, page: this });
+    widget.host = host;
+    widget.visible = false;
+    if (widget.canvas) {
+      this.byCanvas.set(widget.canvas, widget);
+      this.sizes.observe(widget.canvas);
+    }
+    this.sight.observe(host);
+    return widget;
+  }
+
+  #dropWidget(widget) {
+    if (widget.canvas) {
+      this.byCanvas.delete(widget.canvas);
+      this.sizes.unobserve(widget.canvas);
+    }
+    this.sight.unobserve(widget.host);
+    widget.destroy();
+  }
+
   #addTable(element) {
     this.sight.observe(element);
     return new DataTable(element);
@@ -107,25 +131,27 @@ export class Page {
   #seen(entries) {
     let tables = false;
     for (const { target, isIntersecting } of entries) {
-      const thing = this.byHost.get(target) ?? this.tables.get(target);
+      const thing = this.byHost.get(target) ?? this.tables.get(target) ?? this.widgets.get(target);
       if (!thing) continue;
       thing.visible = isIntersecting;
-      if (thing instanceof DataTable) tables = true;
+      if (thing instanceof DataTable || thing.tables) tables = true;
     }
     if (tables) this.onTables();
   }
 
   /** The device's pixel ratio changed: sizes are told anew. */
   remeasure() {
-    for (const chart of this.charts) {
-      this.sizes.unobserve(chart.canvas);
-      this.sizes.observe(chart.canvas);
+    for (const canvas of this.byCanvas.keys()) {
+      this.sizes.unobserve(canvas);
+      this.sizes.observe(canvas);
     }
   }
 
   /** Names of the tables in view, sorted. */
   get watched() {
-    return [...new Set([...this.tables.values()].filter((table) => table.visible).map((table) => table.name))].sort();
+    const shown = [...this.tables.values()].filter((table) => table.visible).map((table) => table.name);
+    const wanted = [...this.widgets.values()].filter((widget) => widget.visible).flatMap((widget) => widget.tables ?? []);
+    return [...new Set([...shown, ...wanted])].sort();
   }
 
   /** Show the charts of a panel as tables or as pictures. */
@@ -146,6 +172,7 @@ export class Page {
     for (const panel of this.panels.values()) panel.update(store, view, serverNow);
     for (const row of this.rows.values()) row.update(store, serverNow);
     for (const table of this.tables.values()) table.update(store);
+    for (const widget of this.widgets.values()) if (widget.visible) widget.write?.(store, view, serverNow);
     this.charts.forEach((chart, n) => {
       chart.resolve(store);
       chart.legend?.update(view);
@@ -160,7 +187,8 @@ export class Page {
   /** Let go of everything. Idempotent. */
   clear() {
     for (const chart of this.byHost.values()) this.#dropChart(chart);
-    for (const known of [this.byHost, this.values, this.meters, this.facts, this.panels, this.rows, this.tables]) known.clear();
+    for (const widget of this.widgets.values()) this.#dropWidget(widget);
+    for (const known of [this.widgets, this.byHost, this.values, this.meters, this.facts, this.panels, this.rows, this.tables]) known.clear();
     this.charts = [];
     this.sight.disconnect();
     this.sizes.disconnect();
