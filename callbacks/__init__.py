@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dash import Dash
 
-from callbacks import shell, system
+from callbacks import models, shell, system
 
 
 def register(app: Dash) -> None:
     """Connect the callbacks of every page."""
-    for module in (shell, system):
+    for module in (shell, system, models):
         module.register(app)

@@ -16,7 +16,9 @@ class DemoProcess:
         self._settings = settings
 
     def say(self, what: str) -> dict[str, Any]:
-        """Take "start", "stop" or ""; gives {state: off|starting|running|failed, reason, pid, url, models, rate}."""
+        """Take "start", "stop", "wait" (at most 10 s, until it has started or failed) or ""; gives {state: off|starting|
+        running|failed, reason, pid, url, models, rate}. A running one has a reason where its port is another than set.
+        """
         return {"state": "off", "reason": "", "pid": None, "url": "", "models": [], "rate": 0.0}
 
     def close(self) -> None:
