@@ -285,6 +285,10 @@ export class Store {
   #fillTrack(track, t0, stepMs, grid) {
     for (let i = 0; i < grid.length; i += 1) {
       const value = grid[i] === null ? NaN : Math.fround(grid[i]);
+      if (track.kind === "event") {
+        if (value === value && t0 + (i - 1) * stepMs >= track.lastMs) track.push(t0 + i * stepMs, value);
+        continue;
+      }
       if (value !== value && track.last !== track.last) continue; // still nothing
       if (value !== Math.fround(track.last)) track.push(t0 + i * stepMs, value);
     }

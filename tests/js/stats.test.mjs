@@ -64,3 +64,12 @@ test("a rank is a value that was there", () => {
   assert.equal(rank([5, 1, 3, 2, 4], 0.95), 5);
   assert.equal(rank([], 0.5), NaN);
 });
+
+test("of events each one weighs the same, however long nothing follows", () => {
+  const t = track([[0, 10], [10, 20], [20, 30], [9_000, 40]], "model.ttft_ms");
+  t.kind = "event";
+  assert.deepEqual(extent(t, ...window(-1, 10_000)), { min: 10, max: 40, mean: 25, weight: 4 });
+  assert.equal(quantile(t, ...window(-1, 10_000), 0.5), 20);
+  assert.equal(extent(t, ...window(100, 5_000)).weight, 0);
+  assert.equal(figure([t], "sum", T0 + 5, T0 + 25), 50);
+});

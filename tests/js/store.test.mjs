@@ -73,6 +73,17 @@ test("a snapshot brings changes, not repetitions", () => {
   assert.equal(s.knownMs, T0 + 700);
 });
 
+test("a snapshot brings each event of its own step, equal ones too, and none that is known already", () => {
+  const s = new Store();
+  s.begin("a");
+  s.describe([{ ...meta(1, "model.chunk_tokens", { model: "m", server: "s" }, ""), kind: "event" }]);
+  s.fill(1, T0, 100, { 1: [null, 1, 1, null, 2] });
+  assert.deepEqual(stored(s.byId.get(1)), [[100, 1], [200, 1], [400, 2]]);
+  s.frame(2, T0 + 450, [[1, 0, 1]]);
+  s.fill(9, T0 + 100, 100, { 1: [1, 1, null, 2, 1, 3] });
+  assert.deepEqual(stored(s.byId.get(1)), [[100, 1], [200, 1], [400, 2], [450, 1], [600, 3]]);
+});
+
 test("a snapshot after a break fills the hole and leaves the finer history", () => {
   const s = store();
   s.fill(1, T0, 100, { 1: [1] });

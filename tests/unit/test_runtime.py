@@ -101,7 +101,7 @@ def test_sources_that_hang_do_not_hold_up_the_stop_one_after_another(runtime):
         loop.ask_to_stop = lambda name=name: asked.append(f"ask {name}")
         loop.stop = lambda name=name: asked.append(f"wait {name}")
     runtime.stop()
-    assert [word.split()[0] for word in asked] == ["ask"] * 4 + ["wait"] * 4
+    assert [word.split()[0] for word in asked] == ["ask"] * len(runtime.loops) + ["wait"] * len(runtime.loops)
 
 
 def test_a_window_of_a_series_never_seen_is_a_key_error(runtime):
@@ -192,7 +192,7 @@ def test_health_tells_the_cost_of_the_process_and_every_queue(runtime, clock):
     health = runtime.health()
     assert health["process"]["cpu_seconds"] > 0
     assert health["queues"]["inbox"] == {"depth": 1, "capacity": 512}
-    assert set(health["queues"]) == {"inbox", "ux", "mailbox"}
+    assert set(health["queues"]) == {"inbox", "ux", "model", "mailbox"}
 
 
 def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, monkeypatch):

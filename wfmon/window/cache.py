@@ -151,14 +151,16 @@ class HotCache:
     def snapshot(self, max_values: int = 150_000) -> Snapshot:
         """Give all series as a grid that ends now, of at most ``max_values`` values."""
         view = self._view()
-        held = np.flatnonzero(~np.isnan(view.carry)).astype(np.uint16)
+        held = np.flatnonzero(~np.isnan(view.carry))
+        held = held[[not self._is_event(number) for number in held.tolist()]].astype(np.uint16)
         carried = Columns(held, np.zeros(len(held), np.int64), view.carry[held])
         running = gather(view.running)
         ids = np.unique(np.concatenate([held, *(block.ids for block in view.blocks), running.ids]))
         starts_ms = [block.base_ms for block in view.blocks] + running.t_ms[:1].tolist()
         since_ms = max(min(starts_ms, default=view.now_ms), view.now_ms - self._seconds * 1000)
         parts = chain((carried,), (block.columns() for block in view.blocks), (running,))
-        return snapshot(ids, parts, since_ms, view.now_ms, max_values)
+        events = np.array([self._is_event(number) for number in ids.tolist()], np.bool_)
+        return snapshot(ids, parts, since_ms, view.now_ms, max_values, events)
 
     @property
     def bytes(self) -> int:
@@ -174,6 +176,9 @@ class HotCache:
         return max(0, view.now_ms - self._running_from_ms) / 1000 if view.running else 0.0
 
     # Inside.
+
+    def _is_event(self, number: int) -> bool:
+        return self._registry.metric(number).kind == "event"
 
     def _one(self, view: _View, series_id: int, since_ms: int, until_ms: int | None, span_s: float) -> Window:
         parts = [

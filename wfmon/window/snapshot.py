@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wfmon.core.types import Flags
     from wfmon.window.block import Columns, Singles, Small
 
 STEPS_MS = (100, 200, 250, 500, 1_000, 2_000, 5_000)
@@ -19,7 +20,8 @@ STEPS_MS = (100, 200, 250, 500, 1_000, 2_000, 5_000)
 class Snapshot:
     """Values at ``t0_ms``, ``t0_ms`` + ``step_ms``, ... ``until_ms``, of every series by id: float32 of shape (n,).
 
-    Each is the newest sample up to then. NaN before the first sample, and from a gap mark on to the next sample.
+    Each is the newest sample up to then. NaN before the first sample, and from a gap mark on to the next sample. Of an
+    event it is the newest of its step, NaN where the step has none.
     """
 
     t0_ms: int
@@ -38,8 +40,10 @@ def choose_step(span_ms: int, series: int, max_values: int) -> tuple[int, int]:
     return STEPS_MS[-1], most
 
 
-def snapshot(ids: Small, parts: Iterable[Columns], since_ms: int, until_ms: int, max_values: int) -> Snapshot:
-    """Make the grid of ``ids`` (ascending), which are all that occur in ``parts``.
+def snapshot(
+    ids: Small, parts: Iterable[Columns], since_ms: int, until_ms: int, max_values: int, events: Flags | None = None
+) -> Snapshot:
+    """Make the grid of ``ids`` (ascending), which are all that occur in ``parts``. ``events``: which of them are such.
 
     ``parts``: samples in the order in which they came, a series' own in order of time. One is held at a time. A sample
     from before the grid stands at its first point, until the next.
@@ -61,4 +65,6 @@ def snapshot(ids: Small, parts: Iterable[Columns], since_ms: int, until_ms: int,
     source = np.where(known.reshape(len(ids), points), np.arange(points, dtype=np.int32), np.int32(0))
     np.maximum.accumulate(source, axis=1, out=source)
     filled = np.take_along_axis(grid.reshape(len(ids), points), source, axis=1)
+    if events is not None and events.any():
+        filled[events[:, None] & ~known.reshape(len(ids), points)] = np.nan
     return Snapshot(t0_ms, step_ms, until_ms, dict(zip(ids.tolist(), filled, strict=True)))

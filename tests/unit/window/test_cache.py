@@ -15,7 +15,10 @@ from wfmon.window import HotCache
 NAN = math.nan
 START = 1_700_000_000_000
 HOUR = 3_600_000
-METRICS = {"t.g": Metric("t.g", "", "gauge", "t", "A gauge.", ("k",))}
+METRICS = {
+    "t.g": Metric("t.g", "", "gauge", "t", "A gauge.", ("k",)),
+    "t.e": Metric("t.e", "", "event", "t", "An event.", ("k",)),
+}
 
 
 class Rig:
@@ -263,6 +266,22 @@ def test_a_series_that_vanishes_and_returns_has_a_hole_in_its_line(rig):
     rig.clock.advance(0.1)
     rig.put(2.0)
     np.testing.assert_array_equal(rig.cache.snapshot().columns[0], np.array([1] + [NAN] * 9 + [2], np.float32))
+
+
+def test_an_event_stands_in_its_own_step_of_the_snapshot_and_is_not_carried_on():
+    rig = Rig(seconds=30, series=0)
+    number = rig.cache._registry.id(Series.of("t.e", k=0))
+    rig.put(7.0, ids=[number])
+    for _ in range(5):
+        rig.clock.advance(0.1)
+        rig.put(3.0, ids=[rig.cache._registry.id(Series.of("t.g", k=0))])
+    rig.cache.fold()
+    np.testing.assert_array_equal(rig.cache.snapshot().columns[number], np.array([7] + [NAN] * 5, np.float32))
+    for _ in range(60):
+        rig.clock.advance(1)
+        rig.put(3.0, ids=[1])
+        rig.cache.fold()
+    assert set(rig.cache.snapshot().columns) == {1}
 
 
 def test_the_snapshot_picks_the_finest_step_that_keeps_to_its_size(rig):
