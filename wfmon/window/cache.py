@@ -151,8 +151,8 @@ class HotCache:
     def snapshot(self, max_values: int = 150_000) -> Snapshot:
         """Give all series as a grid that ends now, of at most ``max_values`` values."""
         view = self._view()
-        carried = np.flatnonzero(~np.isnan(view.carry)).tolist()
-        held = np.array([number for number in carried if not self._is_event(number)], np.uint16)
+        known = np.flatnonzero(~np.isnan(view.carry)).tolist()
+        held = np.array([number for number in known if not self._is_event(number)], np.uint16)
         carried = Columns(held, np.zeros(len(held), np.int64), view.carry[held])
         running = gather(view.running)
         ids = np.unique(np.concatenate([held, *(block.ids for block in view.blocks), running.ids]))
