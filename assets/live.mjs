@@ -16,6 +16,7 @@ import { Paint } from "./lib/paint.mjs";
 import { Quality, STEPS } from "./lib/quality.mjs";
 import { StatusBar, connection } from "./lib/readouts.mjs";
 import { installShell } from "./lib/shell.mjs";
+import { Ring } from "./lib/stats.mjs";
 import { Store } from "./lib/store.mjs";
 import { apply } from "./lib/wire.mjs";
 
@@ -38,7 +39,10 @@ class Live {
     this.store = new Store();
     this.clock = new ServerClock();
     this.meter = new FrameMeter();
-    this.paints = new PaintWatch((id) => !this.store.byId.get(id)?.name.startsWith("ux.")); // reports of pages are late by nature
+    // Reports of pages, and tokens that their own process sends in batches, are late by nature: tokens are timed apart.
+    this.paints = new PaintWatch((id) => !/^(ux|model)\./.test(this.store.byId.get(id)?.name));
+    this.tokenPaints = new PaintWatch((id) => this.store.byId.get(id)?.name === "model.chunk_tokens");
+    this.tokensPainted = new Ring(3_600);
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
@@ -148,6 +152,7 @@ class Live {
     const drawn = !this.document.hidden && this.view.frozenMs === null;
     if (fresh && drawn && message.type === "frame" && receivedMs > this.caughtUpMs) {
       this.paints.expect(message.t, message.v, this.drawings);
+      this.tokenPaints.expect(message.t, message.v, this.drawings);
     }
   }
 
@@ -191,6 +196,7 @@ class Live {
     this.meter.interrupt();
     this.quality.restart(NaN);
     this.paints.clear();
+    this.tokenPaints.clear();
     if (!hidden) this.link.wake();
     this.#want();
   }
@@ -260,7 +266,9 @@ class Live {
   #frameDone() {
     const now = this.window.performance.now();
     this.meter.worked(now - this.startMs);
-    this.paints.drawn(this.drawings, STEPS[this.quality.step].every, this.clock.at(now), this.meter);
+    const turns = STEPS[this.quality.step].every;
+    this.paints.drawn(this.drawings, turns, this.clock.at(now), this.meter);
+    this.tokenPaints.drawn(this.drawings, turns, this.clock.at(now), { painted: (ms) => this.tokensPainted.push(ms) });
   }
 
   #themeChanged() {
@@ -347,6 +355,7 @@ class Live {
     if (on) document.documentElement.dataset.frozen = "";
     else delete document.documentElement.dataset.frozen;
     this.paints.clear();
+    this.tokenPaints.clear();
     this.speaker.say(on ? "Frozen. What comes in is kept." : "Moving again.");
     this.#showWindow();
     this.wroteMs = -Infinity;
@@ -370,6 +379,7 @@ class Live {
       intervals: meter.intervals.newest(),
       work: meter.work.newest(),
       paint: meter.latencies.newest(),
+      tokenPaint: this.tokensPainted.newest(),
       fps: meter.fps(),
       frames: meter.frames,
       missed: meter.missed,
@@ -396,7 +406,10 @@ class Live {
       frozen: view.frozenMs !== null,
       window: view.span / 1000,
     };
-    if (reset) meter.forget();
+    if (reset) {
+      meter.forget();
+      this.tokensPainted.clear();
+    }
     return told;
   }
 }
