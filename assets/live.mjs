@@ -43,6 +43,7 @@ class Live {
     this.paints = new PaintWatch((id) => !/^(ux|model)\./.test(this.store.byId.get(id)?.name));
     this.tokenPaints = new PaintWatch((id) => this.store.byId.get(id)?.name === "model.chunk_tokens");
     this.tokensPainted = new Ring(3_600);
+    this.tokenMeter = { painted: (ms) => this.tokensPainted.push(ms) };
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
@@ -268,7 +269,7 @@ class Live {
     this.meter.worked(now - this.startMs);
     const turns = STEPS[this.quality.step].every;
     this.paints.drawn(this.drawings, turns, this.clock.at(now), this.meter);
-    this.tokenPaints.drawn(this.drawings, turns, this.clock.at(now), { painted: (ms) => this.tokensPainted.push(ms) });
+    this.tokenPaints.drawn(this.drawings, turns, this.clock.at(now), this.tokenMeter);
   }
 
   #themeChanged() {
