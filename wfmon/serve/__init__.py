@@ -10,7 +10,7 @@ from flask import request
 from wfmon.serve import api, launch
 from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
-from wfmon.serve.hook import install_hook
+from wfmon.serve.hook import Hooks, install_hook
 from wfmon.serve.live import install_live
 from wfmon.serve.peer import same_user
 
@@ -43,8 +43,8 @@ def install(
     script_hashes: Callable[[], Sequence[str]],
     clock: Clock,
     on_refusal: Callable[[str], None],
-) -> None:
-    """Put the routes and the guard on a server.
+) -> Hooks:
+    """Put the routes and the guard on a server. Give the connections of hooks: ``close`` them when the monitor stops.
 
     ``script_hashes`` is asked when the application first answers (``app.csp_hashes``).
     ``on_refusal`` is told the cause of each refusal. The guard wraps ``server.wsgi_app``: what wraps that later stands
@@ -58,7 +58,7 @@ def install(
         server, hub, token.check_page_token, authorized=lambda: token.check(bearer(request.environ) or ""),
         on_error=lambda where, error: log.error("%s failed", where, exc_info=error),
     )  # fmt: skip
-    install_hook(server, ingest)
+    hooks = install_hook(server, ingest)
     server.wsgi_app = Guard(  # type: ignore[method-assign]
         server.wsgi_app,
         token=token,
@@ -69,3 +69,4 @@ def install(
         locked_page=launcher.locked_page,
         same_user=same_user,
     )
+    return hooks

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import flask_sock
 import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from wfmon.serve.problem import Problem
+from wfmon.serve.upgrade import websocket
 from wfmon.stream.messages import MAX_MESSAGE_BYTES, Refused
 from wfmon.stream.sse import events, last_event
-from wfmon.stream.websocket import Door, converse
+from wfmon.stream.websocket import UNREAD_BYTES, converse
 
 if TYPE_CHECKING:
     from wfmon.serve.wsgi import OnError
     from wfmon.stream.hub import Hub
 
-SOCK_OPTIONS: dict[str, Any] = {
-    "ping_interval": 25,  # a peer that is gone without a word is noticed after two
-    "max_message_size": MAX_MESSAGE_BYTES,
-    "receive_bytes": 16_384,
-    "thread_class": functools.partial(threading.Thread, name="wfmon-ws-reader", daemon=True),
-}
 SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STATUSES = {"too_big": 413, "too_fast": 429, "full": 503, "stopping": 503}
 """How a refusal is told over HTTP; 400 for all others."""
@@ -51,11 +43,11 @@ def install_live(
     leave it out; ``on_error(where, error)`` is told of what should not happen, and the client's connection ends.
     """
     hub.check_token = check_token
-    server.config["SOCK_SERVER_OPTIONS"] = SOCK_OPTIONS
-    sock = flask_sock.Sock(server)
-    server.before_request(_prepare_upgrade)
 
-    @sock.route("/ws")  # type: ignore[untyped-decorator]
+    @websocket(
+        server, "/ws", max_bytes=MAX_MESSAGE_BYTES, unread_bytes=UNREAD_BYTES,
+        instead="Open it with a WebSocket client over HTTP/1.1, or use /sse.",
+    )  # fmt: skip
     def ws(connection: Any) -> None:  # noqa: ANN401  simple_websocket.Server has no types
         try:
             converse(connection, hub, trusted=authorized())
@@ -86,33 +78,6 @@ def install_live(
         except RequestEntityTooLarge:
             client.end(Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes."))
         return Response(status=204) if client.ended is None else _problem(client.ended)
-
-
-def _prepare_upgrade() -> Response | None:
-    """Give simple-websocket a socket it cannot misuse, and no compression; refuse what it would stumble over."""
-    if request.path != "/ws":
-        return None
-    environ = request.environ
-    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-    fault = _upgrade_fault()
-    if fault:
-        fix = "Open it with a WebSocket client over HTTP/1.1, or use /sse."
-        return Problem(426, "upgrade", fault, fix, (("Upgrade", "websocket"),)).response()
-    environ["werkzeug.socket"] = Door(environ["werkzeug.socket"])
-    return None
-
-
-def _upgrade_fault() -> str:
-    headers = request.headers
-    if "werkzeug.socket" not in request.environ or headers.get("Upgrade", "").lower() != "websocket":
-        return "/ws speaks the WebSocket protocol, and this request does not ask for it."
-    if headers.get("Sec-WebSocket-Version") != "13":
-        return "Of the WebSocket protocol only version 13 is spoken here."
-    try:
-        nonce = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
-    except binascii.Error:
-        nonce = b""
-    return "" if len(nonce) == 16 else "Sec-WebSocket-Key must be 16 bytes in base64."
 
 
 def _hello() -> str:

@@ -36,8 +36,9 @@ class Door:
     Closing at once would throw away what the client has not read yet, such as the reason.
     """
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, unread_bytes: int = UNREAD_BYTES) -> None:
         self._socket = socket
+        self._unread_bytes = unread_bytes
         self._sending = threading.Lock()
         self._said_goodbye = False
         self._unread = 0  # a race between the two threads lets in a little more, no harm
@@ -56,7 +57,7 @@ class Door:
         self._room.wait()
         data = self._socket.recv(size)
         self._unread += len(data)
-        if self._unread >= UNREAD_BYTES:
+        if self._unread >= self._unread_bytes:
             self._room.clear()
         return data
 
@@ -97,7 +98,7 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
     try:
         client = hub.open("websocket", ws.event, ws.sock.abort, trusted=trusted)
     except Refused as why:
-        _say_goodbye(ws, why, [wire.message("error", code=why.code, detail=why.sentence)])
+        say_goodbye(ws, why, [wire.message("error", code=why.code, detail=why.sentence)])
         return
     cause = ""
     try:
@@ -119,10 +120,10 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
         raise
     finally:
         hub.leave(client, cause)
-        _say_goodbye(ws, client.ended, client.take())
+        say_goodbye(ws, client.ended, client.take())
 
 
-def _say_goodbye(ws: WebSocket, why: Refused | None, last: list[wire.Outgoing]) -> None:
+def say_goodbye(ws: WebSocket, why: Refused | None, last: list[wire.Outgoing]) -> None:
     """Tell the client why, let it take leave in its own time, and see that the reader ends."""
     try:
         if why is not None and ws.connected:

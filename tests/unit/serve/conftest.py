@@ -22,7 +22,7 @@ SECRET = "T" * 43
 class House:
     """The whole edge but its listener: requests go through the guard as the listener would hand them on."""
 
-    def __init__(self, folder, *, tls=False, port=PORT):
+    def __init__(self, folder, *, tls=False, port=PORT, ingest=None):
         self.folder = folder
         self.clock = FakeClock()
         self.token = Token(SECRET)
@@ -38,9 +38,10 @@ class House:
             self.server.add_url_rule(rule, rule, lambda page="": f"page {page}")
         self.server.add_url_rule("/_dash-update-component", "update", lambda: "taken", methods=["POST"])
         self.server.add_url_rule("/broken", "/broken", lambda: 1 / 0)
-        install(
-            self.server, self.services, hub=FullHub(),
-            ingest=Ingest(self.clock, len, boot="boot"), token=self.token, launcher=self.launcher, door=self.door,
+        self.ingest = ingest or Ingest(self.clock, len, boot="boot")
+        self.hooks = install(
+            self.server, self.services, hub=FullHub(), ingest=self.ingest, token=self.token,
+            launcher=self.launcher, door=self.door,
             script_hashes=lambda: [f"'sha256-after-{len(self.ran)}'"], clock=self.clock,
             on_refusal=lambda cause: self.refused.update([cause]),
         )  # fmt: skip

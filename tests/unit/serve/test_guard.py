@@ -33,9 +33,11 @@ ROUTES = {
     "/api/v1/collectors": ["GET"],
     "/api/v1/collectors/system": ["POST"],
     "/api/v1/launch": ["POST"],
+    "/api/v1/hook": ["GET", "POST"],
     "/api/no-such": ["GET"],
 }
 EACH = [(method, path) for path, methods in ROUTES.items() for method in methods]
+SOCKETS = [("GET", "/ws"), ("GET", "/api/v1/hook")]
 UNKNOWN = ("POST", "/no/such/route")
 NO_LINK = [pair for pair in EACH if pair != ("GET", "/launch")]
 """All but the launch link, which comes from a local file: its code decides."""
@@ -61,7 +63,7 @@ EVIL_ORIGINS = [
 def test_the_matrix_names_every_rule_of_the_server(house):
     adapter = house.server.url_map.bind("")
     met = {
-        adapter.match(path, method, return_rule=True, websocket=path == "/ws")[0].rule
+        adapter.match(path, method, return_rule=True, websocket=(method, path) in SOCKETS)[0].rule
         for method, path in EACH
         if (method, path) != UNKNOWN
     }

@@ -1,0 +1,87 @@
+"""WebSocket routes: what is looked at before flask-sock and simple-websocket take a request over."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import flask_sock
+from flask import Flask, Response, request
+
+from wfmon.serve.problem import Problem
+from wfmon.stream.websocket import Door
+
+if TYPE_CHECKING:
+    Handler = Callable[[Any], None]
+
+SOCK_OPTIONS: dict[str, Any] = {
+    "ping_interval": 25,  # a peer that is gone without a word is noticed after two
+    "receive_bytes": 16_384,
+    "thread_class": functools.partial(threading.Thread, name="wfmon-ws-reader", daemon=True),
+}
+_MAX_BYTES = "wfmon.max_message_bytes"
+
+
+def websocket(
+    server: Flask,
+    path: str,
+    *,
+    max_bytes: int,
+    unread_bytes: int,
+    instead: str,
+    full: Callable[[], Response | None] = lambda: None,
+) -> Callable[[Handler], None]:
+    """Make the decorator that adds a WebSocket route.
+
+    ``max_bytes`` of a message at most; ``unread_bytes``: what may come in before it is obeyed. ``instead`` is the fix
+    told to who speaks no WebSocket; ``full`` refuses before the connection is upgraded.
+    """
+
+    def prepare() -> Response | None:
+        """Give simple-websocket a socket it cannot misuse, and no compression; refuse what it would stumble over."""
+        if request.path != path or request.method == "POST":
+            return None
+        environ = request.environ
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        fault = _fault(path)
+        if fault:
+            return Problem(426, "upgrade", fault, instead, (("Upgrade", "websocket"),)).response()
+        refused = full()
+        if refused is None:
+            environ["werkzeug.socket"] = Door(environ["werkzeug.socket"], unread_bytes)
+            environ[_MAX_BYTES] = max_bytes
+        return refused
+
+    server.config["SOCK_SERVER_OPTIONS"] = _Options()
+    server.before_request(prepare)
+    return flask_sock.Sock(server).route(path)  # type: ignore[no-any-return]
+
+
+class _Options(Mapping[str, Any]):
+    """flask-sock's options are the application's, while the bound of a message is the route's. Read in a request."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  whatever simple-websocket takes
+        return request.environ[_MAX_BYTES] if name == "max_message_size" else SOCK_OPTIONS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*SOCK_OPTIONS, "max_message_size")
+
+    def __len__(self) -> int:
+        return len(SOCK_OPTIONS) + 1
+
+
+def _fault(path: str) -> str:
+    headers = request.headers
+    if "werkzeug.socket" not in request.environ or headers.get("Upgrade", "").lower() != "websocket":
+        return f"{path} speaks the WebSocket protocol, and this request does not ask for it."
+    if headers.get("Sec-WebSocket-Version") != "13":
+        return "Of the WebSocket protocol only version 13 is spoken here."
+    try:
+        nonce = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
+    except binascii.Error:
+        nonce = b""
+    return "" if len(nonce) == 16 else "Sec-WebSocket-Key must be 16 bytes in base64."
