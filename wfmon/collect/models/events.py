@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 class Source:
     """Who speaks: one observed process, or the proxy. Written by the thread that reads its connection, alone."""
 
-    __slots__ = ("key", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
+    __slots__ = ("grace_ns", "key", "left_ns", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
 
     def __init__(self, key: str, via: Literal["hook", "proxy"], name: str, runtime: str, pid: int, server: str) -> None:
         self.key = key
@@ -27,6 +27,15 @@ class Source:
         """The monitor's monotonic clock less the source's: the least seen, so the one of the fastest message."""
         self.lost = 0
         """Events that it says it had to drop."""
+        self.left_ns: int | None = None
+        """When its last connection ended, by the monitor's monotonic clock; None while one is open."""
+        self.grace_ns = 2_000_000_000
+        """For so long it may stay away before what it had open has ended."""
+
+    def gone(self, now_ns: int) -> bool:
+        """Tell whether it stayed away for longer than its grace. Any thread."""
+        left_ns = self.left_ns
+        return left_ns is not None and now_ns - left_ns > self.grace_ns
 
 
 class Start(NamedTuple):
@@ -99,7 +108,7 @@ class End(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """The source's connection ended, and it did not come back in time: what it had open is lost."""
+    """The source is gone for good: what it had open has ended. The meter also finds this out for itself."""
 
     source: Source
 
