@@ -1,0 +1,122 @@
+"""What both protocols need of a request's JSON: fields by type and bounds. Errors name the field, never its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wfmon.demo.engine import MAX_CONTEXT, Ask
+from wfmon.demo.sampling import MAX_TOP, Knobs
+from wfmon.demo.tokens import Vocabulary
+
+MAX_TOKENS = 4_096
+USUAL_TOKENS = 256
+
+
+class Refused(Exception):
+    """A request cannot be answered: the HTTP status, a sentence without any of its text, the field, a word."""
+
+    def __init__(self, status: int, sentence: str, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.field = field
+        self.code = code
+
+
+def number(body: Mapping[str, Any], name: str, usual: float, low: float, high: float) -> float:
+    """Give a number between bounds; null counts as absent."""
+    found = body.get(name)
+    if found is None:
+        return usual
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not low <= found <= high:
+        raise Refused(400, f"{name} must be a number from {low:g} to {high:g}.", name)
+    return float(found)
+
+
+def whole(body: Mapping[str, Any], name: str, usual: int, low: int, high: int) -> int:
+    """Give a whole number between bounds."""
+    found = number(body, name, usual, low, high)
+    if found != int(found):
+        raise Refused(400, f"{name} must be a whole number.", name)
+    return int(found)
+
+
+def flag(body: Mapping[str, Any], name: str, *, usual: bool) -> bool:
+    """Give true or false."""
+    found = body.get(name)
+    if found is None:
+        return usual
+    if not isinstance(found, bool):
+        raise Refused(400, f"{name} must be true or false.", name)
+    return found
+
+
+def text(body: Mapping[str, Any], name: str) -> str:
+    """Give a text; absent is ""."""
+    found = body.get(name)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise Refused(400, f"{name} must be text.", name)
+    return found
+
+
+def part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Give an object; absent is empty."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise Refused(400, f"{name} must be an object.", name)
+    return found
+
+
+def said(body: Mapping[str, Any]) -> str:
+    """Give the text of a conversation: what was said, in order, one paragraph each."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refused(400, "messages must be a list with at least one message.", "messages")
+    return "\n\n".join(_content(message) for message in messages)
+
+
+def _content(message: Any) -> str:  # noqa: ANN401  whatever came
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        parts = [each.get("text", "") if isinstance(each, dict) else None for each in content]
+        content = " ".join(parts) if all(isinstance(each, str) for each in parts) else None
+    if not isinstance(content, str):
+        raise Refused(400, "Each message needs a content that is text.", "messages")
+    return content
+
+
+def stops(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the strings that end an answer."""
+    found = body.get("stop")
+    listed = [] if found is None else [found] if isinstance(found, str) else found
+    if not isinstance(listed, list) or len(listed) > 16 or not all(isinstance(each, str) for each in listed):
+        raise Refused(400, "stop must be a text, or a list of up to 16.", "stop")
+    return tuple(each for each in listed if each)
+
+
+def ask(body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tokens: int, top: int | None) -> Ask:
+    """Put a request together; ``body`` holds the sampling fields, which both protocols call the same."""
+    read = vocabulary.read(prompt)
+    if len(read) > MAX_CONTEXT:
+        raise Refused(
+            400, f"The prompt has {len(read)} tokens; this model reads {MAX_CONTEXT}.", "messages",
+            "context_length_exceeded",
+        )  # fmt: skip
+    knobs = Knobs(
+        temperature=number(body, "temperature", 1.0, 0.0, 10.0), top_p=number(body, "top_p", 1.0, 0.0, 1.0),
+        top_k=whole(body, "top_k", 0, 0, 1_000_000),
+    )  # fmt: skip
+    seed = None if body.get("seed") is None else whole(body, "seed", 0, -(2**63), 2**63 - 1) & (2**63 - 1)
+    return Ask(tuple(read), max_tokens, knobs, seed, stops(body), top)
+
+
+def top_of(body: Mapping[str, Any], name: str = "top_logprobs") -> int | None:
+    """Give how many of the likeliest tokens are wanted beside the drawn one; None without log-probabilities."""
+    wanted = flag(body, "logprobs", usual=False)
+    count = whole(body, name, 0, 0, MAX_TOP)
+    return count if wanted else None

@@ -1,0 +1,39 @@
+"""The text that ships with the project, and the two models that are counted from it."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+
+from wfmon.core.clock import Clock
+from wfmon.demo.engine import Model
+from wfmon.demo.ngram import NGram
+from wfmon.demo.tokens import Vocabulary, split
+
+ORDERS = {"wfmon-demo-2gram": 2, "wfmon-demo-4gram": 4}
+"""By name, how many tokens a model sees at once, the next one among them."""
+RULE = "\n----\n"
+"""Stands between two texts."""
+
+
+def corpus() -> tuple[str, ...]:
+    """Give the texts."""
+    whole = resources.files("wfmon.demo").joinpath("corpus.txt").read_text("utf-8")
+    return tuple(text.strip() for text in whole.split(RULE))
+
+
+def train(clock: Clock, rate: float) -> dict[str, Model]:
+    """Count the models, which share one vocabulary; gives them by name."""
+    texts = corpus()
+    vocabulary = Vocabulary(word for text in texts for word in split(text))
+    read = [vocabulary.read(text) for text in texts]
+    return {
+        name: Model(name, NGram(read, order, len(vocabulary)), vocabulary, clock, rate)
+        for name, order in ORDERS.items()
+    }
+
+
+def vocabulary_name(vocabulary: Vocabulary) -> str:
+    """Name the vocabulary by what is in it: models with the same name may be compared token by token."""
+    digest = hashlib.blake2b("\n".join(vocabulary.texts).encode(), digest_size=8).hexdigest()
+    return f"wfmon-demo-{len(vocabulary)}-{digest}"

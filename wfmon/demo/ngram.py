@@ -1,0 +1,109 @@
+"""An n-gram language model with interpolated Kneser-Ney smoothing, the whole distribution at each step.
+
+    p_n(w | h) = max(c(h w) - D, 0) / c(h .)  +  D N(h .) / c(h .) * p_(n-1)(w | h')
+
+c counts the n-gram in the text at the highest order, and at each lower one the different words seen before it; N(h .)
+counts the different words after h; h' is h without its first word; D = n1 / (n1 + 2 n2), with n1 and n2 the n-grams
+counted once and twice; below one word stands the uniform distribution. An unseen h leaves p_(n-1) as it is.
+S. F. Chen and J. Goodman, An Empirical Study of Smoothing Techniques for Language Modeling, 1999, section 2.8 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wfmon.demo.tokens import BOS, EOS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Level(NamedTuple):
+    """The n-grams of one order, sorted by context. Those of context i lie at ``starts[i]`` to ``starts[i + 1]``."""
+
+    contexts: Ints
+    starts: Ints
+    words: Ints
+    shares: Floats
+    """max(c - D, 0) / c(h .) of each n-gram."""
+    rests: Floats
+    """D N(h .) / c(h .) of each context: the weight of the lower order."""
+
+
+class NGram:
+    """A model of one order over ``size`` tokens. Never changes after it is made, so any thread may ask it."""
+
+    def __init__(self, texts: Sequence[Sequence[int]], order: int, size: int) -> None:
+        if not 1 <= order <= 5 or size**order >= 2**63:
+            raise ValueError(f"order {order} with {size} tokens does not fit; take an order from 1 to 4")
+        self.order = order
+        self.size = size
+        grams, counts = np.unique(_windows(texts, order), axis=0, return_counts=True)
+        self.parameters = 0
+        levels = []
+        for _ in range(order):
+            levels.append(_level(grams, counts.astype(np.float64), size))
+            self.parameters += len(grams)
+            grams, counts = np.unique(grams[:, 1:], axis=0, return_counts=True)
+        self._levels = tuple(reversed(levels[:-1]))
+        single = levels[-1]
+        self._base = np.full(size, single.rests[0] / (size - 1))
+        self._base[BOS] = 0.0
+        self._base[single.words] += single.shares
+
+    def distribution(self, before: Sequence[int]) -> Floats:
+        """Give the probability of each token after these, shape (size,); it sums to 1. The start of a text: []."""
+        wanted = [BOS] * (self.order - 1) + list(before[-self.order :])
+        result = self._base.copy()
+        key, scale = 0, 1
+        for level, word in zip(self._levels, reversed(wanted), strict=False):
+            key += word * scale
+            scale *= self.size
+            at = int(np.searchsorted(level.contexts, key))
+            if at == len(level.contexts) or level.contexts[at] != key:
+                break
+            span = slice(level.starts[at], level.starts[at + 1])
+            result *= level.rests[at]
+            result[level.words[span]] += level.shares[span]
+        return result
+
+    def score(self, tokens: Sequence[int], before: Sequence[int] = ()) -> Floats:
+        """Give the natural log-probability of each of these tokens, read one after the other."""
+        read = list(before)
+        result = np.empty(len(tokens))
+        for at, token in enumerate(tokens):
+            result[at] = np.log(max(self.distribution(read[-self.order :])[token], np.finfo(np.float64).tiny))
+            read.append(token)
+        return result
+
+    def perplexity(self, texts: Sequence[Sequence[int]]) -> float:
+        """Give 2 to the mean bits a token, over texts and their ends."""
+        scores = np.concatenate([self.score([*text, EOS]) for text in texts])
+        return float(np.exp(-scores.mean()))
+
+
+def _windows(texts: Sequence[Sequence[int]], order: int) -> Ints:
+    """Give all n-grams, shape (n, order): each text behind order - 1 starts, before its end."""
+    padded = [np.array([BOS] * (order - 1) + [*text, EOS], dtype=np.int64) for text in texts]
+    return np.concatenate([np.lib.stride_tricks.sliding_window_view(text, order) for text in padded])
+
+
+def _level(grams: Ints, counts: Floats, size: int) -> Level:
+    """Count one order. ``grams`` comes sorted by its columns, so by context."""
+    once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
+    discount = once / (once + 2 * twice) if once else 0.5
+    keys = np.zeros(len(grams), dtype=np.int64)
+    for column in range(grams.shape[1] - 1):
+        keys = keys * size + grams[:, column]
+    contexts, starts = np.unique(keys, return_index=True)
+    totals = np.add.reduceat(counts, starts)
+    starts = np.append(starts, len(grams))
+    followers = np.diff(starts)
+    shares = np.maximum(counts - discount, 0.0) / np.repeat(totals, followers)
+    # What the discount took away, told by what is left: the sum stays 1 also where a count is below the discount.
+    rests = 1.0 - np.add.reduceat(shares, starts[:-1])
+    return Level(contexts, starts, grams[:, -1].copy(), shares, rests)

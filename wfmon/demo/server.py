@@ -1,0 +1,298 @@
+"""The built-in model's door: HTTP/1.1 on 127.0.0.1 in OpenAI's and Ollama's forms. Nothing of a request is logged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import wfmon
+from wfmon.core.clock import Clock
+from wfmon.demo import ollama, openai
+from wfmon.demo.asked import Refused
+from wfmon.demo.engine import Answer, Ask, Gone, Model, Step, Timing, Watch
+
+HOST = "127.0.0.1"
+NAMES = {"127.0.0.1", "localhost", "::1"}
+"""What a Host header may say: anything else is a web page that had its name led to this machine."""
+MAX_BODY = 1_000_000
+MAX_CONNECTIONS = 64
+SILENCE_S = 75
+"""How long a kept connection may say nothing."""
+Json = dict[str, Any]
+Watching = Callable[[Model, str], Watch]
+
+
+class Server(ThreadingHTTPServer):
+    """Bound when made; ``serve_forever`` answers until ``shutdown``. ``watching`` makes one who is told per request."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        port: int,
+        models: Mapping[str, Model],
+        clock: Clock,
+        watching: Watching,
+        measured: Callable[[], list[Json]],
+    ) -> None:
+        self.models = models
+        self.clock = clock
+        self.watching = watching
+        self.measured = measured
+        self.ended = threading.Event()
+        self.busy = 0
+        """Requests that are being answered; under ``busy_lock``."""
+        self.busy_lock = threading.Lock()
+        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._count = 0
+        super().__init__((HOST, port), Handler)
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def number(self) -> str:
+        """Give a request's name."""
+        with self.busy_lock:
+            self._count += 1
+            return f"{self.clock.now_ms():x}-{self._count}"
+
+    def server_bind(self) -> None:
+        """Bind, without the look for this machine's name that the base class takes."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.port
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as the base class
+        if not self._connections.acquire(blocking=False):
+            self.shutdown_request(request)  # the client sees the connection end; it holds no thread of ours
+            return
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
+        """Say nothing: what failed is a client's connection, and a trace could show its text."""
+
+
+class Line:
+    """The client's connection while it waits for an answer."""
+
+    def __init__(self, sock: socket.socket, clock: Clock, ended: threading.Event) -> None:
+        self._sock = sock
+        self._clock = clock
+        self._ended = ended
+        self._more = False
+        """It has sent what comes next already, so that its silence says nothing."""
+
+    def gone(self, seconds: float) -> bool:
+        if not self._more:
+            readable, _, _ = select.select([self._sock], [], [], seconds)
+            if not readable:
+                return self._ended.is_set()
+            try:
+                if not self._sock.recv(1, socket.MSG_PEEK):
+                    return True
+            except OSError:
+                return True
+            self._more = True
+        return self._clock.wait(self._ended, seconds)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "wfmon-demo"
+    sys_version = ""
+    timeout = SILENCE_S
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged: a request line is a client's own."""
+
+    def do_GET(self) -> None:
+        self._answer("GET")
+
+    def do_HEAD(self) -> None:
+        self._answer("HEAD")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Answer what the base class refuses (a bad request line, an unknown method) in our form."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self._send(int(code), openai.error(Refused(int(code), "This is not a request that is answered here.")))
+
+    def _answer(self, method: str) -> None:
+        came_ns = self.server.clock.mono_ns()
+        path = urlsplit(self.path).path
+        try:
+            body = self._body() if method == "POST" else b""
+            came_ns = self.server.clock.mono_ns()
+            self._check()
+            self._route("GET" if method == "HEAD" else method, path, body, came_ns)
+        except Refused as refused:
+            self._refuse(refused, path)
+        except (OSError, Gone):
+            self.close_connection = True
+
+    def _check(self) -> None:
+        """Keep web pages of other sites out, and names that were led here."""
+        if _name("//" + self.headers.get("Host", "")) not in NAMES:
+            raise Refused(403, "The Host header must name this machine: 127.0.0.1 or localhost.")
+        origin = self.headers.get("Origin")
+        if origin is not None and _name(origin) not in NAMES:
+            raise Refused(403, "Web pages of other sites are not answered.")
+
+    def _body(self) -> bytes:
+        told = self.headers.get("Content-Length")
+        if told is None or not told.isdigit():
+            self.close_connection = True
+            raise Refused(411, "The request needs a Content-Length.")
+        if int(told) > MAX_BODY:
+            self.close_connection = True
+            raise Refused(413, f"The request is larger than {MAX_BODY} bytes.")
+        return self.rfile.read(int(told))
+
+    def _route(self, method: str, path: str, body: bytes, came_ns: int) -> None:
+        server = self.server
+        if method == "GET":
+            if path.startswith("/v1/models/"):
+                listed = openai.models({(model := self._model(path.removeprefix("/v1/models/"))).name: model}, 0)
+                return self._send(200, listed["data"][0])
+            found: dict[str, Callable[[], Json]] = {
+                "/": lambda: {"what": "wfmon's built-in n-gram model", "models": list(server.models)},
+                "/health": lambda: {"status": "ok"},
+                "/v1/models": lambda: openai.models(server.models, 0),
+                "/api/version": lambda: {"version": f"{wfmon.__version__}-wfmon-demo"},
+                "/api/tags": lambda: ollama.tags(server.models, server.clock),
+                "/api/ps": lambda: ollama.running(server.models),
+                "/demo/measured": lambda: {"requests": server.measured()},
+            }
+            if path in found:
+                return self._send(200, found[path]())
+        elif path in {"/v1/chat/completions", "/v1/completions"}:
+            return self._openai(_parsed(body), came_ns, chat=path == "/v1/chat/completions")
+        elif path in {"/api/chat", "/api/generate"}:
+            return self._ollama(_parsed(body), came_ns, chat=path == "/api/chat")
+        elif path == "/api/show":
+            asked = _parsed(body)
+            return self._send(200, ollama.show(self._model(asked.get("model") or asked.get("name")), server.clock))
+        raise Refused(404, "There is no such route here.", None, "not_found")
+
+    def _openai(self, body: Json, came_ns: int, *, chat: bool) -> None:
+        model = self._model(body.get("model"))
+        wanted = (openai.chat if chat else openai.completion)(body, model.vocabulary)
+        number = self.server.number()
+        writer = openai.Writer(wanted, model, number, self.server.clock.now_ms() // 1000)
+        answer = Answer(Timing(came_ns))
+        steps = self._steps(model, wanted.ask, number, answer)
+        if not wanted.stream:
+            return self._send(200, writer.whole(steps, answer), number)
+        return self._stream(
+            number, "text/event-stream",
+            (b"data: " + (event.encode() if isinstance(event, str) else _json(event)) + b"\n\n"
+             for event in writer.events(steps, answer)),
+            steps,
+        )  # fmt: skip
+
+    def _ollama(self, body: Json, came_ns: int, *, chat: bool) -> None:
+        model = self._model(body.get("model"))
+        wanted = ollama.wanted(body, model, chat=chat)
+        writer = ollama.Writer(wanted, model, self.server.clock)
+        if wanted.load:
+            return self._send(200, writer.loaded())
+        number = self.server.number()
+        answer = Answer(Timing(came_ns))
+        steps = self._steps(model, wanted.ask, number, answer)
+        if not wanted.stream:
+            return self._send(200, writer.whole(steps, answer), number)
+        lines = (_json(line) + b"\n" for line in writer.events(steps, answer))
+        return self._stream(number, "application/x-ndjson", lines, steps)
+
+    def _steps(self, model: Model, ask: Ask, number: str, answer: Answer) -> Iterator[Step]:
+        client = Line(self.connection, self.server.clock, self.server.ended)
+        watch = self.server.watching(model, number)
+        with self.server.busy_lock:
+            self.server.busy += 1
+        try:
+            yield from model.answer(ask, client, watch, answer)
+        finally:
+            with self.server.busy_lock:
+                self.server.busy -= 1
+
+    def _stream(self, number: str, kind: str, parts: Iterator[bytes], steps: Iterator[Step]) -> None:
+        """Send each part as one chunk, when it comes. The status goes out with the first."""
+        try:
+            head = self._head(200, kind, number, {"Transfer-Encoding": "chunked", "Cache-Control": "no-cache"})
+            for part in parts:
+                self.wfile.write(head + b"%x\r\n%b\r\n" % (len(part), part))
+                head = b""
+            self.wfile.write(b"0\r\n\r\n")
+        finally:
+            steps.close()  # type: ignore[attr-defined]  # a generator: an abort ends it here, not at some later time
+
+    def _send(self, status: int, body: Json, number: str = "") -> None:
+        data = _json(body)
+        head = self._head(status, "application/json", number, {"Content-Length": str(len(data))})
+        self.wfile.write(head if self.command == "HEAD" else head + data)
+
+    def _head(self, status: int, kind: str, number: str, more: Mapping[str, str]) -> bytes:
+        """Give the head as bytes, so that it leaves together with the first of the body."""
+        close = {"Connection": "close"} if self.close_connection else {}
+        named = {"X-Request-Id": number} if number else {}
+        rows = {
+            "Server": self.server_version, "Content-Type": kind, "X-Content-Type-Options": "nosniff", **named, **more,
+            **close,
+        }  # fmt: skip
+        told = "".join(f"{name}: {text}\r\n" for name, text in rows.items())
+        return f"HTTP/1.1 {status} {self.responses.get(status, ('',))[0]}\r\n{told}\r\n".encode("latin-1")
+
+    def _refuse(self, refused: Refused, path: str) -> None:
+        body = {"error": refused.sentence} if path.startswith("/api/") else openai.error(refused)
+        try:
+            self._send(refused.status, body)
+        except OSError:
+            self.close_connection = True
+
+    def _model(self, name: object) -> Model:
+        found = self.server.models.get(name.removesuffix(":latest")) if isinstance(name, str) else None
+        if found is None:
+            there = ", ".join(self.server.models)
+            raise Refused(404, f"There is no such model here; there are {there}.", "model", "model_not_found")
+        return found
+
+
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _parsed(body: bytes) -> Json:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "The body is not JSON.") from None
+    if not isinstance(found, dict):
+        raise Refused(400, "The body must be a JSON object.")
+    return found
+
+
+def _json(body: Json) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
