@@ -1,0 +1,119 @@
+"""Which kind of model server answers at a port: at most four GETs, and none after the first certain answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wfmon.collect.models.scrape import llama_cpp, lm_studio, ollama, openai, vllm
+from wfmon.collect.models.scrape.http import LATE, Answer, Get
+from wfmon.collect.models.scrape.kinds import Scraper, State
+from wfmon.collect.models.scrape.prometheus import has_prefix
+
+MAX_PROBES = 4
+MAKERS: dict[str, Callable[[], Scraper]] = {
+    "Ollama": ollama.Ollama,
+    "llama.cpp": llama_cpp.LlamaCpp,
+    "vLLM": vllm.vllm,
+    "SGLang": vllm.sglang,
+    "LM Studio": lm_studio.LmStudio,
+    "OpenAI-compatible": openai.OpenAi,
+}
+OWNERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp"}
+"""By ``owned_by`` of /v1/models."""
+PREFIXES = {"vllm:": "vLLM", "sglang:": "SGLang", llama_cpp.PREFIX: "llama.cpp"}
+"""By the names of /metrics."""
+OWNERS_OF_LM_STUDIO = ("organization_owner", "organization-owner")
+HINTED_NAMES = {
+    "ollama": "Ollama", "llama-server": "llama.cpp", "llamafile": "llama.cpp", "vllm": "vLLM",
+    "sglang": "SGLang", "LM Studio": "LM Studio", "lm-studio": "LM Studio", "llmster": "LM Studio",
+    "koboldcpp": "OpenAI-compatible", "local-ai": "OpenAI-compatible", "mlx_lm.server": "OpenAI-compatible",
+}  # fmt: skip
+"""What the name of a process begins with. Such a one is listed even when it does not answer."""
+HINTED_PORTS = {11434: "Ollama", 1234: "LM Studio"}
+
+
+class Verdict(NamedTuple):
+    """``runtime`` empty: no model server. ``sure`` False: it is only what the name or the port suggests.
+
+    ``final``: do not ask again while its socket lives.
+    """
+
+    runtime: str = ""
+    state: State = "ok"
+    sure: bool = True
+    final: bool = False
+
+
+def hint(name: str, port: int) -> str:
+    """Give the kind that a process' name or its port suggests, "" for none."""
+    by_name = next((kind for start, kind in HINTED_NAMES.items() if name.startswith(start)), "")
+    return by_name or HINTED_PORTS.get(port, "")
+
+
+def identify(get: Get, hinted: str) -> Verdict | None:
+    """Find out who answers. ``hinted``: the kind that its name or port suggests. None when there was no time to ask."""
+    asked = _Asked(get)
+    first = asked("/api/version")
+    if first.trouble or first.status >= 500:
+        return _mute(first, hinted)
+    found = _by_answers(first, asked, hinted)
+    return None if asked.late else found
+
+
+class _Asked:
+    """Counts the probes."""
+
+    def __init__(self, get: Get) -> None:
+        self._get = get
+        self._probes = 0
+        self.late = False
+
+    def __call__(self, path: str) -> Answer:
+        self._probes += 1
+        answer = self._get(path) if self._probes <= MAX_PROBES else LATE
+        self.late = self.late or answer.trouble == "late"
+        return answer
+
+
+def _mute(first: Answer, hinted: str) -> Verdict | None:
+    """Judge one that gives no answer that could be read, or says that it is not ready."""
+    if first.trouble == "late":
+        return None
+    if first.server == llama_cpp.SERVER_HEADER:
+        return Verdict("llama.cpp")
+    if first.trouble == "not_http":
+        return Verdict(final=True)
+    return Verdict(hinted, "silent" if first.trouble in ("silent", "refused") else "odd", sure=False)
+
+
+def _by_answers(first: Answer, get: Get, hinted: str) -> Verdict:
+    if first.server == llama_cpp.SERVER_HEADER:
+        return Verdict("llama.cpp")
+    if ollama.greets(first) and ollama.lists(get("/api/ps")):
+        return Verdict("Ollama")
+    models = get("/v1/models")
+    owner = openai.owner(models)
+    if owner in OWNERS:
+        return Verdict(OWNERS[owner])
+    if lm_studio.greets(first) or owner in OWNERS_OF_LM_STUDIO:
+        answer = get(lm_studio.PATHS[0])
+        if lm_studio.loaded(answer) is not None or lm_studio.loaded(get(lm_studio.PATHS[1])) is not None:
+            return Verdict("LM Studio")
+        if answer.refused_key:
+            return Verdict("LM Studio", "needs_key")
+    elif owner is not None or models.refused_key:
+        page = get("/metrics")
+        for prefix, runtime in PREFIXES.items():
+            if page.status == 200 and not page.trouble and has_prefix(page.body, prefix):
+                return Verdict(runtime)
+    if owner is not None:
+        return Verdict("OpenAI-compatible")
+    if models.refused_key and (hinted or (not first.refused_key and _speaks_json(models))):
+        return Verdict(hinted or "OpenAI-compatible", "needs_key")
+    return Verdict(hinted, "odd", sure=False)
+
+
+def _speaks_json(answer: Answer) -> bool:
+    """Whether a refusal is an API's: one that refuses every path, or shows a page to log in, is no sign of models."""
+    return answer.body[:1] == b"{"

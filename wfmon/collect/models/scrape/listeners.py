@@ -1,0 +1,88 @@
+"""The sockets of this machine that may be asked: TCP, listening, reached over loopback, of no program that is known
+to be something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from wfmon.collect.models.scrape.http import Host
+from wfmon.collect.sockets import Socket
+
+SKIPPED_PORTS = frozenset(
+    (
+        *(7, 9, 13, 19, 20, 21, 22, 23, 25, 53, 69, 79, 88, 110, 111, 113, 119, 135, 139, 143, 179, 389, 445, 465, 512),
+        *(513, 514, 515, 548, 554, 587, 631, 636, 873, 902, 989, 990, 993, 995, 1080, 1433, 1521, 1723, 1883, 2049),
+        *(2181, 2375, 2376, 3306, 3389, 4369, 5037, 5060, 5222, 5353, 5355, 5432, 5672, 5900, 5901, 6000, 6001, 6379),
+        *(6443, 8883, 9042, 9050, 9092, 9100, 9229, 9418, 9445, 10250, 11211, 15672, 25672, 26379, 27017, 27018),
+    )
+)
+"""Where something else lives: mail, files, databases, brokers, screens, debuggers; and the monitor itself."""
+SKIPPED_NAMES = (
+    "sshd", "postgres", "redis", "valkey", "mysqld", "mariadbd", "mongod", "memcached", "cupsd", "systemd", "dnsmasq",
+    "unbound", "avahi", "rpcbind", "rpc.", "smbd", "nmbd", "chrome", "chromium", "firefox", "msedge",
+    "Xorg", "Xvfb", "Xwayland", "gnome", "kded", "pulseaudio", "pipewire", "exim", "postfix", "dovecot",
+    "dockerd", "containerd", "kubelet", "rabbitmq", "beam.smp", "epmd", "erlang", "etcd", "consul",
+    "syncthing", "transmission", "qbittorrent", "openvpn", "wireguard", "tailscaled", "zerotier", "spotify",
+    "steam", "Discord", "slack", "zoom", "dropbox", "headless_shell", "chromedriver", "geckodriver", "jupyter",
+)  # fmt: skip
+"""What the name of a process begins with that is not asked. docker-proxy is: a model server may be behind it."""
+
+SKIPPED_WHOLE_NAMES = frozenset(("code", "named", "master", "vault", "adb", "tor"))
+"""Names too short to stand for all that begin with them."""
+
+
+class Listener(NamedTuple):
+    """One that may be asked, at ``hosts`` in this order. ``pid`` None: not visible to this user."""
+
+    port: int
+    hosts: tuple[Host, ...]
+    owner: int
+    pid: int | None = None
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """host:port, as clients write it."""
+        return address(self.hosts[0], self.port)
+
+
+def address(host: str, port: int) -> str:
+    """host:port."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reachable(found: Iterable[Socket], own: set[int]) -> list[Listener]:
+    """Those of other processes that listen on loopback or on every address, and where each is asked."""
+    listening = []
+    for one in found:
+        if one.tcp and one.state == "listen" and one.owner not in own and one.local[1] not in SKIPPED_PORTS:
+            hosts = _hosts(one)
+            if hosts:
+                listening.append(Listener(one.local[1], hosts, one.owner))
+    return listening
+
+
+def _hosts(one: Socket) -> tuple[Host, ...]:
+    """Where it is asked. One that is bound to 127.0.0.2 is not at 127.0.0.1, so nowhere."""
+    text = one.local[0].text
+    if text in ("127.0.0.1", "0.0.0.0"):
+        return ("127.0.0.1",)
+    if text == "::":
+        return ("127.0.0.1", "::1")  # it takes IPv4 too, unless it was told not to
+    return ("::1",) if text == "::1" else ()
+
+
+def held(listening: Iterable[Listener], holders: Mapping[int, tuple[int, str]]) -> list[Listener]:
+    """Add who holds them. A program that listens on a port with a socket for IPv4 and one for IPv6 counts once."""
+    kept: dict[tuple[int, int | None], Listener] = {}
+    for one in sorted(listening, key=lambda one: (one.port, one.hosts[0] == "::1", len(one.hosts), one.owner)):
+        pid, name = holders.get(one.owner, (None, ""))
+        kept.setdefault((one.port, pid), one._replace(pid=pid, name=name))
+    return list(kept.values())
+
+
+def is_skipped(one: Listener, is_proxy: Callable[[str], bool]) -> bool:
+    """Whether it is not asked: something else by its name, or a proxy whose upstream is asked instead."""
+    return one.name in SKIPPED_WHOLE_NAMES or one.name.startswith(SKIPPED_NAMES) or is_proxy(one.label)

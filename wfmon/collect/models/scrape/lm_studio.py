@@ -1,0 +1,60 @@
+"""LM Studio: /api/v1/models since 0.4, /api/v0/models before; which models are loaded, and no measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, rows, trouble
+
+RUNTIME = "LM Studio"
+LIST_S = 5.0
+PATHS = ("/api/v1/models", "/api/v0/models")
+GREETING = b"Unexpected endpoint or method"
+"""What it says of a path that it does not know, with status 200."""
+
+
+def greets(answer: Answer) -> bool:
+    """Whether an answer to an unknown path may be LM Studio's."""
+    return not answer.trouble and GREETING in answer.body[:512]
+
+
+def loaded(answer: Answer) -> list[str] | None:
+    """Give the identifiers of the models that are loaded, by either form; None for another."""
+    found = rows(answer, "models")
+    if found is not None and all(isinstance(row.get("loaded_instances"), list) for row in found):
+        return [_instance(one, row.get("key")) for row in found for one in row["loaded_instances"]]
+    found = rows(answer, "data")
+    if found is not None and all(isinstance(row.get("state"), str) for row in found):
+        return [str(row.get("id", "")) for row in found if row["state"] == "loaded"]
+    return None
+
+
+def _instance(one: Any, key: Any) -> str:  # noqa: ANN401  of a JSON that says what it likes
+    name = (one.get("id") or one.get("identifier")) if isinstance(one, dict) else None
+    return str(name or key or "")
+
+
+class LmStudio:
+    """One LM Studio."""
+
+    runtime = RUNTIME
+
+    def __init__(self) -> None:
+        self._list = Turn(LIST_S)
+        self._path = PATHS[0]
+
+    def look(self, get: Get, now: Moment) -> Look | None:
+        """Ask which models are loaded, every five seconds."""
+        if not self._list.is_due(now.mono_ns):
+            return None
+        for path in (self._path, *PATHS):
+            answer = get(path)
+            if (ill := trouble(answer)) is not None:
+                return ill
+            found = loaded(answer)
+            if found is not None:
+                self._path = path
+                models, total = names(found)
+                return Look("ok", "ok" if models else "no_model", models, total)
+        return Look("odd", "odd")

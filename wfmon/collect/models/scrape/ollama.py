@@ -1,0 +1,57 @@
+"""Ollama: /api/version, /api/ps (which models are loaded, and the graphics memory of each)."""
+
+from __future__ import annotations
+
+from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.kinds import (
+    MAX_MODELS,
+    Look,
+    Moment,
+    Turn,
+    names,
+    number,
+    reading,
+    rows,
+    tidy,
+    trouble,
+)
+
+RUNTIME = "Ollama"
+VERSION_S = 60.0
+
+
+def greets(answer: Answer) -> bool:
+    """Whether an answer to /api/version is of Ollama's form; others have it too, so ``lists`` decides."""
+    body = answer.json()
+    return isinstance(body, dict) and isinstance(body.get("version"), str)
+
+
+def lists(answer: Answer) -> bool:
+    """Whether an answer to /api/ps is."""
+    return rows(answer, "models") is not None
+
+
+class Ollama:
+    """One Ollama."""
+
+    runtime = RUNTIME
+
+    def __init__(self) -> None:
+        self._version = Turn(VERSION_S)
+
+    def look(self, get: Get, now: Moment) -> Look:
+        """Ask which models are loaded, and what each holds."""
+        answer = get("/api/ps")
+        if (ill := trouble(answer)) is not None:
+            return ill
+        found = rows(answer, "models")
+        if found is None:
+            return Look("odd", "odd")
+        version = None
+        if self._version.is_due(now.mono_ns):
+            body = get("/api/version").json()
+            version = tidy(body.get("version")) if isinstance(body, dict) else None
+        models, total = names(row.get("name") or row.get("model") for row in found)
+        held = {tidy(row.get("name") or row.get("model")): number(row.get("size_vram")) for row in found}
+        readings = tuple(reading(name)._replace(vram_bytes=held[name]) for name in models[:MAX_MODELS] if name in held)
+        return Look("ok", "ok" if models else "no_model", models, total, version, readings)

@@ -1,0 +1,48 @@
+"""Any server that lists its models at /v1/models as OpenAI does; llama-cpp-python's server is one."""
+
+from __future__ import annotations
+
+from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, rows, trouble
+
+RUNTIME = "OpenAI-compatible"
+LIST_S = 10.0
+
+
+def listed(answer: Answer) -> tuple[tuple[str, ...], int] | None:
+    """Give the names that a /v1/models lists, and how many there are; None for another form."""
+    found = rows(answer, "data")
+    if found is None or not all(isinstance(row.get("id"), str) for row in found):
+        return None
+    return names(row["id"] for row in found)
+
+
+def owner(answer: Answer) -> str | None:
+    """Who owns the first model of a /v1/models: vllm, sglang, llamacpp ...; "" not told, None for another form."""
+    if listed(answer) is None:
+        return None
+    for row in rows(answer, "data") or ():
+        who = row.get("owned_by")
+        return who if isinstance(who, str) else ""
+    return ""
+
+
+class OpenAi:
+    """One such server: it tells its models and no measures."""
+
+    runtime = RUNTIME
+
+    def __init__(self) -> None:
+        self._list = Turn(LIST_S)
+
+    def look(self, get: Get, now: Moment) -> Look | None:
+        """Ask for the models, every ten seconds."""
+        if not self._list.is_due(now.mono_ns):
+            return None
+        answer = get("/v1/models")
+        if (ill := trouble(answer)) is not None:
+            return ill
+        if answer.status == 503:
+            return Look("ok", "loading")
+        found = listed(answer)
+        return Look("odd", "odd") if found is None else Look("ok", "ok", *found)

@@ -1,0 +1,78 @@
+"""What each kind of server shows, what it lacks, and the one line that would make it show more: a table of literals."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PROXY = "python -m wfmon proxy --upstream http://{server} --listen 127.0.0.1:11500"
+VIA_PROXY = f"for tokens and entropy: {PROXY}, and point clients there"
+
+
+class Told(NamedTuple):
+    """Three cells of a row. ``{server}`` stands for its address."""
+
+    shows: str
+    lacks: str
+    fix: str
+
+
+_ANY = ""
+TOLD: dict[tuple[str, str], Told] = {
+    ("Ollama", "ok"): Told("loaded models, graphics memory", "tokens, time to first token, entropy", VIA_PROXY),
+    ("Ollama", "no_model"): Told("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
+    ("llama.cpp", "ok"): Told(
+        "tokens a second, requests, queue, speed of prompt and answer", "time to first token, entropy", VIA_PROXY
+    ),
+    ("llama.cpp", "no_metrics"): Told(
+        "tokens a second, requests", "queue, speed of the prompt, totals, entropy", "start it with --metrics"
+    ),
+    ("llama.cpp", "no_slots"): Told(
+        "requests, queue, mean speed of what has ended", "tokens a second while it answers, entropy",
+        "start it without --no-slots (older ones: with --slots)",
+    ),
+    ("llama.cpp", "no_metrics_no_slots"): Told(
+        "its model", "tokens, requests, queue, entropy", "start it with --metrics, and without --no-slots"
+    ),
+    ("llama.cpp", "sleeps"): Told(
+        "its model", "tokens, requests: asking for them would keep it awake",
+        "start it without --sleep-idle-seconds, or " + VIA_PROXY,
+    ),
+    ("llama.cpp", "router"): Told(
+        "that it is a router; the servers behind it are rows of their own", "measures of its own", VIA_PROXY
+    ),
+    ("llama.cpp", "needs_key"): Told(
+        "that it is there", "everything: it asks for a key", "start it without --api-key, or " + VIA_PROXY
+    ),
+    ("vLLM", "ok"): Told(
+        "tokens a second, time to first token, inter-token latency, queue, key-value cache, prefix cache", "entropy",
+        VIA_PROXY,
+    ),
+    ("vLLM", "no_metrics"): Told("its models", "every measure", "start it without --disable-log-stats"),
+    ("SGLang", "ok"): Told(
+        "tokens a second, time to first token, inter-token latency, queue, key-value cache", "entropy", VIA_PROXY
+    ),
+    ("SGLang", "no_metrics"): Told("its models", "every measure", "start it with --enable-metrics"),
+    ("LM Studio", "ok"): Told("loaded models", "tokens, time to first token, entropy", VIA_PROXY),
+    ("LM Studio", "no_model"): Told("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
+    ("LM Studio", "needs_key"): Told(
+        "that it is there", "everything: it asks for a key",
+        "Developer, Server Settings: switch off Require Authentication, or " + VIA_PROXY,
+    ),
+    (_ANY, "ok"): Told("its models", "tokens, time to first token, entropy", VIA_PROXY),
+    (_ANY, "no_model"): Told("that it is there", "tokens, time to first token, entropy", VIA_PROXY),
+    (_ANY, "loading"): Told("that it is loading its model", "everything else until then", "wait until it is loaded"),
+    (_ANY, "needs_key"): Told("that it is there", "everything: it asks for a key", VIA_PROXY),
+    (_ANY, "odd"): Told(
+        "that it is there", "everything: its answers have another form than is known",
+        "report its version and the answer of http://{server}/v1/models",
+    ),
+    (_ANY, "silent"): Told(
+        "that it listens", "everything: it gives no answer within half a second", "look at its log; it is asked again"
+    ),
+}  # fmt: skip
+
+
+def told(runtime: str, situation: str, server: str) -> Told:
+    """Give the three cells of a server."""
+    found = TOLD.get((runtime, situation)) or TOLD[_ANY, situation]
+    return Told(*(text.replace("{server}", server) for text in found))
