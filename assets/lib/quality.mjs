@@ -6,12 +6,12 @@
  * that it does not swing; a quiet minute restores it.
  */
 
-/** Each chart is drawn every `every` frames, the charts taking turns. */
+/** Each chart is drawn every `every` frames, the charts taking turns; `particles` is the share of them that is drawn. */
 export const STEPS = [
-  { every: 1, text: "" },
-  { every: 2, text: "charts at 30 Hz" },
-  { every: 4, text: "charts at 15 Hz" },
-  { every: 6, text: "charts at 10 Hz" },
+  { every: 1, particles: 1, text: "" },
+  { every: 2, particles: 1, text: "charts at 30 Hz" },
+  { every: 4, particles: 0.5, text: "charts at 15 Hz, half the particles" },
+  { every: 6, particles: 0, text: "charts at 10 Hz, no particles" },
 ];
 
 const LOOK_MS = 2_000;
@@ -71,6 +71,10 @@ export class Quality {
   /** Whether chart number `index` is drawn in frame number `count`. */
   draws(index, count) {
     return (index + count) % STEPS[this.step].every === 0;
+  }
+
+  get particles() {
+    return STEPS[this.step].particles;
   }
 
   get text() {

@@ -2,7 +2,7 @@
  * Rows that are no series, put into tables whose heads the page wrote. Names are untrusted: text only, never markup.
  */
 
-import { parts } from "./format.mjs";
+import { clockTime, parts } from "./format.mjs";
 
 /** Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written. */
 export function fillBody(body, rows, columns = []) {
@@ -24,10 +24,21 @@ export function fillBody(body, rows, columns = []) {
   });
 }
 
+const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** Units of columns that no metric has: a time of day in the user's zone, figures whose unit stands in the column's head. */
+const CELLS = {
+  time: (ms) => clockTime(ms),
+  count: (n) => grouped.format(n),
+  rate: (n) => n.toFixed(n < 99.95 ? 1 : 0),
+  bits: (n) => n.toFixed(1),
+};
+
 /** One value of a row as text, with the unit of its column. */
 export function cellText(value, unit) {
   if (value === null || value === undefined || value === "") return "–";
   if (typeof value !== "number" || !unit) return String(value);
+  if (CELLS[unit]) return CELLS[unit](value);
   const { number, unit: shown } = parts(value, unit);
   return shown ? `${number} ${shown}` : number;
 }

@@ -7,4 +7,8 @@
  * New elements of the markup's contract that it makes are found by `page.scan()`.
  */
 
-export const WIDGETS = {};
+import { EnergyStage } from "./energy-stage.mjs";
+
+export const WIDGETS = {
+  energy: EnergyStage,
+};

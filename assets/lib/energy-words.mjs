@@ -1,0 +1,183 @@
+/**
+ * The energy stage in words: the sentence for its picture, what a ribbon says, the formulas beside it. Pure.
+ */
+
+import { ABSENT, clockTime, parts, span, text as written } from "./format.mjs";
+import {
+  CHARGING, DENSITY, DRAINED, IDLE, MAX_SPEED, PX_PER_TOKEN, STALLING, STATES, densityOf, disagreement, speedOf, toldAt, widthShare,
+} from "./energy.mjs";
+
+export const NOT_KNOWN = "n/a";
+const NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six"];
+const SURE = [[0.75, "sure"], [0.5, "less sure"], [-Infinity, "unsure"]];
+
+const known = (value) => value === value && value !== null && value !== undefined;
+
+/** Tokens a second with a decimal that stays: 48.2, 117. */
+export const rateText = (tps) => (known(tps) ? tps.toFixed(tps < 99.95 ? 1 : 0) : ABSENT);
+export const bitsText = (bits) => (known(bits) ? bits.toFixed(1) : NOT_KNOWN);
+export const indexText = (value) => (known(value) ? value.toFixed(2) : NOT_KNOWN);
+const percentText = (value) => (known(value) ? written(value, "%") : NOT_KNOWN);
+const plain = (value, digits = 3) => String(Number(value.toPrecision(digits)));
+
+/** How sure a model is, in a word, from H / log2 k. */
+export function sureness(uncertainty) {
+  return known(uncertainty) ? SURE.find(([least]) => 1 - uncertainty >= least)[1] : "certainty not known";
+}
+
+/** How a row of the table `models` was measured: "hook", "proxy", "scraped at 1 Hz". */
+export function wayText({ via, rate_hz: rate } = {}) {
+  if (via === "scrape") return known(rate) ? `scraped at ${plain(rate)} Hz` : "scraped";
+  return via ?? "";
+}
+
+const wayShort = (row) => (row?.via === "scrape" ? "scrape" : row?.via ?? "–");
+
+/** The picture in one sentence. `ribbons` in the order of the stage; `last` {ms, model} is who spoke last, if anybody. */
+export function sentence(ribbons, last = null, minutesEast = null, lost = false) {
+  const named = last ? ` Last: ${clockTime(last.ms, minutesEast)}, ${last.model}.` : "";
+  if (lost) return `What the models do now is not known.${named}`;
+  const working = ribbons.filter((ribbon) => ribbon.signals.active);
+  if (!working.length) return last ? `Nothing is being generated.${named}` : "No model was seen yet.";
+  const answering = working.every(({ signals }) => signals.state !== CHARGING);
+  const count = `${NUMBERS[working.length] ?? working.length} model${working.length > 1 ? "s" : ""}`;
+  const doing = answering ? `${working.length > 1 ? "are" : "is"} answering` : `${working.length > 1 ? "are" : "is"} at work`;
+  return `${count} ${doing}: ${working.map((ribbon, i) => phrase(ribbon, i === 0)).join("; ")}.`;
+}
+
+function phrase({ model, signals }, first) {
+  if (signals.state === CHARGING) return `${model} reads its prompt`;
+  const rate = `${model} at ${rateText(signals.tps)}${first ? " tokens a second" : ""}`;
+  return `${rate}, ${signals.state === STALLING ? "stalling" : sureness(signals.uncertainty)}`;
+}
+
+/** What the sentence is about, without its figures: it is said aloud when this changes. */
+export function gist(ribbons, lost = false) {
+  if (lost) return "lost";
+  return ribbons.filter(({ signals }) => signals.active).map(({ key, signals }) => `${key} ${said(signals.state)}`).join("\n");
+}
+
+// Between flowing and saturated a model goes to and fro: that is no news for the ear.
+const said = (state) => (state === CHARGING || state === STALLING ? STATES[state] : "answers");
+
+/** The texts of a model's card. */
+export function card(ribbon, row) {
+  const { signals } = ribbon;
+  const ttft = parts(signals.ttft, "ms");
+  return {
+    state: STATES[signals.state],
+    tps: rateText(signals.tps),
+    energy: signals.energy,
+    ttft: known(signals.ttft) ? ttft : { number: "–", unit: "" },
+    entropy: { number: bitsText(signals.entropy), unit: known(signals.entropy) ? "bits" : "" },
+    entropyWhy: known(signals.entropy) ? "" : entropyWhy(row),
+    way: wayShort(row),
+    wayWhy: [wayText(row), row?.note].filter(Boolean).join("; "),
+  };
+}
+
+export const entropyWhy = (row) => row?.entropy_reason || "no token with log-probabilities came";
+
+/** "0.3 s ago", "12 s ago". */
+export function ago(ms) {
+  if (!known(ms)) return "";
+  if (ms < 10_000) return `${(Math.max(0, ms) / 1000).toFixed(1)} s ago`;
+  return `${span(ms)} ago`;
+}
+
+/**
+ * What a ribbon says when it is pointed at: rows {what, value, shows, age, how}. A gauge that did not change is not sent
+ * again: its age counts from its last change, and says so.
+ */
+export function reading(ribbon, row, below, ms) {
+  const { signals, tracks } = ribbon;
+  const how = wayText(row);
+  const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
+  const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
+  const is = (value, age) => (known(value) ? age : "");
+  const rows = [
+    ["Throughput", known(signals.throughput) ? `${percentText(signals.throughput)} of its own peak` : NOT_KNOWN, "width", is(signals.throughput, changed(tracks.throughput_percent))],
+    ["Rate", known(signals.tps) ? `${rateText(signals.tps)} tokens/s` : NOT_KNOWN, "speed", is(signals.tps, changed(tracks.tokens_per_second))],
+    ["Entropy", entropyText(signals, row), "density", is(signals.entropy, event(tracks.entropy_bits))],
+    ["Energy", known(signals.energy) ? `${indexText(signals.energy)} of 1` : NOT_KNOWN, "brightness", is(signals.energy, changed(tracks.energy))],
+    ["First token", known(signals.ttft) ? written(signals.ttft, "ms") : NOT_KNOWN, "flash", is(signals.ttft, event(tracks.ttft_ms))],
+  ].map(([what, value, shows, age]) => ({ what, value, shows, age, how: value.startsWith(NOT_KNOWN) ? "" : how }));
+  if (below) {
+    const bits = disagreement(ribbon, below, ms);
+    rows.push({
+      what: "Disagreement", value: known(bits) ? `${bits.toFixed(2)} bit with ${below.model}` : NOT_KNOWN, shows: "ripples", age: "",
+      how: known(bits) ? how : "needs one vocabulary and token hashes of both",
+    });
+  }
+  return rows;
+}
+
+function entropyText(signals, row) {
+  if (!known(signals.entropy)) return `${NOT_KNOWN}: ${entropyWhy(row)}`;
+  return `${bitsText(signals.entropy)} bits${known(signals.uncertainty) ? ` of ${bitsText(Math.log2(signals.k))}` : ""}`;
+}
+
+const CONSTANTS = {
+  smoothing: 0.35, weight_velocity: 0.5, weight_certainty: 0.3, weight_steadiness: 0.2, weight_velocity_alone: 0.7, weight_steadiness_alone: 0.3,
+};
+
+/** Figures and formulas of the visuals: rows {shows, formula}. `place` has the full width, `thinned` the particles' factor. */
+export function evidence(ribbon, row, below, ms, place, thinned = 1, constants = CONSTANTS) {
+  const { signals } = ribbon;
+  const c = { ...CONSTANTS, ...constants };
+  const peak = signals.throughput > 0 ? (signals.tps * 100) / signals.throughput : NaN;
+  const share = widthShare(signals.throughput);
+  const rows = [{
+    shows: "width",
+    formula: known(signals.throughput)
+      ? `throughput ${percentText(signals.throughput)} of own peak${known(peak) ? ` ${rateText(peak)} tokens/s` : ""} × ${plain(place.full)} px = ${plain(share * place.full)} px`
+      : `throughput ${NOT_KNOWN}: a hairline`,
+  }, {
+    shows: "speed",
+    formula: known(signals.tps)
+      ? `${rateText(signals.tps)} tokens/s × ${PX_PER_TOKEN} px = ${speedOf(signals.tps).toFixed(0)} px/s${speedOf(signals.tps) === MAX_SPEED ? ", the most that is shown" : ""}`
+      : `tokens/s ${NOT_KNOWN}: no motion`,
+  }, {
+    shows: "density",
+    formula: known(signals.uncertainty)
+      ? `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k} = ${signals.uncertainty.toFixed(2)} × ${DENSITY} = ${plain(densityOf(signals.uncertainty))} on 1,000 px²${thinned < 1 ? `, thinned to ${percentText(thinned * 100)}` : ""}`
+      : `entropy ${NOT_KNOWN} (${entropyWhy(row)}): sparse marks, no claim`,
+  }, {
+    shows: "brightness",
+    formula: `energy ${indexText(signals.energy)}; E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, ${baseText(signals, c)}`,
+  }];
+  if (below) {
+    const bits = disagreement(ribbon, below, ms);
+    rows.push({ shows: "ripples", formula: known(bits) ? `disagreement ${bits.toFixed(2)} bit with ${below.model} × ${plain(place.ripple)} px` : `disagreement ${NOT_KNOWN}` });
+  }
+  return rows;
+}
+
+function baseText(signals, c) {
+  if (!known(signals.uncertainty)) return `base = ${plain(c.weight_velocity_alone)} v + ${plain(c.weight_steadiness_alone)} s (certainty: ${NOT_KNOWN})`;
+  const certainty = (1 - signals.uncertainty).toFixed(2);
+  return `base = ${plain(c.weight_velocity)} v + ${plain(c.weight_certainty)} c + ${plain(c.weight_steadiness)} s, c = 1 − H / log2 k = ${certainty}`;
+}
+
+/** Which of its faces the stage shows: "unseen", "silent" (servers, no model yet), "resting" or "flowing". */
+export function face(ribbons, ever, servers) {
+  if (ribbons.some(({ signals }) => signals.active)) return "flowing";
+  if (ever) return "resting";
+  return servers.length ? "silent" : "unseen";
+}
+
+/** One line a server that was found and shows no tokens yet. */
+export function serverLine({ server, runtime, version, fix, state }) {
+  const name = [runtime || "A model server", version].filter(Boolean).join(" ");
+  const listens = `${name} ${state === "silent" ? "listened" : "listens"} at ${server}`;
+  return fix ? `${listens}; ${fix.replace(/\.$/, "")}.` : `${listens}.`;
+}
+
+export const rests = (state) => state === IDLE || state === DRAINED;
+
+/** Rows of a table of the store as objects. */
+export function rowsOf(store, name) {
+  const table = store.tables.get(name);
+  if (!table) return [];
+  return table.rows.map((row) => Object.fromEntries(table.columns.map((column, i) => [column, row[i]])));
+}
