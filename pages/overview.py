@@ -1,13 +1,15 @@
-"""The Overview: the machine at a glance, its busiest processes, and what watching it costs."""
+"""The Overview: the energy of the models, the machine at a glance, the last requests, and what watching costs."""
 
 from __future__ import annotations
 
 import dash
 from dash.development.base_component import Component
 
+from wfmon.ui import services
+from wfmon.ui.energy import energy_panel, last_requests
 from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import FRAME_BUDGET_MS, chart, facts, machine_fact, meter, note, reading, stat, value
-from wfmon.ui.tables import core_meters, processes
+from wfmon.ui.parts import FRAME_BUDGET_MS, chart, machine_fact, note, stat, value
+from wfmon.ui.tables import processes
 
 dash.register_page(__name__, path="/", name="Overview", title="Overview · wfmon", order=0, icon="overview")
 
@@ -20,33 +22,17 @@ def layout(**_query: str) -> Component:
         "Overview",
         Group(
             (
+                energy_panel("overview", services().settings()),
                 Panel(
                     "cpu",
                     "CPU",
-                    chart(
-                        "system.cpu_core_percent",
-                        "system.cpu_percent",
-                        label="CPU in use: all cores, and each core",
-                        height=212,
-                        colors=("--s-dim", "--s-1"),
+                    chart("system.cpu_percent", label="CPU in use: all cores"),
+                    now=value("system.cpu_percent"),
+                    foot=(
+                        stat("p95", "system.cpu_percent", "p95"),
+                        note(value("system.cpu_core_percent", stat="count", absent="–"), " cores"),
                     ),
-                    width=12,
                     collector="system",
-                    foot=(note("bright: all cores · dim: each core"),),
-                    side=(
-                        reading(
-                            "All cores",
-                            value("system.cpu_percent"),
-                            meter("system.cpu_percent"),
-                            facts(
-                                ("p95", value("system.cpu_percent", stat="p95")),
-                                ("Peak", value("system.cpu_percent", stat="max")),
-                                ("Load, 1 min", value("system.load_1m")),
-                            ),
-                            color="--s-1",
-                        ),
-                        core_meters(),
-                    ),
                 ),
                 Panel(
                     "memory",
@@ -68,22 +54,6 @@ def layout(**_query: str) -> Component:
                     collector="gpu",
                 ),
                 Panel(
-                    "disk",
-                    "Disk",
-                    chart(
-                        "system.disk_read_bytes_per_second",
-                        "system.disk_write_bytes_per_second",
-                        label="Disk traffic: read and write",
-                        colors=("--s-2", "--s-6"),
-                    ),
-                    now=value("system.disk_read_bytes_per_second", "system.disk_write_bytes_per_second"),
-                    foot=(
-                        note("write ", value("system.disk_write_bytes_per_second", absent="–")),
-                        note(value("system.disk_free_bytes", absent="–"), " free"),
-                    ),
-                    collector="system",
-                ),
-                Panel(
                     "frames",
                     "Frame time",
                     chart(
@@ -99,9 +69,7 @@ def layout(**_query: str) -> Component:
                     ),
                     collector="ux",
                 ),
-                Panel(
-                    "processes", "Busiest processes", processes(), width=8, tall=True, charted=False, collector="system"
-                ),
+                Panel("requests", "Last requests", last_requests(), width=8, charted=False),
                 Panel(
                     "traffic",
                     "Localhost traffic",
@@ -118,6 +86,27 @@ def layout(**_query: str) -> Component:
                         note(value('network.loopback_connections{state="established"}', absent="–"), " connections"),
                     ),
                     collector="network",
+                ),
+                Panel(
+                    "processes", "Busiest processes", processes(), width=8, tall=True, charted=False, collector="system"
+                ),
+                Panel(
+                    "disk",
+                    "Disk",
+                    chart(
+                        "system.disk_read_bytes_per_second",
+                        "system.disk_write_bytes_per_second",
+                        label="Disk traffic: read and write",
+                        height=104,
+                        colors=("--s-2", "--s-6"),
+                    ),
+                    width=4,
+                    now=value("system.disk_read_bytes_per_second", "system.disk_write_bytes_per_second"),
+                    foot=(
+                        note("write ", value("system.disk_write_bytes_per_second", absent="–")),
+                        note(value("system.disk_free_bytes", absent="–"), " free"),
+                    ),
+                    collector="system",
                 ),
                 Panel(
                     "cost",

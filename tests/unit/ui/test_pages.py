@@ -42,6 +42,7 @@ def app(switched):
         page_token=lambda: 'a"<token>',
         collectors=lambda: STATUSES,
         switch=lambda name, on: switched.append((name, on)),
+        settings=lambda: [{"name": "energy.smoothing", "value": 0.4}, {"name": "stream.rate_hz", "value": 60}],
     )
     app = shell.App(
         "wfmon", server=server, use_pages=True, pages_folder=str(ROOT / "pages"), assets_folder=str(ROOT / "assets"),
