@@ -148,6 +148,10 @@ class EnergySettings:
     tps_max_lite: float = opt(20.0, "Tokens a second that count as full speed, profile lite.", low=1, high=100_000)
     tps_max_dual: float = opt(60.0, "The same, profile dual.", low=1, high=100_000)
     tps_max_studio: float = opt(200.0, "The same, profile studio.", low=1, high=100_000)
+    peak_floor: float = opt(
+        20.0, "Tokens a second that a learned peak is never below, profile learned.", low=1, high=100_000
+    )
+    peak_half_life_s: float = opt(300.0, "In so many seconds half of a learned peak is forgotten.", low=1, high=86_400)
     weight_velocity: float = opt(0.5, "Weight of speed.", low=0, high=1)
     weight_certainty: float = opt(0.3, "Weight of certainty.", low=0, high=1)
     weight_steadiness: float = opt(0.2, "Weight of steadiness.", low=0, high=1)
@@ -165,6 +169,9 @@ class EnergySettings:
     saturated_at: float = opt(0.85, "Energy from which the model counts as saturated.", low=0, high=1)
     saturated_ms: float = opt(800.0, "For so long it must hold.", low=0, high=60_000)
     saturated_until: float = opt(0.7, "Until it falls below this.", low=0, high=1)
+    drained_ms: float = opt(
+        2_000.0, "For so long after its last request a model counts as drained, then as idle.", low=0, high=60_000
+    )
 
 
 @dataclass(frozen=True, slots=True)

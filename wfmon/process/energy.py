@@ -1,10 +1,159 @@
-"""The energy of a model: an index from 0 to 1 of its speed, certainty and steadiness. Pure; docs/energy.md."""
+"""The energy of a model: an index from 0 to 1 of its speed, certainty and steadiness. Pure; docs/energy.md.
+
+``started``, ``token`` and ``ended`` lead from one ``Energy`` to the next; ``look`` reads it, as often as one likes.
+Times are monotonic milliseconds; one that goes back, or is no number, counts as that of the event before.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 from wfmon.core.settings import EnergySettings
 
 IDLE, CHARGING, FLOWING, STALLING, SATURATED, DRAINED = range(6)
+STATES = ("idle", "charging", "flowing", "stalling", "saturated", "drained")
+"""The states' names, by their number."""
+
+
+class Energy(NamedTuple):
+    """What is known of a model after an event."""
+
+    level: float = 0.0
+    """E, until ``falls_ms``; from there on it halves every half-life."""
+    falls_ms: float = 0.0
+    event_ms: float = -math.inf
+    open: bool = False
+    """A request is open."""
+    token_ms: float | None = None
+    """Its newest token; None while it charges."""
+    ended_ms: float | None = None
+    """When the last request ended, while none is open."""
+    slow: int = 0
+    """Newest intervals in a row that were longer than a steady one."""
+    above_ms: float | None = None
+    """Since when E is at ``saturated_at`` or more."""
+    saturated: bool = False
+    peak: float = 0.0
+    """The highest speed seen, as it stood at ``peak_ms``; from there on it is slowly forgotten."""
+    peak_ms: float = 0.0
+
+
+def started(before: Energy, now_ms: float) -> Energy:
+    """A request came in. Beside one that is open already it changes nothing."""
+    now_ms = _time(before, now_ms)
+    if before.open:
+        return before._replace(event_ms=now_ms)
+    return before._replace(event_ms=now_ms, open=True, token_ms=None, ended_ms=None, slow=0)
+
+
+def token(
+    before: Energy,
+    now_ms: float,
+    tokens_per_second: float,
+    certainty: float | None,
+    interval_ms: float | None,
+    settings: EnergySettings,
+) -> Energy:
+    """A token came. What is None or no finite number was not measured, and weighs nothing."""
+    now_ms = _time(before, now_ms)
+    had = level(before, now_ms, settings)
+    was_saturated = _saturated(before, now_ms, settings)
+    speed = tokens_per_second if math.isfinite(tokens_per_second) else None
+    interval = interval_ms if interval_ms is not None and 0 <= interval_ms < math.inf else None
+    peak = peak_at(before, now_ms, settings)
+    if speed is not None and speed > peak:
+        before = before._replace(peak=speed, peak_ms=now_ms)
+        peak = speed
+    own = base(
+        None if speed is None else velocity(speed, full_speed(peak, settings), settings),
+        None if certainty is None or not math.isfinite(certainty) else _clamp(certainty),
+        None if interval is None else steadiness(interval, settings),
+        settings,
+    )
+    now = had if own is None else _clamp(settings.smoothing * own + (1 - settings.smoothing) * had)
+    held = before.above_ms if before.above_ms is not None and had >= settings.saturated_at else now_ms
+    return before._replace(
+        level=now,
+        falls_ms=now_ms + settings.steady_ms if before.open else now_ms,
+        event_ms=now_ms,
+        token_ms=now_ms if before.open else None,
+        slow=before.slow if interval is None else before.slow + 1 if interval > settings.steady_ms else 0,
+        above_ms=held if now >= settings.saturated_at else None,
+        saturated=was_saturated and now >= settings.saturated_until,
+    )
+
+
+def ended(before: Energy, now_ms: float, settings: EnergySettings) -> Energy:
+    """The last open request ended: E fades from here. Without an open one nothing ends."""
+    if not before.open:
+        return before
+    now_ms = _time(before, now_ms)
+    return before._replace(
+        level=level(before, now_ms, settings),
+        falls_ms=now_ms,
+        event_ms=now_ms,
+        open=False,
+        token_ms=None,
+        ended_ms=now_ms,
+        slow=0,
+        above_ms=None,
+        saturated=False,
+    )
+
+
+def look(state: Energy, now_ms: float, settings: EnergySettings) -> tuple[float, int]:
+    """Give E and the state's number now."""
+    now_ms = _time(state, now_ms)
+    return level(state, now_ms, settings), _state(state, now_ms, settings)
+
+
+def level(state: Energy, now_ms: float, settings: EnergySettings) -> float:
+    """Give E at a time that is not before the last event."""
+    fallen_ms = now_ms - state.falls_ms
+    if fallen_ms <= 0 or state.level == 0:
+        return state.level
+    return float(state.level * 2.0 ** (-fallen_ms / settings.half_life_ms))
+
+
+def velocity(tokens_per_second: float, full: float, settings: EnergySettings) -> float:
+    """Give speed from 0 (standing still) to 1 (full speed)."""
+    span = full - settings.tps_min
+    above = tokens_per_second - settings.tps_min
+    return _clamp(above / span) if span > 0 else float(above > 0)
+
+
+def steadiness(interval_ms: float, settings: EnergySettings) -> float:
+    """Give steadiness from 1 (up to ``steady_ms``) to 0 (from ``unsteady_ms`` on)."""
+    span = settings.unsteady_ms - settings.steady_ms
+    late = interval_ms - settings.steady_ms
+    return 1.0 - _clamp(late / span) if span > 0 else float(late <= 0)
+
+
+def base(v: float | None, c: float | None, s: float | None, settings: EnergySettings) -> float | None:
+    """Give a token's own value: the weighted mean of what is known. None where nothing is that weighs anything."""
+    alone = c is None
+    parts = (
+        (v, settings.weight_velocity_alone if alone else settings.weight_velocity),
+        (s, settings.weight_steadiness_alone if alone else settings.weight_steadiness),
+        (c, settings.weight_certainty),
+    )
+    known = [(value, weight) for value, weight in parts if value is not None]
+    total = math.fsum(weight for _, weight in known)
+    return math.fsum(value * weight for value, weight in known) / total if total > 0 else None
+
+
+def full_speed(peak: float, settings: EnergySettings) -> float:
+    """Give the tokens a second that count as 1: the profile's, or the model's own ``peak``."""
+    profiles = {"lite": settings.tps_max_lite, "dual": settings.tps_max_dual, "studio": settings.tps_max_studio}
+    return profiles.get(settings.profile, peak)
+
+
+def peak_at(state: Energy, now_ms: float, settings: EnergySettings) -> float:
+    """Give the learned peak: what is left of the highest speed, and never less than the floor."""
+    age_ms = max(0.0, now_ms - state.peak_ms)
+    left = state.peak * 2.0 ** (-age_ms / (1_000 * settings.peak_half_life_s))
+    return float(max(settings.peak_floor, left))
 
 
 class EnergyMeter:
@@ -12,19 +161,60 @@ class EnergyMeter:
 
     def __init__(self, settings: EnergySettings) -> None:
         self._settings = settings
+        self._energy = Energy()
 
     def started(self, now_ms: float) -> None:
         """A request came in."""
+        self._energy = started(self._energy, now_ms)
 
     def token(
         self, now_ms: float, tokens_per_second: float, certainty: float | None, interval_ms: float | None
     ) -> float:
         """A token came: gives E after it. ``interval_ms`` None: the first of its request."""
-        return 0.0
+        self._energy = token(self._energy, now_ms, tokens_per_second, certainty, interval_ms, self._settings)
+        return self._energy.level
 
     def ended(self, now_ms: float) -> None:
         """The last open request ended."""
+        self._energy = ended(self._energy, now_ms, self._settings)
 
     def at(self, now_ms: float) -> tuple[float, int]:
-        """Give E and the state now."""
-        return 0.0, IDLE
+        """Give E and the state now. Asking changes nothing."""
+        return look(self._energy, now_ms, self._settings)
+
+
+def _state(state: Energy, now_ms: float, settings: EnergySettings) -> int:
+    if not state.open:
+        return DRAINED if state.ended_ms is not None and now_ms - state.ended_ms < settings.drained_ms else IDLE
+    if state.token_ms is None:
+        return CHARGING
+    if state.slow + _silences(now_ms - state.token_ms, settings) >= settings.stall_tokens:
+        return STALLING
+    return SATURATED if _saturated(state, now_ms, settings) else FLOWING
+
+
+def _silences(silent_ms: float, settings: EnergySettings) -> int:
+    """Count the silence that runs: one past ``steady_ms``, two past twice as long."""
+    return max(0, math.ceil(min(silent_ms / settings.steady_ms, settings.stall_tokens + 1)) - 1)
+
+
+def _saturated(state: Energy, now_ms: float, settings: EnergySettings) -> bool:
+    """Tell whether it is saturated. Between events E only falls, so the answer does not depend on who asked when."""
+    if level(state, now_ms, settings) < settings.saturated_until:
+        return False
+    if state.saturated:
+        return True
+    if state.above_ms is None:
+        return False
+    since_ms = state.above_ms + settings.saturated_ms
+    return now_ms >= since_ms and level(state, max(since_ms, state.event_ms), settings) >= settings.saturated_at
+
+
+def _time(state: Energy, now_ms: float) -> float:
+    if state.event_ms <= now_ms < math.inf:
+        return now_ms
+    return state.event_ms if math.isfinite(state.event_ms) else 0.0
+
+
+def _clamp(value: float) -> float:
+    return min(1.0, max(0.0, value))
