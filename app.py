@@ -50,6 +50,7 @@ BEAT_S = 0.5
 EXAMPLES = """examples:
   python app.py                          start, and open the page
   python app.py --no-browser --port 0    start on any free port; the address and a code are printed
+  python app.py --demo                   start with the built-in model, so that there is a model to see
   python app.py --open                   show the page of a monitor that runs already
   python app.py --data ~/lab --tls       keep data elsewhere, and serve HTTPS with HTTP/2
 """
@@ -203,6 +204,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="F", help="settings file (default: config.yaml beside app.py)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: WFMON_DATA, or the user's own)")
     parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; 0 takes any free one")
+    parser.add_argument(
+        "--demo", action="store_true", default=None, help="start the built-in n-gram model too, and ask it"
+    )
     parser.add_argument("--tls", action="store_true", default=None, help="serve HTTPS, and HTTP/2 with it")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     parser.add_argument("--log-level", metavar="L", help="debug, info, warning or error")
@@ -220,6 +224,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "server.tls": options.tls,
         "server.open_browser": False if options.no_browser else None,
         "log.level": options.log_level,
+        "demo.enabled": options.demo,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -43,23 +43,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(options: argparse.Namespace, data: Path, clock: Clock, ended: threading.Event) -> int:
     from wfmon.demo.ask import Asker
     from wfmon.demo.library import corpus, train
-    from wfmon.demo.server import HOST, Server
+    from wfmon.demo.server import HOST, Server, Watching
     from wfmon.demo.watching import Seen
 
     models = train(clock, options.rate)
     askers: list[Asker] = []
-    seen = Seen(models)
+    seen: list[Seen] = []
+
+    def watching(address: str) -> Watching:
+        seen.append(Seen(models[next(iter(models))].vocabulary, address))
+        return seen[-1].request
 
     def measured() -> list[dict[str, Any]]:
         return [row for asker in askers for row in asker.measured()]
 
     reason = ""
     try:
-        server = Server(options.port, models, clock, seen.request, measured)
+        server = Server(options.port, models, clock, watching, measured)
     except OSError:
-        server = Server(0, models, clock, seen.request, measured)
+        server = Server(0, models, clock, watching, measured)
         reason = f"port {options.port} is in use by another program, so it took {server.port}"
-    seen.listens(f"{HOST}:{server.port}")
     threading.Thread(target=server.serve_forever, args=(0.05,), name="demo-listen", daemon=True).start()
     if options.ask:
         askers.append(Asker(clock, server.port, list(models), corpus(), ended))
@@ -67,15 +70,16 @@ def _serve(options: argparse.Namespace, data: Path, clock: Clock, ended: threadi
     write(data, State(
         "running", reason, os.getpid(), f"http://{HOST}:{server.port}", tuple(models), options.rate
     ))  # fmt: skip
-    if sys.stdout is not None:
-        print(f"The built-in n-gram model answers at http://{HOST}:{server.port}", flush=True)
+    sys.stdout.write(f"The built-in n-gram model answers at http://{HOST}:{server.port}\n")
+    sys.stdout.flush()
     ended.wait()
     server.ended.set()  # every request ends as aborted, and is told so
     for _ in range(8):
         if not server.busy:
             break
         clock.wait(threading.Event(), FAREWELL_S / 8)
-    seen.close()
+    for each in seen:
+        each.close()
     return 0
 
 

@@ -83,8 +83,9 @@ def said(body: Mapping[str, Any]) -> str:
 def _content(message: Any) -> str:  # noqa: ANN401  whatever came
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
-        parts = [each.get("text", "") if isinstance(each, dict) else None for each in content]
-        content = " ".join(parts) if all(isinstance(each, str) for each in parts) else None
+        parts = [each.get("text") for each in content if isinstance(each, dict)]
+        texts = [each for each in parts if isinstance(each, str)]
+        content = " ".join(texts) if len(texts) == len(content) else None
     if not isinstance(content, str):
         raise Refused(400, "Each message needs a content that is text.", "messages")
     return content

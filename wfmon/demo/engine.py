@@ -6,13 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import pairwise
+from typing import Literal, Protocol
 
 import numpy as np
 
 from wfmon.core.clock import Clock
 from wfmon.demo.ngram import NGram
-from wfmon.demo.sampling import Drawn, Knobs, draw, shaped
+from wfmon.demo.sampling import AS_IT_IS, Drawn, Knobs, draw, shaped
 from wfmon.demo.tokens import EOS, Vocabulary
 
 PLACES = 4
@@ -32,13 +33,13 @@ class Gone(Exception):
 class Watch(Protocol):
     """Who is told how a request fares; the hook in the server, a list in tests. Calls must not block or raise."""
 
-    def phase(self, name: str) -> None: ...
+    def phase(self, name: Literal["queued", "prompt", "decode"]) -> None: ...
 
     def prompt(self, tokens: int) -> None: ...
 
     def token(self, drawn: Drawn) -> None: ...
 
-    def end(self, status: str, reason: str, timing: Timing) -> None: ...
+    def end(self, status: Literal["ok", "aborted", "error"], reason: str, timing: Timing) -> None: ...
 
 
 class Client(Protocol):
@@ -54,7 +55,7 @@ class Ask:
 
     prompt: tuple[int, ...]
     max_tokens: int = 256
-    knobs: Knobs = Knobs()
+    knobs: Knobs = AS_IT_IS
     seed: int | None = None
     stop: tuple[str, ...] = ()
     top: int | None = None
@@ -76,9 +77,7 @@ class Timing:
         marks = [self.came_ns, self.began_ns or self.ended_ns]
         marks.append(max(marks[1], self.read_ns or self.ended_ns))
         marks.append(max(marks[2], self.ended_ns))
-        queue, prompt, decode = (
-            max(0.0, (after - before) / 1e6) for before, after in zip(marks, marks[1:], strict=False)
-        )
+        queue, prompt, decode = (max(0.0, (after - before) / 1e6) for before, after in pairwise(marks))
         return queue, prompt, decode
 
 
@@ -153,7 +152,8 @@ class Model:
         """Give the steps, each at its time. Raises Gone; ``watch`` is told the end in every case, also of ``close``."""
         timing = into.timing
         timing.prompt_tokens = len(ask.prompt)
-        status, reason = "error", "error"
+        status: Literal["ok", "aborted", "error"] = "error"
+        reason = "error"
         held = False
         try:
             watch.phase("queued")

@@ -13,8 +13,8 @@ from wfmon.demo.openai import chat_logprob
 
 Json = dict[str, Any]
 LIMIT = (
-    "Built-in n-gram model. At most {rate:g} tokens a second and request, and {reads:g} of a prompt: a deliberate limit, "
-    "so that the eye can follow. The tokens, their distributions and the times are real."
+    "Built-in n-gram model. At most {rate:g} tokens a second and request, and {reads:g} of a prompt: a deliberate "
+    "limit, so that the eye can follow. The tokens, their distributions and the times are real."
 )
 NO_LIMIT = "Built-in n-gram model, without a speed limit. The tokens, their distributions and the times are real."
 

@@ -20,6 +20,9 @@ class Knobs(NamedTuple):
     top_k: int = 0
 
 
+AS_IT_IS = Knobs()
+
+
 class Drawn(NamedTuple):
     """A token, and the distribution it was drawn from: exact entropy in bits, natural log-probabilities."""
 

@@ -27,11 +27,13 @@ MAX_CONNECTIONS = 64
 SILENCE_S = 75
 """How long a kept connection may say nothing."""
 Json = dict[str, Any]
-Watching = Callable[[Model, str], Watch]
+Watching = Callable[[Model], Watch]
 
 
 class Server(ThreadingHTTPServer):
-    """Bound when made; ``serve_forever`` answers until ``shutdown``. ``watching`` makes one who is told per request."""
+    """Bound when made; ``serve_forever`` answers until ``shutdown``. ``watching``: given host:port, the one who
+    makes a Watch for each request; ``measured``: what /demo/measured tells.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
@@ -42,12 +44,11 @@ class Server(ThreadingHTTPServer):
         port: int,
         models: Mapping[str, Model],
         clock: Clock,
-        watching: Watching,
+        watching: Callable[[str], Watching],
         measured: Callable[[], list[Json]],
     ) -> None:
         self.models = models
         self.clock = clock
-        self.watching = watching
         self.measured = measured
         self.ended = threading.Event()
         self.busy = 0
@@ -56,6 +57,7 @@ class Server(ThreadingHTTPServer):
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._count = 0
         super().__init__((HOST, port), Handler)
+        self.watching = watching(f"{HOST}:{self.port}")
 
     @property
     def port(self) -> int:
@@ -81,7 +83,7 @@ class Server(ThreadingHTTPServer):
         finally:
             self._connections.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Say nothing: what failed is a client's connection, and a trace could show its text."""
 
 
@@ -200,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
         number = self.server.number()
         writer = openai.Writer(wanted, model, number, self.server.clock.now_ms() // 1000)
         answer = Answer(Timing(came_ns))
-        steps = self._steps(model, wanted.ask, number, answer)
+        steps = self._steps(model, wanted.ask, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         return self._stream(
@@ -218,15 +220,15 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(200, writer.loaded())
         number = self.server.number()
         answer = Answer(Timing(came_ns))
-        steps = self._steps(model, wanted.ask, number, answer)
+        steps = self._steps(model, wanted.ask, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         lines = (_json(line) + b"\n" for line in writer.events(steps, answer))
         return self._stream(number, "application/x-ndjson", lines, steps)
 
-    def _steps(self, model: Model, ask: Ask, number: str, answer: Answer) -> Iterator[Step]:
+    def _steps(self, model: Model, ask: Ask, answer: Answer) -> Iterator[Step]:
         client = Line(self.connection, self.server.clock, self.server.ended)
-        watch = self.server.watching(model, number)
+        watch = self.server.watching(model)
         with self.server.busy_lock:
             self.server.busy += 1
         try:

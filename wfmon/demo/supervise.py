@@ -34,8 +34,9 @@ class DemoProcess:
         self._closed = False
 
     def say(self, what: str) -> dict[str, Any]:
-        """Take "start", "stop", "wait" (at most 10 s, until it has started or failed) or ""; gives {state: off|starting|
-        running|failed, reason, pid, url, models, rate}. A running one has a reason where its port is another than set.
+        """Take "start", "stop", "wait" (at most 10 s, until it has started or failed) or ""; gives {state: off|
+        starting|running|failed, reason, pid, url, models, rate}. A running one may have a reason too:
+        its port is another than set.
         """
         if what == "wait":
             return self._settled().told()
