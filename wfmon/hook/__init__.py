@@ -1,1 +1,68 @@
-"""Be seen by wfmon: ``from wfmon.hook import observe``. Standard library alone; never blocks, never raises."""
+"""Be seen by wfmon, from the model's own process: ``from wfmon.hook import observe``. docs/hook.md shows every way.
+
+Standard library alone. Nothing here blocks, nothing raises into the caller, and no text of a prompt or an answer is
+kept or sent. ``WFMON_HOOK=off`` switches it off.
+"""
+
+# ruff: noqa: ANN401 - streams are of any make
+from __future__ import annotations
+
+from wfmon.hook.request import Request
+from wfmon.hook.shared import shared
+from wfmon.hook.streams import Observed
+from wfmon.hook.watcher import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from typing import Any, Protocol, TypeAlias, TypeVar, overload
+
+    Item = TypeVar("Item")
+    Many: TypeAlias = Iterable[Item] | AsyncIterable[Item]
+
+    class _Observe(Protocol):
+        @overload
+        def __call__(
+            self,
+            stream: None = None,
+            model: str = "",
+            *,
+            server: str = "",
+            vocab: str = "",
+            vocab_size: int | None = None,
+        ) -> Request: ...
+        @overload
+        def __call__(
+            self,
+            stream: Many[Item] | Awaitable[Many[Item]] | Callable[[], Many[Item] | Awaitable[Many[Item]]],
+            model: str = "",
+            *,
+            server: str = "",
+            vocab: str = "",
+            vocab_size: int | None = None,
+        ) -> Observed[Item]: ...
+
+
+__all__ = ["Observed", "Request", "Watcher", "flush", "observe"]
+
+
+def _observe(
+    stream: Any = None, model: str = "", *, server: str = "", vocab: str = "", vocab_size: int | None = None
+) -> Any:
+    """Give the same stream, seen by wfmon; without a stream, a request for a ``with`` block.
+
+    ``stream``: any iterator of tokens or chunks, sync or async; a client's stream; or a function or coroutine that
+    gives one, so that its start is seen too. ``model``: the name shown; may be left out where the chunks tell it.
+    ``server``: host:port of the model server, where there is one and the stream does not tell. ``vocab``: a name of
+    the vocabulary; two models that answer at once and name the same one can be compared.
+    """
+    request = Request(model, server=server, vocab=vocab, vocab_size=vocab_size)
+    return request if stream is None else Observed(stream, request)
+
+
+observe: _Observe = _observe
+
+
+def flush(seconds: float = 1.0) -> bool:
+    """Wait until what was told so far has left, or nobody listens; False if that took longer. Seldom needed."""
+    return shared.get().flush(seconds)

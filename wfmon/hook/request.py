@@ -1,0 +1,208 @@
+"""One request as its maker tells it: ``with observe(model="name") as request: ... request.token()``."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+from wfmon.hook.inbox import END, PHASE, PROMPT, TOKENS
+from wfmon.hook.shared import shared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+    from typing import Any, Literal, Self
+
+    from wfmon.hook.hook import Hook
+    from wfmon.hook.logits import Logits
+    from wfmon.hook.streams import Observed
+
+
+class Request:
+    """A request from its start to its end. Any one thread at a time. Never raises, never waits.
+
+    It begins with the ``with`` block, or with the first thing told; it ends with the block, with ``end``, or, told as
+    aborted, when nobody holds it any more.
+    """
+
+    def __init__(
+        self,
+        model: str = "",
+        *,
+        server: str = "",
+        vocab: str = "",
+        vocab_size: int | None = None,
+        hook: Hook | None = None,
+    ) -> None:
+        self._hook = hook or shared.get()
+        self._inbox = self._hook.inbox
+        self._record = self._hook.record(model, server)
+        self._record.vocab = vocab
+        self._record.vocab_size = vocab_size
+        self._begun = False
+        self._logits: Logits | None = None
+
+    def begin(self, *, seen: bool = True) -> None:
+        """The request starts now. ``seen`` False: it began before, nobody saw when. Idempotent."""
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            self._record.t_us = monotonic_ns() // 1000
+            self._record.lost = not seen
+            if self._record.model:  # else the first chunk names it
+                self._hook.begin(self._record)
+        except Exception as error:  # noqa: BLE001  the model's process must not notice
+            self._hook.trouble(error)
+
+    def named(self, model: str, server: str = "") -> None:
+        """Say which model answers, where that was not known before."""
+        record = self._record
+        if server and not record.server:
+            record.server = server
+        if not record.model:
+            record.model = str(model)
+            if self._begun:
+                self._hook.begin(record)
+
+    def prompt(self, tokens: int, cached: int | None = None) -> None:
+        """The prompt has so many tokens, so many of them from a cache."""
+        self.begin()
+        self._record.prompt_tokens, self._record.cached_tokens = tokens, cached
+        self._put((PROMPT, self._record, monotonic_ns() // 1000))
+
+    def phase(self, name: Literal["queued", "loading", "prompt", "decode"]) -> None:
+        """A phase begins."""
+        self.begin()
+        self._put((PHASE, self._record, monotonic_ns() // 1000, name))
+
+    def token(
+        self,
+        n: int = 1,
+        *,
+        entropy: float | None = None,
+        k: int | None = None,
+        logprobs: Sequence[float] | dict[str, float] | None = None,
+        tokens: Sequence[str] | None = None,
+    ) -> None:
+        """One step of the answer: ``n`` tokens came. What follows is of the last of them.
+
+        ``entropy``: bits, of the whole distribution over ``k`` outcomes. ``logprobs``: natural, of the likeliest
+        tokens; ``tokens``: their texts, hashed here at once with the monitor's key and never kept, and only where the
+        request named its ``vocab``.
+        """
+        t_us = monotonic_ns() // 1000
+        if not self._begun:
+            self.begin()
+        record = self._record
+        try:
+            record.tokens += n
+            if logprobs is None:
+                self._inbox.put((TOKENS, record, t_us, n, entropy, k or record.vocab_size, None, None, b""))
+                return
+            if isinstance(logprobs, dict):
+                tokens, logprobs = list(logprobs), list(logprobs.values())
+            key = self._hook.sender.key if tokens is not None and record.vocab else b""
+            hashes = tuple(_hash(text, key) for text in tokens or ()) if key else None
+            top = tuple(logprobs)
+            self._inbox.put((TOKENS, record, t_us, n, entropy, k or record.vocab_size, top, hashes, key))
+        except Exception as error:  # noqa: BLE001
+            self._hook.trouble(error)
+
+    @property
+    def hashes(self) -> bool:
+        """Whether texts of tokens would be hashed at all; if not, they need not be looked at."""
+        return bool(self._record.vocab and self._hook.sender.key)
+
+    @property
+    def logits(self) -> Logits:
+        """A logits processor for transformers and llama-cpp-python: tells the next token's exact entropy."""
+        from wfmon.hook.logits import Logits
+
+        if self._logits is None:
+            self._logits = Logits(self)
+        return self._logits
+
+    def follow(self, stream: Iterable[Any]) -> Observed[Any]:
+        """Give the same stream, its chunks told as this request's; also for async streams."""
+        from wfmon.hook.streams import Observed
+
+        return Observed(stream, self)
+
+    def end(
+        self,
+        status: Literal["ok", "aborted", "error"] = "ok",
+        reason: str = "",
+        *,
+        prompt_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        output_tokens: int | None = None,
+        queue_ms: float | None = None,
+        load_ms: float | None = None,
+        prompt_ms: float | None = None,
+        decode_ms: float | None = None,
+    ) -> None:
+        """The request is over. Counts and durations: the runtime's own, where it tells them. Idempotent."""
+        figures = {
+            "prompt_tokens": prompt_tokens, "cached_tokens": cached_tokens, "output_tokens": output_tokens,
+            "queue_ms": queue_ms, "load_ms": load_ms, "prompt_ms": prompt_ms, "decode_ms": decode_ms,
+        }  # fmt: skip
+        self._end(status, reason, figures)
+
+    def close(self, status: str, reason: str, figures: dict[str, Any]) -> None:
+        """End the request with what a stream's chunks told; as ``end``."""
+        self._end(status, reason, figures)
+
+    def local(self) -> None:
+        """The model runs in this process, and not in a server."""
+        self._hook.local = True
+
+    def trouble(self, error: BaseException) -> None:
+        """Count an error of our own."""
+        self._hook.trouble(error)
+
+    def _end(self, status: str, reason: str, figures: dict[str, Any]) -> None:
+        record = self._record
+        if record.ended is not None or not self._begun:
+            return
+        record.ended = (END, record, monotonic_ns() // 1000, status, reason, figures)
+        self._put(record.ended)
+
+    def _put(self, event: tuple[Any, ...]) -> None:
+        try:
+            self._inbox.put(event)
+        except Exception as error:  # noqa: BLE001
+            self._hook.trouble(error)
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(*verdict(error), {})
+
+    def __del__(self) -> None:
+        # No lock that another could hold is taken on this way: it may run anywhere, and in a dying interpreter.
+        try:
+            if self._begun and self._record.ended is None:
+                self._end("aborted", "forgotten", {})
+        except Exception:  # noqa: BLE001
+            return
+
+
+def verdict(error: BaseException | None) -> tuple[str, str]:
+    """Give the status and the reason of a request that ended with this exception, or with none."""
+    if error is None:
+        return "ok", ""
+    if isinstance(error, Exception):
+        return "error", type(error).__name__
+    return "aborted", "closed" if isinstance(error, GeneratorExit) else type(error).__name__
+
+
+def _hash(text: str, key: bytes) -> int:
+    from hashlib import blake2b
+
+    made = blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=8)
+    return int.from_bytes(made.digest(), "big") >> 11

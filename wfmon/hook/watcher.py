@@ -1,0 +1,137 @@
+"""Sees every ``generate`` of a Hugging Face model: a streamer and a logits processor in one object."""
+
+# ruff: noqa: ANN401 - chunks, scores and streams are of any make
+from __future__ import annotations
+
+from threading import local
+
+from wfmon.hook.logits import Logits
+from wfmon.hook.request import Request, verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Self
+
+    from wfmon.hook.hook import Hook
+
+
+class Watcher:
+    """Give it as ``streamer=`` (requests, counts, times) and in ``logits_processor=[...]`` (exact entropy).
+
+    One object serves any number of ``generate`` calls, also at once in several threads. ``streamer``: yours, which
+    still gets everything; its errors reach you unchanged. Alone as a logits processor it tells tokens too, but not
+    when the request began.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        vocab: str = "",
+        vocab_size: int | None = None,
+        streamer: Any = None,
+        hook: Hook | None = None,
+    ) -> None:
+        self._model = model
+        self._vocab = vocab
+        self._vocab_size = vocab_size
+        self._streamer = streamer
+        self._hook = hook
+        self._here = local()
+        # A generate runs in one thread, so each thread has a request of its own.
+
+    def put(self, value: Any) -> None:
+        """As a streamer: the prompt, then the tokens of each step."""
+        try:
+            self._put(value)
+        except Exception as error:  # noqa: BLE001  the model must not notice
+            self._trouble(error)
+        if self._streamer is not None:
+            self._streamer.put(value)
+
+    def end(self) -> None:
+        """As a streamer: the answer is complete."""
+        try:
+            self._finish("ok", "")
+        except Exception as error:  # noqa: BLE001
+            self._trouble(error)
+        if self._streamer is not None:
+            self._streamer.end()
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """As a logits processor: gives the scores back as they are."""
+        try:
+            self._scores(input_ids, scores)
+        except Exception as error:  # noqa: BLE001
+            self._trouble(error)
+        return scores
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._finish(*verdict(error))
+        except Exception as own:  # noqa: BLE001
+            self._trouble(own)
+
+    def _put(self, value: Any) -> None:
+        here = self._state()
+        tokens = int(value.numel())
+        if here.get("streaming"):
+            bits, k = here["logits"].step()
+            here["request"].token(tokens, entropy=bits, k=k)
+            return
+        request = self._begin(seen=True)
+        here["streaming"] = True
+        if tokens:
+            request.prompt(tokens)
+
+    def _scores(self, input_ids: Any, scores: Any) -> None:
+        here = self._state()
+        length = int(input_ids.shape[-1])
+        if not here.get("streaming"):
+            if "request" in here and length != here["length"] + 1:
+                self._finish("aborted", "forgotten")
+            if "request" in here:
+                self._step(here)
+            else:
+                self._begin(seen=False)
+        here["length"] = length
+        here["logits"](input_ids, scores)
+
+    def _step(self, here: dict[str, Any]) -> None:
+        """Without a streamer: that logits are asked for says that the token before them is there."""
+        bits, k = here["logits"].step()
+        here["request"].token(entropy=bits, k=k)
+
+    def _begin(self, *, seen: bool) -> Request:
+        self._finish("aborted", "forgotten")
+        request = Request(self._model, vocab=self._vocab, vocab_size=self._vocab_size, hook=self._hook)
+        request.local()
+        request.begin(seen=seen)
+        self._state().update(request=request, logits=Logits(request))
+        return request
+
+    def _finish(self, status: Any, reason: str) -> None:
+        here = self._state()
+        if "request" in here:
+            if not here.get("streaming") and here["logits"].waiting:
+                self._step(here)
+            here["request"].end(status, reason)
+        here.clear()
+
+    def _state(self) -> dict[str, Any]:
+        """Give this thread's: the request, its logits, whether a streamer speaks, the length of the input."""
+        found: dict[str, Any] | None = getattr(self._here, "state", None)
+        if found is None:
+            found = self._here.state = {}
+        return found
+
+    def _trouble(self, error: BaseException) -> None:
+        from wfmon.hook.shared import shared
+
+        (self._hook or shared.get()).trouble(error)
