@@ -44,6 +44,7 @@ from wfmon.core.types import (
     Request,
     Series,
     Services,
+    Table,
     TokenBatch,
     Window,
 )
@@ -67,6 +68,8 @@ WINDOWS_S = (1, 10, 300)
 """The rolling windows that are kept for all series."""
 POLLED = ("system", "gpu", "network", "monitor", "servers")
 PUSHED = ("ux", "model")
+KEPT_TABLES = ("models", "requests", "servers")
+"""Tables that come only when they change: who opens a page between is given the last one."""
 
 
 class Runtime:
@@ -132,13 +135,16 @@ class Runtime:
     def _stages(self) -> Stages:
         return Stages(
             drain=self._drain, step=self.processor.step, burst=self.processor.burst, tokens=self.processor.tokens,
-            gaps=self.processor.on_absent, append=self.cache.append, publish=self.hub.publish, table=self.hub.set_table,
+            gaps=self.processor.on_absent, append=self.cache.append, publish=self.hub.publish, table=self._set_table,
             clock_step=self._on_clock_step, absent=self._on_absent, states=self._states.copy,
             each_second=self._each_second, watched=self.hub.anyone, on_error=self._on_ticker_error,
         )  # fmt: skip
 
     def _drain(self) -> list[Frame | Burst | TokenBatch]:
         return [*self.ux.drain(), *self.meters.drain()]
+
+    def _set_table(self, name: str, table: Table, t_ms: int) -> None:
+        self.hub.set_table(name, table, t_ms, keep=name in KEPT_TABLES)
 
     def _power_watts(self) -> float | None:
         """Give what all graphics cards draw now, None where it is not measured."""
@@ -375,7 +381,7 @@ class Runtime:
     def _each_second(self) -> None:
         self.cache.fold()
         for name, table in self.meters.each_second().items():
-            self.hub.set_table(name, table, self._clock.now_ms())
+            self._set_table(name, table, self._clock.now_ms())
         self.proxy.each_second()
         statuses = self.statuses()
         self._states.update({status.name: status.state for status in statuses if status.name in self.loops})

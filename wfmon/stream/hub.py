@@ -69,6 +69,7 @@ class Hub:
         self._facts: Mapping[str, Any] = {}  # as those who said hello know them
         self._absent: list[list[Any]] = []
         self._tables: dict[str, wire.Outgoing] = {}
+        self._kept: dict[str, tuple[Table, int]] = {}  # encoded once somebody watches
         self._closed: Counter[str] = Counter()
         self._encodes = 0
         self._encode_us = 0.0
@@ -102,13 +103,14 @@ class Hub:
                     client.deliver(frames[plan])
             self._look_after()
 
-    def set_table(self, name: str, table: Table, t_ms: int) -> None:
-        """Send rows that are no series to those who watch them."""
+    def set_table(self, name: str, table: Table, t_ms: int, *, keep: bool = False) -> None:
+        """Send rows that are no series to those who watch them; ``keep``: also to those who will, until the next."""
         with self._lock:
+            if keep:
+                self._kept[name] = (table, t_ms)
             watchers = [client for client in self._live() if name in client.tables and not client.paused]
             if watchers:
-                message = wire.message("table", name=name, t=t_ms, columns=table.columns, rows=table.rows)
-                self._tables[name] = message
+                self._tables[name] = message = _table(name, table, t_ms)
                 for client in watchers:
                     client.mailbox.put(message, f"table {name}")
             else:
@@ -362,7 +364,9 @@ class Hub:
         if "tables" in fields:
             fresh = frozenset(fields["tables"]) - client.tables
             client.tables = frozenset(fields["tables"])
-            for name in fresh & self._tables.keys():
+            for name in fresh & (self._tables.keys() | self._kept.keys()):
+                if name not in self._tables:
+                    self._tables[name] = _table(name, *self._kept[name])
                 client.mailbox.put(self._tables[name], f"table {name}")
 
     def _forget_watches(self) -> None:
@@ -379,3 +383,7 @@ class Hub:
                 client.abort()
             elif not client.said_hello and now_ns - client.opened_ns >= HELLO_S * 1e9:
                 client.end(Refused("no_hello", f"No hello came within {HELLO_S:g} s."))
+
+
+def _table(name: str, table: Table, t_ms: int) -> wire.Outgoing:
+    return wire.message("table", name=name, t=t_ms, columns=table.columns, rows=table.rows)

@@ -154,6 +154,16 @@ def test_a_table_goes_to_those_who_look_at_it(house):
     assert looks_away.of("table") == []
 
 
+def test_a_kept_table_goes_to_those_who_open_it_later(house):
+    house.hub.set_table("servers", Table(("server",), (("a",),)), 77, keep=True)
+    house.hub.set_table("processes", Table(("pid",), ((1,),)), 78)
+    late = house.websocket(watch={"tables": ["processes", "servers"]})
+    assert late.until("table")["rows"] == [["a"]]
+    house.hub.set_table("servers", Table(("server",), (("b",),)), 79, keep=True)
+    assert late.until("table")["rows"] == [["b"]]
+    assert {told["name"] for told in late.of("table")} == {"servers"}
+
+
 def test_a_step_of_the_clock_stands_between_the_frames(house):
     page = house.websocket()
     house.tick()
