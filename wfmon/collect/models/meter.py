@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from wfmon.collect.models.events import Event, Reading
-from wfmon.core.clock import Clock
-from wfmon.core.types import Burst, Cause, CollectorStatus, Frame, Request, TokenBatch
+import numpy as np
+import psutil
 
+from wfmon.collect.models import tables
+from wfmon.collect.models.book import MAX_MODELS, Book, Key
+from wfmon.collect.models.disagree import Speaker
+from wfmon.collect.models.events import Event, Reading, Tokens
+from wfmon.collect.models.joules import Joules
+from wfmon.collect.models.model import COLLECTOR, STATUSES, EnergyIndex, Model, Now
+from wfmon.core.clock import STEP_MS, Clock
+from wfmon.core.types import Burst, Cause, CollectorStatus, Frame, Layout, Request, Series, TokenBatch
+
+__all__ = ["MAX_WAITING", "EnergyIndex", "Meters"]
+
+log = logging.getLogger(__name__)
 MAX_WAITING = 20_000
-"""Events that wait for the beat at most."""
+"""Events that wait for the beat at most; each chunk of tokens is one."""
+MAX_READINGS = 1_024
+MAX_PAIRS = 32
+LOOK_US = 250_000.0
+"""How often it is looked after what has gone."""
+SECOND_US = 1_000_000.0
+TABLE_AGAIN_S = 2
+"""A table that stays the same is given again so often, for whoever has just begun to watch."""
+OFF = "switched off"
+NOT_AT_ONCE = "the two do not answer at once"
+_NAN = float("nan")
 
 
-class EnergyIndex(Protocol):
-    """The energy of one model, as ``wfmon.process.energy`` computes it. Times: monotonic milliseconds."""
-
-    def started(self, now_ms: float) -> None:
-        """A request came in."""
-
-    def token(
-        self, now_ms: float, tokens_per_second: float, certainty: float | None, interval_ms: float | None
-    ) -> float:
-        """A token came: gives E after it. ``interval_ms`` None: the first of its request."""
-
-    def ended(self, now_ms: float) -> None:
-        """The last open request ended."""
-
-    def at(self, now_ms: float) -> tuple[float, int]:
-        """Give E and the state (0 idle ... 5 drained) now."""
+def process_lives(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
 
 
 class Meters:
     """Takes events from any thread (``put``); the ticker alone calls ``drain`` and ``each_second``."""
 
-    name = "model"
+    name = COLLECTOR
 
     def __init__(
         self,
@@ -47,52 +62,273 @@ class Meters:
         why: Callable[[Request], tuple[Cause, ...]],
         keep_requests: int = 200,
         enabled: bool = True,
+        alive: Callable[[int], bool] = process_lives,
     ) -> None:
         """``server_of(pid, claimed)`` gives a source's server label: its listening address, else what it claims.
 
         ``power_watts``: of all cards together now, None where not measured. ``why`` is asked once a request has ended,
-        within a second, by the ticker's thread.
+        within a second, by the ticker's thread. ``alive(pid)`` tells whether a process runs.
         """
         self._clock = clock
+        self._why = why
+        self._inbox_lock = threading.Lock()
+        # Under the inbox's lock.
+        self._inbox: list[Event] = []
+        self._waiting = 0
+        self._readings: list[Reading] = []
         self._enabled = enabled
-        self.dropped: Counter[str] = Counter()
+        self._taken = 0
+        self._lock = threading.Lock()
+        # Under the lock, which the beat holds; never taken while the inbox's is held.
+        self._joules = Joules(power_watts)
+        self._book = Book(energy, server_of, self._joules, alive, keep_requests)
+        self._since: tuple[str, int] = ("", clock.now_ms())
+        # The ticker's alone.
+        self._base_ms: float | None = None
+        self._next_us = self._look_us = 0.0
+        self._layout = Layout(())
+        self._shape: tuple[object, ...] = ()
+        self._reasons: Mapping[str, str] = {}
+        self._parts: list[Mapping[str, str]] = []
+        self._gone: dict[Key, dict[str, str]] = {}
+        self._pairs: dict[tuple[Speaker, Speaker], Series] = {}
+        self._apart: dict[str, str] = {}
+        self._told: dict[str, tuple[object, int]] = {}
+        self._why_failed = False
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """What was not counted, by cause. Any thread."""
+        return self._book.dropped
 
     @property
     def depth(self) -> int:
         """Events that wait, of MAX_WAITING. Any thread."""
-        return 0
+        return self._waiting
 
     def put(self, events: Sequence[Event]) -> int:
         """Take events; gives how many were taken, the rest is dropped and counted. Any thread, never waits."""
-        return len(events)
+        taken = 0
+        with self._inbox_lock:
+            if not self._enabled:
+                return 0
+            for event in events:
+                weight = len(event.t_us) if isinstance(event, Tokens) else 1
+                if self._waiting + weight > MAX_WAITING:
+                    self._book.dropped["model_inbox_full"] += len(events) - taken
+                    break
+                self._inbox.append(event)
+                self._waiting += weight
+                taken += 1
+            self._taken += taken
+        return taken
 
     def scraped(self, readings: Sequence[Reading]) -> None:
         """Take what a scrape found. Any thread."""
+        with self._inbox_lock:
+            if self._enabled:
+                self._readings = (self._readings + list(readings))[-MAX_READINGS:]
 
     def drain(self) -> list[Frame | Burst | TokenBatch]:
         """Give the tokens and the gauges since the last beat."""
-        return []
+        with self._inbox_lock:
+            events, self._inbox = self._inbox, []
+            readings, self._readings = self._readings, []
+            self._waiting = 0
+            enabled = self._enabled
+        with self._lock:
+            now = self._now()
+            book = self._book
+            if not enabled:
+                events, readings = [], []
+                if any(not model.leaving for model in book.models.values()):
+                    book.clear(OFF)
+            for event in events:
+                book.apply(event, now)
+            for reading in readings:
+                book.scraped(reading, now)
+            if now.us >= self._look_us:
+                self._look_us = now.us + LOOK_US
+                book.look_after(now)
+            out: list[Frame | Burst | TokenBatch] = [*book.flush(now)] if book.models else []
+            frame = self._frame(now)
+            if frame is not None:
+                out.append(frame)
+            return out
 
     def each_second(self) -> dict[str, Any]:
         """Judge requests that ended; gives tables by name that changed: ``models``, ``requests``."""
-        return {}
+        found: dict[str, Any] = {}
+        with self._lock:
+            ended = self._book.unjudged_requests()
+        judged = {request.id: self._judged(request) for request in ended}  # outside the lock: it reads other stages
+        with self._lock:
+            self._book.judge(judged)
+            rows = [tables.model_row(model) for model in self._book.models.values()]
+            requests = self._book.requests(tables.MAX_ROWS)
+        for table in (tables.models_table(rows), tables.requests_table(requests)):
+            name = "models" if table.columns is tables.MODELS else "requests"
+            before, times = self._told.get(name, (None, 0))
+            if table != before or times + 1 >= TABLE_AGAIN_S:
+                found[name] = table
+                self._told[name] = (table, 0)
+            else:
+                self._told[name] = (table, times + 1)
+        return found
 
     def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
         """Switch on or off; off forgets open requests. Any thread."""
-        self._enabled = enabled
+        with self._inbox_lock:
+            self._enabled = enabled
+            if not enabled:
+                self._inbox, self._readings, self._waiting = [], [], 0
 
     def status(self) -> CollectorStatus:
         """How it fares: absent while no model was seen. Any thread."""
-        return CollectorStatus(self.name, "absent" if self._enabled else "off", "no model was seen")
+        with self._lock:
+            book = self._book
+            models = [model for model in book.models.values() if not model.leaving]
+            state = "off" if not self._enabled else "running" if models else "absent"
+            reason = {"off": OFF, "absent": "no model was seen"}.get(state, "")
+            if state == "running" and book.dropped["model_cap"]:
+                reason = f"{len(book.told)} models were told of; {MAX_MODELS} are shown, the rest is (other)"
+            if state != self._since[0]:
+                self._since = (state, self._clock.now_ms())
+            return CollectorStatus(
+                name=self.name,
+                state="off" if state == "off" else "running" if state == "running" else "absent",
+                reason=reason,
+                since_ms=self._since[1],
+                checked_ms=max((model.seen_ms for model in models), default=0),
+                beats=self._taken,
+                skipped=book.dropped.total(),
+            )
 
     def models(self) -> list[dict[str, Any]]:
-        """Every model that is known. Any thread."""
-        return []
+        """Every model that is known: the fields of the table, and the age of what a scrape told. Any thread."""
+        with self._lock:
+            now_us = self._clock.mono_ns() / 1_000
+            return [
+                {
+                    **dict(zip(tables.MODELS, tables.model_row(model), strict=True)),
+                    "reading_age_ms": None if model.reading is None else round((now_us - model.reading_us) / 1_000),
+                }
+                for model in self._book.models.values()
+            ]
 
     def requests(self, limit: int) -> list[dict[str, Any]]:
         """The newest requests first. Any thread."""
-        return []
+        with self._lock:
+            return [tables.fields(request) for request in self._book.requests(max(0, limit))]
 
     def request(self, name: str) -> dict[str, Any]:
         """One request with its ticks. Raises KeyError. Any thread."""
-        raise KeyError(name)
+        with self._lock:
+            request, ticks, phases = self._book.find(name)
+            empty: dict[str, Any] = {"t_ms": [], "tokens": [], "entropy_bits": []}
+            return {
+                **tables.fields(request),
+                "phases": [{"name": phase, "t_ms": t_ms} for phase, t_ms in phases],
+                "ticks": empty if ticks is None else ticks.told(),
+                "thinned": 1 if ticks is None else ticks.thinned,
+            }
+
+    def _now(self) -> Now:
+        """Give the beat's instant; when the wall clock was set, rows go on from there."""
+        wall_ms, us = self._clock.now_ms(), self._clock.mono_ns() / 1_000
+        base_ms = wall_ms - us / 1_000
+        if self._base_ms is not None and abs(base_ms - self._base_ms) > STEP_MS:
+            for model in self._book.models.values():
+                model.stepped(round(base_ms - self._base_ms))
+        if self._base_ms is None or abs(base_ms - self._base_ms) >= 1:  # not for the rounding of now_ms
+            self._base_ms = base_ms
+        return Now(us, wall_ms, self._base_ms)
+
+    def _judged(self, request: Request) -> tuple[Cause, ...]:
+        try:
+            return self._why(request)
+        except Exception:  # a request without causes is better than no tables at all
+            if not self._why_failed:
+                self._why_failed = True
+                log.exception("cannot say why a request was slow; this is told once")
+            return ()
+
+    def _frame(self, now: Now) -> Frame | None:
+        """Read the gauges of what moves, and once a second of all; None when there is nothing to tell."""
+        book = self._book
+        if not book.models:
+            return None
+        due = now.us >= self._next_us
+        if due:
+            self._next_us = now.us + SECOND_US
+        self._joules.look(now.us, book.models.values(), (request for request, _ in book.open.values()))
+        moved = False
+        for model in book.models.values():
+            if model.moving or due:
+                owned = model.reading is None or book.owners.of(model.server, now.us) == "scrape"
+                model.moving = model.sample(now, owned=owned)
+                moved = True
+        if not moved:
+            return None
+        pairs = book.disagreement.at(now.us)
+        for pair in pairs:
+            if pair not in self._pairs and len(self._pairs) < MAX_PAIRS:
+                self._pairs[pair] = _pair_series(*pair)
+        values, shape = self._values(book.models, pairs)
+        if shape != self._shape:
+            self._shape, self._layout = shape, self._make_layout(book.models)
+        frame = Frame(self.name, now.wall_ms, self._layout, np.array(values, np.float64), self._all_reasons())
+        for model in [model for model in book.models.values() if model.leaving]:
+            book.remove(model)
+            self._gone[model.name, model.server] = model.reasons
+            while len(self._gone) > MAX_MODELS:
+                del self._gone[next(iter(self._gone))]
+        return frame
+
+    def _values(
+        self, models: dict[Key, Model], pairs: dict[tuple[Speaker, Speaker], float]
+    ) -> tuple[list[float], tuple[object, ...]]:
+        """Give the frame's values, and what its layout hangs on."""
+        values: list[float] = []
+        shape: list[object] = []
+        for model in models.values():
+            found = model.values
+            values += [found[at] for at in model.columns()]
+            ended = [_NAN if model.leaving else count for count in model.totals.values() if count]
+            values += ended
+            shape += (model, model.ever, len(ended))
+        values += [pairs.get(pair, _NAN) for pair in self._pairs]
+        shape.append(len(self._pairs))
+        apart = {str(series): NOT_AT_ONCE for pair, series in self._pairs.items() if pair not in pairs}
+        if apart != self._apart:
+            self._apart = apart
+        return values, tuple(shape)
+
+    def _make_layout(self, models: dict[Key, Model]) -> Layout:
+        series: list[Series] = []
+        for model in models.values():
+            self._gone.pop((model.name, model.server), None)
+            series += [model.gauges[at] for at in model.columns()]
+            series += [model.status_series[at] for at, status in enumerate(STATUSES) if model.totals[status]]
+        return Layout((*series, *self._pairs.values()))
+
+    def _all_reasons(self) -> Mapping[str, str]:
+        """Give why series are absent: the same object while nothing changed."""
+        parts: list[Mapping[str, str]] = [
+            *self._gone.values(),
+            *(model.reasons for model in self._book.models.values()),
+            self._apart,
+        ]
+        if len(parts) != len(self._parts) or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
+            self._parts = parts
+            merged: dict[str, str] = {}
+            for part in parts:
+                merged.update(part)
+            self._reasons = merged
+        return self._reasons
+
+
+def _pair_series(one: Speaker, other: Speaker) -> Series:
+    """Give the series of a pair; of two servers' models of one name the other says where it is."""
+    label = other.name if other.name != one.name else f"{other.name}@{other.server}"
+    return Series.of("model.disagreement", model=one.name, server=one.server, other=label)

@@ -1,0 +1,98 @@
+"""Entropy, certainty and disagreement of next-token distributions, in bits. Pure.
+
+From the top k of a distribution over V tokens, with r the probability outside them, the entropy of the whole lies in
+
+    H_top - r log2 r  <=  H  <=  H_top - r log2 r + r log2(V - k),     H_top = -sum_{i<=k} p_i log2 p_i
+
+by the chain rule of entropy (Cover and Thomas, Elements of Information Theory, 2nd ed., 2.2 and theorem 2.6.4): the
+rest is one outcome of probability r, which adds r times the entropy within the rest, and that lies between 0 and
+log2(V - k). Certainty is 1 less the normalised entropy (Pielou's evenness) of the top k made whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from operator import mul
+from typing import NamedTuple
+
+_LN2 = math.log(2.0)
+_NAN = float("nan")
+TINY = 1e-9
+"""A rest below this is rounding."""
+
+
+class Entropy(NamedTuple):
+    """What is known of one distribution; NaN is not known. ``bits``: the middle of the band, else its lower bound."""
+
+    bits: float
+    low: float
+    high: float
+    k: float
+    certainty: float
+
+
+def exact(bits: float, k: int | None) -> Entropy:
+    """The entropy of a whole distribution of ``k`` outcomes: the band has no width."""
+    bits = max(0.0, bits)
+    if k is None:
+        return Entropy(bits, bits, bits, _NAN, _NAN)
+    return Entropy(bits, bits, bits, float(k), _certainty(bits, k))
+
+
+def band(bits: float | None, low: float | None, high: float | None, k: int | None) -> Entropy | None:
+    """A band that the sender worked out. Its certainty is not known: that needs the top k themselves."""
+    if bits is None:
+        if low is None:
+            return None
+        bits = low if high is None else (low + high) / 2
+    return Entropy(
+        max(0.0, bits), _NAN if low is None else max(0.0, low), _NAN if high is None else max(0.0, high),
+        _NAN if k is None else float(k), _NAN,
+    )  # fmt: skip
+
+
+def of_top(top: Sequence[float], vocab_size: int | None) -> Entropy:
+    """The band from the natural log-probabilities of the top k; without the vocabulary's size it has no upper bound."""
+    ps = [math.exp(each) for each in top]
+    mass = sum(ps)
+    nats = -sum(map(mul, ps, top))  # at ln p = -1e5, p is 0 and adds nothing
+    k = len(ps)
+    rest = 1.0 - mass
+    if rest < TINY or (vocab_size is not None and vocab_size <= k):  # nothing is outside
+        rest = 0.0
+    low = max(0.0, (nats - (rest * math.log(rest) if rest else 0.0)) / _LN2)
+    if not rest:
+        high = low
+    elif vocab_size is None:
+        high = _NAN
+    else:
+        high = low + rest * math.log2(vocab_size - k)
+    certainty = _certainty((nats / mass + math.log(mass)) / _LN2, k) if mass > 0 else _NAN
+    return Entropy(low if high != high else (low + high) / 2, low, high, float(k), certainty)  # noqa: PLR0124  NaN
+
+
+def _certainty(bits: float, k: int) -> float:
+    """1 - H / log2(k), in 0..1; of one outcome alone it says nothing."""
+    return min(1.0, max(0.0, 1.0 - bits / math.log2(k))) if k > 1 else _NAN
+
+
+def divergence(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """Jensen-Shannon divergence in bits, 0 to 1 (Lin 1991), of two top k: probability by token hash.
+
+    What lies outside a top k is one more outcome, the same for both: so tokens that only one of them names, and the
+    order within the rest, count for no more than their mass.
+    """
+    tokens = one.keys() | other.keys()
+    pairs = [(one.get(token, 0.0), other.get(token, 0.0)) for token in tokens]
+    pairs.append((max(0.0, 1.0 - sum(one.values())), max(0.0, 1.0 - sum(other.values()))))
+    ones, others = sum(p for p, _ in pairs), sum(q for _, q in pairs)
+    total = 0.0
+    for each, another in pairs:
+        p, q = each / ones, another / others
+        middle = (p + q) / 2
+        if p > 0.0:
+            total += p * math.log2(p / middle)
+        if q > 0.0:
+            total += q * math.log2(q / middle)
+    return min(1.0, max(0.0, total / 2))

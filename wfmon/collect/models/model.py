@@ -1,0 +1,327 @@
+"""The meter of one model: its tokens become rows, its gauges are read in the beat. Touched under the meters' lock."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from wfmon.collect.models.entropy import Entropy
+from wfmon.collect.models.events import Reading
+from wfmon.collect.models.requests import Open
+from wfmon.collect.models.second import Peak, SlidingSecond
+from wfmon.core.types import Layout, Series, TokenBatch
+
+COLLECTOR = "model"
+TOKENS = (
+    "chunk_tokens", "inter_token_latency_ms", "entropy_bits", "entropy_low_bits", "entropy_high_bits", "entropy_k",
+    "certainty",
+)  # fmt: skip
+EVENTS = (
+    "ttft_ms", "queue_wait_ms", "load_ms", "prompt_tokens_per_second", "time_per_output_token_ms",
+    "request_duration_ms",
+)  # fmt: skip
+GAUGES = (
+    "tokens_per_second", "throughput_percent", "requests_active", "requests_waiting", "tokens_total",
+    "prompt_tokens_total", "energy", "energy_state", "kv_cache_percent", "cache_hit_percent", "batch_size",
+    "vram_bytes", "joules_per_token",
+)  # fmt: skip
+STATUSES = ("ok", "aborted", "error", "lost")
+STATES = ("idle", "charging", "flowing", "stalling", "saturated", "drained")
+STALE_PERIODS = 3
+"""A reading older than so many of its scrape's periods says nothing of now."""
+
+NO_LOGPROBS = "no log-probabilities came: hook the process, or switch on logprobs in the proxy"
+NOT_SCRAPED = "only its server tells this, and no server with this model was scraped"
+NOT_TOLD = "its server does not tell this"
+SCRAPED = "scraped: single tokens are not seen; hook the process, or use the proxy"
+STALE = "its server does not answer any more"
+NO_PEAK = "no token in the last 5 minutes"
+NO_PROMPT = "no count of prompt tokens came"
+NO_POWER = "the power of the graphics cards is not measured"
+NO_TOKENS = "no token in the last 10 seconds"
+NOT_EXACT = "tokens of a model that only its server counts are among the last 10 seconds"
+NOT_YET = "no request has told it yet"
+_NAN = float("nan")
+_FIRST_SCRAPED, _LAST_SCRAPED = 8, 11
+"""Positions in GAUGES of what a scrape alone may know."""
+
+
+class EnergyIndex(Protocol):
+    """The energy of one model, as ``wfmon.process.energy`` computes it. Times: monotonic milliseconds."""
+
+    def started(self, now_ms: float) -> None:
+        """A request came in."""
+
+    def token(
+        self, now_ms: float, tokens_per_second: float, certainty: float | None, interval_ms: float | None
+    ) -> float:
+        """A token came: gives E after it. ``interval_ms`` None: the first of its request."""
+
+    def ended(self, now_ms: float) -> None:
+        """The last open request ended."""
+
+    def at(self, now_ms: float) -> tuple[float, int]:
+        """Give E and the state (0 idle ... 5 drained) now."""
+
+
+class Now(NamedTuple):
+    """The instant of a beat: the monitor's monotonic microseconds, and what leads from there to the wall."""
+
+    us: float
+    wall_ms: int
+    base_ms: float
+
+    def wall(self, us: float) -> int:
+        """Give the wall's milliseconds of an instant of the monotonic clock."""
+        return int(self.base_ms + us / 1_000)
+
+
+class Chunk(NamedTuple):
+    """A chunk of tokens on its way into its model's rows; without tokens it is the start of its request.
+
+    ``us``: the monitor's clock; ``number`` keeps the order of equal instants; ``gap_ms``: since the chunk before, None
+    if not known.
+    """
+
+    us: float
+    number: int
+    request: Open
+    t_us: int
+    tokens: int
+    gap_ms: float | None
+    entropy: Entropy | None
+
+
+class Model:
+    """One model of one server. ``waiting`` collects, ``flush`` makes rows of it, ``sample`` reads the gauges."""
+
+    def __init__(self, name: str, server: str, via: str, energy: EnergyIndex) -> None:
+        self.name = name
+        self.server = server
+        self.via = via
+        self.runtime = ""
+        self.pid: int | None = None
+        self.energy_index = energy
+        self.open: dict[tuple[str, str], Open] = {}
+        self.moving = True
+        """Is to be sampled in the next beat, not only in the next second."""
+        self.leaving = ""
+        """Why it leaves with the next frame."""
+        self.seen_ms = 0
+        self.seen_us = 0.0
+        self.vocab_size: int | None = None
+        self.note = ""
+        self.entropy: Entropy | None = None
+        self.ttft_ms: float | None = None
+        self.totals = dict.fromkeys(STATUSES, 0)
+        self.tokens_total = 0
+        self.counted = False
+        """Its server's scrape counts tokens."""
+        self.prompt_tokens_total: int | None = None
+        self.token_us = float("-inf")
+        self._interval_ms: float | None = None
+        self.joules_per_token, self.joules_reason = _NAN, NO_TOKENS
+        self.cache_hit_percent = _NAN
+        self.reading: Reading | None = None
+        self.reading_us = 0.0
+        self.pushed = False
+        """A hook or the proxy told of it; else it is known from scrapes alone."""
+        self.values = [_NAN] * len(GAUGES)
+        self.ever = 0
+        """Bits of the gauges that had a value."""
+        self.reasons: dict[str, str] = {}
+        self.energy, self.state = _NAN, 0
+        self.waiting: list[Chunk] = []
+        self._second, self._peak = SlidingSecond(), Peak()
+        self._energy_ms = 0.0
+        self._why: tuple[object, ...] = ()
+        labels = {"model": name, "server": server}
+        self.token_layout = Layout(tuple(Series.of(f"model.{each}", **labels) for each in TOKENS))
+        self.event_layout = Layout(tuple(Series.of(f"model.{each}", **labels) for each in EVENTS))
+        self.gauges = tuple(Series.of(f"model.{each}", **labels) for each in GAUGES)
+        self.status_series = tuple(
+            Series.of("model.requests_total", model=name, server=server, status=each) for each in STATUSES
+        )
+        self._last_token_ms = self._last_event_ms = -(2**62)
+        self._events: list[tuple[int, int, float]] = []
+
+    def happened(self, us: float, now: Now, column: int, value: float | None) -> None:
+        """Note a request's event: its column of EVENTS and its value."""
+        if value is not None:
+            self._events.append((now.wall(us), column, value))
+
+    def told(self, now: Now, interval_ms: float | None, events: tuple[float | None, ...]) -> None:
+        """Take the means that a scrape found, in the order of EVENTS: one instant for all that it saw."""
+        for column, value in enumerate(events):
+            self.happened(now.us, now, column, value)
+        self._interval_ms = interval_ms
+
+    def flush(self, now: Now, out: list[TokenBatch]) -> None:
+        """Make rows of what came since the last beat, in order of time, and add them to ``out``."""
+        rows: list[list[float]] = []
+        times: list[int] = []
+        if self.waiting:
+            self.waiting.sort()  # by time; the number keeps a request's own order
+            self._rows(rows, times, now)
+            self.waiting = []
+        if self._interval_ms is not None:
+            times.append(max(now.wall_ms, times[-1] if times else 0, self._last_token_ms) + 1)
+            rows.append([_NAN, self._interval_ms, *_NOTHING])
+            self._interval_ms = None
+        if rows:
+            self._last_token_ms = times[-1]
+            out.append(TokenBatch(COLLECTOR, self.token_layout, np.array(times, np.int64), np.array(rows)))
+        if self._events:
+            out.append(self._event_batch())
+
+    def _rows(self, rows: list[list[float]], times: list[int], now: Now) -> None:
+        second, index, base_ms, gaps = self._second, self.energy_index, now.base_ms, 0
+        for us, _, request, t_us, tokens, gap_ms, entropy in self.waiting:
+            if not tokens:
+                index.started(self._energy_time(us))
+                continue
+            per_second = second.add(us, tokens)
+            certainty = entropy.certainty if entropy is not None else _NAN
+            energy = index.token(self._energy_time(us), per_second, None if isnan(certainty) else certainty, gap_ms)
+            request.energy_sum += energy
+            request.energy_times += 1
+            request.note(t_us, tokens, entropy)
+            self.tokens_total += tokens
+            self.token_us = us
+            interval = gap_ms if gap_ms is not None and tokens == 1 else _NAN
+            t_ms = max(int(base_ms + us / 1_000), self._last_token_ms + 1)
+            if times and t_ms <= times[-1]:
+                row = rows[-1]
+                row[0] += tokens
+                if not isnan(interval):
+                    gaps += 1
+                    row[1] = interval if gaps == 1 else row[1] + (interval - row[1]) / gaps
+                if entropy is not None:
+                    row[2:] = entropy
+            else:
+                gaps = int(not isnan(interval))
+                times.append(t_ms)
+                rows.append([tokens, interval, *(entropy if entropy is not None else _NOTHING)])
+            if entropy is not None:
+                self.entropy = entropy
+
+    def _event_batch(self) -> TokenBatch:
+        events, self._events = sorted(self._events), []
+        times, values = np.empty(len(events), np.int64), np.full((len(events), len(EVENTS)), _NAN)
+        for row, (t_ms, column, value) in enumerate(events):
+            self._last_event_ms = max(t_ms, self._last_event_ms)
+            times[row], values[row, column] = self._last_event_ms, value
+        return TokenBatch(COLLECTOR, self.event_layout, times, values)
+
+    def stepped(self, step_ms: int) -> None:
+        """The wall clock was set: rows go on from there."""
+        self._last_token_ms += step_ms
+        self._last_event_ms += step_ms
+
+    def ended(self, now: Now) -> None:
+        """The last open request ended."""
+        self.energy_index.ended(self._energy_time(now.us))
+
+    def _energy_time(self, us: float) -> float:
+        """Milliseconds for the index, which never fall."""
+        self._energy_ms = max(self._energy_ms, us / 1_000)
+        return self._energy_ms
+
+    def sample(self, now: Now, *, owned: bool) -> bool:
+        """Read the gauges into ``values``; True while something moves. ``owned``: its server is a scrape's."""
+        values, reading = self.values, self.reading
+        if self.leaving:
+            self.values[:] = [_NAN] * len(GAUGES)
+            return False
+        fresh = reading is not None and now.us - self.reading_us <= STALE_PERIODS * 1e6 / max(reading.rate_hz, 0.01)
+        scraped = reading if fresh and owned else None
+        per_second: float = self._second.at(now.us)
+        if self.pushed and not (scraped is not None and not self.open and not per_second):
+            waiting = sum(each.first_us is None for each in self.open.values())
+            active: float = len(self.open)
+            waiting_: float = waiting
+        else:
+            per_second = _float(scraped and scraped.tokens_per_second)
+            active = _float(scraped and scraped.requests_active)
+            waiting_ = _float(scraped and scraped.requests_waiting)
+        if self.pushed:
+            self.energy, self.state = self.energy_index.at(self._energy_time(now.us))
+        else:
+            self.state = 2 if per_second > 0 else 1 if active > 0 else 0
+        peak = self._peak.add(now.us, per_second) if not isnan(per_second) else 0.0
+        moving = bool(self.open) or per_second > 0 or (self.pushed and self.energy != values[6])
+        values[0] = per_second
+        values[1] = 100.0 * per_second / peak if peak > 0 else _NAN
+        values[2], values[3] = active, waiting_
+        values[4] = self.tokens_total if self.pushed or self.counted else _NAN
+        values[5] = _float(self.prompt_tokens_total)
+        values[6], values[7] = (self.energy, self.state) if self.pushed else (_NAN, _NAN)
+        if fresh and reading is not None:
+            values[8], values[9] = _float(reading.kv_cache_percent), _float(reading.cache_hit_percent)
+            values[10], values[11] = _float(reading.batch_size), _float(reading.vram_bytes)
+        else:
+            values[8] = values[9] = values[10] = values[11] = _NAN
+        if isnan(values[9]):
+            values[9] = self.cache_hit_percent
+        values[12] = self.joules_per_token
+        self._tell(fresh=fresh)
+        return moving
+
+    def columns(self) -> list[int]:
+        """Give the positions in GAUGES of what ever had a value: only these are series."""
+        ever = self.ever
+        for at, value in enumerate(self.values):
+            if not isnan(value):
+                ever |= 1 << at
+        self.ever = ever
+        return [at for at in range(len(GAUGES)) if ever >> at & 1]
+
+    def entropy_reason(self) -> str:
+        """Why there is no entropy; "" where there is."""
+        if self.entropy is not None:
+            return ""
+        return NO_LOGPROBS if self.pushed else SCRAPED
+
+    def leave(self, reason: str) -> None:
+        """Say goodbye: the next frame has gaps for all its series, and the reason."""
+        self.leaving, self.moving = reason, True
+        every = (*self.gauges, *self.status_series, *self.token_layout.series, *self.event_layout.series)
+        self.reasons = {str(series): reason for series in every}
+
+    def _tell(self, *, fresh: bool) -> None:
+        """Say why what is absent is; a new dict only when something changed."""
+        entropy, values = self.entropy_reason(), self.values
+        server = NOT_SCRAPED if self.reading is None else NOT_TOLD if fresh else STALE
+        nan = tuple(map(isnan, values))
+        unbounded = self.entropy is not None and isnan(self.entropy.high)
+        why = (nan, server, entropy, self.joules_reason, self.pushed, unbounded)
+        if why == self._why:
+            return
+        self._why = why
+        words = {
+            "throughput_percent": NO_PEAK, "prompt_tokens_total": NO_PROMPT, "joules_per_token": self.joules_reason,
+            "energy": SCRAPED, "energy_state": SCRAPED,
+        }  # fmt: skip
+        reasons = {
+            str(series): words.get(name, server)
+            for name, series, absent in zip(GAUGES, self.gauges, nan, strict=True)
+            if absent
+        }
+        if not self.pushed:
+            for series in (*self.token_layout.series, *self.event_layout.series):
+                reasons[str(series)] = SCRAPED
+        elif entropy:
+            for series in self.token_layout.series[2:]:
+                reasons[str(series)] = entropy
+        elif unbounded:
+            reasons[str(self.token_layout.series[4])] = "the size of the vocabulary is not known"
+        self.reasons = reasons
+
+
+def _float(value: float | None) -> float:
+    return _NAN if value is None else float(value)
+
+
+_NOTHING = (_NAN,) * 5
