@@ -5,7 +5,7 @@
 
 import { Speaker } from "./a11y.mjs";
 import { LOST_MS, MODELS, Ribbon, allot, choose, modelKey, modelsOf, seenMs } from "./energy.mjs";
-import { card, evidence, face, gist, indexText, reading, rowsOf, sentence, serverLine } from "./energy-words.mjs";
+import { card, energyFormula, evidence, face, gist, indexText, reading, rowsOf, sentence, serverLine } from "./energy-words.mjs";
 import { put } from "./readouts.mjs";
 import { RibbonPainter } from "./ribbons.mjs";
 
@@ -22,7 +22,6 @@ export class EnergyStage {
     this.paint = paint;
     this.tables = ["models", "servers"];
     this.panel = host.closest("[data-panel]") ?? host;
-    this.constants = JSON.parse(host.dataset.energy || "{}");
     this.calm = document.defaultView.matchMedia("(prefers-reduced-motion: reduce)");
     this.ribbons = [];
     this.byKey = new Map(); // every ribbon that was ever shown keeps its colour and its way
@@ -67,6 +66,8 @@ export class EnergyStage {
     this.moreText = panel.querySelector("[data-energy-more]");
     this.switch = panel.querySelector("[data-energy-evidence]");
     this.cards = new Map();
+    const formula = panel.querySelector("[data-energy-formula]");
+    if (formula) put(formula, energyFormula(JSON.parse(host.dataset.energy || "{}")));
     this.speaker = new Speaker(this.#region(), SAY_MS);
     this.reader = new Speaker(this.#region(), READ_MS);
     this.canvas.addEventListener("pointermove", (event) => this.#point(event), { passive: true });
@@ -335,7 +336,7 @@ export class EnergyStage {
     set(one.way.number, texts.way);
     one.way.figure.title = texts.wayWhy;
     if (!this.evidence) return;
-    const rows = evidence(ribbon, row, below, this.turn.known, this.painter.place, this.thinned, this.constants);
+    const rows = evidence(ribbon, row, below, this.turn.known, this.painter.place, this.thinned);
     this.#pairs(one.proof, rows.map(({ shows, formula }) => [shows, `= ${formula}`]));
   }
 
@@ -359,6 +360,7 @@ export class EnergyStage {
     this.box.hidden = !ribbon;
     if (!ribbon) return;
     this.box.dataset.at = this.at ?? "right";
+    this.box.dataset.side = this.marked < this.ribbons.length / 2 ? "below" : "above";
     const rows = [{ what: ribbon.model, value: card(ribbon).state, shows: "", age: "", how: ribbon.server }, ...this.#readingOf(this.marked)];
     while (this.box.children.length > rows.length) this.box.lastChild.remove();
     rows.forEach(({ what, value, shows, age, how }, i) => {

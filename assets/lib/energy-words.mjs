@@ -122,30 +122,14 @@ const CONSTANTS = {
 };
 
 /** Figures and formulas of the visuals: rows {shows, formula}. `place` has the full width, `thinned` the particles' factor. */
-export function evidence(ribbon, row, below, ms, place, thinned = 1, constants = CONSTANTS) {
+export function evidence(ribbon, row, below, ms, place, thinned = 1) {
   const { signals } = ribbon;
-  const c = { ...CONSTANTS, ...constants };
-  const peak = signals.throughput > 0 ? (signals.tps * 100) / signals.throughput : NaN;
-  const share = widthShare(signals.throughput);
-  const rows = [{
-    shows: "width",
-    formula: known(signals.throughput)
-      ? `throughput ${percentText(signals.throughput)} of own peak${known(peak) ? ` ${rateText(peak)} tokens/s` : ""} × ${plain(place.full)} px = ${plain(share * place.full)} px`
-      : `throughput ${NOT_KNOWN}: a hairline`,
-  }, {
-    shows: "speed",
-    formula: known(signals.tps)
-      ? `${rateText(signals.tps)} tokens/s × ${PX_PER_TOKEN} px = ${speedOf(signals.tps).toFixed(0)} px/s${speedOf(signals.tps) === MAX_SPEED ? ", the most that is shown" : ""}`
-      : `tokens/s ${NOT_KNOWN}: no motion`,
-  }, {
-    shows: "density",
-    formula: known(signals.uncertainty)
-      ? `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k} = ${signals.uncertainty.toFixed(2)} × ${DENSITY} = ${plain(densityOf(signals.uncertainty))} on 1,000 px²${thinned < 1 ? `, thinned to ${percentText(thinned * 100)}` : ""}`
-      : `entropy ${NOT_KNOWN} (${entropyWhy(row)}): sparse marks, no claim`,
-  }, {
-    shows: "brightness",
-    formula: `energy ${indexText(signals.energy)}; E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, ${baseText(signals, c)}`,
-  }];
+  const rows = [
+    { shows: "width", formula: widthFormula(signals, place) },
+    { shows: "speed", formula: speedFormula(signals) },
+    { shows: "density", formula: densityFormula(signals, row, thinned) },
+    { shows: "brightness", formula: `energy ${indexText(signals.energy)}, certainty c: ${known(signals.uncertainty) ? (1 - signals.uncertainty).toFixed(2) : NOT_KNOWN}` },
+  ];
   if (below) {
     const bits = disagreement(ribbon, below, ms);
     rows.push({ shows: "ripples", formula: known(bits) ? `disagreement ${bits.toFixed(2)} bit with ${below.model} × ${plain(place.ripple)} px` : `disagreement ${NOT_KNOWN}` });
@@ -153,10 +137,32 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1, constants =
   return rows;
 }
 
-function baseText(signals, c) {
-  if (!known(signals.uncertainty)) return `base = ${plain(c.weight_velocity_alone)} v + ${plain(c.weight_steadiness_alone)} s (certainty: ${NOT_KNOWN})`;
-  const certainty = (1 - signals.uncertainty).toFixed(2);
-  return `base = ${plain(c.weight_velocity)} v + ${plain(c.weight_certainty)} c + ${plain(c.weight_steadiness)} s, c = 1 − H / log2 k = ${certainty}`;
+function widthFormula({ throughput, tps }, place) {
+  if (!known(throughput)) return `throughput ${NOT_KNOWN}: a hairline`;
+  const peak = throughput > 0 ? ` ${rateText((tps * 100) / throughput)} tokens/s` : "";
+  return `throughput ${percentText(throughput)} of own peak${peak} × ${plain(place.full)} px = ${plain(widthShare(throughput) * place.full)} px`;
+}
+
+function speedFormula({ tps }) {
+  if (!known(tps)) return `tokens/s ${NOT_KNOWN}: no motion`;
+  const most = speedOf(tps) === MAX_SPEED ? ", the most that is shown" : "";
+  return `${rateText(tps)} tokens/s × ${PX_PER_TOKEN} px = ${speedOf(tps).toFixed(0)} px/s${most}`;
+}
+
+function densityFormula(signals, row, thinned) {
+  if (!known(signals.uncertainty)) return `entropy ${NOT_KNOWN} (${entropyWhy(row)}): sparse marks, no claim`;
+  const share = signals.uncertainty.toFixed(2);
+  const less = thinned < 1 ? `, thinned to ${percentText(thinned * 100)}` : "";
+  return `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k} = ${share} × ${DENSITY} = ${plain(densityOf(signals.uncertainty))} on 1,000 px²${less}`;
+}
+
+/** The formula of energy, with the settings' own constants. */
+export function energyFormula(constants = {}) {
+  const c = { ...CONSTANTS, ...constants };
+  return `E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, a token. `
+    + `base = ${plain(c.weight_velocity)} v + ${plain(c.weight_certainty)} c + ${plain(c.weight_steadiness)} s; `
+    + `c n/a: ${plain(c.weight_velocity_alone)} v + ${plain(c.weight_steadiness_alone)} s. `
+    + "v: speed, c = 1 − H / log2 k: certainty, s: steadiness.";
 }
 
 /** Which of its faces the stage shows: "unseen", "silent" (servers, no model yet), "resting" or "flowing". */

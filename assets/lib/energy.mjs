@@ -25,9 +25,10 @@ const EASE_MS = 80; // width, brightness and density glide; speed does not
 const MAX_STEP_MS = 100; // a longer pause is no flight
 const SETTLED = 0.0005;
 
-const FULL_PX = 76; // a ribbon at its own peak, where there is room
+const FULL_PX = 96; // a ribbon at its own peak, where there is room
 const FULL_OF_LANE = 0.66;
-const SWING_PX = 24;
+const SWING_PX = 26;
+const OVER_PX = 4; // neighbours bend alike, so that they may leave their lanes a little
 const RIPPLE_PX = 12;
 const DRIFT = 0.002; // radians a pixel flown: the ribbon bends on as tokens come
 
@@ -109,9 +110,10 @@ export const densityOf = (uncertainty) => uncertainty * DENSITY;
 /** Places of `count` ribbons on a stage: `lane`, `full` (width at the own peak), `swing` of the bend, `ripple` at 1 bit. */
 export function places(width, height, count) {
   const top = Math.min(40, height * 0.16);
-  const lane = (height - 2 * top) / Math.max(1, count);
+  const bottom = limited((height - 180) / 2, 12, top); // a low stage has no foot
+  const lane = Math.max(0, height - top - bottom) / Math.max(1, count);
   const full = Math.min(FULL_PX, lane * FULL_OF_LANE);
-  return { width, top, lane, full, swing: Math.min(SWING_PX, ((lane - full) / 2) * 0.9), ripple: Math.min(RIPPLE_PX, (lane - full) * 0.3) };
+  return { width, top, lane, full, swing: Math.min(SWING_PX, (lane - full) / 2 + OVER_PX), ripple: Math.min(RIPPLE_PX, (lane - full) * 0.3) };
 }
 
 /** One model's ribbon: its signals, what they look like, and how far it has flown. */
@@ -163,9 +165,9 @@ export class Ribbon {
 
   /** Where its middle is, from the middle of its lane, at the share `x` of the stage's width: -1 to 1. */
   bend(x) {
-    const turn = 5 + this.slot * 0.7;
+    const turn = 5 + this.slot * 0.4;
     const drift = this.flown * DRIFT;
-    const own = 0.6 + this.slot * 1.8;
+    const own = 0.6 + this.slot * 0.8;
     return 0.74 * Math.sin(x * turn + own - drift) + 0.26 * Math.sin(x * turn * 2.3 + 2 * own - drift * 1.7);
   }
 }
@@ -192,6 +194,9 @@ const amount = (ribbon, width, full) => (ribbon.density > 0 && ribbon.share > 0 
 
 const GOLDEN_X = 0.754877666246693; // the R2 sequence (Roberts 2018): every prefix of it is spread evenly
 const GOLDEN_Y = 0.569840290998053;
+const ASTRAY_X = 0.03; // and each particle stands a little astray, so that no lattice is seen
+const ASTRAY_Y = 0.3;
+const unsteady = (i, salt) => ((Math.sin(i * 127.1 + salt) * 43_758.5453) % 1 + 1) % 1; // the same on every machine and day
 const POOL = BUDGET + MODELS * 97;
 
 /** Where particles are born: shares of the stage's width and of the ribbon's width. Shared by all ribbons, never written again. */
@@ -200,8 +205,8 @@ export class Particles {
     this.x = new Float64Array(POOL);
     this.y = new Float64Array(POOL);
     for (let i = 0; i < POOL; i += 1) {
-      this.x[i] = (0.5 + i * GOLDEN_X) % 1;
-      this.y[i] = (0.5 + i * GOLDEN_Y) % 1;
+      this.x[i] = (0.5 + i * GOLDEN_X + ASTRAY_X * unsteady(i, 1)) % 1;
+      this.y[i] = (0.5 + i * GOLDEN_Y + ASTRAY_Y * unsteady(i, 2)) % 1;
     }
   }
 

@@ -8,11 +8,13 @@ import { SERIES_TOKENS } from "./paint.mjs";
 
 const STEP_PX = 4; // distance of the points of an edge
 const BODY = [[0, 0], [0.12, 0.4], [1, 0.62]]; // opacity of a ribbon at full energy, from left to right
+const FADE = 0.09; // share of the width over which particles come out of the ground
 const LEAST = 0.35; // edges and particles of a ribbon without energy can still be seen
 const PARTICLE_PX = 1.5; // every fifth is larger
 const LARGE_PX = 2.5;
 const DASH = [7, 1]; // px
 const GLOW_FULL = 22;
+const HAIRLINE_PX = 0.75; // half a width below this is one line
 const RIPPLES = 3;
 const RIPPLE_WAVE_PX = 30;
 const MARK = { px: 14, gap: 5, bar: 3, at: 36 };
@@ -64,6 +66,7 @@ export class RibbonPainter {
     this.bodies = SERIES_TOKENS.map((token) => this.#gradient(0, canvas.width, token, BODY));
     const glow = [[0, 0], [0.75, 0.9], [1, 0]];
     this.glows = SERIES_TOKENS.map((token) => this.#gradient(-GLOW_PX * ratio, 0, token, glow));
+    this.fade = this.#gradient(0, canvas.width * FADE, "--panel", [[0, 1], [1, 0]]);
     return true;
   }
 
@@ -79,13 +82,14 @@ export class RibbonPainter {
     g.clearRect(0, 0, canvas.width, canvas.height);
     for (let i = 0; i < ribbons.length; i += 1) this.#bendLane(ribbons[i], i);
     for (let i = 0; i + 1 < ribbons.length; i += 1) this.#ripples(g, ribbons[i], ribbons[i + 1], i, ms);
+    for (let i = 0; i < ribbons.length; i += 1) this.#body(g, ribbons[i], i);
+    g.globalAlpha = 1;
+    g.fillStyle = this.fade;
+    g.fillRect(0, 0, canvas.width * FADE, canvas.height);
     for (let i = 0; i < ribbons.length; i += 1) {
       const ribbon = ribbons[i];
-      const colour = paint.colour[SERIES_TOKENS[ribbon.slot % SERIES_TOKENS.length]];
       if (full) this.#full(g, i);
-      this.#body(g, ribbon, i, colour, i === marked);
-      if (ribbon.density === ribbon.density) this.#particles(g, ribbon, i, colour);
-      else this.#dashes(g, ribbon, i, colour);
+      this.#edges(g, ribbon, i, i === marked);
       if (ribbon.signals.state === CHARGING) this.#glow(g, ribbon, i);
       if (ribbon.signals.state === STALLING) this.#mark(g, i);
       if (i === marked) this.#chosen(g, i);
@@ -118,38 +122,52 @@ export class RibbonPainter {
     for (let p = 1; p < this.points; p += 1) g.lineTo(p * step, middle[p] + shift);
   }
 
-  #body(g, ribbon, i, colour, marked) {
-    const { paint } = this;
+  #colour(ribbon) {
+    return this.paint.colour[SERIES_TOKENS[ribbon.slot % SERIES_TOKENS.length]];
+  }
+
+  #edges(g, ribbon, i, marked) {
     const middle = this.middles[i];
-    const half = (this.widthOf(ribbon) * paint.ratio) / 2;
-    const step = STEP_PX * paint.ratio;
+    const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
     g.lineWidth = 1;
-    g.strokeStyle = colour;
+    g.strokeStyle = this.#colour(ribbon);
     g.globalAlpha = marked ? 1 : lineAlpha(ribbon.brightness);
     g.beginPath();
-    if (half < 0.75) {
-      this.#edge(g, middle, 0);
-      g.stroke();
-      return;
+    if (half < HAIRLINE_PX) this.#edge(g, middle, 0);
+    else {
+      this.#edge(g, middle, -half);
+      this.#edge(g, middle, half);
     }
-    this.#edge(g, middle, -half);
-    this.#edge(g, middle, half);
     g.stroke();
-    if (!(ribbon.brightness > 0) && ribbon.flash === 0) return;
+  }
+
+  /** What is between the edges: light as the energy, the flash of a first token, what flows. */
+  #body(g, ribbon, i) {
+    const middle = this.middles[i];
+    const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
+    if (half >= HAIRLINE_PX && (ribbon.brightness > 0 || ribbon.flash > 0)) {
+      this.#band(g, middle, half);
+      if (ribbon.brightness > 0) {
+        g.globalAlpha = ribbon.brightness;
+        g.fillStyle = this.bodies[ribbon.slot % this.bodies.length];
+        g.fill();
+      }
+      if (ribbon.flash > 0) {
+        g.globalAlpha = ribbon.flash * 0.55;
+        g.fillStyle = this.paint.colour["--ink"];
+        g.fill();
+      }
+    }
+    if (ribbon.density === ribbon.density) this.#particles(g, ribbon, i, this.#colour(ribbon));
+    else this.#dashes(g, ribbon, i, this.#colour(ribbon));
+  }
+
+  #band(g, middle, half) {
+    const step = STEP_PX * this.paint.ratio;
     g.beginPath();
     g.moveTo(0, middle[0] - half);
     for (let p = 1; p < this.points; p += 1) g.lineTo(p * step, middle[p] - half);
     for (let p = this.points - 1; p >= 0; p -= 1) g.lineTo(p * step, middle[p] + half);
-    if (ribbon.brightness > 0) {
-      g.globalAlpha = ribbon.brightness;
-      g.fillStyle = this.bodies[ribbon.slot % this.bodies.length];
-      g.fill();
-    }
-    if (ribbon.flash > 0) {
-      g.globalAlpha = ribbon.flash * 0.55;
-      g.fillStyle = paint.colour["--ink"];
-      g.fill();
-    }
   }
 
   #particles(g, ribbon, i, colour) {
@@ -175,7 +193,7 @@ export class RibbonPainter {
 
   /** No entropy is known, so no density is claimed: sparse marks that only move. */
   #dashes(g, ribbon, i, colour) {
-    if (!(ribbon.speed > 0) && !ribbon.signals.active) return;
+    if (!(ribbon.speed > 0)) return;
     const { ratio } = this.paint;
     const middle = this.middles[i];
     g.fillStyle = colour;
@@ -242,7 +260,7 @@ export class RibbonPainter {
     const drift = ((upper.flown + lower.flown) / 2) * 0.05;
     g.strokeStyle = colour["--ink-2"];
     g.lineWidth = 1;
-    g.globalAlpha = 0.25 + 0.6 * Math.min(1, bits);
+    g.globalAlpha = 0.3 + 0.5 * Math.min(1, bits);
     g.beginPath();
     for (let n = 1; n <= RIPPLES; n += 1) {
       const share = n / (RIPPLES + 1);
@@ -267,13 +285,19 @@ export class RibbonPainter {
     }
   }
 
-  /** The ribbon that is read out has a mark at its left. */
+  /** The ribbon that is read out has an arrow at its left. */
   #chosen(g, i) {
     const { ratio, colour } = this.paint;
+    const half = 6 * ratio;
+    const from = 5 * ratio;
+    const y = this.middles[i][2];
     g.globalAlpha = 1;
-    g.fillStyle = colour["--accent"];
-    const half = Math.max(8, this.place.full / 2) * ratio;
-    g.fillRect(0, this.middles[i][0] - half, 3 * ratio, half * 2);
+    g.fillStyle = colour["--ink"];
+    g.beginPath();
+    g.moveTo(from, y - half);
+    g.lineTo(from + 1.6 * half, y);
+    g.lineTo(from, y + half);
+    g.fill();
   }
 
   /** Which ribbon is at y (CSS px from the top), or -1. */

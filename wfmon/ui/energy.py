@@ -41,7 +41,11 @@ def energy_panel(page: str, settings: Iterable[Mapping[str, Any]]) -> Panel:
             **{"data-energy-evidence": "", "aria-pressed": "false", "aria-label": "Evidence: numbers and formulas"},
         ),
         foot=(note("width = throughput · speed = tokens/s · density = entropy · brightness = energy"),),
-        side=(html.Div(**{"data-energy-legend": ""}), _more()),
+        side=(
+            html.Div(**{"data-energy-legend": ""}),
+            _more(),
+            html.P(className="formula", **{"data-energy-formula": ""}),
+        ),
         charted=False,
     )
 
