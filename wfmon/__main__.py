@@ -1,0 +1,46 @@
+"""``python -m wfmon COMMAND``: what does not need the page. A command is one row of COMMANDS.
+
+Exit codes: 0 after an orderly end, 2 when it could not start; one sentence on stderr then says why and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "proxy": "wfmon.collect.models.proxy.command",
+}
+"""Name -> module, loaded only for its command. It has HELP, EXAMPLES, ``options(parser)``, ``run(options)`` and StartError."""
+EXAMPLES = """examples:
+  python -m wfmon proxy --upstream http://127.0.0.1:11434 --listen 127.0.0.1:11500
+  python -m wfmon proxy --help
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m wfmon", description="wfmon's commands that need no page. The monitor itself: python app.py",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
+    name = parser.parse_args(words[:1]).command
+    command = importlib.import_module(COMMANDS[name])
+    parser = argparse.ArgumentParser(
+        prog=f"python -m wfmon {name}", description=command.HELP, epilog=command.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    command.options(parser)
+    try:
+        return int(command.run(parser.parse_args(words[1:])))
+    except command.StartError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,401 @@
+"""One client's connection and the one to the model server that belongs to it: bytes first, a look at the copy after.
+
+A close, a half-close or a reset of either side goes to the other as what it was. Neither side is read faster than the
+other takes it. All of it runs on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from wfmon.collect.models.proxy import refuse
+from wfmon.collect.models.proxy.address import Address
+from wfmon.collect.models.proxy.exchange import Exchange
+from wfmon.collect.models.proxy.http1 import Framer, Head, Length, Piece, request_length, response_length
+from wfmon.core.clock import Clock
+
+HIGH_WATER = 65_536
+"""Bytes that may wait for one side before the other is no longer read."""
+DIAL_S = 10.0
+HEAD_S = 60.0
+"""A client that has sent no whole head after so long is closed; from then on the server's own patience counts."""
+LINGER_S = 2.0
+"""A client gets so long to close after the server did, or after a refusal."""
+MAX_PENDING = 256
+"""Requests pipelined on one connection that are followed; past it the connection is passed on unseen."""
+
+
+class House(Protocol):
+    """What a tunnel needs of the process around it."""
+
+    clock: Clock
+    upstream: Address
+    counts: Counter[str]
+
+    @property
+    def port(self) -> int:
+        """The port that clients name."""
+
+    def begin(self, head: Head, t_us: int) -> Exchange:
+        """Follow a request from here; its first byte came at ``t_us``."""
+
+    def opened(self, tunnel: Tunnel) -> bool:
+        """Take note of a connection; False if there are too many."""
+
+    def closed(self, tunnel: Tunnel) -> None:
+        """Forget it."""
+
+
+class Side(asyncio.Protocol):
+    """One of the two connections: hands everything to the tunnel."""
+
+    def __init__(
+        self, made: Callable[[], None], data: Callable[[bytes], None], eof: Callable[[], None],
+        lost: Callable[[Exception | None], None], full: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        self._made = made
+        self.data_received = data  # type: ignore[method-assign,assignment]  # one call a read, not two
+        self._eof = eof
+        self._lost = lost
+        self._full = full
+        self.transport: asyncio.Transport | None = None
+        self.ended = False
+        """It has sent its last byte."""
+        self.full = False
+        """It has so much to read that nothing more should be written."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(HIGH_WATER)
+        self._made()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self._eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            self._lost(exc)
+
+    def pause_writing(self) -> None:
+        self.full = True
+        self._full(True)
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._full(False)
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None and data and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def end(self) -> None:
+        """Send what waits, then say that no more will come."""
+        if self.transport is not None and not self.transport.is_closing():
+            with contextlib.suppress(OSError):  # a peer that has gone is told by connection_lost
+                self.transport.write_eof()
+
+    def close(self) -> None:
+        """Send what waits, then close."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def reset(self, *, flush: bool) -> None:
+        """Close with a reset, as the other side was."""
+        if self.transport is None:
+            return
+        sock = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if flush:
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def waits(self) -> bool:
+        """Tell whether bytes wait for it to read them."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    def read(self, on: bool) -> None:  # noqa: FBT001  the loop's own form
+        """Read on, or stop for now."""
+        if self.transport is not None and not self.ended:
+            if on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+
+class Tunnel:
+    """Made for each client that connects; ends by itself when either side has gone."""
+
+    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
+        self._house = house
+        self._loop = loop
+        self.client = Side(
+            self._client_made,
+            self._client_data,
+            self._client_eof,
+            self._client_lost,
+            lambda full: self._up.read(not full),
+        )
+        self._up = self._new_upstream()
+        self._early: list[bytes] = []  # for the server, until its connection stands
+        self._dialing: asyncio.Task[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._requests = Framer("request", request_length)
+        self._responses = Framer("response", self._length)
+        self._methods: deque[bytes] = deque()  # of requests whose answer has not begun
+        self._pending: deque[Exchange] = deque()  # of requests whose answer has not ended
+        self._first_us = 0
+        self._blind = False
+        self._gone = ""
+        self._answering = False
+        self._draining = False
+
+    def drain(self) -> None:
+        """Let the requests in flight end, then close."""
+        self._draining = True
+        self._close_if_idle()
+
+    def kill(self) -> None:
+        """Close both sides now."""
+        self._gone = self._gone or "proxy_stopped"
+        if self._dialing is not None:
+            self._dialing.cancel()
+            self._dialing = None
+        for side in (self._up, self.client):
+            side.reset(flush=False)
+
+    def _new_upstream(self) -> Side:
+        return Side(
+            lambda: None, self._up_data, self._up_eof, self._up_lost, lambda full: self.client.read(not full)
+        )  # fmt: skip
+
+    def _now_us(self) -> int:
+        return self._house.clock.mono_ns() // 1000
+
+    # The client's way.
+
+    def _client_made(self) -> None:
+        if not self._house.opened(self):
+            self._refuse(refuse.TOO_MANY)
+            return
+        self._patience = self._loop.call_later(HEAD_S, self._impatient)
+
+    def _impatient(self) -> None:
+        if self._dialing is None and not self._up.transport:
+            self._house.counts["silent"] += 1
+            self.client.close()
+
+    def _client_data(self, data: bytes) -> None:
+        if self._blind:
+            self._send_up(data)
+            return
+        now_us = self._now_us()
+        if self._requests.between:
+            self._first_us = now_us
+        pieces = self._requests.feed(data)
+        passed = 0
+        refusal = None
+        for piece in pieces:
+            refusal = self._judge(piece, first=not passed)
+            if refusal is not None:
+                break
+            passed += 1
+        self._send_up(b"".join([piece.raw for piece in pieces[:passed]]))
+        for piece in pieces[:passed]:
+            self._look_at_request(piece, now_us)
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def _judge(self, piece: Piece, *, first: bool) -> refuse.Refusal | None:
+        if piece.head is not None:
+            return refuse.judge(piece.head, self._house.port)
+        if piece.kind == "blind" and first and self._dialing is None and self._up.transport is None:
+            return refuse.LONG_HEAD if self._requests.odd == "long_head" else refuse.NOT_HTTP
+        return None
+
+    def _look_at_request(self, piece: Piece, now_us: int) -> None:
+        if piece.head is not None:
+            self._methods.append(piece.head.first[0])
+            self._pending.append(self._house.begin(piece.head, self._first_us))
+            self._first_us = now_us
+            if len(self._pending) > MAX_PENDING:
+                self._give_up("pipelined")
+        elif piece.kind == "blind":
+            self._give_up(self._requests.odd)
+        elif self._pending:
+            if piece.kind == "body":
+                self._pending[-1].request_body(piece.payload)
+            else:
+                self._pending[-1].request_end()
+
+    def _send_up(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._up.transport is not None:
+            self._up.write(data)
+            return
+        self._early.append(data)
+        if self._dialing is None:
+            self.client.read(False)  # nothing more until there is somebody to give it to
+            self._dialing = self._loop.create_task(self._dial())
+
+    async def _dial(self) -> None:
+        error: BaseException = TimeoutError()
+        for host in self._house.upstream.hosts:
+            try:
+                async with asyncio.timeout(DIAL_S):
+                    await self._loop.create_connection(lambda: self._up, host, self._house.upstream.port)
+                break
+            except OSError as caught:  # TimeoutError is one
+                error = caught
+        self._dialing = None
+        if self._up.transport is None:
+            self._gone = "upstream_refused"
+            self._house.counts["upstream_refused"] += 1
+            self._refuse(refuse.upstream_away(self._house.upstream.label, error))
+            return
+        self._up.write(b"".join(self._early))
+        self._early.clear()
+        if self.client.transport is None:
+            self._up.reset(flush=False)
+        elif self.client.ended:
+            self._up.end()
+        elif not self._up.full:
+            self.client.read(True)
+
+    def _client_eof(self) -> None:
+        self._gone = self._gone or "client_closed"
+        if self._up.transport is not None:
+            self._up.end()
+            if self._up.ended:
+                self._close()
+        elif self._dialing is None:
+            self.client.close()
+
+    def _client_lost(self, error: Exception | None) -> None:
+        self._gone = self._gone or "client_closed"
+        if self._patience is not None:
+            self._patience.cancel()
+        if error is not None or self._pending:
+            self._up.reset(flush=False)
+        else:
+            self._up.close()
+        if self._up.transport is None and self._dialing is None:
+            self._over()
+
+    # The server's way.
+
+    def _up_data(self, data: bytes) -> None:
+        self.client.write(data)
+        if self._blind:
+            return
+        now_us = self._now_us()
+        for piece in self._responses.feed(data):
+            self._look_at_response(piece, now_us)
+
+    def _length(self, head: Head) -> Length:
+        """Give the length of a response's body, by the request that it answers."""
+        method = self._methods[0] if self._methods else b"GET"
+        length = response_length(head, method)
+        if head.status >= 200 and self._methods:
+            self._methods.popleft()
+        return length
+
+    def _look_at_response(self, piece: Piece, now_us: int) -> None:
+        if piece.kind == "blind":
+            if not self._blind:
+                self._give_up(self._responses.odd)
+        elif not self._pending:
+            # An answer that nobody asked for: 408 before a server closes, say.
+            self._house.counts["unasked"] += piece.head is not None
+        elif piece.head is not None:
+            if piece.head.status == 101:
+                self._give_up("")
+            elif piece.head.status >= 200:
+                self._answering = True
+                self._pending[0].response_head(piece.head, now_us)
+        elif piece.kind == "body":
+            self._pending[0].response_body(piece.payload, now_us)
+        elif self._answering:  # the end of an interim 1xx is no end
+            self._answering = False
+            self._pending.popleft().response_end(now_us)
+            self._close_if_idle()
+
+    def _up_eof(self) -> None:
+        for piece in self._responses.eof():
+            self._look_at_response(piece, self._now_us())
+        self._gone = self._gone or "upstream_closed"
+        if self.client.ended:
+            self._close()
+            return
+        self.client.end()
+        self._loop.call_later(LINGER_S, self._linger)
+
+    def _linger(self) -> None:
+        """Close a client that did not after the server had, once it has read everything."""
+        if self.client.waits():
+            self._loop.call_later(LINGER_S, self._linger)
+        else:
+            self._close()
+
+    def _up_lost(self, error: Exception | None) -> None:
+        self._gone = self._gone or "upstream_closed"
+        if error is not None:
+            self.client.reset(flush=True)
+        else:
+            self.client.close()
+        if self.client.transport is None:
+            self._over()
+
+    # Both.
+
+    def _give_up(self, odd: str) -> None:
+        """Measure no more on this connection; ``odd`` is why, "" for an upgrade, which is none of ours."""
+        self._house.counts[f"odd_{odd}" if odd else "upgraded"] += 1
+        self._blind = True
+        self._send_up(self._requests.go_blind())
+        self._end_all("unreadable" if odd else "upgraded")
+
+    def _refuse(self, refusal: refuse.Refusal) -> None:
+        """Answer in the server's place, if nothing of its own is on the way, and close."""
+        self._house.counts[f"refused_{refusal.cause}"] += 1
+        self._gone = self._gone or "refused"
+        if self._up.transport is None and self._dialing is None:
+            self.client.write(refusal.response())
+        self._blind = True
+        self._end_all(self._gone)
+        if self.client.transport is None:
+            self._over()
+            return
+        self.client.end()
+        self._loop.call_later(LINGER_S, self._linger)
+
+    def _close_if_idle(self) -> None:
+        busy = self._pending or self._blind or self._dialing is not None or not self._requests.between
+        if self._draining and not busy:
+            self._close()
+
+    def _close(self) -> None:
+        self._up.close()
+        self.client.close()
+
+    def _over(self) -> None:
+        """Both sides are gone."""
+        self._end_all(self._gone)
+        self._house.closed(self)
+
+    def _end_all(self, reason: str) -> None:
+        now_us = self._now_us()
+        while self._pending:
+            self._pending.popleft().gone(now_us, reason)
