@@ -29,11 +29,16 @@ client = server.test_client()
 headers = {"Host": "127.0.0.1:9445", "Authorization": "Bearer " + (folder / "token").read_text().strip()}
 answers = []
 for method, target, body in json.loads(sys.argv[2]):
-    answer = client.open(target, method=method, json=body, headers=headers)
+    what = {"data": body, "content_type": "application/x-ndjson"} if isinstance(body, str) else {"json": body}
+    answer = client.open(target, method=method, headers=headers, **what)
     answers.append([method, target, answer.status_code, answer.content_type, answer.text])
     answer.close()
 print(json.dumps({"rules": rules, "answers": answers}))
 """
+HOOK = """{"e":"source","v":1,"id":"contract-1","via":"hook","name":"a test","pid":1}
+{"e":"beat","t":1,"lost":0}
+{"e":"start","r":"r1","t":2,"model":"tiny"}
+{"e":"end","r":"r1","t":3,"status":"ok"}"""
 ASKED = [
     ["GET", "/api/v1/health", None],
     ["GET", "/api/v1/series", None],
@@ -49,6 +54,20 @@ ASKED = [
     ["POST", "/api/v1/collectors/nope", {"enabled": True}],
     ["POST", "/api/v1/collectors/ux", None],
     ["GET", "/api/v1/settings", None],
+    ["GET", "/api/v1/models", None],
+    ["GET", "/api/v1/requests", None],
+    ["GET", "/api/v1/requests?limit=0", None],
+    ["GET", "/api/v1/requests/none", None],
+    ["GET", "/api/v1/servers", None],
+    ["GET", "/api/v1/demo", None],
+    ["POST", "/api/v1/demo", {"running": False}],
+    ["POST", "/api/v1/demo", {"running": 1}],
+    ["POST", "/api/v1/demo", None],
+    ["GET", "/api/v1/proxy", None],
+    ["GET", "/api/v1/hook", None],
+    ["POST", "/api/v1/hook", None],
+    ["POST", "/api/v1/hook", ""],
+    ["POST", "/api/v1/hook", HOOK],
     ["POST", "/api/v1/launch", None],
     ["GET", "/launch?code=wrong", None],
     ["POST", "/launch", None],
@@ -122,7 +141,8 @@ def test_every_described_json_answer_is_asked_for(server):
     assert left == {
         ("window", "200"), ("switch", "507"), ("newLaunch", "507"), ("openLaunch", "200"), ("openLaunch", "429"),
         ("typeLaunch", "200"), ("typeLaunch", "429"), ("stream", "101"), ("events", "200"), ("events", "503"),
-        ("say", "204"), ("say", "413"), ("say", "429"),
+        ("say", "204"), ("say", "413"), ("say", "429"), ("oneRequest", "200"), ("hook", "101"), ("hook", "503"),
+        ("hookLines", "413"), ("hookLines", "503"),
     }  # fmt: skip
 
 
@@ -133,6 +153,21 @@ def test_a_window_has_the_described_form():
 
     form = {**SPEC["components"]["schemas"]["Window"], "components": SPEC["components"]}
     Draft202012Validator(form).validate({"series": "a", "unit": "%", **asdict(Window(1.0, 0))})
+
+
+def form(name):
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": SPEC["components"]})
+
+
+def test_a_request_has_the_described_form():
+    from wfmon.core.types import Cause, Request
+
+    request = Request("r1", "tiny", "127.0.0.1:11434", "hook", 1, stalls=((1.0, 500.0),), causes=(Cause("load", "x"),))
+    given = {name: getattr(request, name) for name in Request.__dataclass_fields__}
+    given |= {"stalls": [[1.0, 500.0]], "causes": [{"code": "load", "text": "x", "cost_ms": None}]}
+    assert set(SPEC["components"]["schemas"]["Request"]["properties"]) == set(given)
+    form("Request").validate(given)
+    form("TimedRequest").validate({**given, "ticks": {"t_ms": [1.5], "tokens": [1], "entropy_bits": [None]}})
 
 
 def test_the_manual_names_every_route():

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REQUESTS = 50
+"""Requests that are listed where nothing else was asked for."""
+MAX_REQUESTS = 2_000
 _SPANS = "Give a number of seconds above 0, at most the seconds of the cache: 1, 10 and 300 are the usual ones."
 _FIXES = {
     400: "Mend the request as the detail says.",
@@ -105,6 +108,8 @@ def routes(services: Services) -> Blueprint:
             ).response()
         return _json(next(status for status in services.collectors() if status.name == name))
 
+    _model_routes(blueprint, services)
+
     @blueprint.get("/metrics")
     def metrics() -> Response:
         return Response(openmetrics.render(services.latest()["series"]), content_type=openmetrics.CONTENT_TYPE)
@@ -119,6 +124,50 @@ def routes(services: Services) -> Blueprint:
         raise MethodNotAllowed(sorted(others)) if others else NotFound("There is no such route.")
 
     return blueprint
+
+
+def _model_routes(blueprint: Blueprint, services: Services) -> None:
+    @blueprint.get("/api/v1/models")
+    def models() -> Response:
+        return _json({"models": services.models()})
+
+    @blueprint.get("/api/v1/requests")
+    def requests() -> Response:
+        text = request.args.get("limit", str(REQUESTS))
+        limit = int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else 0
+        if not 1 <= limit <= MAX_REQUESTS:
+            return _bad("limit", f"limit= is {text[:40]!r}.", f"Give a whole number from 1 to {MAX_REQUESTS}.")
+        return _json({"requests": services.requests(limit)})
+
+    @blueprint.get("/api/v1/requests/<name>")
+    def one_request(name: str) -> Response:
+        try:
+            return _json(services.request(name))
+        except KeyError:
+            return Problem(
+                404, "request", "No such request is kept: only the last ones are.",
+                "GET /api/v1/requests lists those that are; collect.model.requests in config.yaml says how many.",
+                extra={"field": "id"},
+            ).response()  # fmt: skip
+
+    @blueprint.get("/api/v1/servers")
+    def servers() -> Response:
+        return _json({"servers": services.servers()})
+
+    @blueprint.get("/api/v1/proxy")
+    def proxy() -> Response:
+        return _json(services.proxy())
+
+    @blueprint.get("/api/v1/demo")
+    def demo() -> Response:
+        return _json(services.demo(""))
+
+    @blueprint.post("/api/v1/demo")
+    def run_demo() -> Response:
+        body = _body()
+        if not isinstance(body, dict) or set(body) != {"running"} or not isinstance(body["running"], bool):
+            return _bad("running", "The body does not say what to do.", 'Send {"running": true} or {"running": false}.')
+        return _json(services.demo("start" if body["running"] else "stop"))
 
 
 def install_errors(server: Flask) -> None:

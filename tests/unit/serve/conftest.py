@@ -82,6 +82,7 @@ class FakeServices:
 
     def __init__(self):
         self.switched = {}
+        self.said = []
         self.rows = [
             {"id": 0, "name": "system.cpu_percent", "labels": {}, "unit": "%", "kind": "gauge", "t_ms": 5,
              "value": 12.5},
@@ -116,6 +117,27 @@ class FakeServices:
         if name != "system":
             raise KeyError(name)
         self.switched[name] = enabled
+
+    def models(self):
+        return [{"model": "tiny", "server": "127.0.0.1:11434", "energy": 0.5, "ttft_ms": float("nan")}]
+
+    def requests(self, limit):
+        return [{"id": f"r{number}", "ttft_ms": None} for number in range(min(limit, 60))]
+
+    def request(self, name):
+        if name != "a:1.b-c_d":
+            raise KeyError(name)
+        return {"id": name, "ticks": {"t_ms": [1.5], "tokens": [1], "entropy_bits": [None]}}
+
+    def servers(self):
+        return [{"server": "127.0.0.1:11434", "state": "needs_key"}]
+
+    def demo(self, what):
+        self.said.append(what)
+        return {"state": "running" if what == "start" else "off", "reason": "", "pid": None}
+
+    def proxy(self):
+        return {"state": "off", "reason": "", "pid": None, "listen": "", "upstream": ""}
 
     def settings(self):
         return [{"name": "window.cache_seconds", "value": self.cache_seconds, "default": 300, "origin": "default",

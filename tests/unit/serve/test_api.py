@@ -117,6 +117,56 @@ def test_a_switch_that_cannot_be_kept_says_why(house, error):
     assert str(error) in problem(switch(house), 507)["detail"]
 
 
+def test_models_requests_servers_and_the_proxy_are_what_the_monitor_says(house):
+    model = house.services.models()[0]
+    assert get(house, "/api/v1/models") == {"models": [{**model, "ttft_ms": None}]}
+    assert get(house, "/api/v1/servers") == {"servers": house.services.servers()}
+    assert get(house, "/api/v1/proxy") == house.services.proxy()
+
+
+def test_the_last_50_requests_are_listed_unless_asked_otherwise(house):
+    for query, count in (("", 50), ("?limit=1", 1), ("?limit=2000", 60)):
+        assert len(get(house, f"/api/v1/requests{query}")["requests"]) == count
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2001", "ten", "", "1.5", "1e2", "%D9%A3", "9" * 5000, "+1", "%20%201"])
+def test_a_limit_that_is_none_is_refused_by_field(house, text):
+    found = problem(house.ask(f"/api/v1/requests?limit={text}"), 400)
+    assert found["field"] == "limit"
+    assert found["fix"] == "Give a whole number from 1 to 2000."
+    assert len(found["detail"]) < 100
+
+
+def test_one_request_is_given_with_its_ticks_and_one_that_is_not_kept_is_not_found(house):
+    assert get(house, "/api/v1/requests/a:1.b-c_d") == house.services.request("a:1.b-c_d")
+    found = problem(house.ask("/api/v1/requests/none"), 404)
+    assert found["field"] == "id"
+    assert "collect.model.requests" in found["fix"]
+
+
+def demo(house, body, kind="application/json"):
+    return house.ask("/api/v1/demo", "POST", data=body, CONTENT_TYPE=kind)
+
+
+def test_the_built_in_model_is_started_and_stopped(house):
+    assert get(house, "/api/v1/demo")["state"] == "off"
+    assert json.loads(demo(house, '{"running": true}').data)["state"] == "running"
+    assert json.loads(demo(house, '{"running": false}').data)["state"] == "off"
+    assert house.services.said == ["", "start", "stop"]
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"running": 1}', '{"running": null}', '{"running": true, "x": 1}', "1"])
+def test_what_does_not_say_whether_it_shall_run_changes_nothing(house, body):
+    assert problem(demo(house, body), 400)["field"] == "running"
+    assert house.services.said == []
+
+
+@pytest.mark.parametrize(("body", "kind", "status"), [("{", "application/json", 400), ("{}", "text/plain", 415)])
+def test_a_body_that_is_no_json_starts_nothing(house, body, kind, status):
+    problem(demo(house, body, kind), status)
+    assert house.services.said == []
+
+
 @pytest.mark.parametrize("target", ["/api/v1", "/api/v1/nope", "/api/v2/health", "/api/v1/health/"])
 def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(house, target):
     problem(house.ask(target), 404)
@@ -125,7 +175,8 @@ def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(house, target):
 @pytest.mark.parametrize(
     ("method", "target", "allow"),
     [("POST", "/api/v1/health", "GET"), ("GET", "/api/v1/launch", "POST"), ("GET", "/api/v1/collectors/system", "POST"),
-     ("POST", "/metrics", "GET"), ("POST", "/sse", "GET")],
+     ("POST", "/metrics", "GET"), ("POST", "/sse", "GET"), ("POST", "/api/v1/models", "GET"),
+     ("POST", "/api/v1/requests/x", "GET")],
 )  # fmt: skip
 def test_a_wrong_method_is_told_the_right_one(house, method, target, allow):
     answer = house.ask(target, method)

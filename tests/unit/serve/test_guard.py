@@ -34,6 +34,12 @@ ROUTES = {
     "/api/v1/collectors/system": ["POST"],
     "/api/v1/launch": ["POST"],
     "/api/v1/hook": ["GET", "POST"],
+    "/api/v1/models": ["GET"],
+    "/api/v1/requests": ["GET"],
+    "/api/v1/requests/a:1.b-c_d": ["GET"],
+    "/api/v1/servers": ["GET"],
+    "/api/v1/demo": ["GET", "POST"],
+    "/api/v1/proxy": ["GET"],
     "/api/no-such": ["GET"],
 }
 EACH = [(method, path) for path, methods in ROUTES.items() for method in methods]
