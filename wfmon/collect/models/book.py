@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -222,11 +222,10 @@ class Book:
             for model in self.models.values():
                 if model.server == server and model.via == owner:
                     model.note = f"told by the {owner}; the {source.via} sees it too"
-            self.owners.touch(server, source, now.us, 1)
+            self.owners.touch(server, source, now.us)
             return
         if RANKS[owner] < RANKS[source.via]:
             self._take_over(server, source, now)
-        self.owners.touch(server, source, now.us, 1)
         if len(self.open) >= MAX_OPEN:
             self.dropped["model_open_cap"] += 1
             self._end(*next(iter(self.open.values())), None, "lost", now)
@@ -241,6 +240,8 @@ class Book:
         model.vocab_size = event.vocab_size or model.vocab_size
         request = Open(self._name(event), event, model.name, model.server, now.wall(us), now.us)
         key = (source.key, event.request)
+        self.owners.touch(model.server, source, now.us, 1)
+        self._joules.settle(now.us, self._all_open())
         self.open[key] = (request, model)
         model.open[key] = request
         self._ids[request.id] = request
@@ -306,6 +307,7 @@ class Book:
 
     def _end(self, request: Open, model: Model, end: End | None, status: str | None, now: Now) -> None:
         key = (request.source.key, request.request)
+        self._joules.settle(now.us, self._all_open())
         self.open.pop(key, None)
         model.open.pop(key, None)
         self.owners.touch(request.server, request.source, now.us, -1)
@@ -359,7 +361,7 @@ class Book:
             model.open.pop(key, None)
             self._ids.pop(request.id, None)
             self._mute(key)
-            self.owners.touch(server, request.source, now.us)
+            self.owners.touch(server, request.source, now.us, -1)
             model.waiting = [chunk for chunk in model.waiting if chunk.request is not request]
             model.moving = True
             if not model.open:
@@ -385,9 +387,12 @@ class Book:
             model = self.models.get(key)
         if model is None:
             model = self.models[key] = Model(*key, via, self._energy())
-        model.leaving = ""
+        model.stay()
         model.seen_us, model.seen_ms, model.moving = now.us, now.wall_ms, True
         return model
+
+    def _all_open(self) -> Iterable[Open]:
+        return (request for request, _ in self.open.values())
 
     def _only(self, server: str) -> Model | None:
         """Give the model of a server where hooks or a proxy tell of one alone, and a scrape names it otherwise."""

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 class Source:
     """Who speaks: one observed process, or the proxy. Written by the thread that reads its connection, alone."""
 
-    __slots__ = ("grace_ns", "key", "left_ns", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
+    __slots__ = ("grace_ns", "joined", "key", "left_ns", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
 
     def __init__(self, key: str, via: Literal["hook", "proxy"], name: str, runtime: str, pid: int, server: str) -> None:
         self.key = key
@@ -27,6 +27,8 @@ class Source:
         """The monitor's monotonic clock less the source's: the least seen, so the one of the fastest message."""
         self.lost = 0
         """Events that it says it had to drop."""
+        self.joined = 0
+        """How often it has come back on a new lasting connection: what happened meanwhile was not seen."""
         self.left_ns: int | None = None
         """When its last connection ended, by the monitor's monotonic clock; None while one is open."""
         self.grace_ns = 2_000_000_000

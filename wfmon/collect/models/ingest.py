@@ -25,6 +25,8 @@ POST_GRACE_S = 30
 """The same for one that sends by POST: between two posts it has no connection."""
 FORGET_S = 60
 """The least offset of the last one to two of these leads from a source's clock to ours: drift does not stick."""
+SET_BACK_US = 10_000_000
+"""Posts may overtake one another; a clock that goes back further was set back."""
 _NEVER = float("inf")
 
 
@@ -58,7 +60,7 @@ class _Session:
 
     def beat(self, beat: form.Beat, now_ns: int) -> None:
         """Learn where its clock stands against ours: the fastest message tells best."""
-        if beat.t_us < self._beat_us:  # its clock was set back: what was learned is void
+        if beat.t_us < self._beat_us - SET_BACK_US:  # its clock was set back: what was learned is void
             self._least = self._least_before = _NEVER
         elif now_ns - self._turned_ns > FORGET_S * 1_000_000_000:
             self._least_before, self._least, self._turned_ns = self._least, _NEVER, now_ns
@@ -115,6 +117,8 @@ class Ingest:
                 session = self._sessions[source.key] = _Session(source, now_ns)
             elif (session.source.pid, session.source.via) != (source.pid, source.via):
                 raise form.Refused("id", "belongs to another process: make it random, one for each process")
+            elif grace_s == GRACE_S:
+                session.source.joined += 1
             session.connections += 1
             session.source.left_ns = None
             session.source.grace_ns = grace_s * 1_000_000_000

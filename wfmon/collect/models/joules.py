@@ -21,7 +21,8 @@ class Joules:
 
     def __init__(self, power_watts: Callable[[], float | None]) -> None:
         self._power_watts = power_watts
-        self._looked_us = float("-inf")
+        self._looked_us = self._drawn_us = float("-inf")
+        self._watts: float | None = None
         self._drawn: deque[tuple[float, float]] = deque()
         self._joules = 0.0
         self._tokens: deque[tuple[float, int]] = deque()
@@ -34,25 +35,33 @@ class Joules:
 
     def look(self, now_us: float, models: Iterable[Model], requests: Iterable[Open]) -> None:
         """Read the power if it is time, and tell each model its joules a token, or why there are none."""
-        since_us = now_us - self._looked_us
-        if since_us < LOOK_US:
+        if now_us - self._looked_us < LOOK_US:
             return
         self._forget(now_us - SPAN_US)
         open_ = list(requests)
         if not open_ and not self._tokens:
             self._drawn.clear()
-            self._joules, self._looked_us = 0.0, float("-inf")
+            self._joules, self._watts = 0.0, None
+            self._looked_us = now_us
             for model in models:
                 model.joules_per_token, model.joules_reason = _NAN, NO_TOKENS
             return
         self._looked_us = now_us
-        watts = self._power_watts()
-        if watts is None:
+        self.settle(now_us, open_)
+        self._watts, self._drawn_us = self._power_watts(), now_us
+        if self._watts is None:  # what was drawn meanwhile is not known, so neither is what its tokens cost
             self._drawn.clear()
-            self._joules = 0.0
-        elif since_us <= LONGEST_US:
-            self._draw(now_us, watts * since_us / 1e6, open_)
-        self._tell(now_us, list(models), measured=watts is not None)
+            self._tokens.clear()
+            self._joules, self._count = 0.0, 0
+        self._tell(now_us, list(models), measured=self._watts is not None)
+
+    def settle(self, now_us: float, requests: Iterable[Open]) -> None:
+        """Count what was drawn up to now for those that were open: one of them begins, or ends."""
+        since_us = now_us - self._drawn_us
+        if self._watts is None or not 0 < since_us <= LONGEST_US:
+            return
+        self._drawn_us = now_us
+        self._draw(now_us, self._watts * since_us / 1e6, list(requests))
 
     def _draw(self, now_us: float, joules: float, requests: list[Open]) -> None:
         self._drawn.append((now_us, joules))

@@ -33,6 +33,7 @@ SECOND_US = 1_000_000.0
 TABLE_AGAIN_S = 2
 """A table that stays the same is given again so often, for whoever has just begun to watch."""
 OFF = "switched off"
+NOT_YET = "not seen since it was switched on"
 NOT_AT_ONCE = "the two do not answer at once"
 _NAN = float("nan")
 
@@ -77,6 +78,8 @@ class Meters:
         self._waiting = 0
         self._readings: list[Reading] = []
         self._enabled = enabled
+        self._back = False
+        """It was switched on again, and the reasons still say that it is off."""
         self._taken = 0
         self._lock = threading.Lock()
         # Under the lock, which the beat holds; never taken while the inbox's is held.
@@ -135,7 +138,7 @@ class Meters:
             events, self._inbox = self._inbox, []
             readings, self._readings = self._readings, []
             self._waiting = 0
-            enabled = self._enabled
+            enabled, back, self._back = self._enabled, self._back, False
         with self._lock:
             now = self._now()
             book = self._book
@@ -151,7 +154,12 @@ class Meters:
                 self._look_us = now.us + LOOK_US
                 book.look_after(now)
             out: list[Frame | Burst | TokenBatch] = [*book.flush(now)] if book.models else []
+            if back:
+                self._gone = {key: dict.fromkeys(reasons, NOT_YET) for key, reasons in self._gone.items()}
             frame = self._frame(now)
+            if frame is None and back and len(self._layout):
+                nothing = np.full(len(self._layout), _NAN)
+                frame = Frame(self.name, now.wall_ms, self._layout, nothing, self._all_reasons())
             if frame is not None:
                 out.append(frame)
             return out
@@ -179,6 +187,7 @@ class Meters:
     def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
         """Switch on or off; off forgets open requests. Any thread."""
         with self._inbox_lock:
+            self._back |= enabled and not self._enabled
             self._enabled = enabled
             if not enabled:
                 self._inbox, self._readings, self._waiting = [], [], 0

@@ -42,7 +42,6 @@ NO_PROMPT = "no count of prompt tokens came"
 NO_POWER = "the power of the graphics cards is not measured"
 NO_TOKENS = "no token in the last 10 seconds"
 NOT_EXACT = "tokens of a model that only its server counts are among the last 10 seconds"
-NOT_YET = "no request has told it yet"
 _NAN = float("nan")
 _FIRST_SCRAPED, _LAST_SCRAPED = 8, 11
 """Positions in GAUGES of what a scrape alone may know."""
@@ -157,6 +156,7 @@ class Model:
         for column, value in enumerate(events):
             self.happened(now.us, now, column, value)
         self._interval_ms = interval_ms
+        self.ttft_ms = events[0] if events[0] is not None else self.ttft_ms
 
     def flush(self, now: Now, out: list[TokenBatch]) -> None:
         """Make rows of what came since the last beat, in order of time, and add them to ``out``."""
@@ -204,16 +204,19 @@ class Model:
                 gaps = int(not isnan(interval))
                 times.append(t_ms)
                 rows.append([tokens, interval, *(entropy if entropy is not None else _NOTHING)])
-            if entropy is not None:
+            if entropy is not None or not request.entropy_times:  # of a request without any, none is shown
                 self.entropy = entropy
 
     def _event_batch(self) -> TokenBatch:
         events, self._events = sorted(self._events), []
         times, values = np.empty(len(events), np.int64), np.full((len(events), len(EVENTS)), _NAN)
-        for row, (t_ms, column, value) in enumerate(events):
-            self._last_event_ms = max(t_ms, self._last_event_ms)
-            times[row], values[row, column] = self._last_event_ms, value
-        return TokenBatch(COLLECTOR, self.event_layout, times, values)
+        row = -1
+        for t_ms, column, value in events:
+            if row < 0 or t_ms > self._last_event_ms or not isnan(values[row, column]):
+                row += 1
+            self._last_event_ms = times[row] = max(t_ms, self._last_event_ms)
+            values[row, column] = value
+        return TokenBatch(COLLECTOR, self.event_layout, times[: row + 1], values[: row + 1])
 
     def stepped(self, step_ms: int) -> None:
         """The wall clock was set: rows go on from there."""
@@ -283,6 +286,11 @@ class Model:
         if self.entropy is not None:
             return ""
         return NO_LOGPROBS if self.pushed else SCRAPED
+
+    def stay(self) -> None:
+        """Somebody tells of it again before it has left."""
+        if self.leaving:
+            self.leaving, self._why = "", ()
 
     def leave(self, reason: str) -> None:
         """Say goodbye: the next frame has gaps for all its series, and the reason."""

@@ -17,7 +17,7 @@ class Owners:
         self._seen: dict[tuple[str, str], dict[Source, list[float]]] = {}  # (server, via): last time, open requests
 
     def touch(self, server: str, source: Source, now_us: float, opened: int = 0) -> None:
-        """A request of the source at the server was heard of; ``opened``: 1 it began, -1 it ended."""
+        """A request of the source at the server was heard of; ``opened``: 1 a counted one began, -1 it ended."""
         seen = self._seen.setdefault((server, source.via), {}).setdefault(source, [now_us, 0])
         seen[0] = now_us
         seen[1] += opened
@@ -29,10 +29,6 @@ class Owners:
                 if (opened > 0 or now_us - last_us <= ALIVE_US) and not source.gone(int(now_us * 1_000)):
                     return via
         return "scrape"
-
-    def sees(self, server: str, via: str) -> bool:
-        """Tell whether any such source has had requests at the server lately."""
-        return bool(self._seen.get((server, via)))
 
     def forget(self, now_us: float) -> None:
         """Let go of those that are no longer alive."""

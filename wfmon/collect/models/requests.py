@@ -67,7 +67,7 @@ class Open:
     """
 
     __slots__ = (
-        "_broken", "_first_tokens", "_lost", "_partial", "alone", "begun_us", "cached_tokens", "energy_sum",
+        "_broken", "_first_tokens", "_partial", "_seen", "alone", "begun_us", "cached_tokens", "energy_sum",
         "energy_times", "entropy_k", "entropy_sum", "entropy_times", "first_us", "from_us", "heard_us", "id", "joules",
         "last_us", "model", "output_tokens", "phases", "prompt_tokens", "request", "server", "source", "stalls",
         "started_ms", "t_us", "ticks", "ttft_ms", "vocab", "vocab_size",
@@ -96,7 +96,7 @@ class Open:
         self.ttft_ms: float | None = None
         self._broken = False  # the next interval spans time that was not seen
         self._partial = start.again  # some of it was not seen: no mean over all of it
-        self._lost = start.source.lost
+        self._seen = (start.source.lost, start.source.joined)
         self.energy_sum, self.energy_times = 0.0, 0
         self.entropy_sum, self.entropy_times, self.entropy_k = 0.0, 0, _NAN
         self.stalls: list[tuple[float, float]] = []
@@ -110,8 +110,9 @@ class Open:
 
     def chunk(self, t_us: int, tokens: int) -> float | None:
         """Take a chunk; gives the milliseconds since the one before, None where there is none or it was not seen."""
-        if self._lost != self.source.lost:
-            self._lost = self.source.lost
+        seen = (self.source.lost, self.source.joined)
+        if seen != self._seen:  # it dropped events, or was away
+            self._seen = seen
             self.again()
         last_us, self.last_us = self.last_us, t_us
         self.output_tokens += tokens
