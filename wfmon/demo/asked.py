@@ -11,6 +11,8 @@ from wfmon.demo.tokens import Vocabulary
 
 MAX_TOKENS = 4_096
 USUAL_TOKENS = 256
+USUAL_TEMPERATURE = 0.7
+"""Below 1, as with most servers: a model of so little text wanders otherwise."""
 
 
 class Refused(Exception):
@@ -109,7 +111,7 @@ def ask(body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tok
             "context_length_exceeded",
         )  # fmt: skip
     knobs = Knobs(
-        temperature=number(body, "temperature", 1.0, 0.0, 10.0), top_p=number(body, "top_p", 1.0, 0.0, 1.0),
+        temperature=number(body, "temperature", USUAL_TEMPERATURE, 0.0, 10.0), top_p=number(body, "top_p", 1.0, 0.0, 1.0),
         top_k=whole(body, "top_k", 0, 0, 1_000_000),
     )  # fmt: skip
     seed = None if body.get("seed") is None else whole(body, "seed", 0, -(2**63), 2**63 - 1) & (2**63 - 1)

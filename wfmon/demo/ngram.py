@@ -1,11 +1,12 @@
-"""An n-gram language model with interpolated Kneser-Ney smoothing, the whole distribution at each step.
+"""An n-gram language model with modified interpolated Kneser-Ney smoothing, the whole distribution at each step.
 
-    p_n(w | h) = max(c(h w) - D, 0) / c(h .)  +  D N(h .) / c(h .) * p_(n-1)(w | h')
+    p_n(w | h) = (c(h w) - D(c(h w))) / c(h .)  +  g(h) p_(n-1)(w | h')
 
-c counts the n-gram in the text at the highest order, and at each lower one the different words seen before it; N(h .)
-counts the different words after h; h' is h without its first word; D = n1 / (n1 + 2 n2), with n1 and n2 the n-grams
-counted once and twice; below one word stands the uniform distribution. An unseen h leaves p_(n-1) as it is.
-S. F. Chen and J. Goodman, An Empirical Study of Smoothing Techniques for Language Modeling, 1999, section 2.8 and 3.
+c counts the n-gram in the text at the highest order, and at each lower one the different words seen before it; h' is h
+without its first word; g(h) is what the discounts took away, so that the sum is 1. With n_i the n-grams counted i times
+and Y = n_1 / (n_1 + 2 n_2), D(i) = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, and for 3 and more that of 3. Below one word
+stands the uniform distribution; a h that was never seen leaves p_(n-1) as it is.
+S. F. Chen and J. Goodman, An Empirical Study of Smoothing Techniques for Language Modeling, 1998, section 3.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Level(NamedTuple):
     starts: Ints
     words: Ints
     shares: Floats
-    """max(c - D, 0) / c(h .) of each n-gram."""
+    """(c - D(c)) / c(h .) of each n-gram."""
     rests: Floats
-    """D N(h .) / c(h .) of each context: the weight of the lower order."""
+    """g(h) of each context: the weight of the lower order."""
 
 
 class NGram:
@@ -94,8 +95,6 @@ def _windows(texts: Sequence[Sequence[int]], order: int) -> Ints:
 
 def _level(grams: Ints, counts: Floats, size: int) -> Level:
     """Count one order. ``grams`` comes sorted by its columns, so by context."""
-    once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
-    discount = once / (once + 2 * twice) if once else 0.5
     keys = np.zeros(len(grams), dtype=np.int64)
     for column in range(grams.shape[1] - 1):
         keys = keys * size + grams[:, column]
@@ -103,7 +102,17 @@ def _level(grams: Ints, counts: Floats, size: int) -> Level:
     totals = np.add.reduceat(counts, starts)
     starts = np.append(starts, len(grams))
     followers = np.diff(starts)
-    shares = np.maximum(counts - discount, 0.0) / np.repeat(totals, followers)
-    # What the discount took away, told by what is left: the sum stays 1 also where a count is below the discount.
+    shares = (counts - _discounts(counts)[np.minimum(counts, 3).astype(np.int64)]) / np.repeat(totals, followers)
     rests = 1.0 - np.add.reduceat(shares, starts[:-1])
     return Level(contexts, starts, grams[:, -1].copy(), shares, rests)
+
+
+def _discounts(counts: Floats) -> Floats:
+    """Give D by count, shape (4,); where a text is too small to tell, Y."""
+    met = [int(np.count_nonzero(counts == times)) for times in range(5)]
+    y = met[1] / (met[1] + 2 * met[2]) if met[1] else 0.5
+    result = np.zeros(4)
+    for times in (1, 2, 3):
+        told = times - (times + 1) * y * met[times + 1] / met[times] if met[times] and met[times + 1] else y
+        result[times] = min(max(told, 0.0), times)
+    return result

@@ -114,7 +114,7 @@ def show(model: Model, clock: Clock) -> Json:
     return {
         "license": "MIT, as the project that it ships with; its text too.",
         "modelfile": f"# {limit}",
-        "parameters": f"temperature 1\nnum_predict {asked.USUAL_TOKENS}",
+        "parameters": f"temperature {asked.USUAL_TEMPERATURE}\nnum_predict {asked.USUAL_TOKENS}",
         "template": "{{ .Prompt }}",
         "details": _row(model)["details"],
         "model_info": {

@@ -35,7 +35,7 @@ class Vocabulary:
         return len(self.texts)
 
     def read(self, text: str) -> list[int]:
-        """Give the tokens' numbers. A word that opens a text or a quotation counts as the one inside a sentence."""
+        """Give the tokens' numbers; UNK for what was never read."""
         return [self._number(word) for word in split(text)]
 
     def text(self, number: int) -> str:
@@ -47,9 +47,9 @@ class Vocabulary:
         return "".join(self.text(number) for number in numbers)
 
     def _number(self, word: str) -> int:
-        found = self._numbers.get(word)
-        if found is None:
-            found = self._numbers.get(word[1:] if word.startswith(" ") else " " + word)
-        if found is None and word[-1:].isalpha():
-            found = self._numbers.get(word.lower())
-        return UNK if found is None else found
+        """Look the word up as it stands, else with or without the space before it, else without capitals."""
+        for way in (word, word.lower()):
+            for written in (way, way[1:] if way.startswith(" ") else " " + way):
+                if written in self._numbers:
+                    return self._numbers[written]
+        return UNK
