@@ -12,7 +12,7 @@ from wfmon.ui.parts import FRAME_BUDGET_MS, chart, facts, note, reading, stat, v
 from wfmon.ui.tables import threads
 
 dash.register_page(
-    __name__, path="/experience", name="Experience", title="Experience · wfmon", order=2, icon="experience"
+    __name__, path="/experience", name="Experience", title="Experience · wfmon", order=3, icon="experience"
 )
 
 HERE = '{page="experience"}'

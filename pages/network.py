@@ -9,7 +9,7 @@ from wfmon.ui.panels import Group, Panel, page
 from wfmon.ui.parts import chart, note, proofs, stat, value
 from wfmon.ui.tables import listeners
 
-dash.register_page(__name__, path="/network", name="Network", title="Network · wfmon", order=3, icon="network")
+dash.register_page(__name__, path="/network", name="Network", title="Network · wfmon", order=4, icon="network")
 
 STATES = "network.loopback_connections"
 STATE_COLORS = {

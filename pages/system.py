@@ -10,7 +10,7 @@ from wfmon.ui.panels import Group, Panel, page
 from wfmon.ui.parts import chart, machine_fact, note, several, small, stat, value
 from wfmon.ui.tables import collectors, processes
 
-dash.register_page(__name__, path="/system", name="System", title="System · wfmon", order=1, icon="system")
+dash.register_page(__name__, path="/system", name="System", title="System · wfmon", order=2, icon="system")
 
 PROCESSOR = (
     Panel(

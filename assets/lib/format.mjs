@@ -7,6 +7,7 @@ export const ABSENT = "absent";
 
 const BYTE_STEPS = ["B", "kB", "MB", "GB", "TB", "PB"];
 const PLAIN_STEPS = ["", "k", "M", "G", "T"];
+const JOULE_STEPS = ["J", "kJ", "MJ"];
 const HERTZ_STEPS = ["Hz", "kHz", "MHz", "GHz"];
 
 /** Climb a ladder of factors of 1000 so that what is shown, after rounding, stays under 1000. */
@@ -65,6 +66,12 @@ const WRITERS = {
   "°C": (v) => ({ number: plain(v, 0), unit: "°C" }),
   W: (v) => ({ number: plain(v, under(99.95, 1, 0)(v)), unit: "W" }),
   FPS: (v) => ({ number: plain(v, 0), unit: "FPS" }),
+  bit: (v) => ({ number: plain(v, under(0.995, 2, 1)(v)), unit: "bits" }),
+  J: (v) => {
+    const small = Math.abs(v) > 0 && Math.abs(v) < 0.9995;
+    return small ? { number: plain(v * 1000, under(99.95, 1, 0)(v * 1000)), unit: "mJ" } : climb(v, JOULE_STEPS, under(99.95, 1, 0));
+  },
+  index: (v) => ({ number: plain(v, 2), unit: "" }), // from 0 to 1
 };
 
 const ALIASES = {

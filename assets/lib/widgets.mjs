@@ -8,7 +8,15 @@
  */
 
 import { EnergyStage } from "./energy-stage.mjs";
+import { ModelCards } from "./model-cards.mjs";
+import { RequestTable } from "./request-table.mjs";
+import { ServerTable } from "./server-table.mjs";
+import { TokenStrip } from "./token-strip.mjs";
 
 export const WIDGETS = {
   energy: EnergyStage,
+  models: ModelCards,
+  requests: RequestTable,
+  servers: ServerTable,
+  "token-strip": TokenStrip,
 };

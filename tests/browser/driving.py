@@ -23,7 +23,11 @@ from selenium.webdriver.common.by import By
 from tests.serving import DAEMON
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"overview": "/", "system": "/system", "experience": "/experience", "network": "/network"}
+PAGES = {
+    "overview": "/", "models": "/models", "system": "/system", "experience": "/experience", "network": "/network",
+}  # fmt: skip
+CHARTLESS = ("models",)
+"""Pages that have no chart before there is something to show."""
 WAIT_S = 25
 """Patience with a machine that has other things to do. Nothing sleeps that long: conditions are polled."""
 FLAGS = (
@@ -188,8 +192,9 @@ class Page:
             lambda: self.js(
                 "const p = document.querySelector('[data-page]');"
                 "return !!window.wfmon && p && p.dataset.page === arguments[0] && wfmon.debug().phase === 'live'"
-                " && wfmon.debug().charts > 0 && wfmon.debug().series > 0",
+                " && (wfmon.debug().charts > 0 || arguments[1]) && wfmon.debug().series > 0",
                 name,
+                name in CHARTLESS,
             )
         )
 

@@ -24,6 +24,8 @@ THEMES = ("dark", "light")
 
 ICONS = {
     "overview": '<path d="M1 8h3l2-5 4 10 2-5h3"/>',
+    "models": '<circle cx="8" cy="8" r="2.2"/>'
+    '<path d="M8 1.5v2.2M8 12.3v2.2M1.5 8h2.2M12.3 8h2.2M3.4 3.4 5 5M11 11l1.6 1.6M3.4 12.6 5 11M11 5l1.6-1.6"/>',
     "system": '<rect x="3" y="3" width="10" height="10" rx="2"/>'
     '<path d="M6 1v2M10 1v2M6 13v2M10 13v2M1 6h2M1 10h2M13 6h2M13 10h2"/>',
     "experience": '<path d="M2 12V4M6 12V7M10 12V2M14 12V9"/>',
@@ -33,6 +35,7 @@ ICONS = {
 
 SHORTCUTS = (
     (("g", "o"), "Overview"),
+    (("g", "m"), "Models"),
     (("g", "s"), "System"),
     (("g", "e"), "Experience"),
     (("g", "n"), "Network"),

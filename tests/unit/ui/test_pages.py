@@ -27,7 +27,7 @@ STATUSES = [
     CollectorStatus("network", "off", "switched off", rate_hz=1),
     CollectorStatus("ux", "running"),
 ]
-PAGES = ("overview", "system", "experience", "network")
+PAGES = ("overview", "models", "system", "experience", "network")
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,12 @@ def test_a_table_asks_for_columns_that_its_collector_gives(make, columns):
 
 
 def test_every_watched_table_is_shown_somewhere(layouts):
-    shown = {name for layout in layouts.values() for name in props(layout, "data-table")}
+    shown = {
+        name
+        for layout in layouts.values()
+        for names in (*props(layout, "data-table"), *props(layout, "data-watches"))
+        for name in names.split()
+    }
     assert shown == set(WATCHED_TABLES)
 
 
@@ -188,7 +193,7 @@ def test_every_metric_of_the_machine_is_shown_somewhere(layouts):
     text = " ".join(
         selector
         for layout in layouts.values()
-        for selector in (*props(layout, "data-chart"), *props(layout, "data-value"))
+        for selector in (*props(layout, "data-chart"), *props(layout, "data-value"), *props(layout, "data-series"))
     )
     left_to_the_api = {
         "gpu.fan_percent",

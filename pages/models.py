@@ -1,0 +1,42 @@
+"""Models: a card a model, the last requests and why they were slow, and the servers of this machine."""
+
+from __future__ import annotations
+
+import dash
+from dash import html
+from dash.development.base_component import Component
+
+from wfmon.ui import models
+from wfmon.ui.panels import Group, Panel, page
+from wfmon.ui.parts import note, value
+
+dash.register_page(__name__, path="/models", name="Models", title="Models · wfmon", order=1, icon="models")
+
+PANELS = (
+    Panel("models", "Models", models.cards(), width=12),
+    Panel(
+        "requests",
+        "Last requests",
+        models.requests(),
+        width=12,
+        foot=(note("the newest 50; the text of prompts and answers is never kept"),),
+        charted=False,
+    ),
+    Panel(
+        "servers",
+        "Servers on this machine",
+        models.servers(),
+        width=12,
+        now=value("servers.found", absent="–"),
+        foot=(note("found by their listening sockets, asked on loopback only, at most once a second"),),
+        charted=False,
+        collector="servers",
+    ),
+)
+
+
+def layout(**_query: str) -> Component:
+    """Lay out the page. The card's template and the dialog stand beside the panels, in none of them."""
+    panels = page("models", "Models", Group(PANELS))
+    panels.children += [models.template(), html.Div(models.request_dialog())]
+    return panels
