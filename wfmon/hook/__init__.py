@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from wfmon.hook.request import Request
 from wfmon.hook.shared import shared
-from wfmon.hook.streams import Observed
+from wfmon.hook.streams import Observed, ObservedAsync, ObservedCall, watched
 from wfmon.hook.watcher import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-    from typing import Any, Protocol, TypeAlias, TypeVar, overload
+    from typing import Any, Protocol, TypeVar, overload
 
     Item = TypeVar("Item")
-    Many: TypeAlias = Iterable[Item] | AsyncIterable[Item]
 
     class _Observe(Protocol):
         @overload
@@ -34,16 +33,36 @@ if TYPE_CHECKING:
         @overload
         def __call__(
             self,
-            stream: Many[Item] | Awaitable[Many[Item]] | Callable[[], Many[Item] | Awaitable[Many[Item]]],
+            stream: Iterable[Item],
             model: str = "",
             *,
             server: str = "",
             vocab: str = "",
             vocab_size: int | None = None,
         ) -> Observed[Item]: ...
+        @overload
+        def __call__(
+            self,
+            stream: AsyncIterable[Item] | Awaitable[AsyncIterable[Item]],
+            model: str = "",
+            *,
+            server: str = "",
+            vocab: str = "",
+            vocab_size: int | None = None,
+        ) -> ObservedAsync[Item]: ...
+        @overload
+        def __call__(
+            self,
+            stream: Callable[[], Iterable[Item] | AsyncIterable[Item] | Awaitable[AsyncIterable[Item]]],
+            model: str = "",
+            *,
+            server: str = "",
+            vocab: str = "",
+            vocab_size: int | None = None,
+        ) -> ObservedCall[Item]: ...
 
 
-__all__ = ["Observed", "Request", "Watcher", "flush", "observe"]
+__all__ = ["Observed", "ObservedAsync", "ObservedCall", "Request", "Watcher", "flush", "observe"]
 
 
 def _observe(
@@ -57,7 +76,7 @@ def _observe(
     the vocabulary; two models that answer at once and name the same one can be compared.
     """
     request = Request(model, server=server, vocab=vocab, vocab_size=vocab_size)
-    return request if stream is None else Observed(stream, request)
+    return request if stream is None else watched(stream, request)
 
 
 observe: _Observe = _observe

@@ -35,6 +35,10 @@ class Reader:
         self._seen = 0
         """Output tokens that the usage of the chunks has told."""
 
+    def told(self) -> dict[str, Any]:
+        """Give the counts and durations that the end of the request has."""
+        return self.figures
+
     def read(self, chunk: Any) -> None:
         """Tell what this chunk tells. Raises whatever a strange chunk raises."""
         raise NotImplementedError

@@ -22,27 +22,49 @@ MOST = 64
 
 
 class Logits:
-    """A logits processor for one request: gives the scores back as they are. One thread."""
+    """A logits processor for one request: gives the scores back as they are. One thread.
 
-    def __init__(self, request: Request) -> None:
+    ``tells``: each call also tells the token that the call before it led to, for a runtime that gives no stream.
+    """
+
+    def __init__(self, request: Request, *, tells: bool = False) -> None:
         self._request = request
-        self.waiting: deque[tuple[Any, int]] = deque(maxlen=MOST)
-        """(bits, size of the distribution), one a step whose token was not told yet; bits may lie on a card."""
+        self._tells = tells
+        self._waiting: deque[tuple[Any, int]] = deque(maxlen=MOST)
+        # (bits, size of the distribution), one a step whose token was not told yet; bits may lie on a card.
+        self.called = False
 
     def __call__(self, _input_ids: Any, scores: Any) -> Any:
         try:
-            self.waiting.append(entropy(scores))
+            if self._tells:
+                self.tell()
+            self.called = True
+            self._waiting.append(entropy(scores))
         except Exception as error:  # noqa: BLE001  the model must not notice
             self._request.trouble(error)
         return scores
 
+    def tell(self) -> None:
+        """Tell the token of the step that waits, if one does."""
+        if self._waiting:
+            bits, k = self.step()
+            self._request.token(entropy=bits, k=k)
+
     def step(self) -> tuple[float | None, int | None]:
         """Give (bits, k) of the oldest step that waits."""
-        if not self.waiting:
+        if not self._waiting:
             return None, None
-        bits, size = self.waiting.popleft()
-        value = None if bits is None else float(bits)
-        return value, size if value is not None else None
+        bits, size = self._waiting.popleft()
+        return (None, None) if bits is None else (float(bits), size)
+
+    def steps(self) -> tuple[int, float | None, int | None]:
+        """Give how many steps wait, and (bits, k) of the last one."""
+        many = len(self._waiting)
+        last = list(self._waiting)[-1:]
+        self._waiting.clear()
+        if not last or last[0][0] is None:
+            return many, None, None
+        return many, float(last[0][0]), last[0][1]
 
 
 def entropy(scores: Any) -> tuple[Any, int]:

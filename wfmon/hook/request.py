@@ -9,13 +9,15 @@ from wfmon.hook.shared import shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterable, Awaitable, Iterable, Sequence
     from types import TracebackType
-    from typing import Any, Literal, Self
+    from typing import Any, Literal, Self, TypeVar
 
     from wfmon.hook.hook import Hook
     from wfmon.hook.logits import Logits
-    from wfmon.hook.streams import Observed
+    from wfmon.hook.streams import Observed, ObservedAsync
+
+    Item = TypeVar("Item")
 
 
 class Request:
@@ -41,14 +43,15 @@ class Request:
         self._record.vocab_size = vocab_size
         self._begun = False
         self._logits: Logits | None = None
+        self._steps: Logits | None = None
 
-    def begin(self, *, seen: bool = True) -> None:
-        """The request starts now. ``seen`` False: it began before, nobody saw when. Idempotent."""
+    def begin(self, *, t_us: int | None = None, seen: bool = True) -> None:
+        """The request starts now, or started at ``t_us``. ``seen`` False: earlier, nobody saw when. Idempotent."""
         if self._begun:
             return
         self._begun = True
         try:
-            self._record.t_us = monotonic_ns() // 1000
+            self._record.t_us = monotonic_ns() // 1000 if t_us is None else t_us
             self._record.lost = not seen
             if self._record.model:  # else the first chunk names it
                 self._hook.begin(self._record)
@@ -96,6 +99,11 @@ class Request:
             self.begin()
         record = self._record
         try:
+            if self._logits is not None and self._logits.called and entropy is None:
+                # How often the model was asked is how many tokens there are, however the runtime cuts its chunks.
+                n, entropy, k = self._logits.steps()
+                if n == 0:
+                    return
             record.tokens += n
             if logprobs is None:
                 self._inbox.put((TOKENS, record, t_us, n, entropy, k or record.vocab_size, None, None, b""))
@@ -116,18 +124,33 @@ class Request:
 
     @property
     def logits(self) -> Logits:
-        """A logits processor for transformers and llama-cpp-python: tells the next token's exact entropy."""
+        """A logits processor for transformers and llama-cpp-python: the next token's exact entropy."""
         from wfmon.hook.logits import Logits
 
         if self._logits is None:
             self._logits = Logits(self)
         return self._logits
 
-    def follow(self, stream: Iterable[Any]) -> Observed[Any]:
-        """Give the same stream, its chunks told as this request's; also for async streams."""
+    @property
+    def steps(self) -> Logits:
+        """A logits processor that tells the tokens too, for a runtime that gives its answer whole."""
+        from wfmon.hook.logits import Logits
+
+        if self._steps is None:
+            self._steps = Logits(self, tells=True)
+        return self._steps
+
+    def follow(self, stream: Iterable[Item]) -> Observed[Item]:
+        """Give the same stream, its chunks told as this request's."""
         from wfmon.hook.streams import Observed
 
         return Observed(stream, self)
+
+    def afollow(self, stream: AsyncIterable[Item] | Awaitable[AsyncIterable[Item]]) -> ObservedAsync[Item]:
+        """As ``follow``, for an async stream, or for what gives one when it is awaited."""
+        from wfmon.hook.streams import ObservedAsync
+
+        return ObservedAsync(stream, self)
 
     def end(
         self,
@@ -165,6 +188,8 @@ class Request:
         record = self._record
         if record.ended is not None or not self._begun:
             return
+        if self._steps is not None and status == "ok":
+            self._steps.tell()
         record.ended = (END, record, monotonic_ns() // 1000, status, reason, figures)
         self._put(record.ended)
 
@@ -192,7 +217,7 @@ class Request:
             return
 
 
-def verdict(error: BaseException | None) -> tuple[str, str]:
+def verdict(error: BaseException | None) -> tuple[Literal["ok", "aborted", "error"], str]:
     """Give the status and the reason of a request that ended with this exception, or with none."""
     if error is None:
         return "ok", ""

@@ -25,7 +25,7 @@ PATH = "/api/v1/hook"
 BEAT_S = 1 / 60
 LOOK_S = 1.0
 """Between looks at a connection on which a request is open, for pings and for its end."""
-REST_S = 5.0
+REST_S = 10.0
 """The same with nothing open."""
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
 MAX_BYTES, LEAST_BYTES = 262_144, 131_072

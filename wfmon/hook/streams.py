@@ -1,11 +1,13 @@
 """A stream that is looked at while it passes: the same items, the same exceptions, the same end.
 
-It is what it wraps, sync or async: an iterator, a generator, a client's stream, or something that gives one of these
-when it is called or awaited, so that the request's clock starts before the call.
+What is wrapped may be an iterator, a generator or a client's stream, sync or async; or what gives one of these when it
+is called or awaited, so that the request's clock starts before the call.
 """
 
-# ruff: noqa: ANN401 - chunks, scores and streams are of any make
+# ruff: noqa: ANN401 - streams are of any make
 from __future__ import annotations
+
+from time import monotonic_ns, perf_counter
 
 from wfmon.hook.chunks import Reader, get, reader_for
 from wfmon.hook.place import server_label
@@ -22,23 +24,68 @@ else:
     Item = object
 
     class Generic:
-        """A stand-in: the import of typing would take a third of the time that our own may."""
+        """A stand-in: the import of typing would take a third of the time that ours may."""
 
         def __class_getitem__(cls, _item: object) -> type[Generic]:
             return cls
 
 
-class Observed(Generic[Item]):
-    """Wraps a stream for one request. Whatever else the stream has (``response``, ``send``) is found here too."""
+class _Watched(Generic[Item]):
+    """A stream and its request. Whatever else the stream has (``response``, say) is found here too."""
 
     def __init__(self, stream: Any, request: Request) -> None:
         self._stream = stream
         self._request = request
         self._reader: Reader | None = None
         self._source: Any = None
-        """What items come from, once the first was asked for."""
+        """What the items come from, once the first was asked for."""
 
-    # Sync
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+    def _begin(self) -> None:
+        """The first item is asked for. A stream that has its response was asked for earlier."""
+        try:
+            if callable(self._stream) or get(self._stream, "response") is None:
+                self._request.begin()
+            else:
+                began_us = asked_us(self._stream)
+                self._request.begin(t_us=began_us, seen=began_us is not None)
+        except Exception as error:  # noqa: BLE001  the model's process must not notice
+            self._request.trouble(error)
+
+    def _opened(self) -> None:
+        try:
+            self._request.named("", server_of(self._stream))
+        except Exception as error:  # noqa: BLE001
+            self._request.trouble(error)
+
+    def _look(self, item: Any) -> None:
+        try:
+            reader = self._reader
+            if reader is None:
+                reader = self._reader = reader_for(item, self._request)
+            reader.read(item)
+        except Exception as error:  # noqa: BLE001  a chunk of a shape that we do not know
+            self._request.trouble(error)
+
+    def _over(self, error: BaseException) -> None:
+        """The stream ended with this exception. The first end counts."""
+        try:
+            reader = self._reader
+            if isinstance(error, StopIteration | StopAsyncIteration):
+                status, reason = (reader.status, reader.reason) if reader else ("ok", "")
+            else:
+                status, reason = verdict(error)
+            self._request.close(status, reason, reader.told() if reader else {})
+        except Exception as own:  # noqa: BLE001
+            self._request.trouble(own)
+
+
+class Observed(_Watched[Item]):
+    """An iterator, as the one it wraps."""
 
     def __iter__(self) -> Iterator[Item]:
         return self
@@ -63,15 +110,16 @@ class Observed(Generic[Item]):
         """As a generator's."""
         return self._passed("throw", *error)
 
-    def close(self) -> Any:
+    def close(self) -> None:
         """Close the stream. A request that has not ended was aborted."""
         self._over(GeneratorExit())
         inner = self._source if hasattr(self._source, "close") else self._stream
         close = getattr(inner, "close", None)
-        return close() if close is not None else None  # an async client's gives what must be awaited
+        if close is not None:
+            close()
 
     def __enter__(self) -> Self:
-        self._request.begin(seen=self._lazy())
+        self._begin()
         enter = getattr(self._stream, "__enter__", None)
         if enter is not None:
             enter()
@@ -84,11 +132,34 @@ class Observed(Generic[Item]):
         leave = getattr(self._stream, "__exit__", None)
         if leave is not None:
             return leave(kind, error, trace)  # type: ignore[no-any-return]
-        if error is None or kind is GeneratorExit:
-            self.close()
+        self.close()
         return None
 
-    # Async
+    def _open(self) -> Any:
+        self._begin()
+        try:
+            if callable(self._stream) and not hasattr(self._stream, "__iter__"):
+                self._stream = self._stream()
+            self._source = iter(self._stream)
+        except BaseException as error:
+            self._over(error)
+            raise
+        self._opened()
+        return self._source
+
+    def _passed(self, name: str, *values: Any) -> Item:
+        source = self._source if self._source is not None else self._open()
+        try:
+            item = getattr(source, name)(*values)
+        except BaseException as error:
+            self._over(error)
+            raise
+        self._look(item)
+        return item  # type: ignore[no-any-return]
+
+
+class ObservedAsync(_Watched[Item]):
+    """An async iterator, as the one it wraps, or as the one that what it wraps gives when it is awaited."""
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self
@@ -110,16 +181,16 @@ class Observed(Generic[Item]):
         self._over(GeneratorExit())
         for inner in (self._source, self._stream):
             for name in ("aclose", "close"):
-                if (close := getattr(inner, name, None)) is not None:
+                close = getattr(inner, name, None)
+                if close is not None:
                     done = close()
                     if hasattr(done, "__await__"):
                         await done
                     return
 
     async def __aenter__(self) -> Self:
-        self._request.begin(seen=self._lazy())
-        if hasattr(self._stream, "__await__"):
-            self._stream = await self._stream
+        self._begin()
+        await self._arrive()
         enter = getattr(self._stream, "__aenter__", None)
         if enter is not None:
             await enter()
@@ -135,76 +206,44 @@ class Observed(Generic[Item]):
         await self.aclose()
         return None
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._stream, name)
+    async def _aopen(self) -> Any:
+        self._begin()
+        await self._arrive()
+        self._source = aiter(self._stream)
+        self._opened()
+        return self._source
 
-    # Ours
-
-    def _open(self) -> Iterator[Any]:
-        """The first item is asked for: the request begins."""
-        self._request.begin(seen=self._lazy())
-        try:
-            if callable(self._stream) and not hasattr(self._stream, "__iter__"):
-                self._stream = self._stream()
-            self._source = iter(self._stream)
-        except BaseException as error:
-            self._over(error)
-            raise
-        self._name_server()
-        return self._source  # type: ignore[no-any-return]
-
-    async def _aopen(self) -> AsyncIterator[Any]:
-        self._request.begin(seen=self._lazy())
+    async def _arrive(self) -> None:
+        """Call and await until there is a stream."""
         if callable(self._stream) and not hasattr(self._stream, "__aiter__"):
             self._stream = self._stream()
         if hasattr(self._stream, "__await__") and not hasattr(self._stream, "__aiter__"):
             self._stream = await self._stream
-        self._source = aiter(self._stream)
-        self._name_server()
-        return self._source  # type: ignore[no-any-return]
 
-    def _lazy(self) -> bool:
-        """Whether the work begins with the first item. A stream that has its response was asked for earlier."""
-        return get(self._stream, "response") is None if not callable(self._stream) else True
 
-    def _name_server(self) -> None:
-        try:
-            self._request.named("", server_of(self._stream))
-        except Exception as error:  # noqa: BLE001
-            self._request.trouble(error)
+class ObservedCall(Observed[Item], ObservedAsync[Item]):
+    """What a function will give: only its caller knows whether that is to be iterated with ``async``."""
 
-    def _look(self, item: Any) -> None:
-        try:
-            reader = self._reader
-            if reader is None:
-                reader = self._reader = reader_for(item, self._request)
-            reader.read(item)
-        except Exception as error:  # noqa: BLE001  a chunk of a shape that we do not know
-            self._request.trouble(error)
 
-    def _over(self, error: BaseException) -> None:
-        """The stream ended with this exception. The first end counts."""
-        try:
-            reader = self._reader
-            if isinstance(error, StopIteration | StopAsyncIteration):
-                status, reason = (reader.status, reader.reason) if reader else ("ok", "")
-            else:
-                status, reason = verdict(error)
-            self._request.close(status, reason, reader.figures if reader else {})
-        except Exception as own:  # noqa: BLE001
-            self._request.trouble(own)
+def watched(stream: Any, request: Request) -> Any:
+    """Wrap a stream in its own kind."""
+    if hasattr(stream, "__iter__") or hasattr(stream, "__next__"):
+        return Observed(stream, request)
+    if hasattr(stream, "__aiter__") or hasattr(stream, "__await__"):
+        return ObservedAsync(stream, request)
+    return ObservedCall(stream, request)
 
-    def _passed(self, name: str, *values: Any) -> Item:
-        source = self._source if self._source is not None else self._open()
-        try:
-            item = getattr(source, name)(*values)
-        except BaseException as error:
-            self._over(error)
-            raise
-        self._look(item)
-        return item  # type: ignore[no-any-return]
+
+def asked_us(stream: Any) -> int | None:
+    """Give when a client sent the request of a stream, on the clock of ``monotonic_ns``; None if it does not tell.
+
+    httpx keeps it, to tell how long a response took.
+    """
+    asked_s = getattr(get(get(stream, "response"), "stream"), "_start", None)
+    if not isinstance(asked_s, float):
+        return None
+    ago_s = perf_counter() - asked_s
+    return monotonic_ns() // 1000 - int(ago_s * 1e6) if 0 <= ago_s < 3_600 else None
 
 
 def server_of(stream: Any) -> str:

@@ -26,8 +26,16 @@ MAX_TOP = 100
 LINE_ENTRIES = 2_000
 LINE_BYTES = 60_000
 """A line of tokens ends at about so many bytes, so that any message holds it."""
-MAX_COUNT = 2**53 - 1
-MAX_MS = 1e9
+MAX_TOKENS = 1_000_000_000
+MAX_CHUNK_TOKENS = 100_000
+MAX_VOCABULARY = 10_000_000
+MAX_MS = 86_400_000
+LEAST_LOG = -1e5
+MOST_MASS = 1.05
+"""Probabilities that sum to more are those of no distribution."""
+_RUNTIME = re.compile(r"[^A-Za-z0-9_.+ -]+")
+_SERVER = re.compile(r"(?:[A-Za-z0-9._-]{1,100}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_VOCAB = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class Teller:
@@ -109,13 +117,13 @@ class Teller:
         if record.told and not record.lost:
             return []
         said: dict[str, Any] = {"e": "start", "r": record.id, "t": record.t_us, "model": clean(record.model)}
-        if record.server:
+        if _SERVER.fullmatch(record.server):
             said["server"] = record.server
         if (count := _count(record.prompt_tokens)) is not None:
             said["prompt_tokens"] = count
-        if re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", record.vocab):
+        if _VOCAB.fullmatch(record.vocab):
             said["vocab"] = record.vocab
-        if (count := _count(record.vocab_size)) and count > 1:
+        if (count := _count(record.vocab_size, MAX_VOCABULARY)) and count > 1:
             said["vocab_size"] = count
         if record.lost:
             said["again"] = True
@@ -145,16 +153,17 @@ class _Columns:
     def add(self, t_us: int, facts: tuple[Any, ...], key: bytes) -> int:
         """Add a chunk, ``facts`` as in an event; give its tokens."""
         n, entropy, k, top, hashes, made_under = facts
-        count = 1 if n == 1 else _count(n)
+        count = 1 if n == 1 else _count(n, MAX_CHUNK_TOKENS)
         if not count:
             return 0
         bits = _bits(entropy)
         pairs = _top(top, hashes if made_under == key and key else None)
-        self._t.append(t_us)
+        # Two threads may tell of one request: between a look at the clock and the queue another may come first.
+        self._t.append(max(t_us, self._t[-1]) if self._t else t_us)
         self._n.append(count)
         columns = self._columns
         columns["entropy"].append(bits)
-        columns["k"].append((_count(k) or None) if bits is not None else None)
+        columns["k"].append((_count(k, MAX_VOCABULARY) or None) if bits is not None else None)
         columns["top"].append([lp for lp, _ in pairs] or None)
         columns["hash"].append([h for _, h in pairs] if pairs and pairs[0][1] is not None else None)
         self._bytes += 40 + 28 * len(pairs)
@@ -185,8 +194,8 @@ def source(id_: str, via: str, name: str, runtime: str, pid: int, server: str) -
     """Give the first line of a connection."""
     said: dict[str, Any] = {"e": "source", "v": VERSION, "id": id_, "via": via, "name": clean(name), "pid": pid}
     if runtime:
-        said["runtime"] = clean(runtime)[:64]
-    if server:
+        said["runtime"] = _RUNTIME.sub(" ", runtime)[:64].strip()
+    if _SERVER.fullmatch(server):
         said["server"] = server
     return _line(**said)
 
@@ -239,8 +248,10 @@ def _top(top: Any, hashes: Any) -> list[tuple[float, int | None]]:
     pairs = [
         (round(min(0.0, float(value)), 5), mark)
         for value, mark in zip(top, marks, strict=True)
-        if isinstance(value, int | float) and math.isfinite(value)
+        if isinstance(value, int | float) and LEAST_LOG <= value <= 1
     ]
+    if sum(math.exp(value) for value, _ in pairs) > MOST_MASS:
+        return []
     return sorted(pairs, key=lambda pair: -pair[0])[:MAX_TOP]
 
 
@@ -252,12 +263,12 @@ def _bits(value: Any) -> float | None:
     return round(bits, 5) if 0 <= bits <= 64 else None
 
 
-def _count(value: Any) -> int | None:
+def _count(value: Any, most: int = MAX_TOKENS) -> int | None:
     try:
         count = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return count if 0 <= count <= MAX_COUNT else None
+    return count if 0 <= count <= most else None
 
 
 def _line(**said: Any) -> str:

@@ -11,7 +11,7 @@ from wfmon.hook.request import Request, verdict
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Literal, Self
 
     from wfmon.hook.hook import Hook
 
@@ -28,12 +28,14 @@ class Watcher:
         self,
         model: str,
         *,
+        server: str = "",
         vocab: str = "",
         vocab_size: int | None = None,
         streamer: Any = None,
         hook: Hook | None = None,
     ) -> None:
         self._model = model
+        self._server = server
         self._vocab = vocab
         self._vocab_size = vocab_size
         self._streamer = streamer
@@ -85,44 +87,36 @@ class Watcher:
             bits, k = here["logits"].step()
             here["request"].token(tokens, entropy=bits, k=k)
             return
-        request = self._begin(seen=True)
-        here["streaming"] = True
+        request = self._begin(streaming=True)
         if tokens:
             request.prompt(tokens)
 
     def _scores(self, input_ids: Any, scores: Any) -> None:
         here = self._state()
         length = int(input_ids.shape[-1])
-        if not here.get("streaming"):
-            if "request" in here and length != here["length"] + 1:
-                self._finish("aborted", "forgotten")
-            if "request" in here:
-                self._step(here)
-            else:
-                self._begin(seen=False)
+        if not here or (not here["streaming"] and length != here["length"] + 1):
+            self._begin(streaming=False)
         here["length"] = length
         here["logits"](input_ids, scores)
 
-    def _step(self, here: dict[str, Any]) -> None:
-        """Without a streamer: that logits are asked for says that the token before them is there."""
-        bits, k = here["logits"].step()
-        here["request"].token(entropy=bits, k=k)
-
-    def _begin(self, *, seen: bool) -> Request:
+    def _begin(self, *, streaming: bool) -> Request:
+        """A generate began. Without a streamer it did so before its first logits: nobody saw when."""
         self._finish("aborted", "forgotten")
-        request = Request(self._model, vocab=self._vocab, vocab_size=self._vocab_size, hook=self._hook)
+        request = Request(
+            self._model, server=self._server, vocab=self._vocab, vocab_size=self._vocab_size, hook=self._hook
+        )
         request.local()
-        request.begin(seen=seen)
-        self._state().update(request=request, logits=Logits(request))
+        request.begin(seen=streaming)
+        logits = Logits(request) if streaming else request.steps
+        self._state().update(request=request, logits=logits, streaming=streaming, length=0)
         return request
 
-    def _finish(self, status: Any, reason: str) -> None:
+    def _finish(self, status: Literal["ok", "aborted", "error"], reason: str) -> None:
         here = self._state()
-        if "request" in here:
-            if not here.get("streaming") and here["logits"].waiting:
-                self._step(here)
-            here["request"].end(status, reason)
-        here.clear()
+        if here:
+            request = here["request"]
+            here.clear()
+            request.end(status, reason)
 
     def _state(self) -> dict[str, Any]:
         """Give this thread's: the request, its logits, whether a streamer speaks, the length of the input."""
