@@ -13,7 +13,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "proxy": "wfmon.collect.models.proxy.command",
 }
-"""Name -> module, loaded only for its command. It has HELP, EXAMPLES, ``options(parser)``, ``run(options)`` and StartError."""
+"""Name -> module, loaded only for its command: it has HELP, EXAMPLES, options(parser), run(options) and StartError."""
 EXAMPLES = """examples:
   python -m wfmon proxy --upstream http://127.0.0.1:11434 --listen 127.0.0.1:11500
   python -m wfmon proxy --help

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import errno
+import logging
+import os
 import signal
+from collections import Counter
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
+import wfmon
 from wfmon.collect.models.proxy.address import Address, AddressError, listening, upstream
-from wfmon.collect.models.proxy.exchange import Exchange
+from wfmon.collect.models.proxy.running import LOG, Lock, Running
 from wfmon.collect.models.proxy.server import ProxyServer
+from wfmon.collect.models.proxy.telling import Telling
 from wfmon.core.clock import SystemClock
+from wfmon.core.log import JsonLines
 from wfmon.core.settings import ProxySettings, default_data_dir
 
+log = logging.getLogger(__name__)
+LOCK_TRIES, LOCK_TRY_S = 20, 0.05
+MAX_LOG_BYTES = 262_144
 HELP = "see every client of a model server with no code: a streaming pass-through"
 EXAMPLES = """examples:
   python -m wfmon proxy                                    Ollama at 11434, seen at 127.0.0.1:11500
@@ -57,29 +68,98 @@ def run(given: argparse.Namespace) -> int:
         raise StartError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
     if leads_to.port == at.port and set(leads_to.hosts) & set(at.hosts):
         raise StartError(f"The proxy cannot lead to itself: --upstream and --listen are both {at.label}.")
-    data = given.data or default_data_dir()
-    return asyncio.run(_serve(leads_to, at, data))
-
-
-async def _serve(leads_to: Address, at: Address, data: Path) -> int:
-    server = ProxyServer(SystemClock(), leads_to, lambda _head, _t_us: Exchange())
-    asked, again = asyncio.Event(), asyncio.Event()
-    _on_signals(asked, again)
+    given.data_dir = given.data or default_data_dir()
+    if not given.supervised:
+        return asyncio.run(_serve(given, leads_to, at))
+    os.umask(0o077)
+    logs = _log_to(given.data_dir / "logs")
     try:
-        bound = await server.listen(at)
-    except OSError as error:
-        raise StartError(
-            f"The proxy cannot listen at {at.label} ({error.strerror}). Choose another with --listen HOST:PORT."
-        ) from None
-    print(f"http://{bound.label} leads to http://{leads_to.label}.   Ctrl-C ends it.", flush=True)  # noqa: T201
-    await asked.wait()
+        return asyncio.run(_serve(given, leads_to, at))
+    except StartError as error:
+        log.error("%s", error)  # noqa: TRY400  the sentence is all there is to say
+        raise
+    finally:
+        logs.close()
+
+
+async def _serve(given: argparse.Namespace, leads_to: Address, at: Address) -> int:
+    clock = SystemClock()
+    counts: Counter[str] = Counter()
+    telling = Telling(given.data_dir, leads_to.label, counts)
+    server = ProxyServer(clock, leads_to, counts, telling.begin)
+    asked, again = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_on_error)
+    _on_signals(loop, asked, again)
+    lock = await _lock(given.data_dir) if given.supervised else None
+    try:
+        bound = await _bind(server, at)
+        if lock is not None:
+            lock.publish(
+                Running(
+                    os.getpid(), given.listen, given.upstream, given.logprobs, bound.label, wfmon.__version__,
+                    clock.now_ms(),
+                )
+            )  # fmt: skip
+        print(f"http://{bound.label} leads to http://{leads_to.label}.   Ctrl-C ends it.", flush=True)  # noqa: T201
+        log.info("listening at %s, leading to %s", bound.label, leads_to.label)
+        await asked.wait()
+        server.stop_listening()
+    finally:
+        if lock is not None:
+            lock.close()  # the next one may start while this one drains
     await server.drain(again)
+    telling.close()
+    log.info("ended: %s", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing came")
     return 0
 
 
-def _on_signals(asked: asyncio.Event, again: asyncio.Event) -> None:
+async def _bind(server: ProxyServer, at: Address) -> Address:
+    try:
+        return await server.listen(at)
+    except OSError as error:
+        why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise StartError(
+            f"The proxy cannot listen at {at.label}: {why}. Choose another with --listen HOST:PORT."
+        ) from None
+
+
+async def _lock(folder: Path) -> Lock:
+    """Take the folder's lock; the monitor, which looks whether it is held, holds it for an instant."""
+    for _ in range(LOCK_TRIES):
+        try:
+            return Lock(folder)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_TRY_S)
+        except OSError as error:
+            raise StartError(
+                f"The data folder {folder} cannot be used ({error.strerror}). Give another with --data."
+            ) from None
+    raise StartError(f"Another proxy runs already on {folder}.")
+
+
+def _log_to(folder: Path) -> logging.Handler:
+    """Log JSON lines to ``proxy.log`` in a folder, two files of 256 KB at most."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = RotatingFileHandler(folder / LOG, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"The log in {folder} cannot be written ({error.strerror}).") from None
+    handler.setFormatter(JsonLines())
+    logging.getLogger("wfmon").addHandler(handler)
+    logging.getLogger("wfmon").setLevel(logging.INFO)
+    logging.raiseExceptions = False
+    return handler
+
+
+def _on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what the loop caught, by its kind: its words and its callback's arguments could hold what passed by."""
+    del loop
+    log.error("the loop met an error: %s", type(context.get("exception")).__name__)
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, again: asyncio.Event) -> None:
     """Let the first signal ask for the end, the second one for now."""
-    loop = asyncio.get_running_loop()
 
     def note() -> None:
         if asked.is_set():
@@ -91,5 +171,3 @@ def _on_signals(asked: asyncio.Event, again: asyncio.Event) -> None:
             loop.add_signal_handler(number, note)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(note))
-    with contextlib.suppress(AttributeError):
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -20,11 +20,13 @@ BACKLOG = 512
 class ProxyServer:
     """A listener on loopback. ``begin`` follows a request. All of it runs on the loop's thread."""
 
-    def __init__(self, clock: Clock, upstream: Address, begin: Callable[[Head, int], Exchange]) -> None:
+    def __init__(
+        self, clock: Clock, upstream: Address, counts: Counter[str], begin: Callable[[Head, int], Exchange]
+    ) -> None:
         self.clock = clock
         self.upstream = upstream
         self.begin = begin
-        self.counts: Counter[str] = Counter()
+        self.counts = counts
         """What was refused, or passed on unseen, by cause."""
         self._listener: asyncio.Server | None = None
         self._tunnels: set[Tunnel] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from collections import Counter, deque
@@ -20,6 +21,7 @@ from wfmon.collect.models.proxy.exchange import Exchange
 from wfmon.collect.models.proxy.http1 import Framer, Head, Length, Piece, request_length, response_length
 from wfmon.core.clock import Clock
 
+log = logging.getLogger(__name__)
 HIGH_WATER = 65_536
 """Bytes that may wait for one side before the other is no longer read."""
 DIAL_S = 10.0
@@ -213,7 +215,7 @@ class Tunnel:
             passed += 1
         self._send_up(b"".join([piece.raw for piece in pieces[:passed]]))
         for piece in pieces[:passed]:
-            self._look_at_request(piece, now_us)
+            self._look(self._look_at_request, piece, now_us)
         if refusal is not None:
             self._refuse(refusal)
 
@@ -298,11 +300,9 @@ class Tunnel:
 
     def _up_data(self, data: bytes) -> None:
         self.client.write(data)
-        if self._blind:
-            return
         now_us = self._now_us()
-        for piece in self._responses.feed(data):
-            self._look_at_response(piece, now_us)
+        for piece in [] if self._blind else self._responses.feed(data):
+            self._look(self._look_at_response, piece, now_us)
 
     def _length(self, head: Head) -> Length:
         """Give the length of a response's body, by the request that it answers."""
@@ -334,7 +334,7 @@ class Tunnel:
 
     def _up_eof(self) -> None:
         for piece in self._responses.eof():
-            self._look_at_response(piece, self._now_us())
+            self._look(self._look_at_response, piece, self._now_us())
         self._gone = self._gone or "upstream_closed"
         if self.client.ended:
             self._close()
@@ -359,6 +359,17 @@ class Tunnel:
             self._over()
 
     # Both.
+
+    def _look(self, how: Callable[[Piece, int], None], piece: Piece, now_us: int) -> None:
+        """Look at a copy; whatever goes wrong there, the bytes go on."""
+        if self._blind:
+            return
+        try:
+            how(piece, now_us)
+        except Exception as error:  # noqa: BLE001
+            # By its kind alone: its words could hold what passed by.
+            log.error("a request could not be followed: %s", type(error).__name__)  # noqa: TRY400
+            self._give_up("trouble")
 
     def _give_up(self, odd: str) -> None:
         """Measure no more on this connection; ``odd`` is why, "" for an upgrade, which is none of ours."""

@@ -1,0 +1,98 @@
+"""One proxy a data folder: the lock that its process holds, and the file that says what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+LOCK = "proxy.lock"
+FILE = "proxy.json"
+LOG = "proxy.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What ``proxy.json`` says. ``listen`` and ``upstream`` as they were given, ``at`` where it really listens."""
+
+    pid: int
+    listen: str
+    upstream: str
+    logprobs: int
+    at: str
+    version: str
+    started_ms: int
+
+    def does(self, listen: str, upstream: str, logprobs: int, version: str) -> bool:
+        """Tell whether it was started with these settings."""
+        return (self.listen, self.upstream, self.logprobs, self.version) == (listen, upstream, logprobs, version)
+
+
+class Lock:
+    """Held from its making until ``close``, or until the process ends, however it does. Raises OSError if taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO | None = _open(folder)
+        if not _try(self._file):
+            self._file.close()
+            raise BlockingIOError
+        (folder / FILE).unlink(missing_ok=True)  # what a killed one left behind
+
+    def publish(self, running: Running) -> None:
+        """Say what this proxy does. Raises OSError."""
+        path = self._folder / FILE
+        made = path.with_suffix(".new")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(running), indent=1) + "\n")
+        made.replace(path)
+
+    def close(self) -> None:
+        """Take back what was said and let go. Idempotent."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # the folder may be gone
+                (self._folder / FILE).unlink(missing_ok=True)
+            self._file.close()
+            self._file = None
+
+
+def held(folder: Path) -> bool:
+    """Tell whether a proxy holds the folder's lock."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with _open(folder) as file:
+            return not _try(file)
+    except OSError:
+        return False
+
+
+def read(folder: Path) -> Running | None:
+    """Give what the proxy that holds the lock says, None where none does, or it has not said yet."""
+    try:
+        found = json.loads((folder / FILE).read_text("utf-8"))
+        return Running(**found) if held(folder) and isinstance(found["pid"], int) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _open(folder: Path) -> BinaryIO:
+    return os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+
+
+def _try(file: BinaryIO) -> bool:
+    try:
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    return True
