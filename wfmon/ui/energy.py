@@ -22,7 +22,9 @@ CONSTANTS = (
 
 def energy_panel(page: str, settings: Iterable[Mapping[str, Any]]) -> Panel:
     """Make the stage's panel. ``settings``: rows with ``name`` and ``value``, of which those of energy are taken."""
-    values = {row["name"].removeprefix("energy."): row["value"] for row in settings if row["name"].startswith("energy.")}
+    values = {
+        row["name"].removeprefix("energy."): row["value"] for row in settings if row["name"].startswith("energy.")
+    }
     constants = {name: values[name] for name in CONSTANTS if name in values}
     return Panel(
         "energy",
