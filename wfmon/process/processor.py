@@ -92,7 +92,10 @@ class Processor:
         """Process the instants of one model's tokens: every value that is there is news, and none leaves a gap."""
         plan = self._plan(batch.layout)
         rows, columns = np.nonzero(~np.isnan(batch.values))
-        ids, t_ms, values = plan.ids[columns], batch.t_ms[rows], batch.values[rows, columns].astype(np.float64)
+        t_ms, values = batch.t_ms[rows], batch.values[rows, columns].astype(np.float64)
+        if len(plan.ids) < len(batch.layout):  # some are one series: the plan's ids are sorted then
+            columns = np.searchsorted(plan.ids, self._registry.ids(batch.layout))[columns]
+        ids = plan.ids[columns]
         causes = np.zeros(len(ids), np.int8)
         causes[np.isinf(values)] = 1
         seen = self._seen_ms[ids]
