@@ -18,7 +18,7 @@ from wfmon.collect.models.model import EVENTS, Chunk, EnergyIndex, Model, Now
 from wfmon.collect.models.owners import RANKS, Owners
 from wfmon.collect.models.requests import Open, Ticks
 from wfmon.core.catalogue import OTHER
-from wfmon.core.types import Cause, Request, TokenBatch
+from wfmon.core.types import Cause, Request
 
 MAX_MODELS = 64
 MAX_OPEN = 1_000
@@ -95,21 +95,16 @@ class Book:
             else:
                 request.prompt(event)
 
-    def flush(self, now: Now) -> list[TokenBatch]:
-        """Make rows of what came; requests that ended get what was worked out last."""
-        out: list[TokenBatch] = []
+    def flush(self, now: Now) -> None:
+        """Make rows of what came; only then are requests that ended filed, with all that their tokens told."""
         ends, self._ends = self._ends, []
-        emptied = [model for model in self.models.values() if model.waiting]
-        for model in emptied:
-            model.flush(now, out)
+        for model in self.models.values():
+            model.flush(now)
         for request, model, end, status, us in ends:
             self._close(request, model, end, status, us, now)
-        for model in self.models.values():
-            model.flush(now, out)
-        for _, model, *_ in ends:
+            model.flush(now)
             if not model.open:
                 model.ended(now)
-        return out
 
     def look_after(self, now: Now) -> None:
         """End what nobody tells of any more: sources that went, requests and models that fell silent."""
@@ -318,7 +313,7 @@ class Book:
     def _close(self, request: Open, model: Model, end: End | None, status: str | None, us: float, now: Now) -> None:
         """File a request that ended, once its tokens are counted."""
         told = request.told(end, status, now.wall(us))
-        model.totals[told.status] += 1
+        model.count(told.status)
         model.tokens_total += max(0, told.output_tokens - request.output_tokens)
         if told.prompt_tokens is not None:
             model.prompt_tokens_total = (model.prompt_tokens_total or 0) + told.prompt_tokens

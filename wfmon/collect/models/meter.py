@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import psutil
 
 from wfmon.collect.models import tables
-from wfmon.collect.models.book import MAX_MODELS, Book, Key
-from wfmon.collect.models.disagree import Speaker
+from wfmon.collect.models.book import MAX_MODELS, Book
 from wfmon.collect.models.events import Event, Reading, Tokens
+from wfmon.collect.models.frames import Frames
 from wfmon.collect.models.joules import Joules
-from wfmon.collect.models.model import COLLECTOR, STATUSES, EnergyIndex, Model, Now
+from wfmon.collect.models.model import COLLECTOR, EnergyIndex, Now
 from wfmon.core.clock import STEP_MS, Clock
-from wfmon.core.types import Burst, Cause, CollectorStatus, Frame, Layout, Request, Series, TokenBatch
+from wfmon.core.types import Burst, Cause, CollectorStatus, Frame, Request, TokenBatch
 
 __all__ = ["MAX_WAITING", "EnergyIndex", "Meters"]
 
@@ -26,16 +25,11 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 20_000
 """Events that wait for the beat at most; each chunk of tokens is one."""
 MAX_READINGS = 1_024
-MAX_PAIRS = 32
 LOOK_US = 250_000.0
 """How often it is looked after what has gone."""
-SECOND_US = 1_000_000.0
 TABLE_AGAIN_S = 2
 """A table that stays the same is given again so often, for whoever has just begun to watch."""
 OFF = "switched off"
-NOT_YET = "not seen since it was switched on"
-NOT_AT_ONCE = "the two do not answer at once"
-_NAN = float("nan")
 
 
 def process_lives(pid: int) -> bool:
@@ -88,14 +82,8 @@ class Meters:
         self._since: tuple[str, int] = ("", clock.now_ms())
         # The ticker's alone.
         self._base_ms: float | None = None
-        self._next_us = self._look_us = 0.0
-        self._layout = Layout(())
-        self._shape: tuple[object, ...] = ()
-        self._reasons: Mapping[str, str] = {}
-        self._parts: list[Mapping[str, str]] = []
-        self._gone: dict[Key, dict[str, str]] = {}
-        self._pairs: dict[tuple[Speaker, Speaker], Series] = {}
-        self._apart: dict[str, str] = {}
+        self._frames = Frames(self._book)
+        self._look_us = 0.0
         self._told: dict[str, tuple[object, int]] = {}
         self._why_failed = False
 
@@ -153,15 +141,12 @@ class Meters:
             if now.us >= self._look_us:
                 self._look_us = now.us + LOOK_US
                 book.look_after(now)
-            out: list[Frame | Burst | TokenBatch] = [*book.flush(now)] if book.models else []
-            if back:
-                self._gone = {key: dict.fromkeys(reasons, NOT_YET) for key, reasons in self._gone.items()}
-            frame = self._frame(now)
-            if frame is None and back and len(self._layout):
-                nothing = np.full(len(self._layout), _NAN)
-                frame = Frame(self.name, now.wall_ms, self._layout, nothing, self._all_reasons())
-            if frame is not None:
-                out.append(frame)
+            out: list[Frame | Burst | TokenBatch] = [*self._frames.back(now)] if back else []
+            if book.models:
+                book.flush(now)
+                requests = (request for request, _ in book.open.values())
+                self._joules.look(now.us, book.models.values(), requests)
+                out += self._frames.make(now)
             return out
 
     def each_second(self) -> dict[str, Any]:
@@ -261,83 +246,3 @@ class Meters:
                 self._why_failed = True
                 log.exception("cannot say why a request was slow; this is told once")
             return ()
-
-    def _frame(self, now: Now) -> Frame | None:
-        """Read the gauges of what moves, and once a second of all; None when there is nothing to tell."""
-        book = self._book
-        if not book.models:
-            return None
-        due = now.us >= self._next_us
-        if due:
-            self._next_us = now.us + SECOND_US
-        self._joules.look(now.us, book.models.values(), (request for request, _ in book.open.values()))
-        moved = False
-        for model in book.models.values():
-            if model.moving or due:
-                owned = model.reading is None or book.owners.of(model.server, now.us) == "scrape"
-                model.moving = model.sample(now, owned=owned)
-                moved = True
-        if not moved:
-            return None
-        pairs = book.disagreement.at(now.us)
-        for pair in pairs:
-            if pair not in self._pairs and len(self._pairs) < MAX_PAIRS:
-                self._pairs[pair] = _pair_series(*pair)
-        values, shape = self._values(book.models, pairs)
-        if shape != self._shape:
-            self._shape, self._layout = shape, self._make_layout(book.models)
-        frame = Frame(self.name, now.wall_ms, self._layout, np.array(values, np.float64), self._all_reasons())
-        for model in [model for model in book.models.values() if model.leaving]:
-            book.remove(model)
-            self._gone[model.name, model.server] = model.reasons
-            while len(self._gone) > MAX_MODELS:
-                del self._gone[next(iter(self._gone))]
-        return frame
-
-    def _values(
-        self, models: dict[Key, Model], pairs: dict[tuple[Speaker, Speaker], float]
-    ) -> tuple[list[float], tuple[object, ...]]:
-        """Give the frame's values, and what its layout hangs on."""
-        values: list[float] = []
-        shape: list[object] = []
-        for model in models.values():
-            found = model.values
-            values += [found[at] for at in model.columns()]
-            ended = [_NAN if model.leaving else count for count in model.totals.values() if count]
-            values += ended
-            shape += (model, model.ever, len(ended))
-        values += [pairs.get(pair, _NAN) for pair in self._pairs]
-        shape.append(len(self._pairs))
-        apart = {str(series): NOT_AT_ONCE for pair, series in self._pairs.items() if pair not in pairs}
-        if apart != self._apart:
-            self._apart = apart
-        return values, tuple(shape)
-
-    def _make_layout(self, models: dict[Key, Model]) -> Layout:
-        series: list[Series] = []
-        for model in models.values():
-            self._gone.pop((model.name, model.server), None)
-            series += [model.gauges[at] for at in model.columns()]
-            series += [model.status_series[at] for at, status in enumerate(STATUSES) if model.totals[status]]
-        return Layout((*series, *self._pairs.values()))
-
-    def _all_reasons(self) -> Mapping[str, str]:
-        """Give why series are absent: the same object while nothing changed."""
-        parts: list[Mapping[str, str]] = [
-            *self._gone.values(),
-            *(model.reasons for model in self._book.models.values()),
-            self._apart,
-        ]
-        if len(parts) != len(self._parts) or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
-            self._parts = parts
-            merged: dict[str, str] = {}
-            for part in parts:
-                merged.update(part)
-            self._reasons = merged
-        return self._reasons
-
-
-def _pair_series(one: Speaker, other: Speaker) -> Series:
-    """Give the series of a pair; of two servers' models of one name the other says where it is."""
-    label = other.name if other.name != one.name else f"{other.name}@{other.server}"
-    return Series.of("model.disagreement", model=one.name, server=one.server, other=label)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import NamedTuple, Protocol
-
-import numpy as np
+from typing import NamedTuple, Protocol, TypeAlias
 
 from wfmon.collect.models.entropy import Entropy
 from wfmon.collect.models.events import Reading
 from wfmon.collect.models.requests import Open
 from wfmon.collect.models.second import Peak, SlidingSecond
-from wfmon.core.types import Layout, Series, TokenBatch
+from wfmon.core.types import Series
 
 COLLECTOR = "model"
 TOKENS = (
@@ -63,6 +61,10 @@ class EnergyIndex(Protocol):
 
     def at(self, now_ms: float) -> tuple[float, int]:
         """Give E and the state (0 idle ... 5 drained) now."""
+
+
+Row: TypeAlias = list[float]
+"""The values of one instant, in the order of TOKENS or of EVENTS."""
 
 
 class Now(NamedTuple):
@@ -128,8 +130,11 @@ class Model:
         self.pushed = False
         """A hook or the proxy told of it; else it is known from scrapes alone."""
         self.values = [_NAN] * len(GAUGES)
-        self.ever = 0
-        """Bits of the gauges that had a value."""
+        self._columns: list[int] = []
+        self.fresh = True
+        """It has series that are in no layout yet."""
+        self.token_rows: list[tuple[int, Row]] = []
+        self.event_rows: list[tuple[int, Row]] = []
         self.reasons: dict[str, str] = {}
         self.energy, self.state = _NAN, 0
         self.waiting: list[Chunk] = []
@@ -137,8 +142,8 @@ class Model:
         self._energy_ms = 0.0
         self._why: tuple[object, ...] = ()
         labels = {"model": name, "server": server}
-        self.token_layout = Layout(tuple(Series.of(f"model.{each}", **labels) for each in TOKENS))
-        self.event_layout = Layout(tuple(Series.of(f"model.{each}", **labels) for each in EVENTS))
+        self.token_series = tuple(Series.of(f"model.{each}", **labels) for each in TOKENS)
+        self.event_series = tuple(Series.of(f"model.{each}", **labels) for each in EVENTS)
         self.gauges = tuple(Series.of(f"model.{each}", **labels) for each in GAUGES)
         self.status_series = tuple(
             Series.of("model.requests_total", model=name, server=server, status=each) for each in STATUSES
@@ -158,65 +163,62 @@ class Model:
         self._interval_ms = interval_ms
         self.ttft_ms = events[0] if events[0] is not None else self.ttft_ms
 
-    def flush(self, now: Now, out: list[TokenBatch]) -> None:
-        """Make rows of what came since the last beat, in order of time, and add them to ``out``."""
-        rows: list[list[float]] = []
-        times: list[int] = []
+    def flush(self, now: Now) -> None:
+        """Make rows of what came since the last beat, in order of time."""
         if self.waiting:
             self.waiting.sort()  # by time; the number keeps a request's own order
-            self._rows(rows, times, now)
+            self._make_rows(now)
             self.waiting = []
         if self._interval_ms is not None:
-            times.append(max(now.wall_ms, times[-1] if times else 0, self._last_token_ms) + 1)
-            rows.append([_NAN, self._interval_ms, *_NOTHING])
+            self._last_token_ms = max(now.wall_ms, self._last_token_ms + 1)
+            self.token_rows.append((self._last_token_ms, [_NAN, self._interval_ms, *_NOTHING]))
             self._interval_ms = None
-        if rows:
-            self._last_token_ms = times[-1]
-            out.append(TokenBatch(COLLECTOR, self.token_layout, np.array(times, np.int64), np.array(rows)))
         if self._events:
-            out.append(self._event_batch())
+            self._make_event_rows()
 
-    def _rows(self, rows: list[list[float]], times: list[int], now: Now) -> None:
-        second, index, base_ms, gaps = self._second, self.energy_index, now.base_ms, 0
+    def _make_rows(self, now: Now) -> None:
+        second, index, base_ms, rows = self._second, self.energy_index, now.base_ms, self.token_rows
+        least_ms, last_ms, intervals, energy_ms = self._last_token_ms + 1, -1, 0, self._energy_ms
         for us, _, request, t_us, tokens, gap_ms, entropy in self.waiting:
+            at_ms = us / 1_000
+            energy_ms = max(energy_ms, at_ms)  # the index's time never falls
             if not tokens:
-                index.started(self._energy_time(us))
+                index.started(energy_ms)
                 continue
-            per_second = second.add(us, tokens)
-            certainty = entropy.certainty if entropy is not None else _NAN
-            energy = index.token(self._energy_time(us), per_second, None if isnan(certainty) else certainty, gap_ms)
-            request.energy_sum += energy
+            certainty = None if entropy is None or isnan(entropy.certainty) else entropy.certainty
+            request.energy_sum += index.token(energy_ms, second.add(us, tokens), certainty, gap_ms)
             request.energy_times += 1
             request.note(t_us, tokens, entropy)
             self.tokens_total += tokens
             self.token_us = us
-            interval = gap_ms if gap_ms is not None and tokens == 1 else _NAN
-            t_ms = max(int(base_ms + us / 1_000), self._last_token_ms + 1)
-            if times and t_ms <= times[-1]:
-                row = rows[-1]
+            interval_ms = _NAN if gap_ms is None or tokens != 1 else gap_ms
+            t_ms = max(int(base_ms + at_ms), least_ms)
+            if t_ms > last_ms:
+                last_ms, intervals = t_ms, int(interval_ms == interval_ms)  # noqa: PLR0124  not NaN
+                rows.append((t_ms, [tokens, interval_ms, *(entropy or _NOTHING)]))
+            else:  # another one of this millisecond: tokens add up, the interval is the mean, the last entropy stands
+                row = rows[-1][1]
                 row[0] += tokens
-                if not isnan(interval):
-                    gaps += 1
-                    row[1] = interval if gaps == 1 else row[1] + (interval - row[1]) / gaps
+                if interval_ms == interval_ms:  # noqa: PLR0124  not NaN
+                    intervals += 1
+                    row[1] = interval_ms if intervals == 1 else row[1] + (interval_ms - row[1]) / intervals
                 if entropy is not None:
                     row[2:] = entropy
-            else:
-                gaps = int(not isnan(interval))
-                times.append(t_ms)
-                rows.append([tokens, interval, *(entropy if entropy is not None else _NOTHING)])
             if entropy is not None or not request.entropy_times:  # of a request without any, none is shown
                 self.entropy = entropy
+        self._energy_ms = energy_ms
+        self._last_token_ms = max(self._last_token_ms, last_ms)
 
-    def _event_batch(self) -> TokenBatch:
+    def _make_event_rows(self) -> None:
+        """Make a row an instant: what a request told at its end stands in one."""
         events, self._events = sorted(self._events), []
-        times, values = np.empty(len(events), np.int64), np.full((len(events), len(EVENTS)), _NAN)
-        row = -1
+        before: Row | None = None
         for t_ms, column, value in events:
-            if row < 0 or t_ms > self._last_event_ms or not isnan(values[row, column]):
-                row += 1
-            self._last_event_ms = times[row] = max(t_ms, self._last_event_ms)
-            values[row, column] = value
-        return TokenBatch(COLLECTOR, self.event_layout, times[: row + 1], values[: row + 1])
+            if before is None or t_ms > self._last_event_ms or not isnan(before[column]):
+                before = [_NAN] * len(EVENTS)
+                self._last_event_ms = max(t_ms, self._last_event_ms)
+                self.event_rows.append((self._last_event_ms, before))
+            before[column] = value
 
     def stepped(self, step_ms: int) -> None:
         """The wall clock was set: rows go on from there."""
@@ -272,14 +274,22 @@ class Model:
         self._tell(fresh=fresh)
         return moving
 
-    def columns(self) -> list[int]:
-        """Give the positions in GAUGES of what ever had a value: only these are series."""
-        ever = self.ever
-        for at, value in enumerate(self.values):
-            if not isnan(value):
-                ever |= 1 << at
-        self.ever = ever
-        return [at for at in range(len(GAUGES)) if ever >> at & 1]
+    def count(self, status: str) -> None:
+        """A request ended."""
+        self.totals[status] += 1
+        self.fresh |= self.totals[status] == 1
+
+    def gauge_series(self) -> list[Series]:
+        """Give the series of the gauges that ever had a value: only these are in the frame."""
+        ended = [series for series, count in zip(self.status_series, self.totals.values(), strict=True) if count]
+        return [self.gauges[at] for at in self._columns] + ended
+
+    def gauge_values(self) -> list[float]:
+        """Give their values, in the same order."""
+        values = self.values
+        found = [values[at] for at in self._columns]
+        found += [_NAN if self.leaving else count for count in self.totals.values() if count]
+        return found
 
     def entropy_reason(self) -> str:
         """Why there is no entropy; "" where there is."""
@@ -295,7 +305,7 @@ class Model:
     def leave(self, reason: str) -> None:
         """Say goodbye: the next frame has gaps for all its series, and the reason."""
         self.leaving, self.moving = reason, True
-        every = (*self.gauges, *self.status_series, *self.token_layout.series, *self.event_layout.series)
+        every = (*self.gauges, *self.status_series, *self.token_series, *self.event_series)
         self.reasons = {str(series): reason for series in every}
 
     def _tell(self, *, fresh: bool) -> None:
@@ -308,6 +318,9 @@ class Model:
         if why == self._why:
             return
         self._why = why
+        columns = [at for at, absent in enumerate(nan) if not absent or at in self._columns]
+        if columns != self._columns:
+            self._columns, self.fresh = columns, True
         words = {
             "throughput_percent": NO_PEAK, "prompt_tokens_total": NO_PROMPT, "joules_per_token": self.joules_reason,
             "energy": SCRAPED, "energy_state": SCRAPED,
@@ -318,13 +331,13 @@ class Model:
             if absent
         }
         if not self.pushed:
-            for series in (*self.token_layout.series, *self.event_layout.series):
+            for series in (*self.token_series, *self.event_series):
                 reasons[str(series)] = SCRAPED
         elif entropy:
-            for series in self.token_layout.series[2:]:
+            for series in self.token_series[2:]:
                 reasons[str(series)] = entropy
         elif unbounded:
-            reasons[str(self.token_layout.series[4])] = "the size of the vocabulary is not known"
+            reasons[str(self.token_series[4])] = "the size of the vocabulary is not known"
         self.reasons = reasons
 
 

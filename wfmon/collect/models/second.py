@@ -19,13 +19,16 @@ class SlidingSecond:
 
     def add(self, t_us: float, tokens: int) -> int:
         """Take tokens, and give how many there were in the second up to then."""
-        insort(self._tokens, (t_us, tokens))
+        found = self._tokens
+        insort(found, (t_us, tokens))
         self.total += tokens
-        return self.at(t_us)
+        return self.total if found[0][0] > t_us - SECOND_US else self.at(t_us)
 
     def at(self, now_us: float) -> int:
         """Let go of what is a second old, and give how many tokens are left. Times that go back let go of nothing."""
         tokens, edge, old = self._tokens, now_us - SECOND_US, 0
+        if not tokens or tokens[0][0] > edge:
+            return self.total
         while old < len(tokens) and tokens[old][0] <= edge:
             self.total -= tokens[old][1]
             old += 1
