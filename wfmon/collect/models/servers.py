@@ -15,17 +15,23 @@ from wfmon.collect.models.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, Verdict, hint, identify
 from wfmon.collect.models.scrape.http import Answer, LoopbackClient
 from wfmon.collect.models.scrape.kinds import Look, Moment, Scraper
-from wfmon.collect.models.scrape.listeners import Listener, held, is_skipped, reachable
+from wfmon.collect.models.scrape.listeners import (
+    Listener,
+    Listening,
+    held,
+    is_skipped,
+    quick_listening,
+    reachable,
+)
 from wfmon.collect.models.scrape.processes import Processes
 from wfmon.collect.models.scrape.rows import COLUMNS, MAX_SERVERS, Row, plain, row_of
 from wfmon.collect.network import Sockets, these_sockets
+from wfmon.collect.sockets import Socket
 from wfmon.core.clock import Clock
 from wfmon.core.types import Frame, Layout, Series, Table
 
 BUDGET_S = 2.0
 """Of one look at all servers."""
-LISTEN_S = 2.0
-"""New sockets are looked for so often."""
 HIDDEN_S = 60.0
 """Holders that this user cannot see are looked for again so often."""
 AGAIN_S = (10.0, 60.0, 600.0)
@@ -66,6 +72,7 @@ class ServersCollector:
         rate_hz: float = 1.0,
         aliases: Callable[[], Mapping[str, str]] = dict,
         sockets: Sockets | None = None,
+        listening: Listening | None = None,
         processes: Processes | None = None,
     ) -> None:
         """``scraped`` takes the readings of each look; ``gpu_memory`` gives bytes by pid, of all cards.
@@ -79,6 +86,7 @@ class ServersCollector:
         self._rate_hz = rate_hz
         self._aliases = aliases
         self._sockets = sockets or these_sockets()
+        self._listening = listening or Listening(self._sockets, quick_listening() if sockets is None else None)
         self._processes = processes or Processes()
         self._client = LoopbackClient(clock)
         self._layout = Layout((Series.of("servers.found"),))
@@ -86,7 +94,8 @@ class ServersCollector:
         self._servers: dict[tuple[int, int], Server] = {}  # by port and owner
         self._holders: dict[int, tuple[int, str]] = {}
         self._hidden: set[int] = set()
-        self._hidden_until_ns = self._listen_ns = 0
+        self._hidden_until_ns = 0
+        self._before: tuple[list[Socket], Mapping[str, str]] = ([], {})
         # Replaced whole by that thread, read by any.
         self._rows: tuple[Row, ...] = ()
         self._labels: Mapping[int, str] = {}
@@ -96,9 +105,7 @@ class ServersCollector:
         """Look once. Raises OSError when the system does not tell its sockets. The table comes with every frame."""
         t_ms, now_ns = self._clock.now_ms(), self._clock.mono_ns()
         self._client.begin(BUDGET_S)
-        if now_ns >= self._listen_ns:
-            self._listen(now_ns)
-            self._listen_ns = now_ns + round(LISTEN_S * 1e9)
+        self._listen(now_ns)
         readings: list[Reading] = []
         for server in self._servers.values():
             if server.scraper is not None and server.due_ns is not None and now_ns >= server.due_ns:
@@ -140,12 +147,15 @@ class ServersCollector:
         """Forget every server and let handles go; a later collect finds them anew. Idempotent."""
         self._servers, self._holders, self._hidden = {}, {}, set()
         self._rows, self._labels, self._ports = (), {}, {}
-        self._listen_ns = self._hidden_until_ns = 0
+        self._before, self._hidden_until_ns = ([], {}), 0
         self._sockets.close()
 
     def _listen(self, now_ns: int) -> None:
         """See which sockets are there. Only then, and only for new ones, is it looked who holds them."""
-        found = [one for one in self._sockets.sockets() if one.tcp and one.state == "listen"]
+        found, aliases = self._listening.look(now_ns), dict(self._aliases())
+        if (found, aliases) == self._before and not (self._hidden and now_ns >= self._hidden_until_ns):
+            return
+        self._before = (found, aliases)
         listening = reachable(found, self._sockets.own())
         owners = {one.owner for one in listening}
         self._holders = {owner: who for owner, who in self._holders.items() if owner in owners}
@@ -156,13 +166,13 @@ class ServersCollector:
             self._holders.update(self._sockets.holders(wanted))
             self._hidden = owners - self._holders.keys()
             self._hidden_until_ns = now_ns + round(HIDDEN_S * 1e9)
-        aliases = self._aliases()
         there = held(listening, self._holders)
-        self._ports = {one.port: one.label for one in reversed(there)}
         asked = [one for one in there if not is_skipped(one, aliases.__contains__)]
         self._servers = {
             (one.port, one.owner): self._servers.get((one.port, one.owner)) or Server(one) for one in asked
         }
+        moved = {port: server.listener.label for (port, _), server in self._servers.items() if server.row.server}
+        self._ports = {one.port: one.label for one in reversed(there)} | moved
 
     def _judge_new(self, now_ns: int) -> list[Server]:
         """Find out what the new ones are, and those whose time has come again; give those that are model servers."""
@@ -237,6 +247,7 @@ class ServersCollector:
         if answer.trouble == "refused" and len(listener.hosts) > 1:
             server.listener = listener._replace(hosts=listener.hosts[1:])
             server.row = server.row._replace(server=server.listener.label)
+            self._ports = {**self._ports, listener.port: server.listener.label}
             return self._client.get(server.listener.hosts[0], listener.port, path)
         return answer
 

@@ -18,7 +18,8 @@ TIMEOUT_S = 0.5
 MAX_BODY = 1_000_000
 MAX_HEAD = 16_384
 _READ = 65_536
-_HEADERS = (("User-Agent", "wfmon"), ("Accept", "application/json, text/plain"), ("Connection", "close"))
+_MARK = b"HTTP/1."
+_HEADERS = (("Accept", "application/json, text/plain"), ("Connection", "close"))
 
 
 class Answer(NamedTuple):
@@ -59,10 +60,11 @@ LATE = Answer("late")
 
 
 class LoopbackClient:
-    """GETs within a budget of time. One thread."""
+    """GETs within a budget of time. ``agent``: what a server's log shows of it. One thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, agent: str = "wfmon") -> None:
         self._clock = clock
+        self._agent = agent
         self._deadline_ns = 0
 
     def begin(self, seconds: float) -> None:
@@ -83,8 +85,6 @@ class LoopbackClient:
             return self._ask(host, port, path, until_ns)
         except ConnectionRefusedError:
             return Answer("refused")
-        except (h11.RemoteProtocolError, h11.LocalProtocolError):
-            return Answer("not_http")
         except OSError:  # no answer in time, or a connection that was torn
             return Answer("silent")
 
@@ -94,24 +94,22 @@ class LoopbackClient:
             stream.connect((host, port))
             http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
             name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            stream.sendall(
-                http.send(h11.Request(method="GET", target=path, headers=[("Host", name), *_HEADERS])) or b""
-            )
+            headers = [("Host", name), ("User-Agent", self._agent), *_HEADERS]
+            stream.sendall(http.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
             http.send(h11.EndOfMessage())
             return self._answer(stream, http, until_ns)
 
     def _answer(self, stream: socket.socket, http: h11.Connection, until_ns: int) -> Answer:
-        status, server, parts, size = 0, "", list[bytes](), 0
+        status, server, parts, size, data = 0, "", list[bytes](), 0, None
         while True:
-            event = http.next_event()
+            try:
+                event = http.next_event()
+            except h11.RemoteProtocolError:
+                return Answer("not_http" if data else "silent")  # no data: it closed before it had said all
             if event is h11.NEED_DATA:
-                left_s = self._left_s(until_ns)
-                if left_s <= 0:
-                    return Answer("silent")
-                stream.settimeout(left_s)
-                data = stream.recv(_READ)
-                if not data and not status:
-                    return Answer("silent")  # closed without a word
+                first, data = data is None, self._more(stream, until_ns)
+                if first and data and not _is_http(data):
+                    return Answer("not_http")
                 http.receive_data(data)
             elif isinstance(event, h11.Response):
                 status, server = event.status_code, _server(event)
@@ -122,11 +120,24 @@ class LoopbackClient:
                 parts.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 return Answer("", status, b"".join(parts), server)
-            elif isinstance(event, h11.ConnectionClosed):
-                return Answer("silent")
+            elif not isinstance(event, h11.InformationalResponse):
+                return Answer("silent")  # it closed without a word
+
+    def _more(self, stream: socket.socket, until_ns: int) -> bytes:
+        """Read what is there, b"" at the end. Raises TimeoutError."""
+        left_s = self._left_s(until_ns)
+        if left_s <= 0:
+            raise TimeoutError
+        stream.settimeout(left_s)
+        return stream.recv(_READ)
 
     def _left_s(self, until_ns: int) -> float:
         return (until_ns - self._clock.mono_ns()) / 1e9
+
+
+def _is_http(first: bytes) -> bool:
+    """Whether the first bytes may begin an answer: a greeting of another protocol may never end its line."""
+    return first[: len(_MARK)] == _MARK[: len(first)]
 
 
 def _server(response: h11.Response) -> str:

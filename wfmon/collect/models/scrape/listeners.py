@@ -4,12 +4,16 @@ to be something else.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from wfmon.collect.models.scrape.http import Host
+from wfmon.collect.network import Sockets
 from wfmon.collect.sockets import Socket
 
+ALL_S = 5.0
+"""All sockets are read so often: that takes 5 ms on a machine with much memory."""
 SKIPPED_PORTS = frozenset(
     (
         *(7, 9, 13, 19, 20, 21, 22, 23, 25, 53, 69, 79, 88, 110, 111, 113, 119, 135, 139, 143, 179, 389, 445, 465, 512),
@@ -51,6 +55,41 @@ class Listener(NamedTuple):
 def address(host: str, port: int) -> str:
     """host:port."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Listening:
+    """Tells which TCP sockets listen. One thread.
+
+    ``quick`` is asked in every look where there is one; when the kernel refuses it, and where there is none, all
+    sockets are read instead, and only every five seconds.
+    """
+
+    def __init__(self, sockets: Sockets, quick: Callable[[], list[Socket]] | None) -> None:
+        self._sockets = sockets
+        self._quick = quick
+        self._due_ns: int | None = None
+        self._found: list[Socket] = []
+
+    def look(self, now_ns: int) -> list[Socket]:
+        """Give them as of now, or of the last seconds. Raises OSError when the system does not tell its sockets."""
+        if self._quick is not None:
+            try:
+                return self._quick()
+            except OSError:
+                self._quick = None
+        if self._due_ns is None or now_ns >= self._due_ns:
+            self._found = [one for one in self._sockets.sockets() if one.tcp and one.state == "listen"]
+            self._due_ns = now_ns + round(ALL_S * 1e9)
+        return self._found
+
+
+def quick_listening(platform: str = sys.platform) -> Callable[[], list[Socket]] | None:
+    """The quick way of the operating system at hand, None where there is none."""
+    if platform != "linux":
+        return None
+    from wfmon.collect.models.scrape.diag import listening
+
+    return listening
 
 
 def reachable(found: Iterable[Socket], own: set[int]) -> list[Listener]:
