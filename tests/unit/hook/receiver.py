@@ -44,14 +44,20 @@ class Receiver:
         (folder / "server.json").write_text(
             json.dumps({"url": f"{scheme}://127.0.0.1:{self.port}", "pid": 1, "ca_file": ca_file})
         )
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.threads = []
+        self._start(self._accept)
 
     def _accept(self):
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = self._listener.accept()
                 self.sockets.append(sock)
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                self._start(self._serve, sock)
+
+    def _start(self, target, *args):
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self.threads.append(thread)
+        thread.start()
 
     def _serve(self, sock):
         with contextlib.suppress(OSError, simple_websocket.ConnectionClosed):
@@ -68,6 +74,9 @@ class Receiver:
                 return
             head += piece
         line, *fields = head.decode().strip().split("\r\n")
+        if not line.startswith("GET /api/v1/hook "):  # another monitor of this machine looks what we are
+            sock.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": line.split()[1], "werkzeug.socket": sock}
         environ |= {
             "HTTP_" + name.upper().replace("-", "_"): value for name, value in (f.split(": ", 1) for f in fields)
@@ -107,10 +116,12 @@ class Receiver:
 
     def close(self, *, leave=False):
         """End as a killed monitor does; ``leave``: server.json stays, as after SIGKILL."""
-        self._listener.close()
-        for sock in self.sockets:
+        for sock in (self._listener, *self.sockets):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(WAIT_S)
+        for sock in (self._listener, *self.sockets):
             sock.close()
         if not leave:
             (self.folder / "server.json").unlink(missing_ok=True)

@@ -1,0 +1,20 @@
+"""Say it yourself: how long the prompt is, each token, and how sure the model was."""
+
+import random
+import time
+
+from wfmon.hook import observe
+
+with observe(model="my-own-loop", vocab_size=32_000) as request:
+    request.prompt(tokens=12)
+    for _ in range(20):
+        time.sleep(0.02)  # here the model works
+        request.token(entropy=random.uniform(0.5, 4.0))  # bits, of the whole distribution
+
+with observe(model="my-own-loop", vocab_size=32_000) as request:
+    request.prompt(tokens=12)
+    for _ in range(20):
+        time.sleep(0.02)
+        request.token(logprobs=[-0.2, -2.3, -3.1])  # or the likeliest few: wfmon shows a band
+
+# ruff: noqa: TID251
