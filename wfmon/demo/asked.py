@@ -111,8 +111,8 @@ def ask(body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tok
             "context_length_exceeded",
         )  # fmt: skip
     knobs = Knobs(
-        temperature=number(body, "temperature", USUAL_TEMPERATURE, 0.0, 10.0), top_p=number(body, "top_p", 1.0, 0.0, 1.0),
-        top_k=whole(body, "top_k", 0, 0, 1_000_000),
+        temperature=number(body, "temperature", USUAL_TEMPERATURE, 0.0, 10.0),
+        top_p=number(body, "top_p", 1.0, 0.0, 1.0), top_k=whole(body, "top_k", 0, 0, 1_000_000),
     )  # fmt: skip
     seed = None if body.get("seed") is None else whole(body, "seed", 0, -(2**63), 2**63 - 1) & (2**63 - 1)
     return Ask(tuple(read), max_tokens, knobs, seed, stops(body), top)

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Literal, Protocol
 
 import numpy as np
@@ -63,22 +62,24 @@ class Ask:
 
 @dataclass(slots=True)
 class Timing:
-    """When what happened, nanoseconds of the monotonic clock; 0 is not yet."""
+    """When what happened, nanoseconds of the monotonic clock; None is not yet."""
 
     came_ns: int
-    began_ns: int = 0
-    read_ns: int = 0
-    ended_ns: int = 0
+    began_ns: int | None = None
+    read_ns: int | None = None
+    ended_ns: int | None = None
     prompt_tokens: int = 0
     output_tokens: int = 0
 
-    def spans_ms(self) -> tuple[float, float, float]:
-        """Give queue, prompt and decode, as far as it came."""
-        marks = [self.came_ns, self.began_ns or self.ended_ns]
-        marks.append(max(marks[1], self.read_ns or self.ended_ns))
-        marks.append(max(marks[2], self.ended_ns))
-        queue, prompt, decode = (max(0.0, (after - before) / 1e6) for before, after in pairwise(marks))
-        return queue, prompt, decode
+    def spans_ms(self) -> tuple[float, float | None, float | None]:
+        """Give queue, prompt and decode of a request that has ended; None is what it never came to."""
+        ended = self.came_ns if self.ended_ns is None else self.ended_ns
+        if self.began_ns is None:
+            return (ended - self.came_ns) / 1e6, None, None
+        queue = (self.began_ns - self.came_ns) / 1e6
+        if self.read_ns is None:
+            return queue, (ended - self.began_ns) / 1e6, None
+        return queue, (self.read_ns - self.began_ns) / 1e6, (ended - self.read_ns) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +163,10 @@ class Model:
             timing.began_ns = self.clock.mono_ns()
             watch.phase("prompt")
             watch.prompt(len(ask.prompt))
-            self._read(ask, client, timing)
+            self._read(ask, client, timing.began_ns)
             timing.read_ns = self.clock.mono_ns()
             watch.phase("decode")
-            yield from self._write(ask, client, watch, into)
+            yield from self._write(ask, client, watch, into, timing.read_ns)
             status, reason = "ok", into.reason
         except (Gone, GeneratorExit, OSError):
             status, reason = "aborted", "client_gone"
@@ -176,21 +177,21 @@ class Model:
                 self.places.give()
             watch.end(status, reason, timing)
 
-    def _read(self, ask: Ask, client: Client, timing: Timing) -> None:
+    def _read(self, ask: Ask, client: Client, began_ns: int) -> None:
         """Score the prompt, token by token: that is what reading it means."""
         for at in range(0, len(ask.prompt), READ_AT_ONCE):
             part = ask.prompt[at : at + READ_AT_ONCE]
             self.ngram.score(part, ask.prompt[max(0, at - self.ngram.order) : at])
-            self._hold(client, timing.began_ns, (at + len(part)) / READS_FASTER)
+            self._hold(client, began_ns, (at + len(part)) / READS_FASTER)
 
-    def _write(self, ask: Ask, client: Client, watch: Watch, into: Answer) -> Iterator[Step]:
+    def _write(self, ask: Ask, client: Client, watch: Watch, into: Answer, read_ns: int) -> Iterator[Step]:
         random = np.random.default_rng(ask.seed)
         timing, read = into.timing, list(ask.prompt)
         cut = Cutter(ask.stop)
         into.reason = "length"
         for number in range(1, ask.max_tokens + 1):
             drawn = draw(shaped(self.ngram.distribution(read[-self.ngram.order :]), ask.knobs), random)
-            self._hold(client, timing.read_ns, number)
+            self._hold(client, read_ns, number)
             if drawn.token == EOS:  # no text of its own, and not counted
                 into.reason = "stop"
                 break

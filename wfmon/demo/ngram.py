@@ -4,8 +4,8 @@
 
 c counts the n-gram in the text at the highest order, and at each lower one the different words seen before it; h' is h
 without its first word; g(h) is what the discounts took away, so that the sum is 1. With n_i the n-grams counted i times
-and Y = n_1 / (n_1 + 2 n_2), D(i) = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, and for 3 and more that of 3. Below one word
-stands the uniform distribution; a h that was never seen leaves p_(n-1) as it is.
+and Y = n_1 / (n_1 + 2 n_2), D(i) = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, and for 3 and more that of 3. Below one
+word stands the uniform distribution; a h that was never seen leaves p_(n-1) as it is.
 S. F. Chen and J. Goodman, An Empirical Study of Smoothing Techniques for Language Modeling, 1998, section 3.
 """
 

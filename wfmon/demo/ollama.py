@@ -82,15 +82,16 @@ class Writer:
 
     def _end(self, answer: Answer) -> Json:
         timing = answer.timing
+        queue, prompt, decode = (round((span or 0.0) * 1e6) for span in timing.spans_ms())
         return {
             "done": True,
             "done_reason": answer.reason,
-            "total_duration": timing.ended_ns - timing.came_ns,
+            "total_duration": queue + prompt + decode,
             "load_duration": 0,
             "prompt_eval_count": timing.prompt_tokens,
-            "prompt_eval_duration": timing.read_ns - timing.began_ns,
+            "prompt_eval_duration": prompt,
             "eval_count": timing.output_tokens,
-            "eval_duration": timing.ended_ns - timing.read_ns,
+            "eval_duration": decode,
         }
 
 

@@ -62,5 +62,5 @@ class Told:
         queue, prompt, decode = timing.spans_ms()
         self._request.end(
             status, reason, prompt_tokens=timing.prompt_tokens, output_tokens=timing.output_tokens, queue_ms=queue,
-            prompt_ms=prompt if timing.began_ns else None, decode_ms=decode if timing.read_ns else None,
+            prompt_ms=prompt, decode_ms=decode,
         )  # fmt: skip
