@@ -58,29 +58,35 @@ def token(
     """A token came. What is None or no finite number was not measured, and weighs nothing."""
     now_ms = _time(before, now_ms)
     had = level(before, now_ms, settings)
-    was_saturated = _saturated(before, now_ms, settings)
     speed = tokens_per_second if math.isfinite(tokens_per_second) else None
     interval = interval_ms if interval_ms is not None and 0 <= interval_ms < math.inf else None
-    peak = peak_at(before, now_ms, settings)
-    if speed is not None and speed > peak:
-        before = before._replace(peak=speed, peak_ms=now_ms)
-        peak = speed
+    peak, peak_ms = before.peak, before.peak_ms
+    full = peak_at(before, now_ms, settings)
+    if speed is not None and speed > full:
+        peak, peak_ms, full = speed, now_ms, speed
     own = base(
-        None if speed is None else velocity(speed, full_speed(peak, settings), settings),
+        None if speed is None else velocity(speed, full_speed(full, settings), settings),
         None if certainty is None or not math.isfinite(certainty) else _clamp(certainty),
         None if interval is None else steadiness(interval, settings),
         settings,
     )
     now = had if own is None else _clamp(settings.smoothing * own + (1 - settings.smoothing) * had)
-    held = before.above_ms if before.above_ms is not None and had >= settings.saturated_at else now_ms
-    return before._replace(
+    above_ms = None
+    if now >= settings.saturated_at:
+        above_ms = before.above_ms if before.above_ms is not None and had >= settings.saturated_at else now_ms
+    is_open = before.open
+    return Energy(
         level=now,
-        falls_ms=now_ms + settings.steady_ms if before.open else now_ms,
+        falls_ms=now_ms + settings.steady_ms if is_open else now_ms,
         event_ms=now_ms,
-        token_ms=now_ms if before.open else None,
+        open=is_open,
+        token_ms=now_ms if is_open else None,
+        ended_ms=before.ended_ms,
         slow=before.slow if interval is None else before.slow + 1 if interval > settings.steady_ms else 0,
-        above_ms=held if now >= settings.saturated_at else None,
-        saturated=was_saturated and now >= settings.saturated_until,
+        above_ms=above_ms,
+        saturated=now >= settings.saturated_until and _saturated(before, now_ms, settings),
+        peak=peak,
+        peak_ms=peak_ms,
     )
 
 
@@ -132,21 +138,28 @@ def steadiness(interval_ms: float, settings: EnergySettings) -> float:
 
 def base(v: float | None, c: float | None, s: float | None, settings: EnergySettings) -> float | None:
     """Give a token's own value: the weighted mean of what is known. None where nothing is that weighs anything."""
-    alone = c is None
-    parts = (
-        (v, settings.weight_velocity_alone if alone else settings.weight_velocity),
-        (s, settings.weight_steadiness_alone if alone else settings.weight_steadiness),
-        (c, settings.weight_certainty),
-    )
-    known = [(value, weight) for value, weight in parts if value is not None]
-    total = math.fsum(weight for _, weight in known)
-    return math.fsum(value * weight for value, weight in known) / total if total > 0 else None
+    of_v, of_s = settings.weight_velocity, settings.weight_steadiness
+    if c is None:
+        of_v, of_s = settings.weight_velocity_alone, settings.weight_steadiness_alone
+    total = value = 0.0
+    for part, weight in ((v, of_v), (c, settings.weight_certainty), (s, of_s)):
+        if part is not None:
+            total += weight
+            value += part * weight
+    return value / total if total > 0 else None
 
 
 def full_speed(peak: float, settings: EnergySettings) -> float:
     """Give the tokens a second that count as 1: the profile's, or the model's own ``peak``."""
-    profiles = {"lite": settings.tps_max_lite, "dual": settings.tps_max_dual, "studio": settings.tps_max_studio}
-    return profiles.get(settings.profile, peak)
+    match settings.profile:
+        case "lite":
+            return settings.tps_max_lite
+        case "dual":
+            return settings.tps_max_dual
+        case "studio":
+            return settings.tps_max_studio
+        case _:
+            return peak
 
 
 def peak_at(state: Energy, now_ms: float, settings: EnergySettings) -> float:

@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 PATH = "/api/v1/hook"
 MAX_CLIENTS = 64
-MAX_REFUSED = 100
-"""Lines refused before a connection is closed; of a POST, the lines that its answer lists."""
 CONTENT_TYPE = "application/x-ndjson"
 _FULL = f"{MAX_CLIENTS} programs tell of models already."
 _STOPPING = "The monitor stops."
@@ -98,7 +96,7 @@ class Hooks:
         why = self._enter(seat)
         if why is not None:
             return _unavailable(why)
-        connection = self._ingest.open()
+        connection = self._ingest.open(post=True)
         try:
             taken = connection.take(body)
         except ValueError as error:
@@ -109,7 +107,7 @@ class Hooks:
                 self._open.discard(seat)
         if not body.strip() or (taken.refused and not taken.events):
             return _unread("No line could be read." if taken.refused else "The body is empty.", taken.refused)
-        answer = {"taken": taken.events, "refused": [each._asdict() for each in taken.refused[:MAX_REFUSED]]}
+        answer = {"taken": taken.events, "refused": [each._asdict() for each in taken.refused]}
         return Response(orjson.dumps(answer), content_type="application/json")
 
     def _enter(self, seat: _Seat) -> Refused | None:
@@ -183,7 +181,6 @@ def install_hook(server: Flask, ingest: Ingest) -> Hooks:
 
 def _converse(ws: WebSocket, seat: _Seat, connection: Connection) -> Refused | None:
     """Take messages until the connection ends; gives why the client is sent away, None when it went by itself."""
-    left = MAX_REFUSED
     while True:
         is_open = ws.connected  # asked first: what came before the end is still taken
         while ws.input_buffer:
@@ -198,10 +195,7 @@ def _converse(ws: WebSocket, seat: _Seat, connection: Connection) -> Refused | N
             except ValueError as error:
                 return Refused("refused", str(error))
             if taken.refused:
-                seat.send([_refused(each) for each in taken.refused[:left]])
-                left -= len(taken.refused)
-            if left <= 0:
-                return Refused("refused", f"{MAX_REFUSED} lines were refused. docs/hook.md has the form.")
+                seat.send([_refused(each) for each in taken.refused])
         ws.sock.obeyed()
         if seat.stopping:
             return Refused("stopping", _STOPPING)
@@ -216,7 +210,7 @@ def _refused(each: Refusal) -> wire.Outgoing:
 
 
 def _unread(detail: str, refused: list[Refusal]) -> Response:
-    rows = [each._asdict() for each in refused[:MAX_REFUSED]]
+    rows = [each._asdict() for each in refused]
     extra = {"field": rows[0]["field"] if rows else "", "refused": rows}
     return Problem(400, "lines", detail, "docs/hook.md has the form of the lines.", extra=extra).response()
 
