@@ -38,8 +38,8 @@ class Request:
     ) -> None:
         self._hook = hook or shared.get()
         self._inbox = self._hook.inbox
-        self._record = self._hook.record(model, server)
-        self._record.vocab = vocab
+        self._record = self._hook.record(str(model or ""), str(server or ""))
+        self._record.vocab = str(vocab or "")
         self._record.vocab_size = vocab_size
         self._begun = False
         self._logits: Logits | None = None

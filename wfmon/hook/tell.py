@@ -68,10 +68,10 @@ class Teller:
                 if record.lost or not record.told:
                     out += _flush(waiting, record)
                     out += self._known(record)
-                columns = waiting.get(record.id)
-                if columns is None:
-                    columns = waiting[record.id] = _Columns(record.id)
-                record.sent += columns.add(t_us, event[3:], self.key)
+                columns = waiting.get(record.id) or _Columns(record.id)
+                if count := columns.add(t_us, event[3:], self.key):
+                    waiting[record.id] = columns
+                    record.sent += count
                 if columns.full:
                     out += _flush(waiting, record)
                 continue
@@ -234,9 +234,9 @@ def _end(record: Record, t_us: int, status: str, reason: str, figures: dict[str,
     if "output_tokens" not in said and record.sent != record.tokens:
         said["output_tokens"] = record.tokens
     for name in DURATIONS:
-        value = figures.get(name)
-        if isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= MAX_MS:
-            said[name] = round(float(value), 3)
+        value = _number(figures.get(name))
+        if value is not None and 0 <= value <= MAX_MS:
+            said[name] = round(value, 3)
     return _line(**said)
 
 
@@ -245,10 +245,11 @@ def _top(top: Any, hashes: Any) -> list[tuple[float, int | None]]:
     if not top:
         return []
     marks = hashes if hashes is not None and len(hashes) == len(top) else [None] * len(top)
+    values = [_number(value) for value in top]
     pairs = [
-        (round(min(0.0, float(value)), 5), mark)
-        for value, mark in zip(top, marks, strict=True)
-        if isinstance(value, int | float) and LEAST_LOG <= value <= 1
+        (round(min(0.0, value), 5), mark)
+        for value, mark in zip(values, marks, strict=True)
+        if value is not None and LEAST_LOG <= value <= 1
     ]
     if sum(math.exp(value) for value, _ in pairs) > MOST_MASS:
         return []
@@ -256,11 +257,17 @@ def _top(top: Any, hashes: Any) -> list[tuple[float, int | None]]:
 
 
 def _bits(value: Any) -> float | None:
+    bits = _number(value)
+    return round(bits, 5) if bits is not None and 0 <= bits <= 64 else None
+
+
+def _number(value: Any) -> float | None:
+    """Give a float of whatever make of number; None for none, and for what is not finite."""
     try:
-        bits = float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return round(bits, 5) if 0 <= bits <= 64 else None
+    return number if math.isfinite(number) else None
 
 
 def _count(value: Any, most: int = MAX_TOKENS) -> int | None:
