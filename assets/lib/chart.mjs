@@ -14,6 +14,8 @@ const AXIS_PX = 14; // room for the time labels
 const AXIS_FROM_PX = 56; // lower charts have no labels
 const TALL_PX = 140; // from here on the value axis has labels between its ends
 const HOLD = 1.6; // samples further apart than this many periods: the value held, then moved
+const EVENT_GAP_MS = 1_500; // events further apart are not joined: nothing is known between
+const EVENT_TICK_PX = 2; // one that stands alone is a tick of so much up and down
 const LOST_MS = 1_500; // nothing known for so long: say so
 const READOUT_MS = 250; // figures under a resting cursor do not dance
 const NO_GAPS = [];
@@ -246,7 +248,9 @@ export class Chart {
     g.lineWidth = 1;
     g.lineJoin = "bevel";
     g.beginPath();
-    const before = track.valueAt(view.right - view.span);
+    const event = track.kind === "event";
+    const apart = event ? EVENT_GAP_MS / columnMs : Infinity;
+    const before = event ? NaN : track.valueAt(view.right - view.span);
     let pen = before === before;
     let penY = pen ? y(before) : 0;
     let penColumn = first - 1;
@@ -264,11 +268,12 @@ export class Chart {
         const yLow = y(low[at]) + 0.5;
         const yHigh = y(high[at]) + 0.5;
         const yEnd = y(end[at]) + 0.5;
-        if (pen && !(flag & FRESH)) {
-          if (c - penColumn > hold) g.lineTo(Math.max(0, x - slope), penY + 0.5);
+        if (pen && !(flag & FRESH) && c - penColumn <= apart) {
+          if (c - penColumn > hold && !event) g.lineTo(Math.max(0, x - slope), penY + 0.5);
         } else {
           if (x - gapX >= 1) (gaps = gaps === NO_GAPS ? [] : gaps).push(gapX, x);
-          g.moveTo(x, yLow);
+          g.moveTo(x, event ? yLow + EVENT_TICK_PX : yLow);
+          if (event) g.lineTo(x, yHigh - EVENT_TICK_PX);
         }
         if (yLow - yHigh < 0.25) g.lineTo(x, yEnd);
         else if (penY - yHigh < yLow - penY) {
@@ -288,6 +293,10 @@ export class Chart {
         pen = false;
         gapX = gapX === gapX ? gapX : x;
       }
+    }
+    if (event) {
+      g.stroke();
+      return NO_GAPS; // between two events nothing is missing
     }
     const knownX = Math.min(width, (view.known - view.right) / columnMs + width);
     if (pen && knownX > 0) g.lineTo(knownX, penY + 0.5);
