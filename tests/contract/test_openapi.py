@@ -167,7 +167,53 @@ def test_a_request_has_the_described_form():
     given |= {"stalls": [[1.0, 500.0]], "causes": [{"code": "load", "text": "x", "cost_ms": None}]}
     assert set(SPEC["components"]["schemas"]["Request"]["properties"]) == set(given)
     form("Request").validate(given)
-    form("TimedRequest").validate({**given, "ticks": {"t_ms": [1.5], "tokens": [1], "entropy_bits": [None]}})
+
+
+def test_what_a_program_tells_comes_back_in_the_described_form():
+    import orjson
+
+    from wfmon.collect.models.ingest import Ingest
+    from wfmon.collect.models.meter import Meters
+    from wfmon.core.clock import FakeClock
+    from wfmon.core.settings import EnergySettings
+    from wfmon.core.types import Cause
+    from wfmon.process.energy import EnergyMeter
+
+    clock = FakeClock()
+    clock.advance(100)
+    meters = Meters(
+        clock, energy=lambda: EnergyMeter(EnergySettings()), server_of=lambda _, claimed: claimed,
+        power_watts=lambda: None, why=lambda _: (Cause("load", "cold load 1.8 s", 1_800.0),),
+    )  # fmt: skip
+    connection = Ingest(clock, meters.put, boot="boot").open(post=True)
+    lines = f"""{HOOK.splitlines()[0]}
+{{"e":"beat","t":100000000,"lost":0}}
+{{"e":"start","r":"r1","t":97000000,"model":"tiny","prompt_tokens":9,"vocab":"v","vocab_size":100}}
+{{"e":"phase","r":"r1","t":97000000,"name":"loading"}}
+{{"e":"phase","r":"r1","t":98800000,"name":"prompt"}}
+{{"e":"tokens","r":"r1","t":[99000000,99050000,99600000],"entropy":[1.5,null,2.5],"k":[100,null,100]}}"""
+    assert connection.take(lines.encode()).refused == []
+    meters.drain()
+    answers = [("Model", model) for model in meters.models()] + [("Request", each) for each in meters.requests(9)]
+    connection.take(b'{"e":"end","r":"r1","t":99700000,"status":"ok","reason":"stop"}')
+    meters.drain()
+    meters.each_second()
+    ended = meters.requests(9)
+    assert [each["status"] for each in ended] == ["ok"]
+    answers += [("Model", each) for each in meters.models()] + [("Request", each) for each in ended]
+    answers += [("TimedRequest", meters.request(ended[0]["id"]))]
+    assert [name for name, _ in answers] == ["Model", "Request", "Model", "Request", "TimedRequest"]
+    for name, answer in answers:
+        form(name).validate(json.loads(orjson.dumps(answer)))
+
+
+def test_a_server_has_the_described_columns():
+    from wfmon.collect.models.scrape.rows import COLUMNS, Row
+
+    described = SPEC["components"]["schemas"]["Server"]
+    assert set(described["properties"]) == set(described["required"]) == set(COLUMNS)
+    cells = Row(None, server="127.0.0.1:8000").cells()
+    form("Server").validate(dict(zip(COLUMNS, cells, strict=True)))
 
 
 def test_the_manual_names_every_route():
