@@ -15,6 +15,7 @@ from typing import Any
 
 import wfmon
 from wfmon.collect.models.proxy.address import Address, AddressError, listening, upstream
+from wfmon.collect.models.proxy.ask import Asker
 from wfmon.collect.models.proxy.running import LOG, Lock, Running
 from wfmon.collect.models.proxy.server import ProxyServer
 from wfmon.collect.models.proxy.telling import Telling
@@ -86,7 +87,8 @@ async def _serve(given: argparse.Namespace, leads_to: Address, at: Address) -> i
     clock = SystemClock()
     counts: Counter[str] = Counter()
     telling = Telling(given.data_dir, leads_to.label, counts)
-    server = ProxyServer(clock, leads_to, counts, telling.begin)
+    asker = Asker(given.logprobs, counts) if given.logprobs else None
+    server = ProxyServer(clock, leads_to, counts, telling.begin, asker)
     asked, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_on_error)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from wfmon.collect.models.proxy.address import Address
+from wfmon.collect.models.proxy.ask import Asker
 from wfmon.collect.models.proxy.exchange import Exchange
 from wfmon.collect.models.proxy.http1 import Head
 from wfmon.collect.models.proxy.tunnel import Tunnel
@@ -21,11 +22,17 @@ class ProxyServer:
     """A listener on loopback. ``begin`` follows a request. All of it runs on the loop's thread."""
 
     def __init__(
-        self, clock: Clock, upstream: Address, counts: Counter[str], begin: Callable[[Head, int], Exchange]
+        self,
+        clock: Clock,
+        upstream: Address,
+        counts: Counter[str],
+        begin: Callable[[Head, int], Exchange],
+        asker: Asker | None = None,
     ) -> None:
         self.clock = clock
         self.upstream = upstream
         self.begin = begin
+        self.asker = asker
         self.counts = counts
         """What was refused, or passed on unseen, by cause."""
         self._listener: asyncio.Server | None = None

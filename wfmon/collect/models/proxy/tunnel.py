@@ -7,23 +7,20 @@ other takes it. All of it runs on the loop's thread.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import socket
-import struct
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from wfmon.collect.models.proxy import refuse
 from wfmon.collect.models.proxy.address import Address
+from wfmon.collect.models.proxy.ask import RETRIED, Asked, Asker, Held, Stripper
 from wfmon.collect.models.proxy.exchange import Exchange
 from wfmon.collect.models.proxy.http1 import Framer, Head, Length, Piece, request_length, response_length
+from wfmon.collect.models.proxy.side import Side
 from wfmon.core.clock import Clock
 
 log = logging.getLogger(__name__)
-HIGH_WATER = 65_536
-"""Bytes that may wait for one side before the other is no longer read."""
 DIAL_S = 10.0
 HEAD_S = 60.0
 """A client that has sent no whole head after so long is closed; from then on the server's own patience counts."""
@@ -39,6 +36,8 @@ class House(Protocol):
     clock: Clock
     upstream: Address
     counts: Counter[str]
+    asker: Asker | None
+    """None: every byte passes as it came."""
 
     @property
     def port(self) -> int:
@@ -52,88 +51,6 @@ class House(Protocol):
 
     def closed(self, tunnel: Tunnel) -> None:
         """Forget it."""
-
-
-class Side(asyncio.Protocol):
-    """One of the two connections: hands everything to the tunnel."""
-
-    def __init__(
-        self, made: Callable[[], None], data: Callable[[bytes], None], eof: Callable[[], None],
-        lost: Callable[[Exception | None], None], full: Callable[[bool], None],
-    ) -> None:  # fmt: skip
-        self._made = made
-        self.data_received = data  # type: ignore[method-assign,assignment]  # one call a read, not two
-        self._eof = eof
-        self._lost = lost
-        self._full = full
-        self.transport: asyncio.Transport | None = None
-        self.ended = False
-        """It has sent its last byte."""
-        self.full = False
-        """It has so much to read that nothing more should be written."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(HIGH_WATER)
-        self._made()
-
-    def eof_received(self) -> bool:
-        self.ended = True
-        self._eof()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended = True
-        transport, self.transport = self.transport, None
-        if transport is not None:
-            self._lost(exc)
-
-    def pause_writing(self) -> None:
-        self.full = True
-        self._full(True)
-
-    def resume_writing(self) -> None:
-        self.full = False
-        self._full(False)
-
-    def write(self, data: bytes) -> None:
-        if self.transport is not None and data and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def end(self) -> None:
-        """Send what waits, then say that no more will come."""
-        if self.transport is not None and not self.transport.is_closing():
-            with contextlib.suppress(OSError):  # a peer that has gone is told by connection_lost
-                self.transport.write_eof()
-
-    def close(self) -> None:
-        """Send what waits, then close."""
-        if self.transport is not None:
-            self.transport.close()
-
-    def reset(self, *, flush: bool) -> None:
-        """Close with a reset, as the other side was."""
-        if self.transport is None:
-            return
-        sock = self.transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if flush:
-            self.transport.close()
-        else:
-            self.transport.abort()
-
-    def waits(self) -> bool:
-        """Tell whether bytes wait for it to read them."""
-        return self.transport is not None and self.transport.get_write_buffer_size() > 0
-
-    def read(self, on: bool) -> None:  # noqa: FBT001  the loop's own form
-        """Read on, or stop for now."""
-        if self.transport is not None and not self.ended:
-            if on:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
 
 
 class Tunnel:
@@ -162,6 +79,13 @@ class Tunnel:
         self._gone = ""
         self._answering = False
         self._draining = False
+        # With an asker alone: the request that is held, what was asked by the request's number, and what is stripped.
+        self._held: Held | None = None
+        self._asked: dict[int, Asked] = {}
+        self._request_no = 0
+        self._answer_no = 0
+        self._retried: Asked | None = None
+        self._stripper: Stripper | None = None
 
     def drain(self) -> None:
         """Let the requests in flight end, then close."""
@@ -194,7 +118,7 @@ class Tunnel:
         self._patience = self._loop.call_later(HEAD_S, self._impatient)
 
     def _impatient(self) -> None:
-        if self._dialing is None and not self._up.transport:
+        if self._dialing is None and self._up.transport is None and self._held is None:
             self._house.counts["silent"] += 1
             self.client.close()
 
@@ -213,7 +137,7 @@ class Tunnel:
             if refusal is not None:
                 break
             passed += 1
-        self._send_up(b"".join([piece.raw for piece in pieces[:passed]]))
+        self._send_up(b"".join([self._outward(piece) for piece in pieces[:passed]]))
         for piece in pieces[:passed]:
             self._look(self._look_at_request, piece, now_us)
         if refusal is not None:
@@ -299,9 +223,17 @@ class Tunnel:
     # The server's way.
 
     def _up_data(self, data: bytes) -> None:
-        self.client.write(data)
+        if self._blind or self._house.asker is None:
+            self.client.write(data)
+        if self._blind:
+            return
         now_us = self._now_us()
-        for piece in [] if self._blind else self._responses.feed(data):
+        pieces = self._responses.feed(data)
+        if self._house.asker is not None:
+            if self._refused(pieces):
+                return
+            self.client.write(b"".join([self._inward(piece) for piece in pieces]))
+        for piece in pieces:
             self._look(self._look_at_response, piece, now_us)
 
     def _length(self, head: Head) -> Length:
@@ -334,6 +266,7 @@ class Tunnel:
 
     def _up_eof(self) -> None:
         for piece in self._responses.eof():
+            self.client.write(self._inward(piece))
             self._look(self._look_at_response, piece, self._now_us())
         self._gone = self._gone or "upstream_closed"
         if self.client.ended:
@@ -358,6 +291,62 @@ class Tunnel:
         if self.client.transport is None:
             self._over()
 
+    # With an asker.
+
+    def _outward(self, piece: Piece) -> bytes:
+        """Give what of a request goes to the server now."""
+        asker = self._house.asker
+        if asker is None:
+            return piece.raw
+        if piece.head is not None:
+            self._request_no += 1
+            self._held = asker.hold(piece.head, piece.raw)
+            return b"" if self._held else piece.raw
+        if self._held is None:
+            return piece.raw
+        if piece.kind == "body":
+            self._held.body.append(piece.payload)
+            return b""
+        held, self._held = self._held, None
+        asked = asker.rewrite(held)
+        if asked is None:
+            return held.head + b"".join(held.body) + piece.raw
+        self._asked[self._request_no] = asked
+        return asked.raw
+
+    def _refused(self, pieces: list[Piece]) -> bool:
+        """Ask again as the client did, on a new connection, where the server did not take what we asked for."""
+        heads = [piece.head for piece in pieces if piece.head is not None and piece.head.status >= 200]
+        asked = self._asked.get(self._answer_no + 1)
+        if asked is None or not heads or heads[0].status not in RETRIED or len(self._pending) != 1:
+            return False
+        del self._asked[self._answer_no + 1]
+        self._retried = asked
+        self._up.forget()
+        self._up = self._new_upstream()
+        self._responses = Framer("response", self._length)
+        self._methods.appendleft(b"POST")
+        self._send_up(asked.original)
+        return True
+
+    def _inward(self, piece: Piece) -> bytes:
+        """Give what of an answer goes to the client now."""
+        if piece.head is not None and piece.head.status >= 200:
+            self._answer_no += 1
+            asked = self._asked.pop(self._answer_no, None)
+            if self._retried is not None and self._house.asker is not None and piece.head.status < 400:
+                self._house.asker.refuses(self._retried)
+            self._retried = None
+            self._stripper = Stripper.of(piece.head, piece.raw, asked.form) if asked else None
+            return self._stripper.head() if self._stripper else piece.raw
+        stripper = self._stripper
+        if stripper is None or piece.kind == "blind":
+            return piece.raw
+        if piece.kind == "body":
+            return stripper.body(piece.payload)
+        self._stripper = None
+        return stripper.end()
+
     # Both.
 
     def _look(self, how: Callable[[Piece, int], None], piece: Piece, now_us: int) -> None:
@@ -375,7 +364,8 @@ class Tunnel:
         """Measure no more on this connection; ``odd`` is why, "" for an upgrade, which is none of ours."""
         self._house.counts[f"odd_{odd}" if odd else "upgraded"] += 1
         self._blind = True
-        self._send_up(self._requests.go_blind())
+        held, self._held = self._held, None
+        self._send_up((held.head + b"".join(held.body) if held else b"") + self._requests.go_blind())
         self._end_all("unreadable" if odd else "upgraded")
 
     def _refuse(self, refusal: refuse.Refusal) -> None:
