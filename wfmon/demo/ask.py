@@ -103,7 +103,8 @@ class Asker:
         """Ask, read the answer to its end, and keep what was measured; the text is forgotten at once."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         try:
-            connection.connect()
+            connection.request("GET", "/health")  # so that the connection stands before anything is measured
+            connection.getresponse().read()
             row = self._read(connection, question)
         except (OSError, http.client.HTTPException, ValueError, KeyError):
             return  # the server is on its way out; what was not measured is not told

@@ -27,12 +27,12 @@ MAX_CONNECTIONS = 64
 SILENCE_S = 75
 """How long a kept connection may say nothing."""
 Json = dict[str, Any]
-Watching = Callable[[Model], Watch]
+Watching = Callable[[Model, str, int], Watch]
 
 
 class Server(ThreadingHTTPServer):
     """Bound when made; ``serve_forever`` answers until ``shutdown``. ``watching``: given host:port, the one who
-    makes a Watch for each request; ``measured``: what /demo/measured tells.
+    makes a Watch for each request, by its name and the nanosecond it came; ``measured``: what /demo/measured tells.
     """
 
     daemon_threads = True
@@ -120,6 +120,12 @@ class Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = SILENCE_S
     disable_nagle_algorithm = True
+    came_ns = 0
+    """When the request's first line was there."""
+
+    def parse_request(self) -> bool:
+        self.came_ns = self.server.clock.mono_ns()
+        return super().parse_request()
 
     def log_message(self, *_: object) -> None:
         """Nothing is logged: a request line is a client's own."""
@@ -140,13 +146,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(int(code), openai.error(Refused(int(code), "This is not a request that is answered here.")))
 
     def _answer(self, method: str) -> None:
-        came_ns = self.server.clock.mono_ns()
         path = urlsplit(self.path).path
         try:
             body = self._body() if method == "POST" else b""
-            came_ns = self.server.clock.mono_ns()
             self._check()
-            self._route("GET" if method == "HEAD" else method, path, body, came_ns)
+            self._route("GET" if method == "HEAD" else method, path, body)
         except Refused as refused:
             self._refuse(refused, path)
         except (OSError, Gone):
@@ -170,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(413, f"The request is larger than {MAX_BODY} bytes.")
         return self.rfile.read(int(told))
 
-    def _route(self, method: str, path: str, body: bytes, came_ns: int) -> None:
+    def _route(self, method: str, path: str, body: bytes) -> None:
         server = self.server
         if method == "GET":
             if path.startswith("/v1/models/"):
@@ -188,21 +192,21 @@ class Handler(BaseHTTPRequestHandler):
             if path in found:
                 return self._send(200, found[path]())
         elif path in {"/v1/chat/completions", "/v1/completions"}:
-            return self._openai(_parsed(body), came_ns, chat=path == "/v1/chat/completions")
+            return self._openai(_parsed(body), chat=path == "/v1/chat/completions")
         elif path in {"/api/chat", "/api/generate"}:
-            return self._ollama(_parsed(body), came_ns, chat=path == "/api/chat")
+            return self._ollama(_parsed(body), chat=path == "/api/chat")
         elif path == "/api/show":
             asked = _parsed(body)
             return self._send(200, ollama.show(self._model(asked.get("model") or asked.get("name")), server.clock))
         raise Refused(404, "There is no such route here.", None, "not_found")
 
-    def _openai(self, body: Json, came_ns: int, *, chat: bool) -> None:
+    def _openai(self, body: Json, *, chat: bool) -> None:
         model = self._model(body.get("model"))
         wanted = (openai.chat if chat else openai.completion)(body, model.vocabulary)
         number = self.server.number()
         writer = openai.Writer(wanted, model, number, self.server.clock.now_ms() // 1000)
-        answer = Answer(Timing(came_ns))
-        steps = self._steps(model, wanted.ask, answer)
+        answer = Answer(Timing(self.came_ns))
+        steps = self._steps(model, wanted.ask, number, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         return self._stream(
@@ -212,23 +216,23 @@ class Handler(BaseHTTPRequestHandler):
             steps,
         )  # fmt: skip
 
-    def _ollama(self, body: Json, came_ns: int, *, chat: bool) -> None:
+    def _ollama(self, body: Json, *, chat: bool) -> None:
         model = self._model(body.get("model"))
         wanted = ollama.wanted(body, model, chat=chat)
         writer = ollama.Writer(wanted, model, self.server.clock)
         if wanted.load:
             return self._send(200, writer.loaded())
         number = self.server.number()
-        answer = Answer(Timing(came_ns))
-        steps = self._steps(model, wanted.ask, answer)
+        answer = Answer(Timing(self.came_ns))
+        steps = self._steps(model, wanted.ask, number, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         lines = (_json(line) + b"\n" for line in writer.events(steps, answer))
         return self._stream(number, "application/x-ndjson", lines, steps)
 
-    def _steps(self, model: Model, ask: Ask, answer: Answer) -> Iterator[Step]:
+    def _steps(self, model: Model, ask: Ask, number: str, answer: Answer) -> Iterator[Step]:
         client = Line(self.connection, self.server.clock, self.server.ended)
-        watch = self.server.watching(model)
+        watch = self.server.watching(model, number, self.came_ns)
         with self.server.busy_lock:
             self.server.busy += 1
         try:

@@ -25,11 +25,13 @@ class Seen:
         self._vocab = vocabulary_name(vocabulary)
         self._outcomes = len(vocabulary) - len(NEVER_DRAWN)
 
-    def request(self, model: Model) -> Told:
-        """Begin to tell of one request."""
+    def request(self, model: Model, number: str, came_ns: int) -> Told:
+        """Begin to tell of one request, which came at that time of the monotonic clock."""
         request = Request(
             model.name, server=self._server, vocab=self._vocab, vocab_size=self._outcomes, hook=self._hook
         )
+        request._record.id = number  # noqa: SLF001  what the client has as X-Request-Id, so that both can be compared
+        request.begin(t_us=came_ns // 1_000)
         return Told(request, self._vocabulary.texts, self._outcomes)
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ def serving(rate=0.0):
     clock = SystemClock()
     told = []
 
-    def request(model):
+    def request(model, number, came_ns):
         told.append(Told())
         return told[-1]
 

@@ -33,7 +33,7 @@ def told(monkeypatch):
     result = {}
     for name, model in models.items():
         ask = Ask(prompt, max_tokens=6, seed=3, knobs=Knobs(temperature=0.9))
-        steps = list(model.answer(ask, Stays(), seen.request(model), Answer(Timing(0))))
+        steps = list(model.answer(ask, Stays(), seen.request(model, "a-1", 0), Answer(Timing(0))))
         result[name] = (model, prompt, steps, seen._hook.inbox.take())
     return result
 
@@ -68,7 +68,7 @@ def test_a_request_is_told_from_its_coming_to_its_end(told):
     assert [event[0] for event in events] == [START, PHASE, PHASE, PROMPT, PHASE, *[TOKENS] * 6, END]
     assert [event[3] for event in events if event[0] == PHASE] == ["queued", "prompt", "decode"]
     record, end = events[0][1], events[-1]
-    assert (record.model, record.server) == ("wfmon-demo-4gram", "127.0.0.1:11599")
+    assert (record.id, record.model, record.server) == ("a-1", "wfmon-demo-4gram", "127.0.0.1:11599")
     assert end[3:5] == ("ok", "length")
     assert (end[5]["prompt_tokens"], end[5]["output_tokens"]) == (len(prompt), 6)
     assert end[5]["queue_ms"] == end[5]["prompt_ms"] == end[5]["decode_ms"] == 0.0
