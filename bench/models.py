@@ -19,8 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from common import APP_PYTHON, ROOT, App, WireClients, chromium, log_errors, machine, percentile, save
 from live import best_page
@@ -193,16 +192,9 @@ def proxy(app: App, seconds: float) -> dict:
 
 def ticker_ms(app: App, seconds: float) -> float:
     """CPU of the ticker's thread, percent of a core, over a span."""
-    path = Path(f"/proc/{app.process.pid}/task")
-    mine = next(each for each in path.iterdir() if (each / "comm").read_text().startswith("wfmon-ticker"))
-
-    def spent() -> float:
-        ticks = map(int, (mine / "stat").read_text().rsplit(")", 1)[1].split()[11:13])
-        return sum(ticks) / os.sysconf("SC_CLK_TCK")
-
-    begun, cpu = time.monotonic(), spent()
     time.sleep(seconds)
-    return 100 * (spent() - cpu) / (time.monotonic() - begun)
+    series = quote('monitor.thread_cpu_percent{thread="wfmon-ticker"}')
+    return app.ask(f"/api/v1/window?series={series}&window={seconds:g}")["mean"]
 
 
 def meter(app: App, seconds: float) -> dict:
