@@ -92,7 +92,7 @@ class Frames:
             values += [means.get(pair, _NAN) for pair in self._pairs]
         frame = Frame(COLLECTOR, now.wall_ms, self._gauges, np.array(values, np.float64), self._all_reasons())
         for model in models:
-            if model.leaving:
+            if model.leaving:  # this frame had its gaps and its reasons, which stand until it is back
                 self._book.remove(model)
                 self._gone[model.name, model.server] = model.reasons
                 while len(self._gone) > MAX_MODELS:
@@ -122,7 +122,8 @@ class Frames:
 
     def _all_reasons(self) -> Mapping[str, str]:
         """Give why series are absent: the same object while nothing changed."""
-        parts: list[Mapping[str, str]] = [*self._gone.values(), *(model.reasons for model in self._shape), self._apart]
+        told = (model.reasons for model in self._book.models.values())
+        parts: list[Mapping[str, str]] = [*self._gone.values(), *told, self._apart]
         if len(parts) != len(self._parts) or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
             self._parts = parts
             merged: dict[str, str] = {}
