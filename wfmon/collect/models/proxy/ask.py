@@ -182,7 +182,9 @@ def without(text: bytes, form: Form) -> bytes:
     try:
         words = text.decode()
         spans: list[tuple[int, int, int]] = []
-        _walk(words, _skip(words, 0), _PATHS[form], spans)
+        end = _walk(words, _skip(words, 0), _PATHS[form], spans)
+        if _skip(words, end) != len(words):
+            return text
     except (ValueError, IndexError, RecursionError):
         return text
     for key_at, value_at, end in reversed(spans):
@@ -201,8 +203,9 @@ def _walk(text: str, at: int, path: tuple[str, ...], spans: list[tuple[int, int,
     kind = text[at]
     if not path or kind != ("[" if path[0] == "*" else "{"):
         return _VALUE.raw_decode(text, at)[1]
+    close = "]" if kind == "[" else "}"
     at = _skip(text, at + 1)
-    if text[at] in "]}":
+    if text[at] == close:
         return at + 1
     while True:
         name_at, name = at, "*"
@@ -220,7 +223,7 @@ def _walk(text: str, at: int, path: tuple[str, ...], spans: list[tuple[int, int,
         else:
             at = _VALUE.raw_decode(text, at)[1]
         at = _skip(text, at)
-        if text[at] in "]}":
+        if text[at] == close:
             return at + 1
         if text[at] != ",":
             raise ValueError
