@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfmon.collect.models.scrape.prometheus import MAX_LINE, MAX_LINES, Sample, has_prefix, samples
+from wfmon.collect.models.scrape.prometheus import (
+    MAX_HEAD,
+    MAX_HEADS,
+    MAX_LINE,
+    MAX_LINES,
+    Page,
+    Sample,
+    has_prefix,
+    samples,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +49,31 @@ BAD = [
 @pytest.mark.parametrize("line", BAD, ids=lambda line: line[:24])
 def test_a_line_that_says_nothing_is_left_out(line):
     assert samples(f"{line}\nx:z 1\n".encode(), {"x:y", "x:z"}) == [Sample("x:z", {}, 1.0)]
+
+
+def test_a_page_that_is_read_again_is_read_by_its_values_of_now():
+    page = Page({"x:y"})
+    lines = [
+        'x:y{a="b"} %s',
+        "x:y %s",
+        "x:y %s 1700000000000",
+        'x:y{a="c"} %s # {trace="1"} 2',
+        "other %s",
+        "x:y %s %s",
+    ]
+    for value in ("1", "2.5", "NaN", "7", "7"):
+        text = "\n".join(line.replace("%s", value) for line in lines)
+        labels = [] if value == "NaN" else [{"a": "b"}, {}, {}, {"a": "c"}, {}]
+        assert page.read(text.encode()) == [Sample("x:y", each, float(value)) for each in labels]
+
+
+def test_a_page_of_ever_new_names_is_kept_within_bounds():
+    page = Page({"x:y"})
+    for number in range(4):
+        page.read("".join(f'x:y{{a="{number}-{n}"}} 1\n' for n in range(MAX_HEADS)).encode())
+        assert len(page._heads) <= MAX_HEADS
+    page.read(b'x:y{a="' + b"z" * (MAX_HEAD + 1) + b'"} 1\n')
+    assert all(len(head) <= MAX_HEAD for head in page._heads)
 
 
 def test_lines_past_the_bound_are_not_read():

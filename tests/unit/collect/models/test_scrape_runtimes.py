@@ -33,6 +33,7 @@ KINDS = {
     "sglang_no_metrics": ("SGLang", "", "meta-llama/Llama-3.1-8B-Instruct", "ok"),
     "lm_studio": ("LM Studio", "", "gemma-3-270m-it", "ok"),
     "lm_studio_v0": ("LM Studio", "", "granite-3.0-2b-instruct", "ok"),
+    "llama_cpp_python": ("OpenAI-compatible", "", "wfmon-tiny", "ok"),
     "llama_cpp_python_key": ("OpenAI-compatible", "", "", "needs_key"),
 }
 

@@ -15,7 +15,7 @@ from wfmon.collect.models.events import Reading
 from wfmon.collect.models.scrape.http import Answer, Get
 from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, number, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed
-from wfmon.collect.models.scrape.prometheus import samples
+from wfmon.collect.models.scrape.prometheus import Page
 from wfmon.collect.models.scrape.spans import MAX_SPAN_S, Span
 
 RUNTIME = "llama.cpp"
@@ -39,6 +39,7 @@ class LlamaCpp:
 
     def __init__(self) -> None:
         self._span = Span()
+        self._page = Page(WANTED)
         self._props = Turn(PROPS_S)
         self._asleep = False
         self._name = ""
@@ -106,7 +107,7 @@ class LlamaCpp:
 
     def _from_metrics(self, page: Answer, found: Reading, now: Moment) -> Reading:
         held: dict[str, float] = {}
-        for one in samples(page.body, WANTED):
+        for one in self._page.read(page.body):
             held[one.name] = held.get(one.name, 0.0) + one.value
         span = self._span
         span.step(now.mono_ns, {name: held[name] for name in COUNTERS if name in held})

@@ -12,10 +12,18 @@ MAX_LINES = 20_000
 MAX_LINE = 8_192
 """A longer line is left out."""
 MAX_LABELS = 32
-MAX_SAMPLES = 20_000
+MAX_HEADS, MAX_HEAD = 5_000, 512
+"""Kept of a page, and how long: a page of vLLM has 1,500 of 150."""
 _LABEL = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(,|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n"}
+
+
+class Head(NamedTuple):
+    """What stands before a value."""
+
+    name: str
+    labels: dict[str, str]
 
 
 class Sample(NamedTuple):
@@ -26,21 +34,48 @@ class Sample(NamedTuple):
     value: float
 
 
-def samples(body: bytes, wanted: AbstractSet[str]) -> list[Sample]:
-    """Read the wanted samples of a page. What is malformed, NaN or infinite is left out: nothing is said of it."""
-    names = {name.encode(): name for name in wanted}
-    found: list[Sample] = []
-    for raw in _lines(body):
-        end = raw.find(b"{")
-        name = names.get(raw[:end] if end >= 0 else raw.split(None, 1)[0])
+class Page:
+    """Reads a server's page again and again. What stands before a value is read once and kept. One thread."""
+
+    def __init__(self, wanted: AbstractSet[str]) -> None:
+        self._wanted = {name.encode(): name for name in wanted}
+        self._heads: dict[bytes, Head | None] = {}
+
+    def read(self, body: bytes) -> list[Sample]:
+        """Give the wanted samples. What is malformed, NaN or infinite is left out: nothing is said of it."""
+        found: list[Sample] = []
+        heads = self._heads
+        if len(heads) >= MAX_HEADS:
+            heads.clear()
+        for line in body.split(b"\n", MAX_LINES)[:MAX_LINES]:
+            start, _, text = line.rpartition(b" ")
+            if start in heads:
+                head = heads[start]
+            else:
+                head, text, alone = self._head(line, text)
+                if alone and len(start) <= MAX_HEAD and len(heads) < MAX_HEADS:
+                    heads[start] = head
+            if head is not None and (value := _number(text)) is not None:
+                found.append(Sample(*head, value))
+        return found
+
+    def _head(self, line: bytes, text: bytes) -> tuple[Head | None, bytes, bool]:
+        """Read what stands before the value, the value's text, and whether nothing (a time, an exemplar) follows it."""
+        if not 0 < len(line) <= MAX_LINE or line[:1] in b"# \t\r":
+            return None, text, True
+        brace = line.find(b"{")
+        name = self._wanted.get(line[:brace] if brace >= 0 else line.split(None, 1)[0])
         if name is None:
-            continue
-        sample = _sample(name, raw, end)
-        if sample is not None:
-            found.append(sample)
-            if len(found) >= MAX_SAMPLES:
-                break
-    return found
+            return None, text, True
+        labels: dict[str, str] = {}
+        end = _labels(line, brace + 1, labels) if brace >= 0 else len(name.encode())
+        words = [] if end is None else line[end:].split(None, 1)
+        return (Head(name, labels), words[0], words == [text]) if words else (None, text, False)
+
+
+def samples(body: bytes, wanted: AbstractSet[str]) -> list[Sample]:
+    """Read a page once."""
+    return Page(wanted).read(body)
 
 
 def has_prefix(body: bytes, prefix: str) -> bool:
@@ -53,18 +88,6 @@ def _lines(body: bytes) -> Iterator[bytes]:
     for line in body.split(b"\n", MAX_LINES)[:MAX_LINES]:
         if 0 < len(line) <= MAX_LINE and line[:1] not in b"# \r\t":
             yield line
-
-
-def _sample(name: str, raw: bytes, brace: int) -> Sample | None:
-    labels: dict[str, str] = {}
-    rest = raw[len(name) :]
-    if brace >= 0:
-        end = _labels(raw, brace + 1, labels)
-        if end is None:
-            return None
-        rest = raw[end:]
-    value = _number(rest.split(None, 1)[0]) if rest.strip() else None
-    return None if value is None else Sample(name, labels, value)
 
 
 def _labels(raw: bytes, at: int, labels: dict[str, str]) -> int | None:

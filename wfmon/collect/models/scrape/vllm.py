@@ -15,7 +15,7 @@ from wfmon.collect.models.events import Reading
 from wfmon.collect.models.scrape.http import Answer, Get
 from wfmon.collect.models.scrape.kinds import MAX_MODELS, Look, Moment, Turn, names, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed
-from wfmon.collect.models.scrape.prometheus import Sample, samples
+from wfmon.collect.models.scrape.prometheus import Page, Sample
 from wfmon.collect.models.scrape.spans import Span
 
 SLOW_S = 60.0
@@ -95,7 +95,7 @@ class Metrics:
     def __init__(self, runtime: str, table: Names, version_path: str) -> None:
         self.runtime = runtime
         self._table = table
-        self._wanted = wanted(table)
+        self._reader = Page(wanted(table))
         self._version_path = version_path
         self._slow = Turn(SLOW_S)
         self._page = Turn(0.0)
@@ -115,7 +115,7 @@ class Metrics:
         answer = get("/metrics")
         if (ill := trouble(answer)) is not None:
             return ill
-        found = samples(answer.body, self._wanted) if answer.status == 200 else []
+        found = self._reader.read(answer.body) if answer.status == 200 else []
         if not found:
             self._page = Turn(OFF_S)
             self._page.is_due(now.mono_ns)
@@ -130,10 +130,12 @@ class Metrics:
     def _by_model(self, found: list[Sample]) -> dict[str, Values]:
         """Give the page's values by model, at most 64."""
         groups: dict[str, list[Sample]] = defaultdict(list)
+        tidied: dict[str, str] = {}
         for one in found:
             if one.name == "sglang:realtime_tokens_total" and one.labels.get("mode") != "decode":
                 continue
-            model = tidy(one.labels.get("model_name"))
+            told = one.labels.get("model_name", "")
+            model = tidied[told] if told in tidied else tidied.setdefault(told, tidy(told))
             if model in groups or len(groups) < MAX_MODELS:
                 groups[model].append(one)
         for gone in self._spans.keys() - groups.keys():
