@@ -63,7 +63,7 @@ class Request:
         record = self._record
         if server and not record.server:
             record.server = server
-        if not record.model:
+        if model and not record.model:
             record.model = str(model)
             if self._begun:
                 self._hook.begin(record)

@@ -42,6 +42,8 @@ class WebSocket:
             raise Closed(f"no connection ({error.strerror or type(error).__name__})") from None
         try:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # The kernel's buffer, which grows to megabytes, would hide for long that nobody reads.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262_144)
             self._not_yet: tuple[type[OSError], ...] = (TimeoutError, BlockingIOError)
             if place.tls:
                 self._secure(place)
