@@ -28,15 +28,16 @@ def register(app: Dash) -> None:
 
     @app.callback(
         Output(ids.demo_state(MATCH), "children", allow_duplicate=True),
+        Output(ids.demo_state(MATCH), "data-state", allow_duplicate=True),
         Output(ids.demo_state(MATCH), "className"),
         Input(ids.demo_state(MATCH), "data-state"),
         prevent_initial_call=True,
     )
-    def settled(state: str) -> tuple[object, str]:
+    def settled(state: str) -> tuple[object, object, str]:
         if state != "starting":
-            return no_update, f"demo-state {state}"
+            return no_update, no_update, f"demo-state {state}"
         text, state = _told("wait")
-        return text, f"demo-state {state}"
+        return text, state, f"demo-state {state}"
 
 
 def _told(what: str) -> tuple[str, str]:
