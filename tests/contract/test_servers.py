@@ -48,7 +48,7 @@ ANSWERS = st.builds(
 
 
 @pytest.mark.parametrize("runtime", MAKERS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=8))
 def test_a_scraper_never_raises_and_tells_only_what_may_be_shown(runtime, answers):
     scraper = MAKERS[runtime]()
@@ -76,6 +76,7 @@ def promised(look, runtime):
                 assert value >= 0, field
 
 
+@settings(max_examples=50)
 @given(answers=st.lists(ANSWERS, min_size=MAX_PROBES, max_size=MAX_PROBES), hinted=st.sampled_from(["", *MAKERS]))
 def test_finding_out_who_answers_takes_four_gets_at_most(answers, hinted):
     asked = []
@@ -84,6 +85,11 @@ def test_finding_out_who_answers_takes_four_gets_at_most(answers, hinted):
     assert len(set(asked)) == len(asked)
     assert verdict is None or verdict.runtime in ("", *MAKERS)
     assert verdict is None or not (verdict.sure and verdict.final and verdict.runtime)
+
+
+def test_the_manual_names_every_kind_and_every_state():
+    page = (DATA.parents[3] / "docs/servers.md").read_text("utf-8")
+    assert all(f"\n| {each} |" in page for each in (*MAKERS, "ok", "needs_key", "odd", "silent"))
 
 
 @pytest.mark.parametrize("name", CAPTURES)
