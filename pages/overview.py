@@ -6,7 +6,7 @@ import dash
 from dash.development.base_component import Component
 
 from wfmon.ui import services
-from wfmon.ui.energy import energy_panel, last_requests
+from wfmon.ui.energy import all_requests_link, energy_panel, last_requests
 from wfmon.ui.panels import Group, Panel, page
 from wfmon.ui.parts import FRAME_BUDGET_MS, chart, machine_fact, note, stat, value
 from wfmon.ui.tables import processes
@@ -69,7 +69,7 @@ def layout(**_query: str) -> Component:
                     ),
                     collector="ux",
                 ),
-                Panel("requests", "Last requests", last_requests(), width=8, charted=False),
+                Panel("requests", "Last requests", last_requests(), width=8, now=all_requests_link(), charted=False),
                 Panel(
                     "traffic",
                     "Localhost traffic",

@@ -4,7 +4,7 @@
  */
 
 import { Speaker } from "./a11y.mjs";
-import { LOST_MS, MODELS, Ribbon, allot, choose, modelKey, modelsOf, seenMs } from "./energy.mjs";
+import { LOST_MS, Ribbon, allot, choose, modelKey, modelsOf, seenMs, slotOf } from "./energy.mjs";
 import { card, energyFormula, evidence, face, gist, indexText, reading, rowsOf, sentence, serverLine } from "./energy-words.mjs";
 import { put } from "./readouts.mjs";
 import { RibbonPainter } from "./ribbons.mjs";
@@ -14,6 +14,11 @@ const SAY_MS = 5_000;
 const READ_MS = 500;
 const DENSE_FROM = 4; // cards: from so many models on they are short
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+const CANVAS = [
+  ["role", "img"], ["aria-roledescription", "energy stage"], ["aria-label", "Energy of the models"],
+  ["aria-keyshortcuts", "ArrowUp ArrowDown Home End Escape"], ["tabindex", "0"],
+];
+const METER = [["role", "meter"], ["aria-label", "Energy"], ["aria-valuemin", "0"], ["aria-valuemax", "1"]];
 
 export class EnergyStage {
   constructor(host, { document, paint }) {
@@ -24,7 +29,7 @@ export class EnergyStage {
     this.panel = host.closest("[data-panel]") ?? host;
     this.calm = document.defaultView.matchMedia("(prefers-reduced-motion: reduce)");
     this.ribbons = [];
-    this.byKey = new Map(); // every ribbon that was ever shown keeps its colour and its way
+    this.byKey = new Map(); // every ribbon that was ever shown, so that it goes on where it was
     this.models = new Map();
     this.rows = new Map(); // key -> row of the table `models`
     this.version = -1;
@@ -53,8 +58,7 @@ export class EnergyStage {
   #build() {
     const { host, panel } = this;
     this.canvas = this.document.createElement("canvas");
-    for (const [name, value] of [["role", "img"], ["aria-roledescription", "energy stage"], ["aria-label", "Energy of the models"],
-      ["aria-keyshortcuts", "ArrowUp ArrowDown Home End Escape"], ["tabindex", "0"]]) this.canvas.setAttribute(name, value);
+    for (const [name, value] of CANVAS) this.canvas.setAttribute(name, value);
     host.prepend(this.canvas);
     this.painter = new RibbonPainter(this.canvas, this.paint);
     this.rest = this.#make("p", "rest");
@@ -149,7 +153,8 @@ export class EnergyStage {
     if (!this.ribbons.length) return;
     this.at = "right";
     this.#mark(index);
-    this.reader.say(`${this.ribbons[index].model}: ${this.#readingOf(index).map(({ what, value, age, how }) => [`${what} ${value}`, age, how].filter(Boolean).join(", ")).join("; ")}`);
+    const parts = this.#readingOf(index).map(({ what, value, age, how }) => [`${what} ${value}`, age, how].filter(Boolean).join(", "));
+    this.reader.say(`${this.ribbons[index].model}: ${parts.join("; ")}`);
     this.reader.tick(this.document.defaultView.performance.now());
   }
 
@@ -225,7 +230,8 @@ export class EnergyStage {
     const candidates = [];
     let last = null;
     for (const { key, model, tracks } of this.models.values()) {
-      const seen = seenMs(tracks, this.rows.get(key)?.seen_ms ?? -Infinity, ms);
+      const row = this.rows.get(key);
+      const seen = seenMs(tracks, row && row.via !== "scrape" ? row.seen_ms : -Infinity, ms); // a scrape sees servers, not tokens
       const rate = tracks.tokens_per_second?.valueAt(ms);
       const state = tracks.energy_state?.valueAt(ms);
       candidates.push({ key, seen, active: !this.lost && (rate > 0 || (state > 0 && state < 5)) });
@@ -237,19 +243,22 @@ export class EnergyStage {
     this.more = more;
     if (keys.length === this.ribbons.length && keys.every((key, i) => key === this.ribbons[i].key)) return;
     const marked = this.ribbons[this.marked]?.key;
-    this.ribbons = keys.map((key) => this.byKey.get(key) ?? this.#add(key, keys));
+    const shown = new Set(this.ribbons.map(({ key }) => key));
+    const taken = new Set(keys.filter((key) => shown.has(key)).map((key) => this.byKey.get(key).slot));
+    this.ribbons = keys.map((key) => (shown.has(key) ? this.byKey.get(key) : this.#enter(key, taken)));
     for (const ribbon of this.ribbons) ribbon.signals.read(ribbon.tracks, ms, !this.lost);
     this.marked = this.ribbons.findIndex(({ key }) => key === marked);
     this.drawn.right = NaN;
   }
 
-  /** A new ribbon takes a colour that none of the shown ones has. */
-  #add(key, shown) {
-    const taken = new Set(shown.map((other) => this.byKey.get(other)?.slot));
-    const free = [...Array(MODELS).keys()].find((slot) => !taken.has(slot)) ?? 0;
+  /** A ribbon comes onto the stage, in a colour that no other there has. */
+  #enter(key, taken) {
     const { model, server } = this.models.get(key);
-    const ribbon = new Ribbon(key, model, server, free);
-    this.byKey.set(key, ribbon);
+    const slot = slotOf(this.models, key, taken);
+    taken.add(slot);
+    let ribbon = this.byKey.get(key);
+    if (!ribbon) this.byKey.set(key, (ribbon = new Ribbon(key, model, server, slot)));
+    ribbon.slot = slot;
     this.#tie(ribbon);
     return ribbon;
   }
@@ -301,7 +310,7 @@ export class EnergyStage {
     big.append(tps);
     put(this.#make("span", "unit", big), "tokens/s");
     const meter = this.#make("span", "meter", root);
-    for (const [attribute, value] of [["role", "meter"], ["aria-label", "Energy"], ["aria-valuemin", "0"], ["aria-valuemax", "1"]]) meter.setAttribute(attribute, value);
+    for (const [attribute, value] of METER) meter.setAttribute(attribute, value);
     this.#make("i", "", meter);
     const list = this.#make("dl", "", root);
     const [ttft, entropy, way] = ["First token", "Entropy", "Seen by"].map((title) => {
@@ -361,7 +370,8 @@ export class EnergyStage {
     if (!ribbon) return;
     this.box.dataset.at = this.at ?? "right";
     this.box.dataset.side = this.marked < this.ribbons.length / 2 ? "below" : "above";
-    const rows = [{ what: ribbon.model, value: card(ribbon).state, shows: "", age: "", how: ribbon.server }, ...this.#readingOf(this.marked)];
+    const head = { what: ribbon.model, value: card(ribbon).state, shows: "", age: "", how: ribbon.server };
+    const rows = [head, ...this.#readingOf(this.marked)];
     while (this.box.children.length > rows.length) this.box.lastChild.remove();
     rows.forEach(({ what, value, shows, age, how }, i) => {
       const line = this.box.children[i] ?? this.#make("p", "", this.box);

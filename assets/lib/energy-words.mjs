@@ -4,7 +4,7 @@
 
 import { ABSENT, clockTime, parts, span, text as written } from "./format.mjs";
 import {
-  CHARGING, DENSITY, DRAINED, IDLE, MAX_SPEED, PX_PER_TOKEN, STALLING, STATES, densityOf, disagreement, speedOf, toldAt, widthShare,
+  CHARGING, DENSITY, MAX_SPEED, PX_PER_TOKEN, STALLING, STATES, densityOf, disagreement, pairOf, speedOf, toldAt, widthShare,
 } from "./energy.mjs";
 
 export const NOT_KNOWN = "n/a";
@@ -94,19 +94,21 @@ export function reading(ribbon, row, below, ms) {
   const how = wayText(row);
   const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
   const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
-  const is = (value, age) => (known(value) ? age : "");
+  const line = (what, signal, text, shows, age) => ({ what, value: text, shows, age: known(signal) ? age : "", how: known(signal) ? how : "" });
+  const or = (signal, text) => (known(signal) ? text : NOT_KNOWN);
+  const { throughput, tps, entropy, energy, ttft } = signals;
   const rows = [
-    ["Throughput", known(signals.throughput) ? `${percentText(signals.throughput)} of its own peak` : NOT_KNOWN, "width", is(signals.throughput, changed(tracks.throughput_percent))],
-    ["Rate", known(signals.tps) ? `${rateText(signals.tps)} tokens/s` : NOT_KNOWN, "speed", is(signals.tps, changed(tracks.tokens_per_second))],
-    ["Entropy", entropyText(signals, row), "density", is(signals.entropy, event(tracks.entropy_bits))],
-    ["Energy", known(signals.energy) ? `${indexText(signals.energy)} of 1` : NOT_KNOWN, "brightness", is(signals.energy, changed(tracks.energy))],
-    ["First token", known(signals.ttft) ? written(signals.ttft, "ms") : NOT_KNOWN, "flash", is(signals.ttft, event(tracks.ttft_ms))],
-  ].map(([what, value, shows, age]) => ({ what, value, shows, age, how: value.startsWith(NOT_KNOWN) ? "" : how }));
+    line("Throughput", throughput, or(throughput, `${percentText(throughput)} of its own peak`), "width", changed(tracks.throughput_percent)),
+    line("Rate", tps, or(tps, `${rateText(tps)} tokens/s`), "speed", changed(tracks.tokens_per_second)),
+    line("Entropy", entropy, entropyText(signals, row), "density", event(tracks.entropy_bits)),
+    line("Energy", energy, or(energy, `${indexText(energy)} of 1`), "brightness", changed(tracks.energy)),
+    line("First token", ttft, or(ttft, written(ttft, "ms")), "flash", event(tracks.ttft_ms)),
+  ];
   if (below) {
     const bits = disagreement(ribbon, below, ms);
     rows.push({
       what: "Disagreement", value: known(bits) ? `${bits.toFixed(2)} bit with ${below.model}` : NOT_KNOWN, shows: "ripples", age: "",
-      how: known(bits) ? how : "needs one vocabulary and token hashes of both",
+      how: known(bits) ? how : pairOf(ribbon, below)?.absent ?? "needs one vocabulary and token hashes of both",
     });
   }
   return rows;
@@ -118,7 +120,8 @@ function entropyText(signals, row) {
 }
 
 const CONSTANTS = {
-  smoothing: 0.35, weight_velocity: 0.5, weight_certainty: 0.3, weight_steadiness: 0.2, weight_velocity_alone: 0.7, weight_steadiness_alone: 0.3,
+  smoothing: 0.35, weight_velocity: 0.5, weight_certainty: 0.3, weight_steadiness: 0.2,
+  weight_velocity_alone: 0.7, weight_steadiness_alone: 0.3,
 };
 
 /** Figures and formulas of the visuals: rows {shows, formula}. `place` has the full width, `thinned` the particles' factor. */
@@ -128,11 +131,12 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1) {
     { shows: "width", formula: widthFormula(signals, place) },
     { shows: "speed", formula: speedFormula(signals) },
     { shows: "density", formula: densityFormula(signals, row, thinned) },
-    { shows: "brightness", formula: `energy ${indexText(signals.energy)}, certainty c: ${known(signals.uncertainty) ? (1 - signals.uncertainty).toFixed(2) : NOT_KNOWN}` },
+    { shows: "brightness", formula: `energy ${indexText(signals.energy)}, certainty c: ${indexText(1 - signals.uncertainty)}` },
   ];
   if (below) {
     const bits = disagreement(ribbon, below, ms);
-    rows.push({ shows: "ripples", formula: known(bits) ? `disagreement ${bits.toFixed(2)} bit with ${below.model} × ${plain(place.ripple)} px` : `disagreement ${NOT_KNOWN}` });
+    const figures = known(bits) ? `${bits.toFixed(2)} bit with ${below.model} × ${plain(place.ripple)} px` : NOT_KNOWN;
+    rows.push({ shows: "ripples", formula: `disagreement ${figures}` });
   }
   return rows;
 }
@@ -140,7 +144,8 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1) {
 function widthFormula({ throughput, tps }, place) {
   if (!known(throughput)) return `throughput ${NOT_KNOWN}: a hairline`;
   const peak = throughput > 0 ? ` ${rateText((tps * 100) / throughput)} tokens/s` : "";
-  return `throughput ${percentText(throughput)} of own peak${peak} × ${plain(place.full)} px = ${plain(widthShare(throughput) * place.full)} px`;
+  const width = plain(widthShare(throughput) * place.full);
+  return `throughput ${percentText(throughput)} of own peak${peak} × ${plain(place.full)} px = ${width} px`;
 }
 
 function speedFormula({ tps }) {
@@ -178,8 +183,6 @@ export function serverLine({ server, runtime, version, fix, state }) {
   const listens = `${name} ${state === "silent" ? "listened" : "listens"} at ${server}`;
   return fix ? `${listens}; ${fix.replace(/\.$/, "")}.` : `${listens}.`;
 }
-
-export const rests = (state) => state === IDLE || state === DRAINED;
 
 /** Rows of a table of the store as objects. */
 export function rowsOf(store, name) {

@@ -245,6 +245,13 @@ export function modelsOf(store) {
   return found;
 }
 
+/** Colour of a model among MODELS: its place in the order in which models came to be known, unless a shown one has it. */
+export function slotOf(models, key, taken) {
+  const own = Math.max(0, [...models.keys()].indexOf(key)) % MODELS;
+  for (let i = 0; i < MODELS; i += 1) if (!taken.has((own + i) % MODELS)) return (own + i) % MODELS;
+  return own;
+}
+
 /** When tokens of a model were last known to come, at or before `ms`; -Infinity: never. */
 export function seenMs(tracks, rowMs, ms) {
   const rate = tracks.tokens_per_second;
@@ -275,8 +282,11 @@ export function choose(candidates, had, ms, limit = MODELS) {
   return { keys: [...had.filter((key) => keys.has(key)), ...[...keys].filter((key) => !kept.has(key))], more: ever.length - keys.size };
 }
 
-/** Disagreement of two neighbours in bits, as either of them tells it; NaN: not known. */
-export function disagreement(one, other, ms) {
-  const told = held(one.others?.get(other.model), ms);
-  return told === told ? told : held(other.others?.get(one.model), ms);
+/** The series of the disagreement of two neighbours, as either of them has it, or undefined. */
+export function pairOf(one, other) {
+  const told = (from, to) => from.others?.get(to.model === from.model ? `${to.model}@${to.server}` : to.model);
+  return told(one, other) ?? told(other, one);
 }
+
+/** Disagreement of two neighbours in bits; NaN: not known. */
+export const disagreement = (one, other, ms) => held(pairOf(one, other), ms);

@@ -4,6 +4,8 @@
 
 import { clockTime, parts } from "./format.mjs";
 
+const NONE = "–";
+
 /** Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written. */
 export function fillBody(body, rows, columns = []) {
   const { ownerDocument: document } = body;
@@ -19,7 +21,9 @@ export function fillBody(body, rows, columns = []) {
         if (columns[c]?.style) cell.className = columns[c].style;
         if (columns[c]?.name) cell.dataset.col = columns[c].name;
       }
-      if (cell.firstChild.data !== text) cell.firstChild.data = text;
+      if (cell.firstChild.data === text) return;
+      cell.firstChild.data = text;
+      cell.classList.toggle("is-none", text === NONE);
     });
   });
 }
@@ -36,7 +40,7 @@ const CELLS = {
 
 /** One value of a row as text, with the unit of its column. */
 export function cellText(value, unit) {
-  if (value === null || value === undefined || value === "") return "–";
+  if (value === null || value === undefined || value === "") return NONE;
   if (typeof value !== "number" || !unit) return String(value);
   if (CELLS[unit]) return CELLS[unit](value);
   const { number, unit: shown } = parts(value, unit);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import {
   BUDGET, DENSITY, FLASH_MS, MAX_SPEED, MODELS, PX_PER_TOKEN, Particles, RECENT_MS, Ribbon, STALE_MS, STATES, Signals, allot, choose, densityOf,
-  disagreement, modelKey, modelsOf, places, seenMs, speedOf, widthShare,
+  disagreement, modelKey, modelsOf, places, seenMs, slotOf, speedOf, widthShare,
 } from "../../assets/lib/energy.mjs";
 import { Store, Track } from "../../assets/lib/store.mjs";
 import { bodyAlpha, lineAlpha, withAlpha } from "../../assets/lib/ribbons.mjs";
@@ -188,8 +188,12 @@ test("series become models: by model and server", () => {
   assert.deepEqual([...found.keys()], ["m\ns", "m\nt"]);
   assert.equal(found.get(modelKey({ model: "m", server: "s" })).others.get("n").id, 3);
   store.byId.get(3).push(T0, 0.25);
-  const n = { model: "n", others: new Map() };
+  const n = { model: "n", server: "s", others: new Map() };
   assert.equal(disagreement(n, found.get("m\ns"), T0), 0.25);
+  const same = { model: "m", server: "t", others: new Map([["m@s", store.byId.get(3)]]) };
+  assert.equal(disagreement(found.get("m\ns"), same, T0), 0.25);
+  assert.equal(slotOf(found, "m\nt", new Set()), 1);
+  assert.equal(slotOf(found, "m\nt", new Set([1, 2])), 3);
   assert.equal(disagreement(n, found.get("m\nt"), T0), NaN);
 });
 

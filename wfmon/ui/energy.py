@@ -105,3 +105,8 @@ def last_requests() -> Component:
         ),
         empty="No request to a model was seen since wfmon started.",
     )
+
+
+def all_requests_link() -> Component:
+    """Make the way from the newest requests to all of them."""
+    return html.A("All on Models", href="/models", className="all", **{"data-nav": "models"})
