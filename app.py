@@ -76,7 +76,7 @@ class Monitor:
         )  # fmt: skip
         self.dash.layout = shell.layout
         callbacks.register(self.dash)
-        serve.install(
+        self._hooks = serve.install(
             server, self.runtime.services(), hub=self.runtime.hub, ingest=self.runtime.ingest, token=token,
             launcher=self.launcher, door=self.door, script_hashes=self.dash.csp_hashes, clock=clock,
             on_refusal=self.runtime.count_refusal,
@@ -98,6 +98,7 @@ class Monitor:
 
     def stop(self) -> None:
         """Stop the sources, the beat, the clients, the listener: in under a second, whatever is open."""
+        self._hooks.close()
         self.runtime.stop()
         if self._listener is not None:
             self._listener.stop()

@@ -5,6 +5,7 @@ Read ``Runtime.__init__`` from top to bottom: it is the pipeline.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import secrets
@@ -64,6 +65,8 @@ SNAPSHOT_VALUES = 150_000
 """Values of a stream snapshot at most: about 1 MB of JSON, 15 ms to encode, once a second."""
 POWER_LOOK_S = 10
 ECO_SHARE = 0.5
+USUAL_OF, USUAL_FROM = 50, 5
+"""A model's usual speed is the median of its requests among the last so many, from so many on."""
 WINDOWS_S = (1, 10, 300)
 """The rolling windows that are kept for all series."""
 POLLED = ("system", "gpu", "network", "monitor", "servers")
@@ -159,7 +162,14 @@ class Runtime:
         return self._servers.server_of(pid, claimed)
 
     def _why(self, request: Request) -> tuple[Cause, ...]:
-        return causes(request, self._measured)
+        """Judge a request against what its model usually does: the median of its last ones."""
+        before = [
+            row["tokens_per_second"] for row in self.meters.requests(USUAL_OF)
+            if (row["model"], row["server"], row["status"]) == (request.model, request.server, "ok")
+            and row["id"] != request.id and row["tokens_per_second"]
+        ]  # fmt: skip
+        usual = sorted(before)[len(before) // 2] if len(before) >= USUAL_FROM else None
+        return causes(request, self._measured, dataclasses.replace(request, tokens_per_second=usual))
 
     def _measured(self, text: str, from_ms: int, to_ms: int) -> Window | None:
         """Give a series over a span of the last minutes."""
