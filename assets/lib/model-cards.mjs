@@ -8,7 +8,7 @@ import { put } from "./readouts.mjs";
 
 export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
 const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
-const COLOURS = 6;
+const PALETTE = ["--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6"];
 
 /** A label's value as it is written in a selector. */
 export const escapeLabel = (text) => text.replace(/[\\"]/g, "\\$&");
@@ -42,7 +42,7 @@ export function ordered(known, rows) {
 
 /** How a model is seen, in a word. */
 export function seenBy({ via, rate_hz: rate }) {
-  return via === "scrape" ? `scraped${rate ? ` at ${Number(rate.toPrecision(2))} Hz` : ""}` : via ?? "";
+  return via === "scrape" ? `scraped${rate ? ` at ${Number(rate.toPrecision(1))} Hz` : ""}` : via ?? "";
 }
 
 /** Where it runs, in one line. */
@@ -85,6 +85,7 @@ class Card {
     const at = this.#text("where", where);
     if (at.title !== where) at.title = where;
     this.#text("via", seenBy(row));
+    if (this.element.dataset.via !== row.via) this.element.dataset.via = row.via;
     const state = this.#text("state", row.state ?? "idle");
     if (state.dataset.state !== state.textContent) state.dataset.state = state.textContent;
     const reason = row.entropy_reason ?? "";
@@ -106,7 +107,6 @@ export class ModelCards {
     this.cards = new Map(); // key -> Card, in the order of the page
     this.order = [];
     this.most = MOST_CARDS;
-    this.colours = 0;
     this.sinceMs = NaN;
     this.rest.addEventListener("click", () => {
       this.most = Infinity;
@@ -172,8 +172,9 @@ export class ModelCards {
   }
 
   #make(row) {
-    const colour = `--s-${(this.colours % COLOURS) + 1}`;
-    this.colours += 1;
+    const taken = new Set([...this.cards.values()].map((card) => card.colour));
+    const free = PALETTE.filter((token) => !taken.has(token));
+    const colour = free[0] ?? PALETTE[this.cards.size % PALETTE.length];
     const template = this.document.querySelector('[data-template="model-card"]').firstElementChild;
     const element = template.cloneNode(true);
     const values = { model: row.model, server: row.server, colour };

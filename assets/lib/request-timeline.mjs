@@ -9,6 +9,7 @@ import { NAMES, axisTicks, failure, figures, lengthOf, phases, timelineSentence,
 import { stripColours, tint } from "./token-strip.mjs";
 
 const AGAIN_MS = 1_000; // a request that runs is asked for anew this often
+const JUDGED_MS = 3_000; // why it was slow is known so long after its end, at the latest
 const STRIP_PX = 44;
 
 /** One dialog for all requests of the page. */
@@ -44,7 +45,9 @@ export class RequestDialog {
 
   /** Called four times a second: a request that still runs is asked for again. */
   tick(nowMs) {
-    if (!this.dialog.open || this.request?.status !== "open" || nowMs - this.askedMs < AGAIN_MS) return;
+    const { request } = this;
+    if (!this.dialog.open || !request || nowMs - this.askedMs < AGAIN_MS) return;
+    if (request.status !== "open" && !(nowMs - request.ended_ms < JUDGED_MS)) return;
     this.askedMs = nowMs;
     this.#ask();
   }
@@ -92,8 +95,10 @@ export class RequestDialog {
     const { slow, lines } = verdict(request);
     const why = this.#element("section", slow ? "why slow" : "why");
     why.append(this.#element("h3", "", "Why was it slow?"), ...lines.map((line) => this.#element("p", "", line)));
+    const focused = this.document.activeElement === this.canvas;
     this.body.replaceChildren(why, this.#picture(request, total), this.#figures(request));
     this.#ticks(request, total);
+    if (focused) this.canvas.focus();
   }
 
   #picture(request, total) {

@@ -20,6 +20,16 @@ export const CELLS = {
   state: (row) => STATES[row.state] ?? row.state ?? "–",
 };
 
+const CODE = /(python -m wfmon[^,]*|https?:\/\/[^\s,]+|--[a-z][a-z-]+)/;
+
+/** A line's pieces, what is to be typed apart from the words around it: [{text, code}]. */
+export function piecesOf(line) {
+  return line
+    .split(CODE)
+    .map((text, i) => ({ text: text.trim(), code: i % 2 === 1 }))
+    .filter(({ text }) => text);
+}
+
 export class ServerTable {
   constructor(host, { document }) {
     this.document = document;
@@ -98,6 +108,17 @@ export class ServerTable {
 
   #fix(name, text) {
     const line = this.#line(name, "");
+    const words = this.document.createElement("span");
+    words.className = "words";
+    const said = this.document.createElement("span");
+    said.className = "said";
+    said.setAttribute("role", "status");
+    for (const { text: piece, code } of piecesOf(text)) words.append(...(code ? this.#code(piece) : [`${piece} `]));
+    line.append(words, said);
+    return line;
+  }
+
+  #code(text) {
     const code = this.document.createElement("code");
     code.textContent = text;
     const button = this.document.createElement("button");
@@ -105,11 +126,7 @@ export class ServerTable {
     button.className = "copy";
     button.textContent = "Copy";
     button.setAttribute("aria-label", `Copy: ${text}`);
-    const said = this.document.createElement("span");
-    said.className = "said";
-    said.setAttribute("role", "status");
-    line.append(code, button, said);
-    return line;
+    return [code, button, " "];
   }
 
   /** Copy the line, or, where that is not allowed, mark it so that the person can. */
@@ -117,7 +134,7 @@ export class ServerTable {
     if (!button) return;
     const { document } = this;
     const code = button.previousElementSibling;
-    const said = button.nextElementSibling;
+    const said = button.closest("p").querySelector(".said");
     try {
       await document.defaultView.navigator.clipboard.writeText(code.textContent);
       put(said, "Copied.");

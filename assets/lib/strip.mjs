@@ -132,47 +132,85 @@ export class TickColumns {
   }
 }
 
-/** What stands above the ticks: first tokens and stalls that ended, by their events. Owned by one strip. */
+/** Whether a track has an event at this very instant. */
+function meets(track, ms) {
+  const until = track ? track.countUntil(ms) : 0;
+  return until > 0 && track.t[track.slot(until - 1)] === ms;
+}
+
+/** Whether a request was open all the time in [from, to]; a track that was never told does not speak against it. */
+function openAll(active, from, to) {
+  if (!active) return true;
+  if (active.valueAt(from) < 1) return false;
+  for (let i = active.countUntil(from); i < active.size; i += 1) {
+    const slot = active.slot(i);
+    if (active.t[slot] >= to) break;
+    if (!(active.v[slot] >= 1)) return false;
+  }
+  return true;
+}
+
+/**
+ * What stands above the ticks: first tokens, and stalls that ended. A stall is an interval of a request over 400 ms; where
+ * chunks have several tokens, which are no interval, it is a silence of that length while a request was open. Owned by one strip.
+ */
 export class Marks {
   constructor() {
     this.list = []; // {kind: "first" | "stall", from, to, ms}
     this.cursors = new Map();
   }
 
-  /** Take what is new up to `untilMs` and forget what ended before `fromMs`; gives the new marks, null when all are new. */
-  follow(firsts, intervals, fromMs, untilMs) {
+  /**
+   * Take what is new of {firsts, intervals, chunks, active} (tracks or undefined) up to `untilMs` and forget what ended
+   * before `fromMs`; gives the new marks, null when all are new.
+   */
+  follow(tracks, fromMs, untilMs) {
     const fresh = [];
-    const again = [this.#new("first", firsts, untilMs, fresh), this.#new("stall", intervals, untilMs, fresh)].some(Boolean);
+    const again = !this.#all(tracks, untilMs, fresh);
     if (again) {
       this.list = [];
       this.cursors.clear();
       fresh.length = 0;
-      this.#new("first", firsts, untilMs, fresh);
-      this.#new("stall", intervals, untilMs, fresh);
+      this.#all(tracks, untilMs, fresh);
     }
     this.list.push(...fresh);
-    while (this.list.length && this.list[0].to < fromMs) this.list.shift();
+    this.list = this.list.filter((mark) => mark.to >= fromMs);
     return again ? null : fresh;
   }
 
-  /** Read one track's new events; true when it is another track than before, or one that changed under us. */
-  #new(kind, track, untilMs, fresh) {
+  /** Read all tracks' new events; false when one is another than before, or changed under us. */
+  #all({ firsts, intervals, chunks, active }, untilMs, fresh) {
+    const first = (t, ms) => fresh.push({ kind: "first", from: t, to: t, ms });
+    const stall = (from, to) => {
+      if (!fresh.some((mark) => mark.kind === "stall" && mark.to === to)) fresh.push({ kind: "stall", from, to, ms: to - from });
+    };
+    const known = [
+      this.#new("first", firsts, untilMs, first),
+      this.#new("interval", intervals, untilMs, (t, ms) => ms > STALL_MS && stall(t - ms, t)),
+      this.#new("chunk", chunks, untilMs, (t, tokens, before) => {
+        if (t - before > STALL_MS && !meets(firsts, t) && openAll(active, before, t)) stall(before, t);
+      }),
+    ];
+    return known.every(Boolean);
+  }
+
+  #new(kind, track, untilMs, take) {
     const known = this.cursors.get(kind);
-    if (!track) return Boolean(known);
-    const lost = known && (known.track !== track || known.epoch !== track.epoch || track.total - known.total > track.size);
-    if (lost) return true;
+    if (!track) return !known;
+    if (known && (known.track !== track || known.epoch !== track.epoch || track.total - known.total > track.size)) return false;
     let total = known ? known.total : track.total - track.size;
+    let before = known ? known.before : NaN;
     for (let i = track.size - (track.total - total); i < track.size; i += 1) {
       const slot = track.slot(i);
       const t = track.t[slot];
       if (t > untilMs) break;
       total += 1;
-      const ms = track.v[slot];
-      if (kind === "first" && ms === ms) fresh.push({ kind, from: t, to: t, ms });
-      if (kind === "stall" && ms > STALL_MS) fresh.push({ kind, from: t - ms, to: t, ms });
+      if (track.v[slot] !== track.v[slot]) continue;
+      take(t, track.v[slot], before);
+      before = t;
     }
-    this.cursors.set(kind, { track, epoch: track.epoch, total });
-    return false;
+    this.cursors.set(kind, { track, epoch: track.epoch, total, before });
+    return true;
   }
 }
 
@@ -187,8 +225,8 @@ export function ticksIn(chunks, bits, from, to) {
     if (t > to) break;
     if (chunks.v[slot] !== chunks.v[slot]) continue;
     while (bits && b < bits.size && bits.t[bits.slot(b)] < t) b += 1;
-    const meets = bits && b < bits.size && bits.t[bits.slot(b)] === t;
-    ticks.push({ t, tokens: chunks.v[slot], bits: meets ? bits.v[bits.slot(b)] : NaN });
+    const known = bits && b < bits.size && bits.t[bits.slot(b)] === t;
+    ticks.push({ t, tokens: chunks.v[slot], bits: known ? bits.v[bits.slot(b)] : NaN });
   }
   return ticks;
 }

@@ -9,8 +9,8 @@ import { niceCeil } from "./scale.mjs";
 
 const BEFORE = [["queue", "queue_ms"], ["load", "load_ms"], ["prompt", "prompt_ms"]];
 const REST_SHARE = 0.01; // a remainder smaller than this share is rounding, not a phase
-export const SLOW_FIRST_MS = 2_000; // a first token later than this is slow for a person who waits
-export const SLOW_STALL_MS = 1_000;
+const SLOW_FIRST_MS = 1_000; // as wfmon/analyse/why.py judges
+const SLOW_STALL_MS = 400;
 
 export const NAMES = {
   queue: "Queue",
@@ -111,6 +111,7 @@ export function figures(request) {
     ["Per output token", ms(request.time_per_output_token_ms)],
     ["Duration", ms(request.duration_ms)],
     ["Stalls", stallText(request)],
+    ...(request.thinned > 1 ? [["Strip", `one of ${count(request.thinned)} chunks is shown`]] : []),
     ["Entropy", entropyText(request)],
     ["Energy", known(request.energy) ? `${request.energy.toFixed(2)}, mean of the index from 0 to 1` : null],
     ["Electricity", known(request.joules) ? `${written(request.joules, "J")} of all graphics cards` : null],
@@ -130,10 +131,13 @@ export function verdict(request) {
   }
   const signs = [];
   if (known(request.ttft_ms) && request.ttft_ms > SLOW_FIRST_MS) signs.push(`the first token took ${ms(request.ttft_ms)}`);
-  const stalled = sum((request.stalls ?? []).map(([, length]) => length));
-  if (stalled > SLOW_STALL_MS) signs.push(`it stood still for ${ms(stalled)}`);
-  if (signs.length) return { slow: true, lines: [`Slow, and the cause is not known: ${signs.join(", and ")}.`] };
-  if (request.status === "open") return { slow: false, lines: ["It is still running."] };
+  if (!known(request.ttft_ms) && request.duration_ms > SLOW_FIRST_MS) signs.push(`no token came in ${ms(request.duration_ms)}`);
+  const stalled = sum((request.stalls ?? []).map(([, length]) => length).filter((length) => length > SLOW_STALL_MS));
+  if (stalled > 0) signs.push(`it stood still for ${ms(stalled)}`);
+  const told = signs.join(", and ");
+  if (request.status === "open") return { slow: false, lines: [told ? `It is still running; so far ${told}.` : "It is still running."] };
+  if (told) return { slow: true, lines: [`Slow, and the cause is not known: ${told}.`] };
+  if (request.slow) return { slow: true, lines: ["Slow, and the cause is not known: fewer tokens a second than this model usually gives."] };
   return { slow: false, lines: ["Not slow."] };
 }
 

@@ -42,7 +42,7 @@ export class TokenStrip {
     const { model, server } = host.dataset;
     this.name = model;
     this.keys = Object.fromEntries(
-      ["chunk_tokens", "entropy_bits", "inter_token_latency_ms", "ttft_ms", "energy_state"].map((metric) => [
+      ["chunk_tokens", "entropy_bits", "inter_token_latency_ms", "ttft_ms", "energy_state", "requests_active"].map((metric) => [
         metric,
         seriesKey(`model.${metric}`, { model, server }),
       ]),
@@ -112,7 +112,8 @@ export class TokenStrip {
     const last = Math.floor(view.right / columnMs);
     const chunks = track("chunk_tokens");
     let from = this.columns.follow(chunks, track("entropy_bits"), columnMs, width + 2, view.right);
-    const fresh = this.marks.follow(track("ttft_ms"), track("inter_token_latency_ms"), view.right - this.span * 1.5, view.right);
+    const told = { firsts: track("ttft_ms"), intervals: track("inter_token_latency_ms"), chunks, active: track("requests_active") };
+    const fresh = this.marks.follow(told, view.right - this.span * 1.5, view.right);
     if (fresh === null) from = -Infinity;
     else for (const mark of fresh) from = Math.min(from, Math.floor(mark.from / columnMs));
     from = Math.min(from, this.#stalling(chunks, track("energy_state"), view, columnMs));
@@ -214,7 +215,9 @@ export class TokenStrip {
     const chunks = track("chunk_tokens");
     const held = chunks ? chunks.countUntil(to) : 0;
     const silent = !held || chunks.t[chunks.slot(held - 1)] <= view.right - span;
-    put(this.rest, silent ? `No token in the last ${span / 1000} seconds.` : "");
+    const scraped = this.canvas.closest("[data-via=scrape]");
+    const why = scraped ? "Its server is only read: single tokens are not seen." : `No token in the last ${span / 1000} seconds.`;
+    put(this.rest, silent ? why : "");
     const asTable = this.canvas.closest("[data-panel]")?.dataset.view === "table";
     if (this.table.hidden === asTable) {
       this.table.hidden = !asTable;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { filled, keyOf, ordered, records, seenBy, told, whereOf } from "../../assets/lib/model-cards.mjs";
 import { requestCell, wanted } from "../../assets/lib/request-table.mjs";
-import { CELLS } from "../../assets/lib/server-table.mjs";
+import { CELLS, piecesOf } from "../../assets/lib/server-table.mjs";
 import { parseSelector, splitSelectors } from "../../assets/lib/store.mjs";
 
 const NASTY = 'a"b\\c {x}, %SERVER% $& <img src=x onerror=alert(1)>';
@@ -41,6 +41,7 @@ test("a model told twice has one card, and the same name on two servers has two"
 test("how a model is seen, and where", () => {
   assert.equal(seenBy({ via: "scrape", rate_hz: 1 }), "scraped at 1 Hz");
   assert.equal(seenBy({ via: "scrape", rate_hz: 0.5 }), "scraped at 0.5 Hz");
+  assert.equal(seenBy({ via: "scrape", rate_hz: 0.97 }), "scraped at 1 Hz");
   assert.equal(seenBy({ via: "hook", rate_hz: null }), "hook");
   assert.equal(whereOf({ server: "127.0.0.1:8000", runtime: "vllm", pid: 12 }), "vllm · 127.0.0.1:8000 · pid 12");
   assert.equal(whereOf({ server: "", runtime: "", pid: null }), "");
@@ -80,4 +81,14 @@ test("requests are chosen by model, by status, and the slow ones by their cause"
 test("a server of which nothing is known says so", () => {
   const server = { server: "127.0.0.1:1", runtime: "", version: "", process: "", pid: null, models: "", gpu_bytes: null, state: "needs_key" };
   assert.deepEqual(Object.values(CELLS).map((text) => text(server)), ["127.0.0.1:1", "not known", "–", "–", "–", "needs a key"]);
+});
+
+test("what is to be typed stands apart from the words around it", () => {
+  assert.deepEqual(piecesOf("for tokens and entropy: python -m wfmon proxy --upstream http://127.0.0.1:1 --listen 127.0.0.1:2, and point clients there"), [
+    { text: "for tokens and entropy:", code: false },
+    { text: "python -m wfmon proxy --upstream http://127.0.0.1:1 --listen 127.0.0.1:2", code: true },
+    { text: ", and point clients there", code: false },
+  ]);
+  assert.deepEqual(piecesOf("start it with --metrics"), [{ text: "start it with", code: false }, { text: "--metrics", code: true }]);
+  assert.deepEqual(piecesOf("wait until it is loaded"), [{ text: "wait until it is loaded", code: false }]);
 });

@@ -70,21 +70,37 @@ test("an interval over 400 ms is a stall as long as it was, a first token stands
   const marks = new Marks();
   const firsts = events("model.ttft_ms", [[100, 212]]);
   const intervals = events("model.inter_token_latency_ms", [[120, 20], [1_520, 1_400], [1_900, 380]]);
-  assert.equal(marks.follow(firsts, intervals, T0, T0 + 3_000).length, 2);
+  assert.equal(marks.follow({ firsts, intervals }, T0, T0 + 3_000).length, 2);
   assert.deepEqual(marks.list.map(({ kind, from, to, ms }) => [kind, from - T0, to - T0, ms]), [
     ["first", 100, 100, 212], ["stall", 120, 1_520, 1_400],
   ]);
-  assert.deepEqual(marks.follow(firsts, intervals, T0, T0 + 3_000), []);
-  marks.follow(firsts, intervals, T0 + 5_000, T0 + 6_000);
+  assert.deepEqual(marks.follow({ firsts, intervals }, T0, T0 + 3_000), []);
+  marks.follow({ firsts, intervals }, T0 + 5_000, T0 + 6_000);
   assert.equal(marks.list.length, 0);
+});
+
+test("a silence between chunks is a stall while a request is open, unless a first token ends it", () => {
+  const ticks = chunks([0, 3], [900, 2], [1_600, 4], [2_600, 1]);
+  const active = new Track(meta(2, "model.requests_active"));
+  for (const [ms, value] of [[-100, 1], [1_000, 0], [1_100, 1]]) active.push(T0 + ms, value);
+  const marks = new Marks();
+  marks.follow({ firsts: events("model.ttft_ms", [[0, 80], [2_600, 500]]), chunks: ticks, active }, T0, T0 + 3_000);
+  const stalls = marks.list.filter(({ kind }) => kind === "stall");
+  assert.deepEqual(stalls.map(({ from, to }) => [from - T0, to - T0]), [[0, 900]]);
+});
+
+test("an interval and its silence are one stall", () => {
+  const marks = new Marks();
+  marks.follow({ intervals: events("model.inter_token_latency_ms", [[900, 900]]), chunks: chunks([0, 1], [900, 1]) }, T0, T0 + 3_000);
+  assert.equal(marks.list.length, 1);
 });
 
 test("marks of a track that was moved by the clock are read anew", () => {
   const marks = new Marks();
   const firsts = events("model.ttft_ms", [[100, 212]]);
-  marks.follow(firsts, undefined, T0, T0 + 3_000);
+  marks.follow({ firsts }, T0, T0 + 3_000);
   firsts.shift(500);
-  assert.equal(marks.follow(firsts, undefined, T0, T0 + 3_000), null);
+  assert.equal(marks.follow({ firsts }, T0, T0 + 3_000), null);
   assert.deepEqual(marks.list.map(({ from }) => from - T0), [600]);
 });
 

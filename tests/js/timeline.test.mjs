@@ -67,9 +67,12 @@ test("why it was slow: the causes with their share, an unknown cause, or not slo
   assert.deepEqual(verdict(request({ ttft_ms: 8_400, duration_ms: 9_000 })).lines, [
     "Slow, and the cause is not known: the first token took 8.40 s.",
   ]);
-  assert.match(verdict(request({ stalls: [[0, 900], [2_000, 900]] })).lines[0], /it stood still for 1\.80 s\.$/);
+  assert.match(verdict(request({ ttft_ms: 9, stalls: [[0, 900], [2_000, 900]] })).lines[0], /it stood still for 1\.80 s\.$/);
+  assert.match(verdict(request({ status: "aborted", duration_ms: 3_000 })).lines[0], /no token came in 3\.00 s\.$/);
+  assert.match(verdict(request({ slow: true, ttft_ms: 9 })).lines[0], /cause is not known: fewer tokens/);
   assert.deepEqual(verdict(request({ ttft_ms: 200, duration_ms: 9_000 })), { slow: false, lines: ["Not slow."] });
   assert.deepEqual(verdict(request({ status: "open" })).lines, ["It is still running."]);
+  assert.deepEqual(verdict(request({ status: "open", ttft_ms: 8_400 })).lines, ["It is still running; so far the first token took 8.40 s."]);
 });
 
 test("the timeline is a sentence for those who do not see it", () => {
