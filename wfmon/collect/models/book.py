@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wfmon.collect.models import entropy as bits
 from wfmon.collect.models.disagree import Disagreement, Speaker
@@ -29,6 +29,8 @@ IDLE_US = 600_000_000
 AHEAD_US = 1_000_000
 """A time so far ahead of now is a jump of the source's clock."""
 MAX_TOLD = 100_000
+LARGEST = 2**63
+"""A reading of more is none."""
 Key = tuple[str, str]
 _TTFT, _QUEUE, _LOAD, _PROMPT, _PER_TOKEN, _DURATION = range(len(EVENTS))
 NOT_SEEN = "not seen for 10 minutes"
@@ -169,7 +171,7 @@ class Book:
 
     def scraped(self, reading: Reading, now: Now) -> None:
         """Take what a scrape found: gauges where it owns the server, never requests."""
-        key = (reading.server, label(reading.model))
+        key, reading = (reading.server, label(reading.model)), _sane(reading)
         before, self._readings[key] = self._readings.get(key), reading
         owned = self.owners.of(reading.server, now.us) == "scrape"
         model = self.models.get((key[1], reading.server)) or self._only(reading.server)
@@ -430,6 +432,17 @@ def _entropy(event: Tokens, at: int, request: Open) -> Entropy | None:
     if top is not None:
         return bits.of_top(top, request.vocab_size)
     return bits.band(whole, low, high, k)
+
+
+def _sane(reading: Reading) -> Reading:
+    """Leave out of a reading what cannot be: a server may say anything."""
+    told = zip(reading._fields, reading, strict=True)
+    wrong: dict[str, Any] = {
+        name: None for name, value in told if isinstance(value, float | int) and not 0 <= value < LARGEST
+    }
+    if "rate_hz" in wrong:
+        wrong["rate_hz"] = 1.0
+    return reading._replace(**wrong) if wrong else reading
 
 
 def _phases(request: Open) -> list[tuple[str, float]]:

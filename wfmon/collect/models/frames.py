@@ -5,7 +5,7 @@ Layouts are made anew only when a model comes or goes, or a gauge has its first 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from wfmon.core.types import Frame, Layout, Series, TokenBatch
 
 SECOND_US = 1_000_000.0
 MAX_PAIRS = 32
+MAX_VALUES = 200_000
+"""Of a batch: 1.6 MB. With more, most of it would be empty."""
 NOT_AT_ONCE = "the two do not answer at once"
 NOT_YET = "not seen since it was switched on"
 _NAN = float("nan")
@@ -29,6 +31,7 @@ class Frames:
         self._next_us = 0.0
         self._shape: list[Model] = []
         self._tokens = self._events = self._gauges = Layout(())
+        self._parts_of: dict[tuple[Layout, int], Layout] = {}
         self._pairs: dict[tuple[Speaker, Speaker], Series] = {}
         self._apart: dict[str, str] = {}
         self._gone: dict[Key, dict[str, str]] = {}
@@ -43,24 +46,23 @@ class Frames:
             self._tokens = Layout(tuple(series for model in models for series in model.token_series))
             self._events = Layout(tuple(series for model in models for series in model.event_series))
             self._gauges = Layout(())
-        tokens: list[tuple[int, int, Row]] = []
-        events: list[tuple[int, int, Row]] = []
-        for at, model in enumerate(models):
-            if model.token_rows:
-                tokens += [(t_ms, at, row) for t_ms, row in model.token_rows]
-                model.token_rows = []
-            if model.event_rows:
-                events += [(t_ms, at, row) for t_ms, row in model.event_rows]
-                model.event_rows = []
+            self._parts_of = {}
+        tokens = [model.take_token_rows() for model in models]
+        events = [model.take_event_rows() for model in models]
         out: list[Frame | TokenBatch] = []
-        if tokens:
-            out.append(_batch(self._tokens, tokens, len(models), len(TOKENS)))
-        if events:
-            out.append(_batch(self._events, events, len(models), len(EVENTS)))
+        out += _batches(self._tokens, tokens, len(TOKENS), self._alone)
+        out += _batches(self._events, events, len(EVENTS), self._alone)
         frame = self._frame(now, models)
         if frame is not None:
             out.append(frame)
         return out
+
+    def _alone(self, layout: Layout, at: int, width: int) -> Layout:
+        """Give the layout of one model of many."""
+        key = (layout, at)
+        if key not in self._parts_of:
+            self._parts_of[key] = Layout(layout.series[at * width : (at + 1) * width])
+        return self._parts_of[key]
 
     def back(self, now: Now) -> list[Frame]:
         """It was switched on again: what was absent for that is absent since nobody told of it."""
@@ -133,13 +135,29 @@ class Frames:
         return self._reasons
 
 
-def _batch(layout: Layout, rows: Sequence[tuple[int, int, Row]], models: int, width: int) -> TokenBatch:
-    """Make a batch of rows (ms, which model, its values), in order of time."""
-    rows = sorted(rows, key=lambda row: row[0])
-    values = np.full((len(rows), models, width), _NAN)
-    values[np.arange(len(rows)), [at for _, at, _ in rows]] = [row for _, _, row in rows]
-    times = np.array([t_ms for t_ms, _, _ in rows], np.int64)
-    return TokenBatch(COLLECTOR, layout, times, values.reshape(len(rows), models * width))
+def _batches(
+    layout: Layout, rows: list[list[tuple[int, Row]]], width: int, alone: Callable[[Layout, int, int], Layout]
+) -> list[TokenBatch]:
+    """Make batches of each model's rows (ms, values): one of all, in order of time; of a flood one a model."""
+    count = sum(map(len, rows))
+    if not count:
+        return []
+    if count * len(rows) * width > MAX_VALUES:
+        return [
+            TokenBatch(COLLECTOR, alone(layout, at, width), np.array([t_ms for t_ms, _ in each], np.int64),
+                       np.array([row for _, row in each], np.float64))
+            for at, each in enumerate(rows) if each
+        ]  # fmt: skip
+    found = [(t_ms, at, row) for at, each in enumerate(rows) if each for t_ms, row in each]
+    found.sort(key=_by_time)
+    values = np.full((count, len(rows), width), _NAN)
+    values[np.arange(count), [at for _, at, _ in found]] = [row for _, _, row in found]
+    times = np.array([t_ms for t_ms, _, _ in found], np.int64)
+    return [TokenBatch(COLLECTOR, layout, times, values.reshape(count, len(rows) * width))]
+
+
+def _by_time(row: tuple[int, int, Row]) -> int:
+    return row[0]
 
 
 def _pair_series(one: Speaker, other: Speaker) -> Series:

@@ -133,8 +133,8 @@ class Model:
         self._columns: list[int] = []
         self.fresh = True
         """It has series that are in no layout yet."""
-        self.token_rows: list[tuple[int, Row]] = []
-        self.event_rows: list[tuple[int, Row]] = []
+        self._token_rows: list[tuple[int, Row]] = []
+        self._event_rows: list[tuple[int, Row]] = []
         self.reasons: dict[str, str] = {}
         self.energy, self.state = _NAN, 0
         self.waiting: list[Chunk] = []
@@ -171,13 +171,27 @@ class Model:
             self.waiting = []
         if self._interval_ms is not None:
             self._last_token_ms = max(now.wall_ms, self._last_token_ms + 1)
-            self.token_rows.append((self._last_token_ms, [_NAN, self._interval_ms, *_NOTHING]))
+            self._token_rows.append((self._last_token_ms, [_NAN, self._interval_ms, *_NOTHING]))
             self._interval_ms = None
         if self._events:
             self._make_event_rows()
 
+    def take_token_rows(self) -> list[tuple[int, Row]]:
+        """Give the rows of tokens since the last time, and let go of them."""
+        rows = self._token_rows
+        if rows:
+            self._token_rows = []
+        return rows
+
+    def take_event_rows(self) -> list[tuple[int, Row]]:
+        """The same for the requests' events."""
+        rows = self._event_rows
+        if rows:
+            self._event_rows = []
+        return rows
+
     def _make_rows(self, now: Now) -> None:
-        second, index, base_ms, rows = self._second, self.energy_index, now.base_ms, self.token_rows
+        second, index, base_ms, rows = self._second, self.energy_index, now.base_ms, self._token_rows
         least_ms, last_ms, intervals, energy_ms = self._last_token_ms + 1, -1, 0, self._energy_ms
         for us, _, request, t_us, tokens, gap_ms, entropy in self.waiting:
             at_ms = us / 1_000
@@ -217,7 +231,7 @@ class Model:
             if before is None or t_ms > self._last_event_ms or not isnan(before[column]):
                 before = [_NAN] * len(EVENTS)
                 self._last_event_ms = max(t_ms, self._last_event_ms)
-                self.event_rows.append((self._last_event_ms, before))
+                self._event_rows.append((self._last_event_ms, before))
             before[column] = value
 
     def stepped(self, step_ms: int) -> None:

@@ -1,0 +1,262 @@
+"""What models, their processes and liars may do to the meter, and what it says then."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import subprocess
+import sys
+import threading
+
+import orjson
+import pytest
+
+from tests.unit.collect.models.meter_bench import Bench
+from wfmon.collect.models.book import MAX_MODELS
+from wfmon.collect.models.events import Reading
+from wfmon.collect.models.meter import MAX_WAITING, process_lives
+from wfmon.core.catalogue import OTHER
+from wfmon.core.registry import Registry
+from wfmon.core.types import ClockStep, TokenBatch
+from wfmon.process import Processor
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_a_model_whose_process_dies_mid_stream_ends_its_requests_as_aborted():
+    bench = Bench(alive=process_lives)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        sender = bench.sender(pid=child.pid)
+        sender.start()
+        sender.tokens(back_ms=(20, 0))
+        bench.beat()
+        child.kill()
+        child.wait(30)
+    sender.connection.close()
+    bench.beat(2.5)
+    assert (bench.request["status"], bench.request["output_tokens"]) == ("aborted", 2)
+    assert bench.indices[0].calls[-1][0] == "ended"
+
+
+def test_a_model_that_only_lost_its_connection_was_lost_from_sight():
+    bench = Bench(alive=process_lives)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        sender = bench.sender(pid=child.pid)
+        sender.start()
+        sender.connection.close()
+        bench.beat()
+        bench.beat(2.5)
+        child.kill()
+    assert bench.request["status"] == "lost"
+
+
+def test_a_child_that_ended_and_was_not_waited_for_is_gone():
+    child = subprocess.Popen([sys.executable, "-c", "print(1)"], stdout=subprocess.PIPE)
+    assert child.stdout.read() == b"1\n"
+    for _ in range(100_000):
+        if not process_lives(child.pid):
+            break
+    assert not process_lives(child.pid)
+    child.communicate()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        b'{"e":"tokens","r":"r1","t":[NaN]}', b'{"e":"tokens","r":"r1","t":[1],"entropy":[-5]}',
+        b'{"e":"tokens","r":"r1","t":[1],"n":[-4]}', b'{"e":"tokens","r":"r1","t":[1],"top":[[5.0]]}',
+        b'{"e":"end","r":"r1","t":1,"status":"ok","load_ms":-1}', b"[" * 100_000, b'{"e":' * 50_000, b"\x00" * 1000,
+        b'{"e":"end","r":"r1","t":1,"status":"ok","load_ms":1e400}',
+        b'{"e":"start","r":"r2","t":1,"model":"' + b"x" * 200_000 + b'"}',
+    ],
+)  # fmt: skip
+def test_a_lie_is_refused_and_the_stream_goes_on(bench, lie):
+    sender = bench.sender()
+    sender.start()
+    assert len(sender.connection.take(lie).refused) == 1
+    sender.tokens()
+    _, gauges = bench.beat()
+    assert gauges["tokens_total"] == 1.0
+    assert [row["model"] for row in bench.meters.models()] == ["m"]
+
+
+def test_ten_megabytes_send_the_client_away(bench):
+    sender = bench.sender()
+    with pytest.raises(ValueError, match="at most"):
+        sender.connection.take(b'{"e":"start","r":"r2","t":1,"model":"' + b"x" * 10_000_000 + b'"}')
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 1e300])
+def test_a_server_that_lies_about_its_gauges_has_none(bench, value):
+    numbers = {
+        name: value for name in Reading._fields
+        if name not in ("server", "model", "t_ms", "rate_hz", "runtime", "pid")
+    }  # fmt: skip
+    for _ in range(2):
+        bench.meters.scraped([Reading("127.0.0.1:8000", "x" * 10_000_000, 0, rate_hz=value, **numbers)])
+        rows, gauges = bench.beat(0.5)
+    assert rows == {}
+    assert all(number >= 0 for number in gauges.values())
+    assert len(bench.meters.models()[0]["model"]) == 120
+
+
+def test_a_flood_of_ten_thousand_models_is_capped_and_said(bench):
+    sender, rows = bench.sender(), []
+    for start in range(0, 10_000, 500):
+        for at in range(start, start + 500):
+            sender.start(f"r{at}", model=f"model {at}")
+            sender.tokens(f"r{at}")
+            sender.end(f"r{at}")
+        bench.clock.advance(0.5)
+        rows += [item.layout.series for item in bench.meters.drain() if isinstance(item, TokenBatch)]
+    assert max(map(len, rows)) == 7 * (MAX_MODELS + 1)
+    models = bench.meters.models()
+    assert len(models) == MAX_MODELS + 1
+    assert models[-1]["model"] == models[-1]["server"] == OTHER
+    assert models[-1]["tokens_total"] == 10_000 - MAX_MODELS
+    assert bench.meters.status().reason == "10000 models were told of; 64 are shown, the rest is (other)"
+    assert bench.meters.status().state == "running"
+    assert bench.meters.dropped["model_cap"] == 10_000 - MAX_MODELS
+    assert len(bench.meters.requests(10_000)) == 200
+
+
+def test_a_full_inbox_drops_and_counts_and_never_waits(bench):
+    sender = bench.sender()
+    sender.start()
+    bench.beat()
+    for _ in range(MAX_WAITING // 4_000):
+        bench.clock.advance(1)
+        sender.tokens(back_ms=[0] * 4_000)
+    assert bench.meters.depth == MAX_WAITING
+    assert sender.say({"e": "tokens", "r": "r1", "t": [sender.t]}) == 0
+    assert bench.meters.dropped["model_inbox_full"] == 1
+    _, gauges = bench.beat()
+    assert gauges["tokens_total"] == MAX_WAITING
+    assert bench.meters.depth == 0
+    sender.tokens()
+    assert bench.beat()[1]["tokens_total"] == MAX_WAITING + 1
+
+
+def test_a_flood_of_tokens_of_many_models_is_told_model_by_model(bench):
+    sender = bench.sender()
+    for at in range(50):
+        sender.start(f"r{at}", model=f"m{at}")
+    bench.beat()
+    for at in range(50):
+        sender.tokens(f"r{at}", back_ms=range(20, 0, -1))
+    batches = [item for item in bench.meters.drain() if isinstance(item, TokenBatch)]
+    assert {len(item.layout) for item in batches} == {7}
+    assert sum(item.values[:, 0].sum() for item in batches) == 1_000
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+def test_a_step_of_the_wall_clock_moves_the_rows_and_no_measure(bench, step_s):
+    processor = Processor(Registry())
+    sender = bench.sender()
+    sender.start()
+
+    def beat():
+        for item in bench.meters.drain():
+            if isinstance(item, TokenBatch):
+                assert abs(item.t_ms[-1] - bench.clock.now_ms()) <= 1
+                assert len(processor.tokens(item)) > 0
+            else:
+                processor.step(item)
+
+    for at in range(8):
+        bench.clock.advance(0.1)
+        sender.tokens()
+        if at == 4:
+            bench.clock.step(step_s)
+            step = bench.clock.check()
+            assert isinstance(step, ClockStep)
+            processor.on_clock_step(step)
+        beat()
+    assert not processor.dropped
+    sender.end()
+    beat()
+    request = bench.request
+    assert (request["ttft_ms"], request["duration_ms"], request["time_per_output_token_ms"]) == (100.0, 800.0, 100.0)
+
+
+def test_switching_off_and_on_under_load_counts_what_came_after(bench):
+    sender = bench.sender()
+    sender.start("a")
+    bench.beat()
+    for on in (False, True, False, True):
+        bench.meters.set_enabled(on)
+        sender.tokens("a")
+        bench.beat()
+    sender.start("b")
+    sender.tokens("b", back_ms=(10, 0))
+    _, gauges = bench.beat()
+    assert (gauges["tokens_total"], gauges["requests_active"]) == (2.0, 1.0)
+
+
+def test_many_threads_may_speak_while_the_beat_reads():
+    bench = Bench()
+    errors = []
+    go = threading.Barrier(5)
+
+    def speak(number):
+        try:
+            sender = bench.sender(f"sender-{number:04}")
+            go.wait(30)
+            for at in range(100):
+                sender.start(f"r{at}", model=f"m{number}")
+                sender.tokens(f"r{at}", back_ms=(0, 0))
+                sender.end(f"r{at}")
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=speak, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    go.wait(30)
+    while any(thread.is_alive() for thread in threads):
+        bench.meters.drain()
+        bench.meters.each_second()
+        bench.meters.requests(10)
+        bench.meters.status()
+    bench.meters.drain()
+    assert errors == []
+    assert not bench.meters.dropped
+    assert sum(row["tokens_total"] for row in bench.meters.models()) == 800
+
+
+def test_text_never_comes_in(bench, caplog):
+    caplog.set_level(logging.DEBUG)
+    canary = "cAnArYw0rd"
+    sender = bench.sender()
+    sender.start()
+    sender.tokens()
+    lines = [
+        {"e": "tokens", "r": "r1", "t": [1], "text": [canary]}, {"e": "tokens", "r": "r1", "t": [1], canary: 1},
+        {"e": "start", "r": "r2", "t": 1, "model": "m", "prompt": canary},
+        {"e": "end", "r": "r1", "t": 1, "status": "error", "reason": f"{canary} said no"}, {"e": canary},
+        {"e": "tokens", "r": "r1", "t": [1], "top": [[canary]]}, {"e": "phase", "r": "r1", "t": 1, "name": canary},
+        canary,
+    ]  # fmt: skip
+    taken = sender.connection.take(b"\n".join(map(orjson.dumps, lines)) + f'\n{{"e":"{canary}'.encode())
+    assert len(taken.refused) == 9
+    bench.beat()
+    state = [
+        taken, caplog.text, bench.second(), bench.meters.models(), bench.meters.requests(10), bench.meters.status(),
+        bench.meters.request(bench.request["id"]), bench.reasons, vars(bench.ingest), bench.meters.dropped,
+    ]  # fmt: skip
+    assert canary not in repr(state)
+
+
+def test_answers_are_fit_for_json(bench):
+    sender = bench.sender()
+    sender.start()
+    sender.tokens(entropy=[1.5])
+    bench.beat()
+    for answer in (bench.meters.models(), bench.meters.requests(5), bench.meters.request(bench.request["id"])):
+        json.dumps(answer, allow_nan=False)
+    for table in bench.second().values():
+        json.dumps(table, allow_nan=False)
