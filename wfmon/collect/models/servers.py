@@ -36,6 +36,8 @@ HIDDEN_S = 60.0
 """Holders that this user cannot see are looked for again so often."""
 AGAIN_S = (10.0, 60.0, 600.0)
 """What is no model server is asked again after so long each, then no more: it may have been loading."""
+MAX_ASKED = 1_024
+"""Processes whose server is remembered."""
 MAX_NEW = 8
 """New sockets judged in one look."""
 PATIENCE = 3
@@ -51,6 +53,7 @@ class Server:
         self.verdict: Verdict | None = None
         self.scraper: Scraper | None = None
         self.command: tuple[str, ...] = ()
+        self.upstream = ""  # where it leads to, of a proxy
         self.asked = 0  # times it was judged
         self.failures = 0
         self.due_ns: int | None = 0  # None: never again
@@ -98,7 +101,10 @@ class ServersCollector:
         self._before: tuple[list[Socket], Mapping[str, str]] = ([], {})
         # Replaced whole by that thread, read by any.
         self._rows: tuple[Row, ...] = ()
-        self._labels: Mapping[int, str] = {}
+        self._labels: Mapping[int, str] = {}  # of model servers, by pid
+        self._above: Mapping[int, str] = {}  # the same, by the pids above them
+        self._proxied: Mapping[str, str] = {}  # aliases that a proxy's command tells
+        self._of: dict[int, str | None] = {}  # the label of each pid that was asked for; a new one a change
         self._ports: Mapping[int, str] = {}
 
     def collect(self) -> Frame:
@@ -127,17 +133,22 @@ class ServersCollector:
         sockets do), a proxy's standing for its upstream's; else that of the model server which it, its parent or its
         child is; else the claim. Any thread.
         """
-        aliases = self._aliases()
+        aliases = {**self._proxied, **self._aliases()}
         named, port = plain(claimed)
-        if named in aliases:
-            return aliases[named]
         if port is not None and port in self._ports:
-            return aliases.get(self._ports[port], self._ports[port])
-        labels = self._labels
-        for one in (pid, *(self._processes.family(pid, labels.keys()) if labels else ())):
-            if one in labels:
-                return aliases.get(labels[one], labels[one])
-        return named
+            named = self._ports[port]
+        elif named not in aliases:
+            named = self._label_of(pid) or named
+        return aliases.get(named, named)
+
+    def _label_of(self, pid: int) -> str | None:
+        """The model server that a process is, or that stands above or below it; looked for once. Any thread."""
+        known = self._of
+        if pid not in known and len(known) < MAX_ASKED:
+            labels = self._labels
+            near = (pid, *self._processes.parents(pid)) if labels else ()
+            known[pid] = next((labels[one] for one in near if one in labels), self._above.get(pid))
+        return known.get(pid)
 
     def servers(self) -> list[dict[str, Any]]:
         """Every server found: the fields of the table, one object each. Any thread."""
@@ -146,7 +157,7 @@ class ServersCollector:
     def close(self) -> None:
         """Forget every server and let handles go; a later collect finds them anew. Idempotent."""
         self._servers, self._holders, self._hidden = {}, {}, set()
-        self._rows, self._labels, self._ports = (), {}, {}
+        self._rows, self._labels, self._ports, self._above, self._proxied, self._of = (), {}, {}, {}, {}, {}
         self._before, self._hidden_until_ns = ([], {}), 0
         self._sockets.close()
 
@@ -185,8 +196,9 @@ class ServersCollector:
             listener = server.listener
             if server.asked == 0:
                 server.command = self._processes.command(listener.pid)
-                if self._processes.is_our_proxy(server.command):
-                    server.due_ns = None
+                upstream = self._processes.upstream(server.command)
+                if upstream is not None:
+                    server.due_ns, server.upstream = None, plain(upstream)[0]
                     continue
             verdict = identify(lambda path, server=server: self._get(server, path), hint(listener.name, listener.port))
             if verdict is None:  # the look's time is over: in the next one
@@ -264,4 +276,8 @@ class ServersCollector:
         pids = {one.listener.pid for one in shown if one.listener.pid is not None}
         bytes_of = self._processes.sums(memory, pids) if memory else {}
         self._rows = tuple(row_of(one.row, bytes_of) for one in shown[:MAX_SERVERS])
-        self._labels = {one.listener.pid: one.row.server for one in sure if one.listener.pid is not None}
+        labels = {one.listener.pid: one.row.server for one in sure if one.listener.pid is not None}
+        self._proxied = {one.listener.label: one.upstream for one in self._servers.values() if one.upstream}
+        if labels != self._labels:
+            above = {parent: label for pid, label in labels.items() for parent in self._processes.parents(pid)[:1]}
+            self._labels, self._above, self._of = labels, above, {}

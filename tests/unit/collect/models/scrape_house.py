@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wfmon.collect.models.scrape.http import LoopbackClient
 from wfmon.collect.models.scrape.listeners import Listening
+from wfmon.collect.models.scrape.processes import Processes as RealProcesses
 from wfmon.collect.models.servers import ServersCollector
 from wfmon.collect.sockets import Socket, place
 from wfmon.core.clock import FakeClock
@@ -136,19 +137,16 @@ class Processes:
     """Commands and parents as a test has it."""
 
     def __init__(self):
-        self.commands, self.above = {}, {}
+        self.commands, self.above, self.looked = {}, {}, []
 
     def command(self, pid):
         return self.commands.get(pid, ())
 
-    def is_our_proxy(self, command):
-        return "proxy" in command
+    upstream = RealProcesses.upstream
 
     def parents(self, pid):
+        self.looked.append(pid)
         return self.above.get(pid, ())
-
-    def family(self, pid, known):
-        return [one for one in self.parents(pid) if one in known] + [k for k in sorted(known) if pid in self.parents(k)]
 
     def sums(self, held, pids):
         return {pid: sum(v for k, v in held.items() if pid in (k, *self.parents(k))) for pid in pids if held}

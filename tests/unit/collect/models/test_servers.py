@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -323,14 +325,44 @@ def test_a_proxy_that_starts_later_is_left_alone_from_then_on(bench):
     assert list(bench.look()) == [upstream.port]
 
 
-def test_our_own_proxy_is_known_by_its_command_too(bench):
+@pytest.mark.parametrize("told", [("--upstream", "http://localhost:11434/"), ("--upstream=http://127.0.0.1:11434",)])
+def test_our_own_proxy_is_known_by_its_command_which_says_where_it_leads(bench, told):
     proxy = bench.serve(replay("ollama"), pid=2)
-    bench.processes.commands[2] = ("python", "-m", "wfmon", "proxy", "--upstream", "http://127.0.0.1:11434")
+    bench.processes.commands[2] = ("python", "-m", "wfmon", "proxy", *told, "--listen", "x")
     assert bench.look() == {}
     assert proxy.opened == 0
+    assert bench.collector.server_of(7, f"localhost:{proxy.port}") == "127.0.0.1:11434"
+    assert bench.collector.server_of(2, "127.0.0.1:11434") == "127.0.0.1:11434"
+
+
+def test_only_our_own_proxy_is_taken_for_one():
     known = Processes()
-    assert known.is_our_proxy(bench.processes.commands[2])
-    assert not known.is_our_proxy(("python", "app.py", "proxy"))
+    assert known.upstream(("python", "-m", "wfmon", "proxy")) == ""
+    assert known.upstream(("python", "app.py", "proxy", "--upstream", "http://x:1")) is None
+    assert known.upstream(("proxy", "wfmon")) is None
+    assert known.upstream(()) is None
+
+
+def test_a_process_is_looked_at_once_until_the_servers_change(bench):
+    bench.serve(replay("vllm"), pid=10)
+    bench.look()
+    bench.processes.looked.clear()
+    for _ in range(5):
+        bench.collector.server_of(77, "program")
+        bench.look()
+    assert bench.processes.looked == [77]
+
+
+def test_this_machine_s_processes_have_commands_and_parents():
+    known = Processes()
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()", "a-word"], stdin=subprocess.PIPE
+    ) as child:
+        assert known.command(child.pid)[-1] == "a-word"
+        assert known.parents(child.pid)[0] == os.getpid()
+        assert known.sums({child.pid: 7, os.getpid(): 1, 1: 5}, {os.getpid()}) == {os.getpid(): 8}
+        child.stdin.close()
+    assert (known.command(child.pid), known.parents(child.pid), known.command(None)) == ((), (), ())
 
 
 def test_a_collector_that_was_never_asked_opens_no_socket(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import psutil
@@ -23,9 +23,15 @@ class Processes:
         except psutil.Error:
             return ()
 
-    def is_our_proxy(self, command: tuple[str, ...]) -> bool:
-        """Whether it is ``python -m wfmon proxy``: its upstream is a server of its own and must not count twice."""
-        return "wfmon" in command and "proxy" in command[command.index("wfmon") :]
+    def upstream(self, command: tuple[str, ...]) -> str | None:
+        """What a ``python -m wfmon proxy`` leads to, host:port, "" where its command does not say; None for others."""
+        if "wfmon" not in command or "proxy" not in command[command.index("wfmon") :]:
+            return None
+        for word, following in zip(command, (*command[1:], ""), strict=True):
+            option, equals, value = word.partition("=")
+            if option == "--upstream":
+                return (value if equals else following).rpartition("//")[2].partition("/")[0]
+        return ""
 
     def parents(self, pid: int) -> tuple[int, ...]:
         """The pids above a process, the nearest first, three at most, without the first process of the machine."""
@@ -36,11 +42,6 @@ class Processes:
                 break
             found.append(above)
         return tuple(found)
-
-    def family(self, pid: int, known: AbstractSet[int]) -> Iterator[int]:
-        """Those of the known processes that stand above a process or below it, the nearest above first."""
-        yield from (one for one in self.parents(pid) if one in known)
-        yield from (one for one in sorted(known) if pid in self.parents(one))
 
     def sums(self, held: Mapping[int, int], pids: AbstractSet[int]) -> dict[int, int]:
         """Give what each of these processes and those below it hold together; none for one that holds nothing."""
