@@ -77,7 +77,11 @@ def running(tmp_path_factory):
     monitor = Running(tmp_path_factory.mktemp("demo") / "data")
     yield monitor
     monitor.process.send_signal(signal.SIGTERM)
-    monitor.process.communicate(timeout=20)
+    said, _ = monitor.process.communicate(timeout=20)
+    assert monitor.process.returncode == 0
+    assert "Traceback" not in said
+    assert CANARY not in said
+    assert not (monitor.data / "demo.json").exists()
 
 
 def rows(body):
