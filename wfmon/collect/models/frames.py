@@ -104,6 +104,8 @@ class Frames:
     def _disagreement(self, now: Now) -> dict[tuple[Speaker, Speaker], float]:
         """Give the pairs' means, and note why others have none; a new pair makes a new layout."""
         means = self._book.disagreement.at(now.us)
+        if not means and not self._pairs:
+            return means
         new = [pair for pair in means if pair not in self._pairs][: MAX_PAIRS - len(self._pairs)]
         for pair in new:
             self._pairs[pair] = _pair_series(*pair)

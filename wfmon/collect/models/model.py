@@ -258,13 +258,15 @@ class Model:
         scraped = reading if fresh and owned else None
         per_second: float = self._second.at(now.us)
         if self.pushed and not (scraped is not None and not self.open and not per_second):
-            waiting = sum(each.first_us is None for each in self.open.values())
             active: float = len(self.open)
-            waiting_: float = waiting
+            waiting: float = 0
+            for each in self.open.values():
+                if each.first_us is None:
+                    waiting += 1
         else:
             per_second = _float(scraped and scraped.tokens_per_second)
             active = _float(scraped and scraped.requests_active)
-            waiting_ = _float(scraped and scraped.requests_waiting)
+            waiting = _float(scraped and scraped.requests_waiting)
         if self.pushed:
             self.energy, self.state = self.energy_index.at(self._energy_time(now.us))
         else:
@@ -273,7 +275,7 @@ class Model:
         moving = bool(self.open) or per_second > 0 or (self.pushed and self.energy != values[6])
         values[0] = per_second
         values[1] = 100.0 * per_second / peak if peak > 0 else _NAN
-        values[2], values[3] = active, waiting_
+        values[2], values[3] = active, waiting
         values[4] = self.tokens_total if self.pushed or self.counted else _NAN
         values[5] = _float(self.prompt_tokens_total)
         values[6], values[7] = (self.energy, self.state) if self.pushed else (_NAN, _NAN)

@@ -46,6 +46,8 @@ class Peak:
     def add(self, now_us: float, value: float) -> float:
         """Take a value, and give the peak."""
         second, falling = now_us // SECOND_US, self._falling
+        if falling and falling[-1][0] == second and falling[-1][1] >= value:
+            return falling[0][1]
         while falling and falling[-1][1] <= value:
             falling.pop()
         if not falling or falling[-1][0] != second:
