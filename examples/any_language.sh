@@ -2,7 +2,7 @@
 # Any language: POST lines of JSON. Times are microseconds of one clock that never goes back; text has no place here.
 set -eu
 DATA="${WFMON_DATA:-$HOME/.local/share/wfmon}"
-URL=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$DATA/server.json")
+URL=$(sed -n 's#.*"url": *"\(http[^"]*[^"/]\)/*".*#\1#p' "$DATA/server.json")
 NOW=$(awk '{ printf "%d", $1 * 1000000 }' /proc/uptime)
 
 # The token goes in by standard input: an argument could be read by every user of the machine.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from wfmon.hook.place import Place
 
-RUNTIMES = {"transformers": "transformers", "llama_cpp": "llama-cpp-python", "vllm": "vllm", "mlx_lm": "mlx-lm"}
-"""What a program that runs a model itself has imported, and what it is called."""
+RUNTIMES = {"llama_cpp": "llama-cpp-python", "vllm": "vllm", "mlx_lm": "mlx-lm"}
+"""What a program has imported that runs a model itself, and what it is called."""
 FLUSH_S = 0.2
 """How long the end of the process may wait for us."""
 
@@ -43,7 +43,7 @@ class Hook:
         self.inbox = Inbox()
         self.inbox.open = on
         self.local = False
-        """Whether a model runs in this very process; if not, a runtime that happens to be imported says nothing."""
+        """Whether transformers runs a model here; many import it for a tokenizer alone."""
         self._via = via
         self._name = name
         self._runtime = runtime
@@ -95,7 +95,9 @@ class Hook:
     def _describe(self) -> tuple[str, str, str, int, str]:
         name = self._name or os.path.basename(sys.argv[0] if sys.argv else "") or "python"
         runtime = self._runtime
-        if not runtime and self.local:
+        if not runtime and self.local and "transformers" in sys.modules:
+            runtime = "transformers"
+        if not runtime:
             runtime = next((name for module, name in RUNTIMES.items() if module in sys.modules), "")
         return self._via, name, runtime, os.getpid(), self._server
 
