@@ -55,6 +55,7 @@ class Server:
         self.command: tuple[str, ...] = ()
         self.upstream = ""  # where it leads to, of a proxy
         self.asked = 0  # times it was judged
+        self.late = 0  # times that a look's time did not suffice for it
         self.failures = 0
         self.due_ns: int | None = 0  # None: never again
         self.looked_ns: int | None = None
@@ -201,8 +202,11 @@ class ServersCollector:
                     server.due_ns, server.upstream = None, plain(upstream)[0]
                     continue
             verdict = identify(lambda path, server=server: self._get(server, path), hint(listener.name, listener.port))
-            if verdict is None:  # the look's time is over: in the next one
-                break
+            if verdict is None:  # the look's time is over: in the next one, a few times
+                server.late += 1
+                if server.late < PATIENCE:
+                    break
+                server.late, verdict = 0, Verdict()
             self._settle(server, verdict, now_ns)
             if server.scraper is not None:
                 found.append(server)

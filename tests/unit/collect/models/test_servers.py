@@ -20,6 +20,7 @@ from tests.unit.collect.models.scrape_house import (
     http,
     replay,
 )
+from wfmon.collect.models.scrape.http import LATE
 from wfmon.collect.models.scrape.listeners import Listening, quick_listening
 from wfmon.collect.models.scrape.processes import Processes
 from wfmon.collect.models.scrape.rows import COLUMNS, joined, plain
@@ -206,6 +207,30 @@ def test_other_ports_of_a_program_that_was_found_are_not_shown_beside_it(bench):
 def test_a_web_server_without_models_is_no_model_server(bench, answers):
     bench.serve(answers)
     assert bench.look() == {}
+
+
+def test_a_server_that_seems_everything_at_once_is_judged_after_four_gets_and_not_again(bench):
+    answers = {
+        "/api/version": http(b'{"version":"1"}'),
+        "/v1/models": http(b'{"data":[{"id":"m","owned_by":"organization_owner"}]}'),
+    }  # fmt: skip
+    server = bench.serve(answers)
+    assert bench.one()["runtime"] == "OpenAI-compatible"
+    asked = [line.split()[1] for line in server.seen]
+    assert asked == ["/api/version", "/api/ps", "/v1/models", "/api/v1/models", "/v1/models"]
+    bench.look()
+    assert len(server.seen) == len(asked)
+
+
+def test_what_never_fits_into_a_look_is_left_alone_after_three(bench, monkeypatch):
+    server = bench.serve({"*": HTML})
+    asked = []
+    monkeypatch.setattr(bench.collector._client, "get", lambda *where: asked.append(where) or LATE)
+    for _ in range(9):
+        bench.look()
+    assert len(asked) == PATIENCE
+    assert bench.look() == {}
+    assert server.opened == 0
 
 
 def test_a_server_that_once_answered_is_silent_only_after_three_looks_without(bench):

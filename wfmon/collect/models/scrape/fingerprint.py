@@ -30,7 +30,8 @@ HINTED_NAMES = {
     "koboldcpp": "OpenAI-compatible", "local-ai": "OpenAI-compatible", "mlx_lm.server": "OpenAI-compatible",
 }  # fmt: skip
 """What the name of a process begins with. Such a one is listed even when it does not answer."""
-HINTED_PORTS = {11434: "Ollama", 1234: "LM Studio"}
+HINTED_PORTS = {11434: "Ollama"}
+"""LM Studio's 1234 and llama.cpp's 8080 are everybody's."""
 
 
 class Verdict(NamedTuple):
@@ -71,7 +72,9 @@ class _Asked:
 
     def __call__(self, path: str) -> Answer:
         self._probes += 1
-        answer = self._get(path) if self._probes <= MAX_PROBES else LATE
+        if self._probes > MAX_PROBES:
+            return LATE
+        answer = self._get(path)
         self.late = self.late or answer.trouble == "late"
         return answer
 

@@ -35,13 +35,13 @@ TOLD: dict[tuple[str, str], Told] = {
     ),
     ("llama.cpp", "sleeps"): Told(
         "its model", "tokens, requests: asking for them would keep it awake",
-        "start it without --sleep-idle-seconds, or " + VIA_PROXY,
+        "start it without --sleep-idle-seconds; " + VIA_PROXY,
     ),
     ("llama.cpp", "router"): Told(
         "that it is a router; the servers behind it are rows of their own", "measures of its own", VIA_PROXY
     ),
     ("llama.cpp", "needs_key"): Told(
-        "that it is there", "everything: it asks for a key", "start it without --api-key, or " + VIA_PROXY
+        "that it is there", "everything: it asks for a key", "start it without --api-key; " + VIA_PROXY
     ),
     ("vLLM", "ok"): Told(
         "tokens a second, time to first token, inter-token latency, queue, key-value cache, prefix cache", "entropy",
@@ -56,12 +56,14 @@ TOLD: dict[tuple[str, str], Told] = {
     ("LM Studio", "no_model"): Told("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
     ("LM Studio", "needs_key"): Told(
         "that it is there", "everything: it asks for a key",
-        "Developer, Server Settings: switch off Require Authentication, or " + VIA_PROXY,
+        "Developer, Server Settings: switch off Require Authentication; " + VIA_PROXY,
     ),
     (_ANY, "ok"): Told("its models", "tokens, time to first token, entropy", VIA_PROXY),
     (_ANY, "no_model"): Told("that it is there", "tokens, time to first token, entropy", VIA_PROXY),
     (_ANY, "loading"): Told("that it is loading its model", "everything else until then", "wait until it is loaded"),
-    (_ANY, "needs_key"): Told("that it is there", "everything: it asks for a key", VIA_PROXY),
+    (_ANY, "needs_key"): Told(
+        "that it is there", "everything: it asks for a key", "start it without a key; " + VIA_PROXY
+    ),
     (_ANY, "odd"): Told(
         "that it is there", "everything: its answers have another form than is known",
         "report its version and the answer of http://{server}/v1/models",
