@@ -76,7 +76,7 @@ def layout(**_query: str) -> Component:
                     chart(
                         "network.loopback_rx_bytes_per_second",
                         label="Bytes received on loopback",
-                        height=104,
+                        height=172,
                         colors=("--s-6",),
                     ),
                     width=4,

@@ -40,7 +40,7 @@ export class EnergyStage {
     this.last = null;
     this.lost = false;
     this.thinned = 1;
-    this.drawn = { right: NaN, paint: -1, marked: -1, full: null, lanes: -1, thinned: 1 };
+    this.drawn = { right: NaN, marked: -1, full: null, share: 1, ribbons: null }; // what the picture shows
     this.paints = 0; // pictures painted
     this.turn = { right: NaN, known: NaN, east: 0 };
     this.gist = null;

@@ -70,13 +70,16 @@ export function card(ribbon, row) {
     energy: signals.energy,
     ttft: known(signals.ttft) ? ttft : { number: "–", unit: "" },
     entropy: { number: bitsText(signals.entropy), unit: known(signals.entropy) ? "bits" : "" },
-    entropyWhy: known(signals.entropy) ? "" : entropyWhy(row),
+    entropyWhy: known(signals.entropy) ? "" : entropyWhy(row, ribbon),
     way: wayShort(row),
     wayWhy: [wayText(row), row?.note].filter(Boolean).join("; "),
   };
 }
 
-export const entropyWhy = (row) => row?.entropy_reason || "no token with log-probabilities came";
+export function entropyWhy(row, { tracks }) {
+  if (row?.entropy_reason) return row.entropy_reason;
+  return tracks.entropy_bits?.size ? "the newest tokens came without log-probabilities" : "no token with log-probabilities came";
+}
 
 /** "0.3 s ago", "12 s ago". */
 export function ago(ms) {
@@ -94,13 +97,14 @@ export function reading(ribbon, row, below, ms) {
   const how = wayText(row);
   const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
   const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
-  const line = (what, signal, text, shows, age) => ({ what, value: text, shows, age: known(signal) ? age : "", how: known(signal) ? how : "" });
-  const or = (signal, text) => (known(signal) ? text : NOT_KNOWN);
+  const or = (signal, text, less = NOT_KNOWN) => (known(signal) ? text : less);
+  const line = (what, signal, text, shows, age) => ({ what, value: text, shows, age: or(signal, age, ""), how: or(signal, how, "") });
+  const share = `${percentText(signals.throughput)} of its own peak`;
   const { throughput, tps, entropy, energy, ttft } = signals;
   const rows = [
-    line("Throughput", throughput, or(throughput, `${percentText(throughput)} of its own peak`), "width", changed(tracks.throughput_percent)),
+    line("Throughput", throughput, or(throughput, share), "width", changed(tracks.throughput_percent)),
     line("Rate", tps, or(tps, `${rateText(tps)} tokens/s`), "speed", changed(tracks.tokens_per_second)),
-    line("Entropy", entropy, entropyText(signals, row), "density", event(tracks.entropy_bits)),
+    line("Entropy", entropy, entropyText(ribbon, row), "density", event(tracks.entropy_bits)),
     line("Energy", energy, or(energy, `${indexText(energy)} of 1`), "brightness", changed(tracks.energy)),
     line("First token", ttft, or(ttft, written(ttft, "ms")), "flash", event(tracks.ttft_ms)),
   ];
@@ -114,8 +118,9 @@ export function reading(ribbon, row, below, ms) {
   return rows;
 }
 
-function entropyText(signals, row) {
-  if (!known(signals.entropy)) return `${NOT_KNOWN}: ${entropyWhy(row)}`;
+function entropyText(ribbon, row) {
+  const { signals } = ribbon;
+  if (!known(signals.entropy)) return `${NOT_KNOWN}: ${entropyWhy(row, ribbon)}`;
   return `${bitsText(signals.entropy)} bits${known(signals.uncertainty) ? ` of ${bitsText(Math.log2(signals.k))}` : ""}`;
 }
 
@@ -130,7 +135,7 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1) {
   const rows = [
     { shows: "width", formula: widthFormula(signals, place) },
     { shows: "speed", formula: speedFormula(signals) },
-    { shows: "density", formula: densityFormula(signals, row, thinned) },
+    { shows: "density", formula: densityFormula(ribbon, row, thinned) },
     { shows: "brightness", formula: `energy ${indexText(signals.energy)}, certainty c: ${indexText(1 - signals.uncertainty)}` },
   ];
   if (below) {
@@ -154,11 +159,13 @@ function speedFormula({ tps }) {
   return `${rateText(tps)} tokens/s × ${PX_PER_TOKEN} px = ${speedOf(tps).toFixed(0)} px/s${most}`;
 }
 
-function densityFormula(signals, row, thinned) {
-  if (!known(signals.uncertainty)) return `entropy ${NOT_KNOWN} (${entropyWhy(row)}): sparse marks, no claim`;
+function densityFormula(ribbon, row, thinned) {
+  const { signals } = ribbon;
+  if (!known(signals.uncertainty)) return `entropy ${NOT_KNOWN} (${entropyWhy(row, ribbon)}): sparse marks, no claim`;
   const share = signals.uncertainty.toFixed(2);
   const less = thinned < 1 ? `, thinned to ${percentText(thinned * 100)}` : "";
-  return `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k} = ${share} × ${DENSITY} = ${plain(densityOf(signals.uncertainty))} on 1,000 px²${less}`;
+  const density = plain(densityOf(signals.uncertainty));
+  return `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k} = ${share} × ${DENSITY} = ${density} on 1,000 px²${less}`;
 }
 
 /** The formula of energy, with the settings' own constants. */

@@ -42,17 +42,21 @@ export function toldAt(track, ms) {
 
 const held = (track, ms) => (track ? track.valueAt(ms) : NaN);
 
-/** Mean of an event series over the last ENTROPY_MS before `ms`, else its newest value; NaN where there is none, or it is stale. */
-function recent(track, ms) {
-  if (!track) return NaN;
+/** Mean of the newest second of an event series at `ms`; NaN where there is none, or it is older than `most`. */
+function newest(track, ms, most) {
   let sum = 0;
   let count = 0;
-  for (let i = track.countUntil(ms) - 1; i >= 0; i -= 1) {
+  let from = NaN;
+  for (let i = (track ? track.countUntil(ms) : 0) - 1; i >= 0; i -= 1) {
     const slot = track.slot(i);
-    const age = ms - track.t[slot];
-    if (age > STALE_MS || (count && age >= ENTROPY_MS)) break;
+    const at = track.t[slot];
     const value = track.v[slot];
     if (value !== value) continue;
+    if (!count) {
+      if (ms - at > most) return NaN;
+      from = (ms - at < ENTROPY_MS ? ms : at) - ENTROPY_MS;
+    }
+    if (at <= from) break;
     sum += value;
     count += 1;
   }
@@ -78,7 +82,7 @@ export class Signals {
     this.tps = known ? held(tracks.tokens_per_second, ms) : NaN;
     this.throughput = known ? held(tracks.throughput_percent, ms) : NaN;
     this.energy = known ? held(tracks.energy, ms) : NaN;
-    this.entropy = recent(tracks.entropy_bits, ms);
+    this.entropy = newest(tracks.entropy_bits, ms, this.tps > 0 ? STALE_MS : Infinity);
     this.k = held(tracks.entropy_k, ms);
     this.ttft = held(tracks.ttft_ms, ms);
     this.ttftMs = toldAt(tracks.ttft_ms, ms);
@@ -113,7 +117,8 @@ export function places(width, height, count) {
   const bottom = limited((height - 180) / 2, 12, top); // a low stage has no foot
   const lane = Math.max(0, height - top - bottom) / Math.max(1, count);
   const full = Math.min(FULL_PX, lane * FULL_OF_LANE);
-  return { width, top, lane, full, swing: Math.min(SWING_PX, (lane - full) / 2 + OVER_PX), ripple: Math.min(RIPPLE_PX, (lane - full) * 0.3) };
+  const room = lane - full;
+  return { width, top, lane, full, swing: Math.min(SWING_PX, room / 2 + OVER_PX), ripple: Math.min(RIPPLE_PX, room * 0.3) };
 }
 
 /** One model's ribbon: its signals, what they look like, and how far it has flown. */
@@ -190,7 +195,7 @@ export function allot(ribbons, { width, full }, share = 1) {
   return factor;
 }
 
-const amount = (ribbon, width, full) => (ribbon.density > 0 && ribbon.share > 0 ? (ribbon.density * width * ribbon.share * full) / 1000 : 0);
+const amount = ({ density, share }, width, full) => (density > 0 && share > 0 ? (density * width * share * full) / 1000 : 0);
 
 const GOLDEN_X = 0.754877666246693; // the R2 sequence (Roberts 2018): every prefix of it is spread evenly
 const GOLDEN_Y = 0.569840290998053;
@@ -274,18 +279,21 @@ export function seenMs(tracks, rowMs, ms) {
  */
 export function choose(candidates, had, ms, limit = MODELS) {
   const ever = candidates.filter((one) => one.active || one.seen > -Infinity);
-  ever.sort((a, b) => Number(b.active) - Number(a.active) || (b.active ? 0 : b.seen - a.seen));
+  const working = (a, b) => Number(b.active) - Number(a.active);
+  ever.sort((a, b) => working(a, b) || (b.active ? 0 : b.seen - a.seen));
   const chosen = ever.filter((one, i) => i === 0 || one.active || ms - one.seen <= RECENT_MS);
   const kept = new Set(had);
-  if (chosen.length > limit) chosen.sort((a, b) => Number(b.active) - Number(a.active) || Number(kept.has(b.key)) - Number(kept.has(a.key)));
+  if (chosen.length > limit) chosen.sort((a, b) => working(a, b) || Number(kept.has(b.key)) - Number(kept.has(a.key)));
   const keys = new Set(chosen.slice(0, limit).map((one) => one.key));
   return { keys: [...had.filter((key) => keys.has(key)), ...[...keys].filter((key) => !kept.has(key))], more: ever.length - keys.size };
 }
 
+/** What another model is called in the series of a model's disagreements. */
+const named = (other, from) => (other.model === from.model ? `${other.model}@${other.server}` : other.model);
+
 /** The series of the disagreement of two neighbours, as either of them has it, or undefined. */
 export function pairOf(one, other) {
-  const told = (from, to) => from.others?.get(to.model === from.model ? `${to.model}@${to.server}` : to.model);
-  return told(one, other) ?? told(other, one);
+  return one.others?.get(named(other, one)) ?? other.others?.get(named(one, other));
 }
 
 /** Disagreement of two neighbours in bits; NaN: not known. */

@@ -12,12 +12,12 @@ const FADE = 0.09; // share of the width over which particles come out of the gr
 const LEAST = 0.35; // edges and particles of a ribbon without energy can still be seen
 const PARTICLE_PX = 1.5; // every fifth is larger
 const LARGE_PX = 2.5;
-const DASH = [7, 1]; // px
+const DASH = { long: 7, half: 1 }; // px
 const GLOW_FULL = 22;
 const HAIRLINE_PX = 0.75; // half a width below this is one line
 const RIPPLES = 3;
 const RIPPLE_WAVE_PX = 30;
-const MARK = { px: 14, gap: 5, bar: 3, at: 36 };
+const MARK = { px: 14, gap: 5, bar: 3, at: 36 }; // px
 
 /** Opacity of a ribbon's body at the share `x` of the width and the energy `brightness`. */
 export function bodyAlpha(x, brightness) {
@@ -199,9 +199,10 @@ export class RibbonPainter {
     g.fillStyle = colour;
     g.globalAlpha = lineAlpha(ribbon.brightness);
     const { width } = this.place;
+    const half = Math.round(DASH.half * ratio);
     for (let x = (ribbon.flown % DASH_PX) - DASH_PX; x < width; x += DASH_PX) {
       const p = Math.max(0, (x / STEP_PX) | 0);
-      g.fillRect(Math.round(x * ratio), Math.round(middle[p]) - Math.round(DASH[1] * ratio), DASH[0] * ratio, 2 * Math.round(DASH[1] * ratio));
+      g.fillRect(Math.round(x * ratio), Math.round(middle[p]) - half, DASH.long * ratio, 2 * half);
     }
   }
 
@@ -242,7 +243,7 @@ export class RibbonPainter {
     g.fillStyle = colour["--panel"];
     g.fillRect(x - 4 * ratio, y - 4 * ratio, (MARK.gap + MARK.bar + 8) * ratio, (MARK.px + 8) * ratio);
     g.fillStyle = colour["--warn"];
-    for (const at of [0, MARK.gap]) g.fillRect(x + at * ratio, y, MARK.bar * ratio, MARK.px * ratio);
+    for (let n = 0; n < 2; n += 1) g.fillRect(x + n * MARK.gap * ratio, y, MARK.bar * ratio, MARK.px * ratio);
   }
 
   /** Two models differ: waves between their ribbons, as high as the disagreement. */

@@ -19,7 +19,9 @@ function ribbon(model, values) {
   return made;
 }
 
-const SURE = { tokens_per_second: 48.2, throughput_percent: 72, energy: 0.81, energy_state: 2, entropy_bits: 0.75, entropy_k: 8, ttft_ms: 212 };
+const SURE = {
+  tokens_per_second: 48.2, throughput_percent: 72, energy: 0.81, energy_state: 2, entropy_bits: 0.75, entropy_k: 8, ttft_ms: 212,
+};
 const LESS = { ...SURE, tokens_per_second: 17.6, entropy_bits: 1.4 };
 const PLACE = { full: 50, ripple: 12 };
 const HOOK = { via: "hook" };
@@ -54,7 +56,8 @@ test("figures keep their decimals", () => {
 });
 
 test("a card says n/a and why where there is no entropy", () => {
-  const told = card(ribbon("a", { tokens_per_second: 3 }), { via: "scrape", rate_hz: 1, entropy_reason: "counters hold no log-probabilities", note: "" });
+  const row = { via: "scrape", rate_hz: 1, entropy_reason: "counters hold no log-probabilities", note: "" };
+  const told = card(ribbon("a", { tokens_per_second: 3 }), row);
   assert.deepEqual(told.entropy, { number: "n/a", unit: "" });
   assert.equal(told.entropyWhy, "counters hold no log-probabilities");
   assert.deepEqual([told.way, told.wayWhy, told.ttft.number], ["scrape", "scraped at 1 Hz", "–"]);
@@ -73,17 +76,20 @@ test("a ribbon tells metric, value, unit, age and how it was measured", () => {
 });
 
 test("evidence: the figures of each visual, and the formula with the settings' constants", () => {
-  const rows = Object.fromEntries(evidence(ribbon("a", SURE), HOOK, undefined, T0 + 300, PLACE).map(({ shows, formula }) => [shows, formula]));
+  const told = evidence(ribbon("a", SURE), HOOK, undefined, T0 + 300, PLACE);
+  const rows = Object.fromEntries(told.map(({ shows, formula }) => [shows, formula]));
   assert.equal(rows.width, "throughput 72 % of own peak 66.9 tokens/s × 50 px = 36 px");
   assert.equal(rows.speed, "48.2 tokens/s × 4 px = 193 px/s");
   assert.equal(rows.density, "H 0.75 bits / log2 8 = 0.25 × 40 = 10 on 1,000 px²");
   assert.equal(rows.brightness, "energy 0.81, certainty c: 0.75");
-  assert.match(energyFormula(), /^E = 0\.35 base \+ 0\.65 E before, a token\. base = 0\.5 v \+ 0\.3 c \+ 0\.2 s; c n\/a: 0\.7 v \+ 0\.3 s\./);
+  assert.match(energyFormula(), /^E = 0\.35 base \+ 0\.65 E before, a token\. base = 0\.5 v \+ 0\.3 c \+ 0\.2 s;/);
+  assert.match(energyFormula(), /; c n\/a: 0\.7 v \+ 0\.3 s\./);
   assert.match(energyFormula({ smoothing: 0.4 }), /^E = 0\.4 base \+ 0\.6 E before/);
   const none = evidence(ribbon("a", {}), { entropy_reason: "why" }, ribbon("b", {}), T0, PLACE, 0.5).map(({ formula }) => formula);
   assert.ok(none.every((formula) => formula.includes("n/a")), none.join("\n"));
   assert.match(evidence(ribbon("a", SURE), HOOK, undefined, T0 + 300, PLACE, 0.5)[2].formula, /thinned to 50 %$/);
-  assert.match(evidence(ribbon("a", { ...SURE, tokens_per_second: 900 }), HOOK, undefined, T0, PLACE)[1].formula, /the most that is shown$/);
+  const fast = ribbon("a", { ...SURE, tokens_per_second: 900 });
+  assert.match(evidence(fast, HOOK, undefined, T0, PLACE)[1].formula, /the most that is shown$/);
 });
 
 test("the stage has four faces, and servers that were found say what would show more", () => {
@@ -91,14 +97,16 @@ test("the stage has four faces, and servers that were found say what would show 
   assert.equal(face([], false, [{}]), "silent");
   assert.equal(face([ribbon("a", { energy_state: 5 })], true, []), "resting");
   assert.equal(face([ribbon("a", SURE)], true, []), "flowing");
-  const found = { server: "127.0.0.1:11434", runtime: "Ollama", version: "0.5", state: "ok", fix: "It shows tokens when asked through the proxy." };
+  const fix = "It shows tokens when asked through the proxy.";
+  const found = { server: "127.0.0.1:11434", runtime: "Ollama", version: "0.5", state: "ok", fix };
   assert.equal(serverLine(found), "Ollama 0.5 listens at 127.0.0.1:11434; It shows tokens when asked through the proxy.");
   assert.equal(serverLine({ server: "h:1" }), "A model server listens at h:1.");
 });
 
 test("cells: a time of day, counts, rates and bits", () => {
   assert.match(cellText(T0, "time"), /^\d\d:\d\d:20$/);
-  assert.deepEqual([cellText(1204, "count"), cellText(48.21, "rate"), cellText(1.44, "bits"), cellText(212.4, "ms")], ["1,204", "48.2", "1.4", "212 ms"]);
+  const texts = [cellText(1204, "count"), cellText(48.21, "rate"), cellText(1.44, "bits"), cellText(212.4, "ms")];
+  assert.deepEqual(texts, ["1,204", "48.2", "1.4", "212 ms"]);
   assert.equal(cellText(null, "time"), "–");
 });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import {
-  BUDGET, DENSITY, FLASH_MS, MAX_SPEED, MODELS, PX_PER_TOKEN, Particles, RECENT_MS, Ribbon, STALE_MS, STATES, Signals, allot, choose, densityOf,
-  disagreement, modelKey, modelsOf, places, seenMs, slotOf, speedOf, widthShare,
+  BUDGET, DENSITY, FLASH_MS, MAX_SPEED, MODELS, PX_PER_TOKEN, Particles, RECENT_MS, Ribbon, STALE_MS, STATES, Signals, allot, choose,
+  densityOf, disagreement, modelKey, modelsOf, places, seenMs, slotOf, speedOf, widthShare,
 } from "../../assets/lib/energy.mjs";
 import { Store, Track } from "../../assets/lib/store.mjs";
 import { bodyAlpha, lineAlpha, withAlpha } from "../../assets/lib/ribbons.mjs";
@@ -19,7 +19,9 @@ function tracks(values) {
   return made;
 }
 
-const FLOWING = { tokens_per_second: 50, throughput_percent: 72, energy: 0.8, energy_state: 2, entropy_bits: 1.5, entropy_k: 8, ttft_ms: 200 };
+const FLOWING = {
+  tokens_per_second: 50, throughput_percent: 72, energy: 0.8, energy_state: 2, entropy_bits: 1.5, entropy_k: 8, ttft_ms: 200,
+};
 
 function ribbon(values, slot = 0, key = "m\ns") {
   const made = new Ribbon(key, "m", "s", slot);
@@ -72,8 +74,8 @@ test("without log-probabilities there is no density, without energy no brightnes
   assert.equal(settle(ribbon({ ...FLOWING, entropy_k: 1 })).density, NaN);
 });
 
-test("entropy is the mean of the last second, then its last value, and stale after five", () => {
-  const told = tracks({ entropy_bits: [[0, 9], [1_500, 1], [2_000, 3]] });
+test("entropy is of the newest second of tokens; when others come without it, it is stale after five", () => {
+  const told = tracks({ entropy_bits: [[0, 9], [1_500, 1], [2_000, 3]], tokens_per_second: [[0, 9], [7_500, 0]] });
   const at = (ms) => {
     const signals = new Signals();
     signals.read(told, T0 + ms);
@@ -81,8 +83,9 @@ test("entropy is the mean of the last second, then its last value, and stale aft
   };
   assert.equal(at(2_100), 2);
   assert.equal(at(2_700), 3);
-  assert.equal(at(2_000 + STALE_MS), 3);
+  assert.equal(at(2_000 + STALE_MS), 2);
   assert.equal(at(2_001 + STALE_MS), NaN);
+  assert.equal(at(60_000), 2);
 });
 
 test("the first token flashes and fades; a prompt that is read glows from the left", () => {
@@ -156,7 +159,8 @@ test("lanes share the height, and a full ribbon fits into its own", () => {
 
 test("a stage of many models shows those that work, then the most recent, and keeps places", () => {
   const one = (key, seen, active = false) => ({ key, seen: T0 + seen, active });
-  const told = choose([one("a", 0, true), one("b", -10_000), one("c", -RECENT_MS - 1), { key: "d", seen: -Infinity, active: false }], ["b"], T0);
+  const never = { key: "d", seen: -Infinity, active: false };
+  const told = choose([one("a", 0, true), one("b", -10_000), one("c", -RECENT_MS - 1), never], ["b"], T0);
   assert.deepEqual([told.keys, told.more], [["b", "a"], 1]);
   assert.deepEqual(choose([one("a", -RECENT_MS * 9), one("b", -RECENT_MS * 8)], [], T0).keys, ["b"]);
   const many = Array.from({ length: 9 }, (_, i) => one(`m${i}`, -i, i > 5));
