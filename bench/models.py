@@ -314,11 +314,14 @@ def _ask(port: int, count: int, pace_ms: int) -> dict:
 
 
 def _match(told: list[dict], ours: list[dict]) -> list[tuple[dict, dict]]:
-    """Pair what the client measured with what was reported, by model and start."""
+    """Pair what the client measured with what was reported: by the request's id, else by model and start."""
     pairs = []
     for row in told:
         near = [each for each in ours if each["model"] == row["model"] and each["status"] == "ok"]
-        near = [each for each in near if abs(each["started_ms"] - row["started_ms"]) < 100]
+        if row.get("id"):
+            near = [each for each in near if each["id"].endswith(f"-{row['id']}")]
+        else:
+            near = [each for each in near if abs(each["started_ms"] - row["started_ms"]) < 100]
         if near and row.get("tokens_per_second"):
             pairs.append((row, min(near, key=lambda each: abs(each["started_ms"] - row["started_ms"]))))
     return pairs
