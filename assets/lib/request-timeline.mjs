@@ -36,6 +36,7 @@ export class RequestDialog {
   async open(id, row) {
     this.id = id;
     this.request = null;
+    this.at = -1; // the token that the keyboard reads
     put(this.title, `${row.model} at ${clockTime(row.started_ms)}`);
     this.title.title = row.model;
     this.body.replaceChildren(this.#element("p", "quiet", "Asking the monitor…"));
@@ -62,8 +63,9 @@ export class RequestDialog {
       const request = answer.ok ? await answer.json() : null;
       if (asked !== this.asked) return;
       if (request) {
+        const same = JSON.stringify(request) === JSON.stringify(this.request);
         this.request = request;
-        this.#show(request);
+        if (!same) this.#show(request);
         return;
       }
     } catch {
@@ -95,10 +97,13 @@ export class RequestDialog {
     const { slow, lines } = verdict(request);
     const why = this.#element("section", slow ? "why slow" : "why");
     why.append(this.#element("h3", "", "Why was it slow?"), ...lines.map((line) => this.#element("p", "", line)));
-    const focused = this.document.activeElement === this.canvas;
+    const focused = this.canvas !== undefined && this.document.activeElement === this.canvas;
+    const said = focused ? this.said.textContent : "";
     this.body.replaceChildren(why, this.#picture(request, total), this.#figures(request));
     this.#ticks(request, total);
-    if (focused) this.canvas.focus();
+    if (!focused) return;
+    this.canvas.focus();
+    put(this.said, said);
   }
 
   #picture(request, total) {
@@ -168,7 +173,6 @@ export class RequestDialog {
       g.fillStyle = tint(colours, step.bits);
       g.fillRect(Math.min(width - 1, Math.floor((step.t / total) * width)), (height - tall) >> 1, 1, tall);
     });
-    this.at = -1;
   }
 
   #key(event) {
