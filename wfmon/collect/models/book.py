@@ -28,7 +28,7 @@ IDLE_US = 600_000_000
 """A request that says nothing for so long has ended unseen; a model that nobody tells of leaves."""
 AHEAD_US = 1_000_000
 """A time so far ahead of now is a jump of the source's clock."""
-MAX_TOLD = 100_000
+MAX_TOLD = 20_000
 LARGEST = 2**63
 """A reading of more is none."""
 Key = tuple[str, str]
@@ -71,6 +71,7 @@ class Book:
         self.told: set[int] = set()
         """Hashes of all models' labels that ever came."""
         self._ids: dict[str, Kept | Open] = {}
+        self._ticked: deque[Open] = deque()  # the newest requests: only these note their ticks
         self._muted: dict[Key, None] = {}
         self._ends: list[tuple[Open, Model, End | None, str | None, float]] = []
         self._sources: dict[Source, int] = {}
@@ -242,6 +243,9 @@ class Book:
         self.open[key] = (request, model)
         model.open[key] = request
         self._ids[request.id] = request
+        self._ticked.append(request)
+        if len(self._ticked) > KEEP_TICKS:
+            self._ticked.popleft().ticks = None
         self._wait(model, Chunk(us, 0, request, event.t_us, 0, None, None))
 
     def _wait(self, model: Model, chunk: Chunk) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from wfmon.collect.models import tables
-from wfmon.collect.models.book import MAX_MODELS, Book
+from wfmon.collect.models.book import MAX_MODELS, MAX_TOLD, Book
 from wfmon.collect.models.events import Event, Reading, Tokens
 from wfmon.collect.models.frames import Frames
 from wfmon.collect.models.joules import Joules
@@ -185,7 +185,8 @@ class Meters:
             state = "off" if not self._enabled else "running" if models else "absent"
             reason = {"off": OFF, "absent": "no model was seen"}.get(state, "")
             if state == "running" and book.dropped["model_cap"]:
-                reason = f"{len(book.told)} models were told of; {MAX_MODELS} are shown, the rest is (other)"
+                more = "more than " if len(book.told) >= MAX_TOLD else ""
+                reason = f"{more}{len(book.told)} models were told of; {MAX_MODELS} are shown, the rest is (other)"
             if state != self._since[0]:
                 self._since = (state, self._clock.now_ms())
             return CollectorStatus(

@@ -193,3 +193,12 @@ def test_the_mean_entropy_is_of_the_tokens_that_had_one(bench, sender):
     bench.beat()
     assert bench.request["entropy_bits"] == 1.5
     assert bench.request["entropy_k"] == 16
+
+
+def test_of_many_open_requests_the_newest_note_their_ticks(bench, sender):
+    for at in range(70):
+        sender.start(f"r{at}")
+        sender.tokens(f"r{at}")
+    bench.beat()
+    ticks = [bool(bench.meters.request(f"sender-r{at}")["ticks"]["t_ms"]) for at in range(70)]
+    assert ticks == [False] * 6 + [True] * 64
