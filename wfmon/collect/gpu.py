@@ -40,6 +40,10 @@ class Driver(Protocol):
     def close(self) -> None: ...
 
 
+SHOW_MEMORY = ("processes", "servers", "models")
+"""Tables that show the memory of the cards by process: asked of the driver only while somebody looks at one."""
+
+
 class GpuCollector:
     """Each beat measures every card; the first beat of a second also what changes slowly.
 
@@ -104,7 +108,7 @@ class GpuCollector:
         if full:
             self._second = int(now_s)
             self._names = tuple(card.name for card in self._cards)
-            self._memory = self._all_memory() if self._watching("processes") else {}
+            self._memory = self._all_memory() if any(map(self._watching, SHOW_MEMORY)) else {}
         return Frame(self.name, t_ms, self._layouts[full], np.array(values), reasons)
 
     def close(self) -> None:
