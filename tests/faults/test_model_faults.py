@@ -107,10 +107,14 @@ def test_a_server_that_lies_about_its_gauges_has_none(bench, value):
 def test_a_flood_of_ten_thousand_models_is_capped_and_said(bench):
     sender, rows = bench.sender(), []
     for start in range(0, 10_000, 500):
+        lines = []
         for at in range(start, start + 500):
-            sender.start(f"r{at}", model=f"model {at}")
-            sender.tokens(f"r{at}")
-            sender.end(f"r{at}")
+            lines += [
+                {"e": "start", "r": f"r{at}", "t": sender.t, "model": f"model {at}"},
+                {"e": "tokens", "r": f"r{at}", "t": [sender.t]},
+                {"e": "end", "r": f"r{at}", "t": sender.t, "status": "ok"},
+            ]
+        sender.say(*lines)
         bench.clock.advance(0.5)
         rows += [item.layout.series for item in bench.meters.drain() if isinstance(item, TokenBatch)]
     assert max(map(len, rows)) == 7 * (MAX_MODELS + 1)

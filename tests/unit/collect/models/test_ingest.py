@@ -174,7 +174,8 @@ def test_what_is_not_of_the_form_is_refused_by_name_and_never_quoted(bench, line
     ("change", "field"),
     [
         ({"v": 2}, "v"), ({"v": True}, "v"), ({"id": "short"}, "id"), ({"id": "a canary!"}, "id"),
-        ({"via": "scrape"}, "via"), ({"via": ["hook"]}, "via"), ({"name": "x" * 10_000}, "name"), ({"pid": -1}, "pid"), ({"pid": "12"}, "pid"),
+        ({"via": "scrape"}, "via"), ({"via": ["hook"]}, "via"), ({"name": "x" * 10_000}, "name"), ({"pid": -1}, "pid"),
+        ({"pid": "12"}, "pid"),
         ({"runtime": "\n"}, "runtime"), ({"server": "127.0.0.1"}, "server"), ({"prompt": "canary"}, "prompt"),
     ],
 )  # fmt: skip
