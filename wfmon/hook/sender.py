@@ -61,8 +61,8 @@ class Sender:
         self._sent_at = 0.0
         self._swept = 0
         self._max_bytes = MAX_BYTES
-        self.key = b""
-        """Under which tokens are hashed; empty while nobody would take hashes. Any thread reads."""
+        self.keyed: tuple[bytes, Any] | None = None
+        """The key, and a hasher under it to copy; None without a key. Any thread reads."""
         self.dropped = 0
         """Events that could not be sent."""
         self.refused = 0
@@ -94,6 +94,17 @@ class Sender:
         self._inbox.open = False
         if self._line is not None:
             self._line.drop()
+
+    @property
+    def key(self) -> bytes:
+        """The key for hashes of tokens; empty while nobody would take them."""
+        return self.keyed[0] if self.keyed is not None else b""
+
+    @key.setter
+    def key(self, key: bytes) -> None:
+        from hashlib import blake2b
+
+        self.keyed = (key, blake2b(key=key, digest_size=8)) if key else None
 
     @property
     def lost(self) -> int:
