@@ -71,6 +71,10 @@ const WRITERS = {
     const small = Math.abs(v) > 0 && Math.abs(v) < 0.9995;
     return small ? { number: plain(v * 1000, under(99.95, 1, 0)(v * 1000)), unit: "mJ" } : climb(v, JOULE_STEPS, under(99.95, 1, 0));
   },
+  "tokens/s": (v) => {
+    const { number, unit } = climb(v, PLAIN_STEPS, under(99.95, 1, 0));
+    return { number: number + unit, unit: "tokens/s" };
+  },
   index: (v) => ({ number: plain(v, 2), unit: "" }), // from 0 to 1
 };
 

@@ -174,7 +174,7 @@ export class Marks {
       this.#all(tracks, untilMs, fresh);
     }
     this.list.push(...fresh);
-    this.list = this.list.filter((mark) => mark.to >= fromMs);
+    if (this.list.some((mark) => mark.to < fromMs)) this.list = this.list.filter((mark) => mark.to >= fromMs);
     return again ? null : fresh;
   }
 

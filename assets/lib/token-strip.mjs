@@ -56,6 +56,7 @@ export class TokenStrip {
     this.height = 0;
     this.turn = 0;
     this.chosen = NaN; // instant of the token that the keyboard reads
+    this.nth = [...document.querySelectorAll("[data-widget=token-strip]")].indexOf(host); // its turn when not all can be drawn
     this.#build(host, document);
   }
 
@@ -101,9 +102,10 @@ export class TokenStrip {
   }
 
   /** Draw what is new since the last frame, or all of it when anything else changed. */
-  draw(view, store) {
+  draw(view, store, drawing, quality) {
     const { width, paint } = this;
     if (width < 2 || this.canvas.hidden) return;
+    if (this.painted === paint.version && quality && !quality.draws(this.nth, drawing)) return;
     this.view = view;
     this.store = store;
     const track = (metric) => store.tracks.get(this.keys[metric]);

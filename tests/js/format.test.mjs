@@ -36,6 +36,9 @@ const cases = [
   [12.34, "J", "12.3 J"],
   [1_500, "J", "1.5 kJ"],
   [0.804, "index", "0.80"],
+  [36, "tokens/s", "36.0 tokens/s"],
+  [117.4, "tokens/s", "117 tokens/s"],
+  [3_200, "tokens/s", "3.2k tokens/s"],
 ];
 
 for (const [value, unit, wanted] of cases) {
