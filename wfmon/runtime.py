@@ -357,6 +357,7 @@ class Runtime:
     def _dropped(self) -> dict[str, int]:
         return {
             **self.processor.dropped, **self.ticker.dropped, **self.ux.dropped, **self.meters.dropped,
+            **self.ingest.dropped,
             **self.cache.dropped,
             **{f"cap_{name}": count for name, count in self.registry.folded.copy().items()},
         }  # fmt: skip

@@ -68,7 +68,10 @@ class Monitor:
     def start(self):
         with self.output.open("a") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "app.py", "--no-browser", "--port", str(self.port), "--data", str(self.data)],
+                [
+                    sys.executable, "app.py", "--no-browser", "--port", str(self.port), "--data", str(self.data),
+                    "--config", str(ROOT / "tests/data/quiet.yaml"),
+                ],
                 cwd=ROOT, stdout=output, stderr=output,
             )  # fmt: skip
         eventually(lambda: (self.data / "server.json").exists() or self.process.poll() is not None)

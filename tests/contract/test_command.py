@@ -37,6 +37,8 @@ class Running:
 
     def __init__(self, data, *args):
         self.data = data
+        if "--config" not in args:
+            args = (*args, "--config", str(ROOT / "tests/data/quiet.yaml"))
         self.process = subprocess.Popen(
             [sys.executable, "app.py", "--no-browser", "--port", "0", "--data", str(data), *args],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -89,7 +89,7 @@ class Processor:
         return batch if gone is None else _join(batch, gone)
 
     def tokens(self, batch: TokenBatch) -> Batch:
-        """Process the instants of one model's tokens: every value that is there is news, and none leaves a gap."""
+        """Process the instants of tokens: every value that is there is news, and none leaves a gap."""
         plan = self._plan(batch.layout)
         rows, columns = np.nonzero(~np.isnan(batch.values))
         t_ms, values = batch.t_ms[rows], batch.values[rows, columns].astype(np.float64)
