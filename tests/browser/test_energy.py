@@ -93,6 +93,7 @@ const lab = window.lab = {
 };
 return true;
 """ % (WIDTH, HEIGHT)  # noqa: UP031  braces are JavaScript's
+CARDS = "return [...document.querySelectorAll('[data-energy-legend] .model')].map((card) => card.textContent)"
 FLOWS = {"tokens_per_second": 0, "throughput_percent": 100, "energy_state": 2}
 
 
@@ -249,7 +250,14 @@ def post(monitor, *lines):
 @pytest.fixture
 def model(page, monitor):
     """Tell of a model that answers at 50 tokens a second; called again, it goes on."""
-    source = {"e": "source", "v": 1, "id": "browser-test-energy", "via": "hook", "name": "test", "pid": 1}
+    source = {
+        "e": "source",
+        "v": 1,
+        "id": f"browser-test-{time.monotonic_ns()}",
+        "via": "hook",
+        "name": "test",
+        "pid": 1,
+    }
     names = iter(f"r{number}" for number in range(1000))
 
     def now():
@@ -279,22 +287,22 @@ def test_a_model_that_tells_of_itself_has_a_ribbon_a_card_and_a_request(page, mo
     def shown():
         model()
         found = [one for one in stage(page)["models"] if one["model"] == "stage:test"]
-        return found and found[0]["width_px"] > 5 and found[0]["particles"] > 0 and stage(page)["paints"] > 3
+        return found and found[0]["width_px"] > 5 and found[0]["density"] == pytest.approx(20, rel=0.02)
 
     eventually(shown, pause_s=0.3)
-    card = page.text("[data-energy-legend] .model")
-    assert "stage:test" in card
+    (card,) = [text for text in page.js(CARDS) if "stage:test" in text]
     assert "hook" in card
 
     def said():
         model()
-        return "One model is answering: stage:test at" in page.js(
+        return "stage:test at" in page.js(
             "return document.querySelector('.energy-stage canvas').getAttribute('aria-label')"
         )
 
     eventually(said, pause_s=0.3)
     cells = page.wait_js(
-        "const row = [...document.querySelectorAll('[data-table=requests] tbody tr')].find((r) => r.cells.length > 4);"
+        "const row = [...document.querySelectorAll('[data-table=requests] tbody tr')].find("
+        "(r) => r.cells[1]?.textContent === 'stage:test');"
         "return row && [...row.cells].map((c) => [c.dataset.col, c.textContent])"
     )
     cells = dict(cells)
@@ -318,6 +326,6 @@ def test_a_ribbon_is_read_out_with_the_keyboard_and_evidence_stays_on(page, mode
     assert not box.is_displayed()
     page.click("[data-energy-evidence]")
     assert page.find("[data-energy-evidence]").get_attribute("aria-pressed") == "true"
-    eventually(lambda: "of own peak" in page.text(".model .proof"))
+    eventually(lambda: "of own peak" in "".join(page.js(CARDS)))
     page.open()
     assert page.find("[data-energy-evidence]").get_attribute("aria-pressed") == "true"

@@ -37,7 +37,9 @@ def test_every_chart_has_one_canvas_after_going_through_all_pages(page):
     for letter, name in (("n", "network"), ("e", "experience"), ("o", "overview"), ("s", "system"), ("o", "overview")):
         page.press("g", letter)
         page.wait_js(f"return document.querySelector('[data-page]').dataset.page === '{name}'")
-        page.wait_js("return document.querySelectorAll('canvas').length === document.querySelectorAll('.chart').length")
+        page.wait_js(
+            "return document.querySelectorAll('.chart canvas').length === document.querySelectorAll('.chart').length"
+        )
         page.wait_js("return wfmon.debug().charts === document.querySelectorAll('.chart').length")
         assert page.js(
             "return [...document.querySelectorAll('.chart')].every((c) => c.querySelectorAll('canvas').length === 1)"
@@ -58,12 +60,12 @@ def test_the_list_of_shortcuts_opens_takes_the_focus_and_gives_it_back(page):
 def test_a_panel_moves_by_the_keyboard_and_stays_there(page):
     before = page.js(SHOWN)
     page.press("a")
-    page.wait_js("return document.activeElement.dataset.panel === 'cpu'")
+    page.wait_js("return document.activeElement.dataset.panel === 'energy'")
     page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     moved = [before[1], before[2], before[0], *before[3:]]
     assert page.js(SHOWN) == moved
-    assert page.js("return document.activeElement.dataset.panel") == "cpu"
-    assert page.text("#announcer") == f"CPU: place 3 of {len(before)}"
+    assert page.js("return document.activeElement.dataset.panel") == "energy"
+    assert page.text("#announcer") == f"Energy: place 3 of {len(before)}"
     page.press(Keys.ESCAPE)
     assert not page.js("return document.documentElement.hasAttribute('data-arranging')")
     page.open()
@@ -81,18 +83,18 @@ def test_a_hidden_panel_is_gone_until_it_is_brought_back(page):
     page.open()
     assert page.js(SHOWN) == before[1:]
     page.press("a")
-    page.find("[data-show=cpu]").click()
+    page.find("[data-show=energy]").click()
     assert page.js(SHOWN) == before
-    assert page.js("return document.activeElement.dataset.panel") == "cpu"
+    assert page.js("return document.activeElement.dataset.panel") == "energy"
 
 
 def test_a_panel_that_is_dragged_onto_another_takes_its_place(page):
     before = page.js(SHOWN)
     page.press("a")
-    grip, place = page.find("[data-panel=memory] h2"), page.find("[data-panel=disk] h2")
+    grip, place = page.find("[data-panel=memory] h2"), page.find("[data-panel=frames] h2")
     ActionChains(page.driver).drag_and_drop(grip, place).perform()
-    assert before[1:4] == ["memory", "gpu", "disk"]
-    assert page.js(SHOWN) == ["cpu", "gpu", "disk", "memory", *before[4:]]
+    assert before[:5] == ["energy", "cpu", "memory", "gpu", "frames"]
+    assert page.js(SHOWN) == ["energy", "cpu", "gpu", "frames", "memory", *before[5:]]
 
 
 def test_an_address_without_a_page_says_so_and_keeps_the_frame(page):
