@@ -15,7 +15,7 @@ from tests.serving import DAEMON
 
 TOKEN = "t" * 43
 KEY = "00112233445566778899aabbccddeeff"
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 class Receiver:

@@ -19,7 +19,7 @@ HEAVY = {
 
 def python(code, **env):
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -64,16 +64,16 @@ def test_a_fork_has_a_hook_of_its_own_and_leaves_its_parents_alone(monitor):
         "warnings.simplefilter('ignore', DeprecationWarning)\n"
         "from wfmon.hook import observe, flush\n"
         "request = observe(model='parent')\n"
-        "request.token(); assert flush(20)\n"
+        "request.token(); assert flush(60)\n"
         "child = os.fork()\n"
         "if child == 0:\n"
         "    request.token()\n"  # the parent's: nobody hears of it
         "    with observe(model='child') as mine: mine.token()\n"
-        "    ok = flush(20)\n"
+        "    ok = flush(60)\n"
         "    os._exit(0 if ok else 1)\n"
         "assert os.waitpid(child, 0)[1] == 0\n"
         "request.token(); request.end()\n"
-        "assert flush(20)\n"
+        "assert flush(60)\n"
     )
     python(code, WFMON_DATA=str(monitor.folder))
     lines = monitor.ended(2)

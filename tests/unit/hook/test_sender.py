@@ -48,7 +48,7 @@ def test_nothing_starts_before_the_first_request(monitor, hook):
     assert hook.sender._thread is None
     del request
     gc.collect()
-    assert hook.flush(10)
+    assert hook.flush(60)
     assert monitor.lines("start") == []
 
 
@@ -70,7 +70,7 @@ def test_everything_that_a_request_can_say(monitor, hook):
         request.end("ok", "stop", prompt_tokens=7, output_tokens=3, queue_ms=1.5, load_ms=2.5)
         request.end("error")  # the first end counts
         request.token()  # and nothing comes after it
-    assert hook.flush(10)
+    assert hook.flush(60)
     lines = [{k: v for k, v in line.items() if k not in {"t", "r"}} for line in monitor.ended()[1:]]
     assert lines == [
         {"e": "start", "model": "m", "server": "127.0.0.1:8000", "vocab": "v", "vocab_size": 50, **lines[0]},
@@ -114,7 +114,7 @@ def test_a_stranger_over_tls_gets_nothing(tmp_path):
     monitor = Receiver(tmp_path / "data", ssl_context=context, ca_file=str(ours.ca_file))
     hook = Hook(find=lambda: find(str(monitor.folder)))
     run(hook)
-    assert hook.flush(10)
+    assert hook.flush(60)
     assert monitor.heads == []
     assert hook.sender.lost == 4
     hook.close(5)
@@ -124,7 +124,7 @@ def test_a_stranger_over_tls_gets_nothing(tmp_path):
 def test_without_a_monitor_it_counts_and_the_caller_notices_nothing(tmp_path):
     hook = Hook(find=lambda: find(str(tmp_path)))
     run(hook, tokens=50)
-    assert hook.flush(10)
+    assert hook.flush(60)
     assert hook.sender.lost == 51  # 50 tokens and an end
     assert hook.errors == 0
     hook.close(5)
@@ -142,7 +142,7 @@ def test_it_finds_a_monitor_that_starts_later_and_says_what_is_open(tmp_path):
     request = Request("m", hook=hook)
     request.token()
     assert looked.wait(10)
-    assert hook.flush(10)
+    assert hook.flush(60)
     monitor = Receiver(tmp_path / "data")
     monitor.wait(lambda lines: any(line["e"] == "start" for line in lines))
     request.token()
@@ -223,18 +223,18 @@ def test_eight_threads_lose_nothing(monitor, hook):
 def test_close_says_what_was_open_and_goodbye(monitor, hook):
     request = Request("m", hook=hook)
     request.token()
-    hook.close(10)
+    hook.close(60)
     end = monitor.ended()[-1]
     assert (end["status"], end["reason"]) == ("aborted", "exit")
     wait_until(lambda: monitor.closes)
     assert int(monitor.closes[0]) == 1001
     request.token()
-    hook.close(10)
+    hook.close(60)
 
 
 def test_pings_are_answered_while_nothing_is_said(monitor, hook):
     run(hook)
     monitor.ended()
-    hook.flush(10)
+    hook.flush(60)
     assert hook.sender._line is not None
     assert hook.sender._line.receive() == []
