@@ -7,14 +7,15 @@ looks for it again after 1, 2, ... 10 s; with no request open it does not even l
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import allocate_lock
 
 from wfmon.hook.inbox import END, FLUSH, PROMPT, START, Inbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
     from typing import Any
 
     from wfmon.hook.place import Place
@@ -49,8 +50,8 @@ class Sender:
         self._describe = describe
         self._trouble = trouble
         self._id = os.urandom(8).hex()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._thread: Thread | None = None
+        self._starting = allocate_lock()
         self._stopping = False
         self._fresh = True
         """What waits came after a rest, so it may wait until we are connected."""
@@ -73,10 +74,12 @@ class Sender:
         """Start the thread if it does not run. Cheap."""
         if self._thread is not None:
             return
+        from threading import Thread
+
         with self._starting:
-            thread: threading.Thread | None = self._thread
+            thread: Thread | None = self._thread
             if thread is None and not self._stopping:
-                thread = threading.Thread(target=self._run, name="wfmon hook", daemon=True)
+                thread = Thread(target=self._run, name="wfmon hook", daemon=True)
                 thread.start()
                 self._thread = thread
 

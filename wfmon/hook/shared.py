@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from threading import Lock
+from _thread import allocate_lock
 
 from wfmon.hook.hook import Hook
 
@@ -15,7 +15,7 @@ class Shared:
     """Holds the hook. Any thread."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._hook: Hook | None = None
         self._watching = False
 
@@ -39,7 +39,7 @@ class Shared:
 
     def forget(self) -> None:
         """In a child after a fork: the hook is the parent's."""
-        self._lock = Lock()
+        self._lock = allocate_lock()
         hook, self._hook = self._hook, None
         if hook is not None:
             hook.sender.abandon()

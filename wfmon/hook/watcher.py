@@ -3,7 +3,7 @@
 # ruff: noqa: ANN401 - chunks, scores and streams are of any make
 from __future__ import annotations
 
-from threading import local
+from _thread import _local as local
 
 from wfmon.hook.logits import Logits
 from wfmon.hook.request import Request, verdict
