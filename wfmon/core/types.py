@@ -113,7 +113,9 @@ class Burst:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBatch:
-    """Many instants of several series: the tokens of all models since the last beat. Each series' rows are in order of time.
+    """Many instants of several series: the tokens of all models since the last beat.
+
+    A series' own rows are in order of time.
 
     ``t_ms`` has shape (n,), ``values`` (n, len(layout)). NaN: this instant says nothing of this series; no gap.
     """

@@ -12,6 +12,8 @@ from wfmon.collect.models.entropy import divergence
 
 MAX_PAIRS = 6
 SECOND_US = 1_000_000.0
+LOOK_US = 50_000.0
+"""How often the pairs are compared at most: the mean of a second needs no more, and a beat is short."""
 
 
 class Top(NamedTuple):
@@ -36,6 +38,7 @@ class Disagreement:
         self._tops: dict[Speaker, Top] = {}
         self._pairs: dict[tuple[Speaker, Speaker], deque[tuple[float, float]]] = {}
         self._news = False
+        self._looked_us = -math.inf
 
     def heard(self, who: Speaker, us: float, vocab: str, top: Sequence[float], hashes: Sequence[int]) -> None:
         """Take a model's newest top tokens; ``vocab`` is not empty."""
@@ -48,8 +51,8 @@ class Disagreement:
             return {}
         edge = now_us - SECOND_US
         self._tops = {who: top for who, top in self._tops.items() if top.us > edge}
-        if self._news:
-            self._news = False
+        if self._news and len(self._tops) > 1 and now_us - self._looked_us >= LOOK_US:
+            self._news, self._looked_us = False, now_us
             found = (
                 pair for pair in combinations(sorted(self._tops), 2)
                 if self._tops[pair[0]].vocab == self._tops[pair[1]].vocab

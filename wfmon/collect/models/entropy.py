@@ -83,16 +83,22 @@ def divergence(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     What lies outside a top k is one more outcome, the same for both: so tokens that only one of them names, and the
     order within the rest, count for no more than their mass.
     """
-    tokens = one.keys() | other.keys()
-    pairs = [(one.get(token, 0.0), other.get(token, 0.0)) for token in tokens]
-    pairs.append((max(0.0, 1.0 - sum(one.values())), max(0.0, 1.0 - sum(other.values()))))
-    ones, others = sum(p for p, _ in pairs), sum(q for _, q in pairs)
-    total = 0.0
-    for each, another in pairs:
-        p, q = each / ones, another / others
-        middle = (p + q) / 2
-        if p > 0.0:
-            total += p * math.log2(p / middle)
-        if q > 0.0:
-            total += q * math.log2(q / middle)
+    one_named, other_named = sum(one.values()), sum(other.values())
+    one_rest, other_rest = max(0.0, 1.0 - one_named), max(0.0, 1.0 - other_named)
+    one_scale, other_scale = 1.0 / (one_named + one_rest), 1.0 / (other_named + other_rest)
+    total, both = _parted(one_rest * one_scale, other_rest * other_scale), 0.0
+    for token, mass in one.items():
+        another = other.get(token)
+        if another is None:
+            total += mass * one_scale  # p log2(p / (p / 2)) = p
+        else:
+            both += another
+            total += _parted(mass * one_scale, another * other_scale)
+    total += (other_named - both) * other_scale
     return min(1.0, max(0.0, total / 2))
+
+
+def _parted(p: float, q: float) -> float:
+    """One outcome's part of twice the divergence."""
+    middle = (p + q) / 2
+    return (p * math.log2(p / middle) if p > 0.0 else 0.0) + (q * math.log2(q / middle) if q > 0.0 else 0.0)

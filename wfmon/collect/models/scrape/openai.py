@@ -6,7 +6,8 @@ from wfmon.collect.models.scrape.http import Answer, Get
 from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, rows, trouble
 
 RUNTIME = "OpenAI-compatible"
-LIST_S = 10.0
+AGAIN_S = 60.0
+"""How long a server that gave no list is let alone. One that gave it is not asked again while its process lives."""
 
 
 def listed(answer: Answer) -> tuple[tuple[str, ...], int] | None:
@@ -28,16 +29,21 @@ def owner(answer: Answer) -> str | None:
 
 
 class OpenAi:
-    """One such server: it tells its models and no measures."""
+    """One such server: it tells its models and no measures.
+
+    It is asked once a process: llama-cpp-python's server breaks off the answer that it is giving when any other request
+    comes, this one too (its ``interrupt_requests``, on by default).
+    """
 
     runtime = RUNTIME
 
     def __init__(self) -> None:
-        self._list = Turn(LIST_S)
+        self._again = Turn(AGAIN_S)
+        self._told = False
 
     def look(self, get: Get, now: Moment) -> Look | None:
-        """Ask for the models, every ten seconds."""
-        if not self._list.is_due(now.mono_ns):
+        """Ask for the models until they are told, once a minute."""
+        if self._told or not self._again.is_due(now.mono_ns):
             return None
         answer = get("/v1/models")
         if (ill := trouble(answer)) is not None:
@@ -45,4 +51,5 @@ class OpenAi:
         if answer.status == 503:
             return Look("ok", "loading")
         found = listed(answer)
+        self._told = found is not None
         return Look("odd", "odd") if found is None else Look("ok", "ok", *found)
