@@ -138,6 +138,7 @@ export class ServerTable {
     try {
       await document.defaultView.navigator.clipboard.writeText(code.textContent);
       put(said, "Copied.");
+      document.defaultView.setTimeout(() => put(said, ""), SAID_MS);
     } catch {
       const range = document.createRange();
       range.selectNodeContents(code);
@@ -146,6 +147,5 @@ export class ServerTable {
       selection.addRange(range);
       put(said, "The browser does not allow it; the line is marked: press Ctrl+C.");
     }
-    document.defaultView.setTimeout(() => put(said, ""), SAID_MS);
   }
 }

@@ -315,6 +315,15 @@ put();
 """
 
 
+@pytest.fixture
+def _servers_on(monitor):
+    """Look for servers: a panel whose collector is off shows that, and no table."""
+    monitor.ask("/api/v1/collectors/servers", "POST", {"enabled": True})
+    yield
+    monitor.ask("/api/v1/collectors/servers", "POST", {"enabled": False})
+
+
+@pytest.mark.usefixtures("_servers_on")
 def test_a_server_says_what_would_make_it_show_more_and_its_line_can_be_had_without_a_clipboard(page):
     page.open("models")
     page.js(SERVERS)
