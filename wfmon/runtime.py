@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 import wfmon
-from wfmon.analyse.why import causes
+from wfmon.analyse.why import judge
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.loop import CollectorLoop
 from wfmon.collect.models.ingest import Ingest
@@ -36,12 +36,12 @@ from wfmon.core.log import ErrorCount
 from wfmon.core.registry import Registry
 from wfmon.core.types import (
     Burst,
-    Cause,
     ClockStep,
     Collector,
     CollectorState,
     CollectorStatus,
     Frame,
+    Judgement,
     Request,
     Series,
     Services,
@@ -161,7 +161,7 @@ class Runtime:
     def _server_of(self, pid: int, claimed: str) -> str:
         return self._servers.server_of(pid, claimed)
 
-    def _why(self, request: Request) -> tuple[Cause, ...]:
+    def _why(self, request: Request) -> Judgement:
         """Judge a request against what its model usually does: the median of its last ones."""
         before = [
             row["tokens_per_second"] for row in self.meters.requests(USUAL_OF)
@@ -169,7 +169,7 @@ class Runtime:
             and row["id"] != request.id and row["tokens_per_second"]
         ]  # fmt: skip
         usual = sorted(before)[len(before) // 2] if len(before) >= USUAL_FROM else None
-        return causes(request, self._measured, dataclasses.replace(request, tokens_per_second=usual))
+        return judge(request, self._measured, dataclasses.replace(request, tokens_per_second=usual))
 
     def _measured(self, text: str, from_ms: int, to_ms: int) -> Window | None:
         """Give a series over a span of the last minutes."""

@@ -129,9 +129,10 @@ export function verdict(request) {
     const lines = causes.map(({ text, cost_ms: cost }) => text + share(cost));
     return { slow: true, lines };
   }
+  if (request.slow === false) return { slow: false, lines: ["Not slow."] };
   const signs = [];
   if (known(request.ttft_ms) && request.ttft_ms > SLOW_FIRST_MS) signs.push(`the first token took ${ms(request.ttft_ms)}`);
-  if (!known(request.ttft_ms) && request.duration_ms > SLOW_FIRST_MS) signs.push(`no token came in ${ms(request.duration_ms)}`);
+  if (!known(request.ttft_ms) && !request.output_tokens && request.duration_ms > SLOW_FIRST_MS) signs.push(`no token came in ${ms(request.duration_ms)}`);
   const stalled = sum((request.stalls ?? []).map(([, length]) => length).filter((length) => length > SLOW_STALL_MS));
   if (stalled > 0) signs.push(`it stood still for ${ms(stalled)}`);
   const told = signs.join(", and ");

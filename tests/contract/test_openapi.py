@@ -176,14 +176,14 @@ def test_what_a_program_tells_comes_back_in_the_described_form():
     from wfmon.collect.models.meter import Meters
     from wfmon.core.clock import FakeClock
     from wfmon.core.settings import EnergySettings
-    from wfmon.core.types import Cause
+    from wfmon.core.types import Cause, Judgement
     from wfmon.process.energy import EnergyMeter
 
     clock = FakeClock()
     clock.advance(100)
     meters = Meters(
         clock, energy=lambda: EnergyMeter(EnergySettings()), server_of=lambda _, claimed: claimed,
-        power_watts=lambda: None, why=lambda _: (Cause("load", "cold load 1.8 s", 1_800.0),),
+        power_watts=lambda: None, why=lambda _: Judgement(True, (Cause("load", "cold load 1.8 s", 1_800.0),)),
     )  # fmt: skip
     connection = Ingest(clock, meters.put, boot="boot").open(post=True)
     lines = f"""{HOOK.splitlines()[0]}

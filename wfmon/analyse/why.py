@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wfmon.core.types import Cause, Request, Series, Window
+from wfmon.core.types import Cause, Judgement, Request, Series, Window
 
 Measured = Callable[[str, int, int], Window | None]
 """(series text, from ms, to ms) -> the series over that span; None where nothing was measured."""
@@ -51,14 +51,19 @@ class Case(NamedTuple):
 
 
 def causes(request: Request, measured: Measured, typical: Request | None = None) -> tuple[Cause, ...]:
-    """Give at most two causes, the costliest first; none for a request that was not slow.
+    """Give at most two causes, the costliest first; none for a request that was not slow."""
+    return judge(request, measured, typical).causes
 
-    Those with a time of their own come first. () for a slow request: nothing that was measured says why.
+
+def judge(request: Request, measured: Measured, typical: Request | None = None) -> Judgement:
+    """Tell whether a request was slow, and why: causes with a time of their own come first.
+
+    A slow one without causes: nothing that was measured says why.
     """
     case = Case(request, measured, _slow_start(request), _slow_flow(request, typical))
     stalls = _stalls(request)
     if not (case.slow_start or case.slow_flow or stalls):
-        return ()
+        return Judgement(slow=False)
     own = [cause for cause in (*(phase(request) for phase in PHASES), stalls) if cause is not None]
     own.sort(key=lambda cause: -(cause.cost_ms or 0.0))
     found = tuple(own[:MOST])
@@ -66,7 +71,7 @@ def causes(request: Request, measured: Measured, typical: Request | None = None)
         if len(found) >= MOST:
             break
         found += ask(case._replace(found=found))
-    return found
+    return Judgement(slow=True, causes=found)
 
 
 def _slow_start(request: Request) -> bool:

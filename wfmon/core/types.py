@@ -239,6 +239,16 @@ class Request:
     stalls: tuple[tuple[float, float], ...] = ()
     reason: str = ""
     """A word of the runtime's on how it ended, such as stop or length."""
+    slow: bool | None = None
+    """None until it was judged, within a second of its end."""
+    causes: tuple[Cause, ...] = ()
+    """Empty for a slow one: what was measured does not say why."""
+
+
+class Judgement(NamedTuple):
+    """Whether a request was slow, and at most two causes, the costliest first."""
+
+    slow: bool
     causes: tuple[Cause, ...] = ()
 
 

@@ -17,7 +17,9 @@ COLLECTOR_WORDS = {
     "gpu": "graphics cards",
     "network": "loopback traffic, locality",
     "monitor": "wfmon's own cost",
+    "servers": "model servers of this machine",
     "ux": "frames and input of open pages",
+    "model": "hooks and the proxy",
 }
 """What each collector looks at, in a few words."""
 

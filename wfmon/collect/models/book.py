@@ -18,7 +18,7 @@ from wfmon.collect.models.model import EVENTS, Chunk, EnergyIndex, Model, Now
 from wfmon.collect.models.owners import RANKS, Owners
 from wfmon.collect.models.requests import Open, Ticks
 from wfmon.core.catalogue import OTHER
-from wfmon.core.types import Cause, Request
+from wfmon.core.types import Judgement, Request
 
 MAX_MODELS = 64
 MAX_OPEN = 1_000
@@ -151,12 +151,12 @@ class Book:
         found = [self._ids.get(name) for name in names]
         return [kept.request for kept in found if isinstance(kept, Kept)]
 
-    def judge(self, causes: dict[str, tuple[Cause, ...]]) -> None:
-        """Note why requests were slow."""
+    def judge(self, judged: dict[str, Judgement | None]) -> None:
+        """Note which requests were slow, and why."""
         for at, kept in enumerate(self.kept):
-            why = causes.get(kept.request.id)
-            if why:
-                told = kept._replace(request=replace(kept.request, causes=why))
+            found = judged.get(kept.request.id)
+            if found is not None:
+                told = kept._replace(request=replace(kept.request, slow=found.slow, causes=found.causes))
                 self.kept[at] = self._ids[kept.request.id] = told
 
     def requests(self, limit: int) -> list[Request]:

@@ -17,7 +17,7 @@ from wfmon.collect.models.frames import Frames
 from wfmon.collect.models.joules import Joules
 from wfmon.collect.models.model import COLLECTOR, EnergyIndex, Now
 from wfmon.core.clock import STEP_MS, Clock
-from wfmon.core.types import Burst, Cause, CollectorStatus, Frame, Request, TokenBatch
+from wfmon.core.types import Burst, CollectorStatus, Frame, Judgement, Request, TokenBatch
 
 __all__ = ["MAX_WAITING", "EnergyIndex", "Meters"]
 
@@ -54,7 +54,7 @@ class Meters:
         energy: Callable[[], EnergyIndex],
         server_of: Callable[[int, str], str],
         power_watts: Callable[[], float | None],
-        why: Callable[[Request], tuple[Cause, ...]],
+        why: Callable[[Request], Judgement],
         keep_requests: int = 200,
         enabled: bool = True,
         alive: Callable[[int], bool] = process_lives,
@@ -239,11 +239,11 @@ class Meters:
             self._base_ms = base_ms
         return Now(us, wall_ms, self._base_ms)
 
-    def _judged(self, request: Request) -> tuple[Cause, ...]:
+    def _judged(self, request: Request) -> Judgement | None:
         try:
             return self._why(request)
         except Exception:  # a request without causes is better than no tables at all
             if not self._why_failed:
                 self._why_failed = True
                 log.exception("cannot say why a request was slow; this is told once")
-            return ()
+            return None

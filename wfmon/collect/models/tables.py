@@ -16,6 +16,8 @@ REQUESTS = (
     "id", "started_ms", "model", "server", "via", "prompt_tokens", "output_tokens", "queue_ms", "load_ms", "ttft_ms",
     "duration_ms", "tokens_per_second", "entropy_bits", "energy", "status", "why",
 )  # fmt: skip
+NOT_KNOWN = "cause not known"
+"""Why a request was slow, where nothing that was measured says."""
 MAX_ROWS = 50
 
 
@@ -37,8 +39,13 @@ def request_row(request: Request) -> tuple[Cell, ...]:
         request.id, request.started_ms, request.model, request.server, request.via, request.prompt_tokens,
         request.output_tokens, _round(request.queue_ms, 2), _round(request.load_ms, 2), _round(request.ttft_ms, 2),
         _round(request.duration_ms, 2), _round(request.tokens_per_second, 2), _round(request.entropy_bits, 3),
-        _round(request.energy, 3), request.status, ", ".join(cause.text for cause in request.causes),
+        _round(request.energy, 3), request.status, why(request),
     )  # fmt: skip
+
+
+def why(request: Request) -> str:
+    """Give the causes in one line: "" for a request that was not slow, or that is not judged yet."""
+    return ", ".join(cause.text for cause in request.causes) or (NOT_KNOWN if request.slow else "")
 
 
 def models_table(rows: list[tuple[Cell, ...]]) -> Table:

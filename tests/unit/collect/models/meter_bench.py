@@ -9,7 +9,7 @@ import orjson
 from wfmon.collect.models.ingest import Ingest
 from wfmon.collect.models.meter import Meters
 from wfmon.core.clock import FakeClock
-from wfmon.core.types import Frame, TokenBatch
+from wfmon.core.types import Frame, Judgement, TokenBatch
 
 AHEAD_US = 5_000_000
 """The senders' clocks are five seconds ahead of the monitor's."""
@@ -83,7 +83,7 @@ class Bench:
         self.alive = True
         self.indices = []
         self.asked = []
-        self.causes = ()
+        self.causes, self.slow = (), False
         options = {
             "energy": self._energy, "server_of": lambda pid, claimed: claimed, "power_watts": lambda: self.watts,
             "why": self._why, "alive": lambda pid: self.alive,
@@ -99,7 +99,7 @@ class Bench:
 
     def _why(self, request):
         self.asked.append(request)
-        return self.causes
+        return Judgement(bool(self.causes) or self.slow, self.causes)
 
     def sender(self, *args, **more):
         return Sender(self, *args, **more)

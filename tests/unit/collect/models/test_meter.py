@@ -502,6 +502,15 @@ def test_a_request_that_ended_is_asked_once_why_it_was_slow(bench, sender):
     assert bench.request["causes"] == [{"code": "queue", "text": "waited 3 s in the queue", "cost_ms": 3000.0}]
 
 
+def test_a_slow_request_without_a_cause_says_that_the_cause_is_not_known(bench, sender):
+    bench.slow = True
+    sender.start()
+    sender.end()
+    bench.beat()
+    assert bench.second()["requests"].rows[0][REQUESTS.index("why")] == "cause not known"
+    assert (bench.request["slow"], bench.request["causes"]) == (True, [])
+
+
 def test_a_judge_that_fails_costs_the_causes_alone(caplog):
     def why(request):
         raise RuntimeError("broken")

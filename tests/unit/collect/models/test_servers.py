@@ -380,9 +380,11 @@ def test_a_process_is_looked_at_once_until_the_servers_change(bench):
 
 def test_this_machine_s_processes_have_commands_and_parents():
     known = Processes()
+    program = "import sys; print('runs', flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()", "a-word"], stdin=subprocess.PIPE
+        [sys.executable, "-c", program, "a-word"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
+        child.stdout.readline()  # until then its command may still be ours
         assert known.command(child.pid)[-1] == "a-word"
         assert known.parents(child.pid)[0] == os.getpid()
         assert known.sums({child.pid: 7, os.getpid(): 1, 1: 5}, {os.getpid()}) == {os.getpid(): 8}
