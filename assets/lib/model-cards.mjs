@@ -3,8 +3,10 @@
  * Names come from programs that we do not know: they go into the page as text and as label values, nowhere else.
  */
 
+import { STATES, modelKey, modelsOf, slotOf } from "./energy.mjs";
 import { span } from "./format.mjs";
 import { put } from "./readouts.mjs";
+import { seriesKey } from "./store.mjs";
 
 export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
 const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
@@ -57,15 +59,23 @@ export function told(help, metric, ageMs, how) {
 }
 
 class Card {
-  constructor(element, row, colour) {
+  constructor(element, row, slot) {
     this.element = element;
     this.fields = new Map([...element.querySelectorAll("[data-field]")].map((each) => [each.dataset.field, each]));
     this.ofEntropy = [...element.querySelectorAll("[data-fact-of=entropy]")];
     this.element.dataset.model = row.model;
-    this.element.style.setProperty("--c", `var(${colour})`);
+    this.element.style.setProperty("--c", `var(${PALETTE[slot]})`);
     this.element.setAttribute("aria-label", `Model ${row.model}, ${row.server}`);
     this.row = row;
-    this.colour = colour;
+    this.slot = slot;
+    this.stateKey = seriesKey("model.energy_state", { model: row.model, server: row.server });
+  }
+
+  /** The state as it holds at `ms`; the table of models tells it once a second only. */
+  live(store, ms) {
+    const state = STATES[store.tracks.get(this.stateKey)?.valueAt(ms)] ?? this.row.state ?? "idle";
+    const field = this.#text("state", state);
+    if (field.dataset.state !== state) field.dataset.state = state;
   }
 
   #text(name, text) {
@@ -86,8 +96,6 @@ class Card {
     if (at.title !== where) at.title = where;
     this.#text("via", seenBy(row));
     if (this.element.dataset.via !== row.via) this.element.dataset.via = row.via;
-    const state = this.#text("state", row.state ?? "idle");
-    if (state.dataset.state !== state.textContent) state.dataset.state = state.textContent;
     const reason = row.entropy_reason ?? "";
     this.#text("entropy_reason", reason ? `Entropy and certainty: n/a, ${reason}` : "");
     this.#text("note", row.note ?? "");
@@ -128,6 +136,7 @@ export class ModelCards {
       this.shown = table;
       this.#show(records(table));
     }
+    for (const card of this.cards.values()) card.live(store, view.right);
     const none = this.cards.size === 0 && (table !== undefined || serverNow - this.sinceMs > PATIENCE_MS);
     if (this.unseen.hidden === none) this.unseen.hidden = !none;
     if (none) this.#whyNone(store);
@@ -172,18 +181,17 @@ export class ModelCards {
   }
 
   #make(row) {
-    const taken = new Set([...this.cards.values()].map((card) => card.colour));
-    const free = PALETTE.filter((token) => !taken.has(token));
-    const colour = free[0] ?? PALETTE[this.cards.size % PALETTE.length];
+    const taken = new Set([...this.cards.values()].map((card) => card.slot));
+    const slot = slotOf(modelsOf(this.store), modelKey(row), taken); // the colour that it has on the Overview
     const template = this.document.querySelector('[data-template="model-card"]').firstElementChild;
     const element = template.cloneNode(true);
-    const values = { model: row.model, server: row.server, colour };
+    const values = { model: row.model, server: row.server, colour: PALETTE[slot] };
     for (const each of [element, ...element.querySelectorAll("*")]) {
       for (const { name, value } of [...each.attributes]) {
         if (value.includes("%")) each.setAttribute(name, filled(name, value, values));
       }
     }
-    return new Card(element, row, colour);
+    return new Card(element, row, slot);
   }
 
   /** A figure says on demand what it is, how old, and by whom; nothing of it is kept up to date unseen. */
