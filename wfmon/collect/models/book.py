@@ -28,6 +28,7 @@ IDLE_US = 600_000_000
 """A request that says nothing for so long has ended unseen; a model that nobody tells of leaves."""
 AHEAD_US = 1_000_000
 """A time so far ahead of now is a jump of the source's clock."""
+MAX_LEFT = 256
 MAX_TOLD = 20_000
 LARGEST = 2**63
 """A reading of more is none."""
@@ -75,6 +76,8 @@ class Book:
         self._muted: dict[Key, None] = {}
         self._ends: list[tuple[Open, Model, End | None, str | None, float]] = []
         self._sources: dict[Source, int] = {}
+        self._left: dict[str, int] = {}
+        # Both: how many of a source's lost events were counted; the second of sources that went, by their key.
         self._readings: dict[tuple[str, str], Reading] = {}
         self._number = 0
 
@@ -115,7 +118,7 @@ class Book:
         for source in [each for each in self._sources if each.gone(now_ns)]:
             self._gone(source, now)
             self._count_lost(source)
-            del self._sources[source]
+            self._leave(source)
         for source in self._sources:
             self._count_lost(source)
         for request, model in [pair for pair in self.open.values() if now.us - pair[0].heard_us > IDLE_US]:
@@ -211,8 +214,9 @@ class Book:
         if source not in self._sources:
             for other in [each for each in self._sources if each.key == source.key]:
                 self._gone(other, now)
-                del self._sources[other]
-            self._sources[source] = source.lost
+                self._leave(other)
+            # What it lost before it first spoke to us is no loss of ours, unless it was in the middle of a request.
+            self._sources[source] = self._left.pop(source.key, 0 if event.again else source.lost)
         server = self._label(event)
         owner = self.owners.of(server, now.us)
         if RANKS[owner] > RANKS[source.via]:
@@ -416,6 +420,12 @@ class Book:
             at += 1
             found = f"{name}~{at}"
         return found
+
+    def _leave(self, source: Source) -> None:
+        """Forget a source, but not what was counted of it: it may come back."""
+        self._left[source.key] = self._sources.pop(source)
+        if len(self._left) > MAX_LEFT:
+            del self._left[next(iter(self._left))]
 
     def _count_lost(self, source: Source) -> None:
         lost = source.lost - self._sources[source]

@@ -181,6 +181,26 @@ def test_the_interval_in_which_the_sender_dropped_events_is_dropped(bench, sende
     assert bench.meters.dropped["model_lost_at_source"] == 12
 
 
+def test_what_a_sender_lost_while_no_monitor_ran_counts_once_if_it_was_amid_a_request(bench):
+    idle = bench.sender("sender-idle")
+    idle.lost = 5
+    idle.start("r1", "idle")
+    bench.beat(0.25)
+    assert "model_lost_at_source" not in bench.meters.dropped  # nobody missed anything
+    amid = bench.sender("sender-amid")
+    amid.lost = 12
+    amid.start("r1", again=True)
+    bench.beat(0.25)
+    assert bench.meters.dropped["model_lost_at_source"] == 12
+    amid.connection.close()
+    bench.beat(60)
+    amid.lost = 15
+    amid.again()
+    amid.start("r1", again=True)
+    bench.beat(0.25)
+    assert bench.meters.dropped["model_lost_at_source"] == 15
+
+
 def test_the_interval_over_a_jump_of_the_senders_clock_is_dropped(bench, sender):
     sender.start()
     sender.tokens()
