@@ -35,6 +35,7 @@ LARGEST = 2**63
 Key = tuple[str, str]
 _TTFT, _QUEUE, _LOAD, _PROMPT, _PER_TOKEN, _DURATION = range(len(EVENTS))
 NOT_SEEN = "not seen for 10 minutes"
+SEEN_TWICE = "told by the hook; the proxy sees it too"
 
 
 class Kept(NamedTuple):
@@ -127,6 +128,8 @@ class Book:
         for model in self.models.values():
             if not model.open and now.us - model.seen_us > IDLE_US:
                 model.leave(NOT_SEEN)
+            both = all(self.owners.tells(model.server, via, now.us) for via in ("hook", "proxy"))
+            model.note = SEEN_TWICE if both and model.via == "hook" else ""
         self.owners.forget(now.us)
 
     def clear(self, reason: str) -> None:
@@ -221,9 +224,6 @@ class Book:
         owner = self.owners.of(server, now.us)
         if RANKS[owner] > RANKS[source.via]:
             self._mute(key)
-            for model in self.models.values():
-                if model.server == server and model.via == owner:
-                    model.note = f"told by the {owner}; the {source.via} sees it too"
             self.owners.touch(server, source, now.us)
             return
         if RANKS[owner] < RANKS[source.via]:

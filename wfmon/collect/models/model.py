@@ -129,6 +129,8 @@ class Model:
         self.reading_us = 0.0
         self.pushed = False
         """A hook or the proxy told of it; else it is known from scrapes alone."""
+        self.scraped = via == "scrape"
+        """What its server's scrape tells is what is known of now; no hook and no proxy tells of it."""
         self.values = [_NAN] * len(GAUGES)
         self._columns: list[int] = []
         self.fresh = True
@@ -257,7 +259,8 @@ class Model:
         fresh = reading is not None and now.us - self.reading_us <= STALE_PERIODS * 1e6 / max(reading.rate_hz, 0.01)
         scraped = reading if fresh and owned else None
         per_second: float = self._second.at(now.us)
-        if self.pushed and not (scraped is not None and not self.open and not per_second):
+        self.scraped = not self.pushed or (not self.open and not per_second and _tells(scraped))
+        if not self.scraped:
             active: float = len(self.open)
             waiting: float = 0
             for each in self.open.values():
@@ -267,18 +270,18 @@ class Model:
             per_second = _float(scraped and scraped.tokens_per_second)
             active = _float(scraped and scraped.requests_active)
             waiting = _float(scraped and scraped.requests_waiting)
-        if self.pushed:
+        if not self.scraped:
             self.energy, self.state = self.energy_index.at(self._energy_time(now.us))
         else:
-            self.state = 2 if per_second > 0 else 1 if active > 0 else 0
+            self.energy, self.state = _NAN, 2 if per_second > 0 else 1 if active > 0 else 0
         peak = self._peak.add(now.us, per_second) if not isnan(per_second) else 0.0
-        moving = bool(self.open) or per_second > 0 or (self.pushed and self.energy != values[6])
+        moving = bool(self.open) or per_second > 0 or (not self.scraped and self.energy != values[6])
         values[0] = per_second
         values[1] = 100.0 * per_second / peak if peak > 0 else _NAN
         values[2], values[3] = active, waiting
         values[4] = self.tokens_total if self.pushed or self.counted else _NAN
         values[5] = _float(self.prompt_tokens_total)
-        values[6], values[7] = (self.energy, self.state) if self.pushed else (_NAN, _NAN)
+        values[6], values[7] = (_NAN, _NAN) if self.scraped else (self.energy, self.state)
         if fresh and reading is not None:
             values[8], values[9] = _float(reading.kv_cache_percent), _float(reading.cache_hit_percent)
             values[10], values[11] = _float(reading.batch_size), _float(reading.vram_bytes)
@@ -311,7 +314,7 @@ class Model:
         """Why there is no entropy; "" where there is."""
         if self.entropy is not None:
             return ""
-        return NO_LOGPROBS if self.pushed else SCRAPED
+        return SCRAPED if self.scraped else NO_LOGPROBS
 
     def stay(self) -> None:
         """Somebody tells of it again before it has left."""
@@ -330,7 +333,7 @@ class Model:
         server = NOT_SCRAPED if self.reading is None else NOT_TOLD if fresh else STALE
         nan = tuple(map(isnan, values))
         unbounded = self.entropy is not None and isnan(self.entropy.high)
-        why = (nan, server, entropy, self.joules_reason, self.pushed, unbounded)
+        why = (nan, server, entropy, self.joules_reason, self.scraped, unbounded)
         if why == self._why:
             return
         self._why = why
@@ -346,7 +349,7 @@ class Model:
             for name, series, absent in zip(GAUGES, self.gauges, nan, strict=True)
             if absent
         }
-        if not self.pushed:
+        if self.scraped:
             for series in (*self.token_series, *self.event_series):
                 reasons[str(series)] = SCRAPED
         elif entropy:
@@ -355,6 +358,11 @@ class Model:
         elif unbounded:
             reasons[str(self.token_series[4])] = "the size of the vocabulary is not known"
         self.reasons = reasons
+
+
+def _tells(reading: Reading | None) -> bool:
+    """Tell whether a scrape says what its model does now, and not only what it holds."""
+    return reading is not None and (reading.tokens_per_second is not None or reading.requests_active is not None)
 
 
 def _float(value: float | None) -> float:

@@ -24,11 +24,14 @@ class Owners:
 
     def of(self, server: str, now_us: float) -> str:
         """Give who owns the server now: hook, proxy or scrape."""
-        for via in _BY_RANK:
-            for source, (last_us, opened) in self._seen.get((server, via), {}).items():
-                if (opened > 0 or now_us - last_us <= ALIVE_US) and not source.gone(int(now_us * 1_000)):
-                    return via
-        return "scrape"
+        return next((via for via in _BY_RANK if self.tells(server, via, now_us)), "scrape")
+
+    def tells(self, server: str, via: str, now_us: float) -> bool:
+        """Tell whether a source of this kind is alive for the server, the owner or not."""
+        return any(
+            (opened > 0 or now_us - last_us <= ALIVE_US) and not source.gone(int(now_us * 1_000))
+            for source, (last_us, opened) in self._seen.get((server, via), {}).items()
+        )
 
     def forget(self, now_us: float) -> None:
         """Let go of those that are no longer alive."""

@@ -25,7 +25,8 @@ def model_row(model: Model) -> tuple[Cell, ...]:
     """Give the cells of MODELS, rounded to what can be read."""
     entropy, reading = model.entropy, model.reading
     return (
-        model.name, model.server, model.via, reading.rate_hz if reading is not None and not model.pushed else None,
+        model.name, model.server, "scrape" if model.scraped else model.via,
+        reading.rate_hz if reading is not None and model.scraped else None,
         model.runtime, model.pid, STATES[model.state], _round(model.values[0], 2), _round(model.ttft_ms, 2),
         None if entropy is None else _round(entropy.bits, 3), _round(model.energy, 3),
         _whole(model.values[2]), _whole(model.values[4]), None if entropy is None else _whole(entropy.k),

@@ -438,6 +438,53 @@ def test_ten_seconds_after_the_hooks_last_request_the_proxy_counts(bench):
     assert [request["via"] for request in bench.meters.requests(9)] == ["proxy", "hook"]
 
 
+def test_the_note_goes_ten_seconds_after_the_proxys_last_request(bench):
+    hook = bench.sender(server="127.0.0.1:8000")
+    proxy = bench.sender("proxy-00001", via="proxy", name="wfmon proxy", pid=1)
+    hook.start("h")
+    proxy.start("p", server="127.0.0.1:8000")
+    bench.beat()
+    assert bench.meters.models()[0]["note"]
+    hook.say()
+    bench.beat(10.5)
+    assert bench.meters.models()[0]["note"] == ""
+
+
+def test_what_the_scrape_tells_of_a_model_after_its_proxy_is_labelled_as_scraped(bench):
+    proxy = bench.sender("proxy-00001", via="proxy", name="wfmon proxy", pid=1)
+    proxy.start(server="127.0.0.1:8000")
+    proxy.tokens()
+    proxy.end()
+    bench.beat()
+    bench.clock.advance(10.1)
+    bench.meters.scraped([reading(bench, tokens_per_second=30.0, requests_active=1.0)])
+    _, gauges = bench.beat()
+    row = bench.meters.models()[0]
+    assert (row["via"], row["rate_hz"], row["state"]) == ("scrape", 1.0, "flowing")
+    assert (row["tokens_per_second"], row["energy"], row["entropy_reason"]) == (30.0, None, SCRAPED)
+    assert math.isnan(gauges[f"energy{{{AT}}}"])
+    assert bench.reasons[f"model.energy{{{AT}}}"] == SCRAPED
+    proxy.start("again", server="127.0.0.1:8000")
+    _, gauges = bench.beat()
+    row = bench.meters.models()[0]
+    assert (row["via"], row["rate_hz"], row["state"]) == ("proxy", None, "charging")
+    assert gauges[f"energy_state{{{AT}}}"] == 1.0
+
+
+def test_a_scrape_that_tells_what_a_model_holds_alone_leaves_its_proxys_figures(bench):
+    proxy = bench.sender("proxy-00001", via="proxy", name="wfmon proxy", pid=1)
+    proxy.start(server="127.0.0.1:8000")
+    proxy.tokens()
+    proxy.end()
+    bench.beat()
+    bench.clock.advance(10.1)
+    bench.meters.scraped([reading(bench, vram_bytes=7.0)])
+    _, gauges = bench.beat()
+    row = bench.meters.models()[0]
+    assert (row["via"], row["rate_hz"], row["tokens_per_second"]) == ("proxy", None, 0.0)
+    assert gauges[f"vram_bytes{{{AT}}}"] == 7.0
+
+
 def test_another_server_is_anothers(bench):
     hook = bench.sender(server="127.0.0.1:8000")
     proxy = bench.sender("proxy-00001", via="proxy", name="wfmon proxy", pid=1)
