@@ -1,4 +1,4 @@
-"""Events become lines of the form that docs/hook.md describes. Pure: no socket, no clock. The sender's thread alone.
+"""Events become lines of the form that docs/ingest.md describes. Pure: no socket, no clock. The sender's thread alone.
 
 What follows ``(kind, record, t_us)`` in an event: START nothing; PROMPT nothing (the record has it); PHASE its name;
 TOKENS ``n, entropy, k, top, hashes, key``; END ``status, reason, figures``, figures being a dict of the form's fields.

@@ -212,7 +212,7 @@ def _refused(each: Refusal) -> wire.Outgoing:
 def _unread(detail: str, refused: list[Refusal]) -> Response:
     rows = [each._asdict() for each in refused]
     extra = {"field": rows[0]["field"] if rows else "", "refused": rows}
-    return Problem(400, "lines", detail, "docs/hook.md has the form of the lines.", extra=extra).response()
+    return Problem(400, "lines", detail, "docs/ingest.md has the form of the lines.", extra=extra).response()
 
 
 def _unavailable(why: Refused) -> Response:
