@@ -21,7 +21,7 @@ import simple_websocket
 from tests.serving import DAEMON
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 20
+WAIT_S = 60
 
 
 class Client(simple_websocket.Client):
