@@ -16,7 +16,7 @@ from wfmon.collect.models.form import label
 from wfmon.collect.models.joules import Joules
 from wfmon.collect.models.model import EVENTS, Chunk, EnergyIndex, Model, Now
 from wfmon.collect.models.owners import RANKS, Owners
-from wfmon.collect.models.requests import Open, Ticks
+from wfmon.collect.models.requests import LONGEST_US, Open, Ticks
 from wfmon.core.catalogue import OTHER
 from wfmon.core.types import Judgement, Request
 
@@ -29,6 +29,10 @@ IDLE_US = 600_000_000
 AHEAD_US = 1_000_000
 """A time so far ahead of now is a jump of the source's clock."""
 MAX_LEFT = 256
+BEHIND_US = IDLE_US
+"""One so far behind is a jump too."""
+MAX_READINGS = 1_024
+"""Models of servers whose last reading is remembered."""
 MAX_TOLD = 20_000
 LARGEST = 2**63
 """A reading of more is none."""
@@ -179,7 +183,10 @@ class Book:
     def scraped(self, reading: Reading, now: Now) -> None:
         """Take what a scrape found: gauges where it owns the server, never requests."""
         key, reading = (reading.server, label(reading.model)), _sane(reading)
-        before, self._readings[key] = self._readings.get(key), reading
+        before = self._readings.pop(key, None)
+        self._readings[key] = reading  # the last now: a server may name others in every look
+        if len(self._readings) > MAX_READINGS:
+            del self._readings[next(iter(self._readings))]
         owned = self.owners.of(reading.server, now.us) == "scrape"
         model = self.models.get((key[1], reading.server)) or self._only(reading.server)
         if model is None:
@@ -230,12 +237,14 @@ class Book:
             self._take_over(server, source, now)
         if len(self.open) >= MAX_OPEN:
             self.dropped["model_open_cap"] += 1
-            self._end(*next(iter(self.open.values())), None, "lost", now)
+            # Its own oldest one first: who never ends what it starts pushes nobody else's out.
+            own = (pair for (who, _), pair in self.open.items() if who == source.key)
+            self._end(*next(own, next(iter(self.open.values()))), None, "lost", now)
         self._open(event, server, now)
 
     def _open(self, event: Start, server: str, now: Now) -> None:
         source = event.source
-        us = min(event.t_us + source.offset_us, now.us)
+        us = _instant(event, now, LONGEST_US)  # told again after a reconnection, it may be hours old
         model = self._model(event.model, server, source.via, now)
         model.via, model.pushed = source.via, True
         model.runtime, model.pid = source.runtime, source.pid or None
@@ -268,8 +277,8 @@ class Book:
             if not tokens:
                 continue
             us = t_us + offset_us
-            if us > now_us:
-                if us > now_us + AHEAD_US:
+            if not now_us - BEHIND_US <= us <= now_us:
+                if not now_us - BEHIND_US <= us <= now_us + AHEAD_US:
                     self.dropped["model_clock_jump"] += 1
                     request.again()
                 us = now_us
@@ -316,7 +325,7 @@ class Book:
         self.open.pop(key, None)
         model.open.pop(key, None)
         self.owners.touch(request.server, request.source, now.us, -1)
-        us = now.us if end is None else min(end.t_us + request.source.offset_us, now.us)
+        us = now.us if end is None else _instant(end, now)
         self._ends.append((request, model, end, status, us))
         model.moving = True
 
@@ -432,6 +441,12 @@ class Book:
         if lost > 0:
             self.dropped["model_lost_at_source"] += lost
             self._sources[source] = source.lost
+
+
+def _instant(event: Start | End, now: Now, behind_us: float = BEHIND_US) -> float:
+    """Give the monitor's microseconds of an event: now, where the source's clock puts it ahead, or far behind."""
+    us = event.t_us + event.source.offset_us
+    return us if now.us - behind_us <= us <= now.us else now.us
 
 
 def _entropy(event: Tokens, at: int, request: Open) -> Entropy | None:

@@ -19,6 +19,8 @@ MAX_REFUSALS = 100
 """Lines of one connection that may be refused before it is sent away."""
 EVENTS_PER_SECOND = 20_000
 """Taken from one source; a chunk of tokens is one, and so is any other line. A second's worth may come at once."""
+TOPS_AN_EVENT = 20
+"""So many log-probabilities count as one event more: they are as much work."""
 GRACE_S = 2
 """A source that comes back within this goes on with its requests."""
 POST_GRACE_S = 30
@@ -112,7 +114,7 @@ class Ingest:
                 del self._sessions[key]
             session = self._sessions.get(source.key)
             if session is None:
-                if len(self._sessions) >= MAX_SOURCES:
+                if len(self._sessions) >= MAX_SOURCES and not self._part_with_one():
                     raise ValueError(f"{MAX_SOURCES} sources speak already; come back later")
                 session = self._sessions[source.key] = _Session(source, now_ns)
             elif (session.source.pid, session.source.via) != (source.pid, source.via):
@@ -123,6 +125,13 @@ class Ingest:
             session.source.left_ns = None
             session.source.grace_ns = grace_s * 1_000_000_000
             return session
+
+    def _part_with_one(self) -> bool:
+        """Let go of the source that has been away for longest, to make room; under the lock. False: all are here."""
+        away = [(each.source.left_ns, key) for key, each in self._sessions.items() if each.source.left_ns is not None]
+        if away:
+            self._sessions.pop(min(away)[1]).source.grace_ns = -1
+        return bool(away)
 
     def leave(self, session: _Session) -> None:
         """One of the session's connections ended."""
@@ -208,7 +217,14 @@ class Connection:
             event = form.event(session.source, fields)
             if session.source.offset_us == _NEVER:
                 raise form.Refused("e", "a beat must come before: it tells how your clock stands")
-            if not session.allows(len(event.t_us) if isinstance(event, Tokens) else 1, now_ns):
+            if not session.allows(_weight(event), now_ns):
                 return False
             events.append(event)
             return True
+
+
+def _weight(event: Event) -> int:
+    if not isinstance(event, Tokens):
+        return 1
+    tops = 0 if event.tops is None else sum(len(top) for top in event.tops if top is not None)
+    return len(event.t_us) + tops // TOPS_AN_EVENT

@@ -168,9 +168,10 @@ class Model:
     def flush(self, now: Now) -> None:
         """Make rows of what came since the last beat, in order of time."""
         if self.waiting:
-            self.waiting.sort()  # by time; the number keeps a request's own order
-            self._make_rows(now)
-            self.waiting = []
+            # Let go of first: what cannot be made a row must not come again in every beat.
+            waiting, self.waiting = self.waiting, []
+            waiting.sort()  # by time; the number keeps a request's own order
+            self._make_rows(waiting, now)
         if self._interval_ms is not None:
             self._last_token_ms = max(now.wall_ms, self._last_token_ms + 1)
             self._token_rows.append((self._last_token_ms, [_NAN, self._interval_ms, *_NOTHING]))
@@ -192,10 +193,10 @@ class Model:
             self._event_rows = []
         return rows
 
-    def _make_rows(self, now: Now) -> None:
+    def _make_rows(self, waiting: list[Chunk], now: Now) -> None:
         second, index, base_ms, rows = self._second, self.energy_index, now.base_ms, self._token_rows
-        least_ms, last_ms, intervals, energy_ms = self._last_token_ms + 1, -1, 0, self._energy_ms
-        for us, _, request, t_us, tokens, gap_ms, entropy in self.waiting:
+        least_ms, last_ms, intervals, energy_ms = self._last_token_ms + 1, self._last_token_ms, 0, self._energy_ms
+        for us, _, request, t_us, tokens, gap_ms, entropy in waiting:
             at_ms = us / 1_000
             energy_ms = max(energy_ms, at_ms)  # the index's time never falls
             if not tokens:
@@ -223,7 +224,7 @@ class Model:
             if entropy is not None or not request.entropy_times:  # of a request without any, none is shown
                 self.entropy = entropy
         self._energy_ms = energy_ms
-        self._last_token_ms = max(self._last_token_ms, last_ms)
+        self._last_token_ms = last_ms
 
     def _make_event_rows(self) -> None:
         """Make a row an instant: what a request told at its end stands in one."""

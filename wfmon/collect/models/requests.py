@@ -10,6 +10,8 @@ from wfmon.collect.models.events import End, Phase, Prompt, Source, Start
 from wfmon.core.types import Request
 
 STALL_MS = 400.0
+LONGEST_US = 86_400_000_000
+"""No span of a request is longer than a day: a clock that says so has jumped, and the span is not known."""
 MAX_STALLS = 256
 MAX_TICKS = 2_048
 MAX_PHASES = 16
@@ -118,9 +120,9 @@ class Open:
         self.output_tokens += tokens
         if self.first_us is None:
             self.first_us, self._first_tokens = t_us, tokens
-            if not self._partial and t_us >= self.t_us:
+            if not self._partial and 0 <= t_us - self.t_us <= LONGEST_US:
                 self.ttft_ms = (t_us - self.t_us) / 1_000
-        if last_us is None or self._broken or t_us < last_us:
+        if last_us is None or self._broken or not 0 <= t_us - last_us <= LONGEST_US:
             self._partial |= last_us is not None
             self._broken = False
             return None
@@ -158,7 +160,7 @@ class Open:
         ends = [t_us for _, t_us in self.phases[1:]]
         last = self.first_us if self.first_us is not None else end_us
         for (each, t_us), until_us in zip(self.phases, [*ends, last], strict=True):
-            if each == name and until_us is not None and until_us >= t_us:
+            if each == name and until_us is not None and 0 <= until_us - t_us <= LONGEST_US:
                 total, found = total + (until_us - t_us) / 1_000, True
         return total if found else None
 
@@ -185,7 +187,9 @@ class Open:
             load_ms=_first(end and end.load_ms, self.phase_ms("loading", end_us)),
             prompt_ms=_first(end and end.prompt_ms, self.phase_ms("prompt", end_us)),
             ttft_ms=self.ttft_ms,
-            duration_ms=None if end_us is None or end_us < self.t_us else (end_us - self.t_us) / 1_000,
+            duration_ms=None
+            if end_us is None or not 0 <= end_us - self.t_us <= LONGEST_US
+            else (end_us - self.t_us) / 1_000,
             tokens_per_second=1_000 / per_token_ms if per_token_ms else None,
             time_per_output_token_ms=per_token_ms,
             entropy_bits=self.entropy_sum / self.entropy_times if self.entropy_times else None,

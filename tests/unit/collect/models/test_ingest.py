@@ -267,8 +267,31 @@ def test_no_more_than_so_many_sources_speak_at_once(bench, monkeypatch):
     with pytest.raises(ValueError, match="2 sources speak already"):
         third.take(orjson.dumps(SOURCE | {"id": "abcdefgh-3"}))
     second.close()
-    bench.clock.advance(2.1)
     assert third.take(orjson.dumps(SOURCE | {"id": "abcdefgh-3"})).refused == []
+
+
+def test_many_short_programs_that_post_keep_nobody_out(bench, monkeypatch):
+    monkeypatch.setattr(module, "MAX_SOURCES", 3)
+    bench.take(START)
+    for at in range(20):
+        post = bench.ingest.open(post=True)
+        lines = [SOURCE | {"id": f"abcdefgh-{at + 2}"}, {"e": "beat", "t": 0}, START]
+        assert post.take(b"\n".join(map(orjson.dumps, lines))).events == 1
+        post.close()
+        bench.clock.advance(0.1)
+    gone = [event.source.gone(bench.clock.mono_ns()) for event in bench.events]
+    assert gone == [False] + [True] * 18 + [False] * 2
+
+
+def test_log_probabilities_weigh_too(bench):
+    top = [-5.0 - at / 100 for at in range(100)]
+    taken = bench.take(*[{"e": "tokens", "r": "r1", "t": [1] * 100, "top": [top] * 100}] * 3)
+    assert taken == (3, [])
+    bench.clock.advance(2)
+    events = sum(
+        bench.take(*[{"e": "tokens", "r": "r1", "t": [1] * 100, "top": [top] * 100}] * 4).events for _ in range(20)
+    )
+    assert events == module.EVENTS_PER_SECOND // 600
 
 
 def test_a_source_that_is_back_in_time_is_the_same(bench):

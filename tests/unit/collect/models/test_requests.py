@@ -3,9 +3,12 @@ from __future__ import annotations
 import math
 from array import array
 
+import orjson
 import pytest
 
 from tests.unit.collect.models.meter_bench import Bench
+from wfmon.collect.models.book import MAX_READINGS
+from wfmon.collect.models.events import Reading
 from wfmon.collect.models.requests import MAX_TICKS, Ticks
 
 
@@ -186,6 +189,58 @@ def test_the_oldest_of_more_than_a_thousand_open_requests_is_lost(bench, sender)
     assert bench.meters.request("sender-r0")["status"] == "lost"
 
 
+def test_who_never_ends_what_it_starts_pushes_nobody_out(bench, sender):
+    sender.start("mine")
+    other = bench.sender("other-00001", name="other")
+    for at in range(1500):
+        other.start(f"r{at}")
+    bench.beat()
+    assert bench.meters.request("sender-mine")["status"] == "open"
+    assert bench.meters.dropped["model_open_cap"] == 501
+
+
+@pytest.mark.parametrize("times", [(1, 2, 3), (2**53 - 4, 2**53 - 3, 2**53 - 2)])
+@pytest.mark.parametrize("beat", [0, 2**53 - 1])
+def test_no_clock_however_wrong_stops_the_beat_or_makes_up_a_time(bench, sender, beat, times):
+    begin, token, end = times
+    sender.connection.take(
+        b"\n".join(
+            orjson.dumps(line) for line in [
+                {"e": "beat", "t": beat},
+                {"e": "start", "r": "odd", "t": begin, "model": "m"},
+                {"e": "tokens", "r": "odd", "t": [token, token]},
+                {"e": "tokens", "r": "odd", "t": [2**53 - 3]},
+                {"e": "end", "r": "odd", "t": end, "status": "ok"},
+            ]
+        )
+    )  # fmt: skip
+    rows, _ = bench.beat()
+    assert all(-600_000 <= t_ms <= 1_000 for each in rows.values() for t_ms, _ in each)
+    assert all(value < 1e9 for name, each in rows.items() if name.endswith("_ms") for _, value in each)
+    request = bench.request
+    assert request["status"] == "ok"
+    assert request["output_tokens"] == 3
+    assert abs(request["started_ms"] - bench.clock.now_ms()) <= 86_400_000
+    assert abs(request["ended_ms"] - bench.clock.now_ms()) <= 600_000
+    assert all(length < 1e9 for _, length in request["stalls"])
+    sender.start("next")
+    sender.tokens("next", back_ms=(20, 10, 0))
+    bench.beat()
+    assert bench.request["output_tokens"] == 3
+
+
+def test_a_span_of_more_than_a_day_is_a_clock_that_jumped(bench, sender):
+    t = sender.t
+    bench.clock.advance(1)
+    sender.say(
+        {"e": "start", "r": "r1", "t": 0, "model": "m"},
+        {"e": "tokens", "r": "r1", "t": [t, t + 1_000]},
+        {"e": "end", "r": "r1", "t": 90_000_000_000, "status": "ok"},
+    )
+    bench.beat()
+    assert bench.request["duration_ms"] is None
+
+
 def test_the_mean_entropy_is_of_the_tokens_that_had_one(bench, sender):
     sender.start(vocab_size=16)
     sender.tokens(back_ms=(20, 10, 0), entropy=[1.0, None, 2.0])
@@ -202,3 +257,11 @@ def test_of_many_open_requests_the_newest_note_their_ticks(bench, sender):
     bench.beat()
     ticks = [bool(bench.meters.request(f"sender-r{at}")["ticks"]["t_ms"]) for at in range(70)]
     assert ticks == [False] * 6 + [True] * 64
+
+
+def test_a_server_that_names_others_in_every_look_fills_no_memory(bench):
+    for look in range(12):
+        names = [f"m{look}-{at}" for at in range(100)]
+        bench.meters.scraped([Reading("127.0.0.1:8000", name, bench.clock.now_ms(), 1.0) for name in names])
+        bench.beat(1)
+    assert len(bench.meters._book._readings) == MAX_READINGS
