@@ -138,7 +138,9 @@ class Model:
         self._token_rows: list[tuple[int, Row]] = []
         self._event_rows: list[tuple[int, Row]] = []
         self.reasons: dict[str, str] = {}
-        self.energy, self.state = _NAN, 0
+        self.energy = _NAN
+        self.state: int | None = 0
+        """None where it is not known whether it works."""
         self.waiting: list[Chunk] = []
         self._second, self._peak = SlidingSecond(), Peak()
         self._energy_ms = 0.0
@@ -274,7 +276,7 @@ class Model:
         if not self.scraped:
             self.energy, self.state = self.energy_index.at(self._energy_time(now.us))
         else:
-            self.energy, self.state = _NAN, 2 if per_second > 0 else 1 if active > 0 else 0
+            self.energy, self.state = _NAN, _state_of(per_second, active)
         peak = self._peak.add(now.us, per_second) if not isnan(per_second) else 0.0
         moving = bool(self.open) or per_second > 0 or (not self.scraped and self.energy != values[6])
         values[0] = per_second
@@ -282,7 +284,7 @@ class Model:
         values[2], values[3] = active, waiting
         values[4] = self.tokens_total if self.pushed or self.counted else _NAN
         values[5] = _float(self.prompt_tokens_total)
-        values[6], values[7] = (_NAN, _NAN) if self.scraped else (self.energy, self.state)
+        values[6], values[7] = (_NAN, _NAN) if self.scraped else (self.energy, _float(self.state))
         if fresh and reading is not None:
             values[8], values[9] = _float(reading.kv_cache_percent), _float(reading.cache_hit_percent)
             values[10], values[11] = _float(reading.batch_size), _float(reading.vram_bytes)
@@ -364,6 +366,15 @@ class Model:
 def _tells(reading: Reading | None) -> bool:
     """Tell whether a scrape says what its model does now, and not only what it holds."""
     return reading is not None and (reading.tokens_per_second is not None or reading.requests_active is not None)
+
+
+def _state_of(per_second: float, active: float) -> int | None:
+    """Give the state that a server's own figures show; None where they do not say whether it works."""
+    if per_second > 0:
+        return 2
+    if active == 0:
+        return 0
+    return 1 if per_second == 0 and active > 0 else None
 
 
 def _float(value: float | None) -> float:

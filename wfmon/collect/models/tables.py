@@ -27,7 +27,8 @@ def model_row(model: Model) -> tuple[Cell, ...]:
     return (
         model.name, model.server, "scrape" if model.scraped else model.via,
         reading.rate_hz if reading is not None and model.scraped else None,
-        model.runtime, model.pid, STATES[model.state], _round(model.values[0], 2), _round(model.ttft_ms, 2),
+        model.runtime, model.pid, "" if model.state is None else STATES[model.state],
+        _round(model.values[0], 2), _round(model.ttft_ms, 2),
         None if entropy is None else _round(entropy.bits, 3), _round(model.energy, 3),
         _whole(model.values[2]), _whole(model.values[4]), None if entropy is None else _whole(entropy.k),
         model.vocab_size, model.seen_ms, model.entropy_reason(), model.note,

@@ -356,6 +356,23 @@ def test_scraped_values_are_gauges_and_never_requests(bench):
     assert (row["via"], row["rate_hz"], row["state"]) == ("scrape", 1.0, "flowing")
 
 
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({"vram_bytes": 7.0}, ""),
+        ({"requests_active": 1.0}, ""),
+        ({"tokens_per_second": 0.0}, ""),
+        ({"requests_active": 0.0}, "idle"),
+        ({"tokens_per_second": 0.0, "requests_active": 1.0}, "charging"),
+        ({"tokens_per_second": 9.0}, "flowing"),
+    ],
+)
+def test_a_scraped_state_is_no_more_than_the_server_tells(bench, told, state):
+    bench.meters.scraped([reading(bench, **told)])
+    bench.beat()
+    assert bench.meters.models()[0]["state"] == state
+
+
 def test_a_restarted_servers_counter_adds_nothing(bench):
     for total in (1000, 1010, 5, 9):
         bench.meters.scraped([reading(bench, tokens_total=total)])
