@@ -30,6 +30,8 @@ class Side(asyncio.Protocol):
         """It has sent its last byte."""
         self.full = False
         """It has so much to read that nothing more should be written."""
+        self._told = False
+        """It was told that no more will come."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -63,11 +65,12 @@ class Side(asyncio.Protocol):
         self.reset(flush=False)
 
     def write(self, data: bytes) -> None:
-        if self.transport is not None and data and not self.transport.is_closing():
+        if self.transport is not None and data and not self._told and not self.transport.is_closing():
             self.transport.write(data)
 
     def end(self) -> None:
-        """Send what waits, then say that no more will come."""
+        """Send what waits, then say that no more will come: what is given later is not sent."""
+        self._told = True
         if self.transport is not None and not self.transport.is_closing():
             with contextlib.suppress(OSError):  # a peer that has gone is told by connection_lost
                 self.transport.write_eof()

@@ -214,6 +214,30 @@ def test_what_does_not_name_us_is_refused(request_, status):
         assert server.seen == []
 
 
+def test_an_answer_that_comes_after_a_refusal_goes_nowhere_and_troubles_nobody(caplog):
+    refused = threading.Event()
+    sent = threading.Event()
+
+    def late(sock, seen):
+        refused.wait(20)
+        for _ in range(20):
+            sock.sendall(b"x" * 1_000)
+        sent.set()
+        return True
+
+    server = Upstream(x=late)
+    with before(server) as proxy, dial(proxy.port) as sock:
+        ours = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % proxy.port
+        sock.sendall(ours)
+        assert eventually(lambda: len(server.seen) == 1)
+        sock.sendall(b"GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        assert read_all(sock) == b""
+        refused.set()
+        assert sent.wait(20)
+        assert len(server.seen) == 1
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_slow_client_holds_the_server_back():
     sent = []
     done = threading.Event()
