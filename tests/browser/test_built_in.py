@@ -12,6 +12,8 @@ import pytest
 
 from tests.browser.driving import Monitor, Page, eventually
 from tests.browser.test_models import STRIP
+from tests.contract.test_docs_examples import MODEL, block, every_light_example, proxy
+from tests.faults.test_models_end_to_end import demo
 from wfmon.demo.ask import PROMPTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -201,6 +203,27 @@ def test_one_press_starts_a_model_that_the_pages_show_with_its_clients_own_numbe
     assert [text for text in (CANARY, *answers) for data in files if text.encode() in data] == []
 
 
+def test_each_example_of_the_manual_has_a_card(here, fresh, tmp_path):
+    with demo(tmp_path / "one") as (_, asked), demo(tmp_path / "two") as (_, behind):
+        wanted = every_light_example(fresh.data, tmp_path, asked)
+        with proxy(block("proxy", "ollama run").splitlines()[0] + f" --data {fresh.data}", behind) as at:
+            assert ask(f"http://{at}", prompt="The sea is")
+            wanted.add((MODEL, behind))
+        eventually(lambda: wanted <= {(row["model"], row["server"]) for row in fresh.ask("/api/v1/models")["models"]})
+        go(here, "models", "m")
+
+        def missing():
+            cards = here.js(CARDS)
+            return [one for one in wanted if not any(one[0] == model and one[1] in where for model, where in cards)]
+
+        eventually(lambda: missing() == [], LONG_S)
+        eventually(lambda: len(here.js(ROWS)) >= len(wanted))
+
+
+CARDS = """
+return [...document.querySelectorAll('.card[data-model]')].map((card) => [card.dataset.model,
+  card.querySelector('[data-field=where]').textContent]);
+"""
 LEGEND = """
 return [...document.querySelectorAll('[data-energy-legend] .model')]
   .find((card) => card.querySelector('.name').textContent === arguments[0])?.textContent;
