@@ -114,7 +114,11 @@ class Runtime:
         self.ticker = Ticker(clock, self._stages(), settings.stream.rate_hz)
         gpu = GpuCollector(clock, watching=self.hub.watching, anyone=self.hub.anyone)
         servers = ServersCollector(
-            clock, scraped=self.meters.scraped, gpu_memory=gpu.process_memory, rate_hz=collect.servers.rate_hz
+            clock,
+            scraped=self.meters.scraped,
+            gpu_memory=gpu.process_memory,
+            rate_hz=collect.servers.rate_hz,
+            told_by=self._told_by,
         )
         self._servers = servers
         collectors: dict[str, Collector] = {
@@ -160,6 +164,9 @@ class Runtime:
 
     def _server_of(self, pid: int, claimed: str) -> str:
         return self._servers.server_of(pid, claimed)
+
+    def _told_by(self) -> dict[str, str]:
+        return {row["server"]: row["via"] for row in self.meters.models() if row["via"] != "scrape"}
 
     def _why(self, request: Request) -> Judgement:
         """Judge a request against what its model usually does: the median of its last ones."""

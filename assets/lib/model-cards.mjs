@@ -12,6 +12,9 @@ export const MOST_CARDS = 12; // each has four charts and a strip: more only whe
 const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
 const PALETTE = ["--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6"];
 
+/** What only a server knows: scraped, whoever tells of the model's requests. */
+const SERVERS_OWN = new Set(["model.kv_cache_percent", "model.cache_hit_percent", "model.batch_size", "model.vram_bytes"]);
+
 /** A label's value as it is written in a selector. */
 export const escapeLabel = (text) => text.replace(/[\\"]/g, "\\$&");
 
@@ -204,7 +207,8 @@ export class ModelCards {
     const track = value ? this.store.select(value.dataset.value)[0] : null;
     const age = track && track.last === track.last ? this.serverNow - track.lastMs : NaN;
     const reason = fact.dataset.factOf ? card.row.entropy_reason : "";
-    fact.title = reason ? `${help}\nn/a: ${reason}` : told(help, metric, age, seenBy(card.row));
+    const how = SERVERS_OWN.has(metric) ? "scrape" : seenBy(card.row);
+    fact.title = reason ? `${help}\nn/a: ${reason}` : told(help, metric, age, how);
     for (const inner of fact.querySelectorAll('[title=""]')) inner.removeAttribute("title");
   }
 }

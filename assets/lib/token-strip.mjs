@@ -177,26 +177,30 @@ export class TokenStrip {
       const tall = Math.max(2, Math.round(room * tallness(tokens)));
       g.fillRect(c - left, top + ((room - tall) >> 1), 1, tall);
     }
-    for (const mark of this.marks.list) this.#mark(mark, left, columnMs, top, room);
+    let wordsTo = -Infinity; // words of marks that come close together are not painted over one another
+    for (const mark of this.marks.list) wordsTo = this.#mark(mark, left, columnMs, top, room, wordsTo);
     if (this.live !== null) this.#bar(Math.floor(this.live / columnMs) - left, width, top, room);
     g.restore();
   }
 
   /** A first token: a line with its time. A stall: a bar over its length with how long it was. */
-  #mark(mark, left, columnMs, top, room) {
+  #mark(mark, left, columnMs, top, room, wordsTo) {
     const { context: g, colours, paint } = this;
     mark.at = Math.floor(mark.from / columnMs);
     const x = mark.at - left;
     const words = mark.kind === "first" ? `first token ${written(mark.ms, "ms")}` : `stall ${written(mark.ms, "ms")}`;
     const label = paint.label(words, "--ink-2");
     mark.wide = Math.max(label.width + 4, (mark.to - mark.from) / columnMs + 1);
-    if (x + mark.wide < 0) return;
+    if (x + mark.wide < 0) return wordsTo;
     if (mark.kind === "stall") this.#bar(x, Math.floor(mark.to / columnMs) - left, top, room);
     else {
       g.fillStyle = colours["--ink"];
       g.fillRect(x, 0, Math.max(1, Math.floor(paint.ratio)), top + room);
     }
-    g.drawImage(label.canvas, x + Math.round(3 * paint.ratio), 0);
+    const wordsFrom = x + Math.round(3 * paint.ratio);
+    if (wordsFrom < wordsTo) return wordsTo;
+    g.drawImage(label.canvas, wordsFrom, 0);
+    return wordsFrom + label.width;
   }
 
   #bar(from, to, top, room) {

@@ -75,6 +75,7 @@ class ServersCollector:
         gpu_memory: Callable[[], Mapping[int, int]],
         rate_hz: float = 1.0,
         aliases: Callable[[], Mapping[str, str]] = dict,
+        told_by: Callable[[], Mapping[str, str]] = dict,
         sockets: Sockets | None = None,
         listening: Listening | None = None,
         processes: Processes | None = None,
@@ -82,11 +83,12 @@ class ServersCollector:
         """``scraped`` takes the readings of each look; ``gpu_memory`` gives bytes by pid, of all cards.
 
         ``aliases``: the address that a proxy listens on, to that of its upstream, both host:port. Such an address is
-        not asked, and stands for the other.
+        not asked, and stands for the other. ``told_by``: by server, who tells of its requests now: hook or proxy.
         """
         self._clock = clock
         self._scraped = scraped
         self._gpu_memory = gpu_memory
+        self._told_by = told_by
         self._rate_hz = rate_hz
         self._aliases = aliases
         self._sockets = sockets or these_sockets()
@@ -279,7 +281,8 @@ class ServersCollector:
         memory = self._gpu_memory() if shown else {}
         pids = {one.listener.pid for one in shown if one.listener.pid is not None}
         bytes_of = self._processes.sums(memory, pids) if memory else {}
-        self._rows = tuple(row_of(one.row, bytes_of) for one in shown[:MAX_SERVERS])
+        told_by = self._told_by() if shown else {}
+        self._rows = tuple(row_of(one.row, bytes_of, told_by) for one in shown[:MAX_SERVERS])
         labels = {one.listener.pid: one.row.server for one in sure if one.listener.pid is not None}
         self._proxied = {one.listener.label: one.upstream for one in self._servers.values() if one.upstream}
         if labels != self._labels:

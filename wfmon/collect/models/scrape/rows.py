@@ -15,6 +15,8 @@ COLUMNS = (
     "server", "runtime", "version", "pid", "process", "models", "gpu_bytes", "state", "shows", "lacks", "fix",
 )  # fmt: skip
 MAX_SERVERS = 64
+BUILT_IN, DEMO_VERSION = "built-in n-gram model", "-wfmon-demo"
+"""What answers as Ollama with such a version is this project's own."""
 _LOCAL = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "[::]": "127.0.0.1"}
 
 
@@ -32,6 +34,8 @@ class Row(NamedTuple):
     gpu_bytes: int | None = None
     state: State = "ok"
     situation: str = "ok"
+    via: str = ""
+    """Who tells of its requests now, hook or proxy; "" where nobody does."""
 
     def judged(self, listener: Listener, verdict: Verdict) -> Row:
         """The row once it is known, or suspected, what it is."""
@@ -55,15 +59,19 @@ class Row(NamedTuple):
         shows, lacks, fix = told(self.runtime, self.situation, self.server)
         if self.total > len(self.models):
             lacks = f"{lacks}; of its {self.total:,} models the first {len(self.models)} are kept"
+        if self.via and self.state == "ok":
+            shows, lacks, fix = f"{shows}; by the {self.via}: requests, tokens, time to first token", "", ""
+        runtime = BUILT_IN if self.version.endswith(DEMO_VERSION) else self.runtime
         return (
-            self.server, self.runtime, tidy(self.version), self.pid, tidy(self.process),
+            self.server, runtime, tidy(self.version), self.pid, tidy(self.process),
             joined(self.models, self.total), self.gpu_bytes, self.state, shows, lacks, fix,
         )  # fmt: skip
 
 
-def row_of(row: Row, gpu_bytes: Mapping[int, int]) -> Row:
-    """The row with its graphics memory: None where no process of it holds any that this user may see."""
-    return row._replace(gpu_bytes=None if row.pid is None else gpu_bytes.get(row.pid))
+def row_of(row: Row, gpu_bytes: Mapping[int, int], told_by: Mapping[str, str]) -> Row:
+    """The row with who tells of it, and its graphics memory: None where no process of it holds any that we may see."""
+    held = None if row.pid is None else gpu_bytes.get(row.pid)
+    return row._replace(gpu_bytes=held, via=told_by.get(row.server, ""))
 
 
 def joined(models: tuple[str, ...], total: int) -> str:
