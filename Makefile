@@ -52,6 +52,7 @@ test-runtimes: .venv-runtimes/stamp ## Tests against real model runtimes (instal
 bench: .venv-test/stamp ## Measure every promise on this machine and print the table
 	@scripts/browser.sh
 	$(TEST)/python bench/live.py $(ARGS)
+	$(TEST)/python bench/models.py $(ARGS)
 
 soak: .venv-test/stamp ## Watch five clients for eleven minutes: does anything grow or leak?
 	@scripts/browser.sh

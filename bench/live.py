@@ -294,10 +294,10 @@ def markdown(rows: list[tuple[str, str, str, str]]) -> str:
     return "\n".join(head + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def write_readme(text: str, facts: dict) -> None:
-    """Put the table between the README's marks."""
+def write_readme(text: str, facts: dict, name: str = "promises") -> None:
+    """Put the table between the README's marks of this name."""
     path = ROOT / "README.md"
-    begin, end = "<!-- promises:begin -->", "<!-- promises:end -->"
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     before, _, rest = path.read_text().partition(begin)
     where = (
         f"{facts['cores']} cores ({facts['cpu']}), {facts['system']}, Python {facts['python']}, {facts['date'][:10]}"

@@ -22,7 +22,7 @@ import time
 from urllib.parse import quote, urlsplit
 
 from common import APP_PYTHON, ROOT, App, WireClients, chromium, log_errors, machine, percentile, save
-from live import best_page
+from live import best_page, markdown, write_readme
 
 PYTHON = str(APP_PYTHON if APP_PYTHON.exists() else sys.executable)
 TOKENS = 200_000
@@ -417,35 +417,36 @@ PARTS = ("hook", "proxy", "meter", "page", "discovery", "accuracy")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=12)
-    parser.add_argument("--only", default=",".join(PARTS))
-    options = parser.parse_args()
-    wanted = options.only.split(",")
+    parser.add_argument("--seconds", type=float, default=12, help="span of each measurement")
+    parser.add_argument("--quick", action="store_true", help="short spans, for trying the script itself")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of the parts; nothing is kept then")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    options, _ = parser.parse_known_args()  # `make bench` gives both benchmarks the same
+    seconds, wanted = 4.0 if options.quick else options.seconds, options.only.split(",")
     result: dict = {"machine": machine()}
     with contextlib.closing(App()) as app:
         steps = {
-            "hook": lambda: hook(app), "proxy": lambda: proxy(app, options.seconds),
-            "meter": lambda: meter(app, options.seconds), "page": lambda: page(app, options.seconds),
+            "hook": lambda: hook(app), "proxy": lambda: proxy(app, seconds), "meter": lambda: meter(app, seconds),
+            "page": lambda: page(app, seconds),
         }  # fmt: skip
         for name, step in steps.items():
             if name in wanted:
                 result[name] = step()
         result["log_errors"] = log_errors(app.data)
     if "discovery" in wanted:
-        result["discovery"] = discovery(options.seconds)
+        result["discovery"] = discovery(seconds)
     if "accuracy" in wanted:
-        result["accuracy"] = accuracy(options.seconds * 3)
-    rows = table(result)
-    result["table"] = [list(row) for row in rows]
-    width = max(len(row[0]) for row in rows)
-    for what, promised, measured, holds in rows:
-        print(
-            f"{what:<{width}}  {promised:>16}  {measured:>34}  {'' if holds is None else 'holds' if holds else 'FAILS'}"
-        )
+        result["accuracy"] = accuracy(seconds * 3)
+    words = {True: "holds", False: "MISSED", None: ""}
+    rows = [(what, promised, measured, words[holds]) for what, promised, measured, holds in table(result)]
+    print(markdown(rows))
     if set(wanted) == set(PARTS):
-        print(save("models", result).relative_to(ROOT))
-    if any(holds is False for *_, holds in rows):
-        sys.exit(1)
+        print(f"\nraw numbers: {save('models', result).relative_to(ROOT)}")
+        if options.readme:
+            write_readme(markdown(rows), result["machine"], "models")
+    troubles = result["log_errors"] + result.get("page", {}).get("console", [])
+    if troubles:
+        print("troubles:", troubles)
 
 
 if __name__ == "__main__":
