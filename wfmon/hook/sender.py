@@ -76,12 +76,17 @@ class Sender:
             return
         from threading import Thread
 
-        with self._starting:
+        # Not waited for: who holds it may stand below us on this very stack, when a signal's handler asks a model.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
             thread: Thread | None = self._thread
             if thread is None and not self._stopping:
                 thread = Thread(target=self._run, name="wfmon hook", daemon=True)
                 thread.start()
                 self._thread = thread
+        finally:
+            self._starting.release()
 
     def stop(self, seconds: float) -> None:
         """Send what waits, say goodbye, and end; wait at most so long for it. Idempotent."""

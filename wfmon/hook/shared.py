@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock
 
 from wfmon.hook.hook import Hook
 
@@ -15,7 +15,7 @@ class Shared:
     """Holds the hook. Any thread."""
 
     def __init__(self) -> None:
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._hook: Hook | None = None
         self._watching = False
 
@@ -25,10 +25,7 @@ class Shared:
         if hook is not None:
             return hook
         with self._lock:
-            if self._hook is None:
-                self._hook = Hook(on=os.environ.get("WFMON_HOOK", "").strip().lower() not in OFF)
-                self._watch()
-            return self._hook
+            return self._hook or self._make()
 
     def close(self) -> None:
         """End the hook with a short flush. The next request makes a new one."""
@@ -39,10 +36,17 @@ class Shared:
 
     def forget(self) -> None:
         """In a child after a fork: the hook is the parent's."""
-        self._lock = allocate_lock()
+        self._lock = RLock()
         hook, self._hook = self._hook, None
         if hook is not None:
             hook.sender.abandon()
+
+    def _make(self) -> Hook:
+        made = Hook(on=os.environ.get("WFMON_HOOK", "").strip().lower() not in OFF)
+        # Looked at again: a signal's handler may have come between, on this very stack.
+        hook = self._hook = self._hook or made
+        self._watch()
+        return hook
 
     def _watch(self) -> None:
         if self._watching:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,33 @@ def test_switched_off_by_the_environment(monitor):
     )  # fmt: skip
     assert done.stdout.split() == ["a", "b", "c", "True", "1"]
     assert json.dumps(monitor.lines_) == "[]"
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="no such signals here")
+@pytest.mark.parametrize(
+    "place",
+    [
+        "import threading as at; name = 'start'",
+        "import sys; at = sys.modules['wfmon.hook.shared']; name = 'Hook'",
+    ],
+)
+def test_a_signal_whose_handler_asks_a_model_while_the_hook_is_made_holds_nobody_up(monitor, place):
+    code = (
+        "import signal\n"
+        "from wfmon.hook import observe, flush\n"
+        f"{place}\n"
+        "owner = at.Thread if name == 'start' else at\n"
+        "true = getattr(owner, name)\n"
+        "came = []\n"
+        "def first(*given, **named):\n"
+        "    if not came:\n"
+        "        came.append(1)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    return true(*given, **named)\n"
+        "setattr(owner, name, first)\n"
+        "signal.signal(signal.SIGINT, lambda *_: came.extend(observe(iter('ab'), model='m2')))\n"
+        "came += observe(iter('xyz'), model='m1')\n"
+        "flush(30)\n"
+        "print(''.join(map(str, came)))\n"
+    )
+    assert python(code, WFMON_DATA=str(monitor.folder)).stdout.strip() == "1abxyz"
