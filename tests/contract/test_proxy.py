@@ -242,6 +242,37 @@ def test_one_that_outlived_the_monitor_is_adopted_and_drains_when_its_settings_c
             third.close()
 
 
+def test_what_another_program_wrote_ends_no_process_and_is_said(tmp_path):
+    bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    lock = running.Lock(tmp_path)
+    proxy = ProxyProcess(SystemClock(), ProxySettings(enabled=True, listen="127.0.0.1:0"), tmp_path)
+    try:
+        for pid in (bystander.pid, os.getpid(), 0, -1, True):
+            lock.publish(running.Running(pid, "x", "y", 0, "z", "0", 0))
+            assert running.read(tmp_path) is None
+            proxy.each_second()
+            found = proxy.status()
+            assert (found["state"], found["pid"]) == ("failed", None)
+            assert "proxy.lock: end it" in found["reason"]
+        proxy.close()
+        assert bystander.poll() is None
+    finally:
+        lock.close()
+        bystander.kill()
+        bystander.communicate()
+
+
+def test_what_the_proxy_says_of_itself_follows_no_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for name in ("proxy.new", "proxy.json"):
+        (tmp_path / name).symlink_to(precious)
+    lock = running.Lock(tmp_path)
+    lock.publish(running.Running(1, "x", "y", 0, "z", "0", 0))
+    lock.close()
+    assert precious.read_text() == "mine"
+
+
 def test_switched_off_an_old_one_drains_and_none_is_started(tmp_path):
     server = Upstream()
     with supervised(server, tmp_path) as (proxy, pids):

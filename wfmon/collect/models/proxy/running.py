@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
+
 LOCK = "proxy.lock"
 FILE = "proxy.json"
 LOG = "proxy.log"
@@ -45,8 +47,8 @@ class Lock:
     def publish(self, running: Running) -> None:
         """Say what this proxy does. Raises OSError."""
         path = self._folder / FILE
-        made = path.with_suffix(".new")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        made = path.with_suffix(f".{os.urandom(4).hex()}")  # a name of its own: a link that lay there is not followed
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(json.dumps(asdict(running), indent=1) + "\n")
         made.replace(path)
 
@@ -74,9 +76,19 @@ def read(folder: Path) -> Running | None:
     """Give what the proxy that holds the lock says, None where none does, or it has not said yet."""
     try:
         found = json.loads((folder / FILE).read_text("utf-8"))
-        return Running(**found) if held(folder) and isinstance(found["pid"], int) else None
+        return Running(**found) if held(folder) and _is_proxy(found["pid"]) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _is_proxy(pid: object) -> bool:
+    """Tell whether such a process is a proxy of ours: what a file says is believed of no other, for it is ended."""
+    if type(pid) is not int or pid <= 1:
+        return False
+    try:
+        return {"proxy", "--supervised"} <= set(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def _open(folder: Path) -> BinaryIO:

@@ -103,7 +103,10 @@ class ProxyProcess:
             self._fail("The proxy's process has ended.")
         elif self._state == "running":
             self._state, self._reason = "draining", "It was asked to end, and ends when its requests have."
-        elif self._child is None and not running.held(self._data) and self._clock.mono_ns() >= self._retry_ns:
+        elif self._child is None and running.held(self._data):
+            if self._state in {"off", "failed"}:
+                self._state, self._reason = "failed", f"Another program holds {self._data / running.LOCK}: end it."
+        elif self._child is None and self._clock.mono_ns() >= self._retry_ns:
             self._spawn()
 
     def _reap(self) -> str | None:
