@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import select
 import socket
 import socketserver
@@ -165,10 +166,10 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(403, "Web pages of other sites are not answered.")
 
     def _body(self) -> bytes:
-        told = self.headers.get("Content-Length")
-        if told is None or not told.isdigit():
+        told, *others = self.headers.get_all("Content-Length", [""])
+        if others or not re.fullmatch(r"[0-9]{1,15}", told) or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            raise Refused(411, "The request needs a Content-Length.")
+            raise Refused(411, "The request needs one Content-Length, and no Transfer-Encoding.")
         if int(told) > MAX_BODY:
             self.close_connection = True
             raise Refused(413, f"The request is larger than {MAX_BODY} bytes.")

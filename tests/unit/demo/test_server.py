@@ -245,6 +245,21 @@ def test_what_cannot_be_answered_is_refused_with_a_sentence(server, method, path
     assert json.loads(data)["error"]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: \xb2\r\n",
+        b"Content-Length: " + b"9" * 5_000 + b"\r\n",
+        b"Content-Length: 2\r\nContent-Length: 40\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+def test_a_body_whose_length_is_not_plain_is_refused(server, lines):
+    with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+        sock.sendall(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n{}")
+        assert sock.recv(4_096).startswith(b"HTTP/1.1 411 ")
+
+
 def test_a_body_that_is_too_large_is_not_read(server):
     head = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99000000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
