@@ -47,7 +47,9 @@ class Running:
         self.info = {}
         while self.info.get("pid") != self.process.pid:  # a killed one left its own
             assert self.process.poll() is None, self.process.stdout.read()
-            assert time.monotonic() < deadline
+            if time.monotonic() > deadline:
+                self.process.kill()
+                raise AssertionError("the monitor did not start in time")
             time.sleep(0.02)
             with contextlib.suppress(FileNotFoundError):
                 self.info = json.loads((data / "server.json").read_text())
