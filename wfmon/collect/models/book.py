@@ -23,6 +23,7 @@ from wfmon.core.types import Judgement, Request
 MAX_MODELS = 64
 MAX_OPEN = 1_000
 MAX_MUTED = 4_096
+MAX_NAMESAKES = 1_024
 KEEP_TICKS = 64
 IDLE_US = 600_000_000
 """A request that says nothing for so long has ended unseen; a model that nobody tells of leaves."""
@@ -79,6 +80,7 @@ class Book:
         self._ids: dict[str, Kept | Open] = {}
         self._ticked: deque[Open] = deque()  # the newest requests: only these note their ticks
         self._muted: dict[Key, None] = {}
+        self._namesakes: dict[str, int] = {}  # the last number of requests that are called the same
         self._ends: list[tuple[Open, Model, End | None, str | None, float]] = []
         self._sources: dict[Source, int] = {}
         self._left: dict[str, int] = {}
@@ -424,11 +426,16 @@ class Book:
     def _name(self, event: Start) -> str:
         """Make the name that a request is asked for by: of its source and its own, unique, fit for a URL."""
         name = f"{event.source.key[:6]}-{event.request.replace(':', '.')}"
-        found, at = name, 1
-        while found in self._ids:
+        if name not in self._ids:
+            return name
+        # Counted on, not from 1: a program that calls all its requests the same must not make each cost more.
+        at = self._namesakes.pop(name, 1) + 1
+        while f"{name}~{at}" in self._ids:
             at += 1
-            found = f"{name}~{at}"
-        return found
+        self._namesakes[name] = at
+        if len(self._namesakes) > MAX_NAMESAKES:
+            del self._namesakes[next(iter(self._namesakes))]
+        return f"{name}~{at}"
 
     def _leave(self, source: Source) -> None:
         """Forget a source, but not what was counted of it: it may come back."""

@@ -132,6 +132,23 @@ def test_names_are_unique_and_fit_for_a_url(bench, sender):
     assert {one["id"] for one in bench.meters.requests(9)} == {"sender-chat.1", "sender-chat.1~2"}
 
 
+def test_a_thousand_requests_of_one_name_are_told_apart_with_one_look_each(bench, sender):
+    looks = []
+
+    class Counting(dict):
+        def __contains__(self, key):
+            looks.append(key)
+            return super().__contains__(key)
+
+    bench.meters._book._ids = Counting()
+    for _ in range(1000):
+        sender.start("1")
+        sender.end("1")
+    bench.beat()
+    assert len({one["id"] for one in bench.meters.requests(1000)}) == 200
+    assert len(looks) <= 2 * 1000
+
+
 def test_a_request_that_starts_twice_was_lost_once(bench, sender):
     sender.start()
     sender.start()
