@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from types import SimpleNamespace as Obj
 
 import pytest
@@ -11,6 +13,8 @@ from tests.unit.hook.receiver import KEY
 from wfmon.hook.chunks import NS_A_MS
 from wfmon.hook.request import Request
 from wfmon.hook.streams import server_of, watched
+
+STREAMS = Path(__file__).parents[2] / "data" / "models" / "streams"
 
 
 def ran(monitor, hook, items, model="", **more):
@@ -226,3 +230,21 @@ def test_the_clock_of_the_client_tells_when_a_response_was_asked_for(monitor, ho
     assert 1_900_000 < before_us - known["t"] <= 2_000_000
     assert "again" not in known
     assert unknown["again"] is True
+
+
+@pytest.mark.parametrize("name", ["chat_logprobs.sse", "chat.sse", "completion_logprobs.sse"])
+def test_the_chunks_of_a_real_server_are_counted(monitor, hook, name):
+    """llama-cpp-python's own stream, captured by scripts/capture_streams.py, as its client hands the chunks on."""
+    lines = (STREAMS / name).read_bytes().splitlines()
+    chunks = [json.loads(line[6:]) for line in lines if line[6:7] == b"{"]
+    start, tokens, end = ran(monitor, hook, chunks)
+    assert (start["model"], end["status"], end["reason"]) == ("wfmon-tiny.gguf", "ok", "length")
+    if "logprobs" not in name:
+        visible = [row["choices"][0]["delta"].get("content") for row in chunks]
+        assert tokens["n"] == [1] * sum(map(bool, visible))
+        return
+    told_of = sum(b'"logprob' in line and b'"logprobs": null' not in line for line in lines)
+    assert 0 <= told_of - sum(tokens["n"]) <= 1  # the last one may end amid a letter
+    tops = [top for top in tokens["top"] if top]
+    assert tops
+    assert all(top == sorted(top, reverse=True) and top[0] <= 0 for top in tops)

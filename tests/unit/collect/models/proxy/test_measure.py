@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.unit.collect.models.proxy.house import (
     says,
 )
 
+STREAMS = Path(__file__).parents[4] / "data" / "models" / "streams"
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 
 
@@ -233,3 +235,48 @@ def test_other_paths_and_methods_are_not_followed():
         read_until(sock, b"ok")
         assert proxy.heard.requests == []
         assert eventually(lambda: proxy.counts["connections"] == 1)
+
+
+def captured(name):
+    """What llama-cpp-python's own server answered (scripts/capture_streams.py)."""
+    return (STREAMS / name).read_bytes()
+
+
+def replayed(path, name):
+    pieces = [chunk(piece) for piece in odd_pieces(captured(name))]
+    return told(path, [head("200 OK", *SSE), *pieces, LAST])[0]
+
+
+def test_a_real_stream_with_log_probabilities_is_counted_and_its_tops_are_read():
+    documents = [json.loads(line[6:]) for line in captured("chat_logprobs.sse").splitlines() if line[6:7] == b"{"]
+    entries = [each for row in documents for each in (row["choices"][0]["logprobs"] or {}).get("content") or ()]
+    request = replayed(CHAT, "chat_logprobs.sse")
+    assert sum(request.chunks) == len(entries) == 13
+    best = [top["logprob"] for top in entries[-1]["top_logprobs"]]  # in the server's own order: the sender sorts them
+    assert request.tops[-1] == pytest.approx(best)
+    assert request.end == ("ok", "length")
+
+
+def test_a_real_stream_without_them_counts_the_chunks_that_have_text():
+    request = replayed(CHAT, "chat.sse")
+    shown = [line for line in captured("chat.sse").splitlines() if b'"content": "' in line]
+    assert request.chunks == [1] * sum(b'"content": ""' not in line for line in shown)
+    assert set(request.tops) == {None}
+
+
+def test_a_real_stream_of_the_older_form_is_read():
+    request = replayed(TEXT, "completion_logprobs.sse")
+    told_of = captured("completion_logprobs.sse").count(b'"token_logprobs"')
+    assert sum(request.chunks) == told_of - 1  # the last one's text never came: it ends amid a letter
+    assert all(max(top) <= 0 for top in request.tops)
+
+
+def test_a_real_answer_that_comes_whole_has_its_counts():
+    body = captured("chat.json")
+    request, _ = told(
+        CHAT, [head("200 OK", "Content-Type: application/json", f"Content-Length: {len(body)}") + body],
+        {"model": "m"}, last=body[-20:],
+    )  # fmt: skip
+    usage = json.loads(body)["usage"]
+    assert request.figures["prompt_tokens"] == usage["prompt_tokens"]
+    assert request.figures["output_tokens"] == usage["completion_tokens"]
