@@ -134,6 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: Settings) -> int:
     """Hold the data folder, serve until a signal comes, and let everything go in order."""
     memory.tighten()
+    sys.setswitchinterval(0.001)  # the beat comes every 16 ms: it must not wait 5 for each thread that computes
     memory.spare_masked_arrays()
     clock = SystemClock()
     running = instance.Instance(settings.data_dir, clock)

@@ -59,6 +59,7 @@ class Live {
     this.drawings = 0; // frames drawn
     this.drawnMs = -Infinity;
     this.wroteMs = -Infinity;
+    this.widgetsDue = false;
     this.startMs = 0;
     this.caughtUpMs = 0; // what comes before is older news: no measure of the way to the screen
     this.pingId = Math.floor(Math.random() * 1e9);
@@ -217,8 +218,11 @@ class Live {
     }
     this.#look(now, serverNow);
     if (this.#mayDraw(now)) this.#draw(now);
+    if (this.widgetsDue && view.right === view.right) this.page.writeWidgets(this.store, view, serverNow);
+    this.widgetsDue = false;
     if (now - this.wroteMs >= (this.calm.matches ? CALM_MS : TEXT_MS)) {
       this.wroteMs = now;
+      this.widgetsDue = true;
       if (view.right === view.right) this.page.write(this.store, view, serverNow);
       const { store, quality, link } = this;
       this.status.update({ store, meter, quality, link, view, serverNow, wished: this.#rate() });

@@ -172,7 +172,6 @@ export class Page {
     for (const panel of this.panels.values()) panel.update(store, view, serverNow);
     for (const row of this.rows.values()) row.update(store, serverNow);
     for (const table of this.tables.values()) table.update(store);
-    for (const widget of this.widgets.values()) if (widget.visible) widget.write?.(store, view, serverNow);
     this.charts.forEach((chart, n) => {
       chart.resolve(store);
       chart.legend?.update(view);
@@ -182,6 +181,11 @@ export class Page {
         chart.canvas.setAttribute("aria-label", sentence);
       }
     });
+  }
+
+  /** The widgets' texts: in the frame after all others, so that no frame has to bear both. */
+  writeWidgets(store, view, serverNow) {
+    for (const widget of this.widgets.values()) if (widget.visible) widget.write?.(store, view, serverNow);
   }
 
   /** Let go of everything. Idempotent. */

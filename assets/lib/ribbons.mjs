@@ -4,6 +4,7 @@
  */
 
 import { CHARGING, DASH_PX, GLOW_PX, Particles, STALLING, disagreement, places } from "./energy.mjs";
+import { Layer, rgbOf } from "./layer.mjs";
 import { SERIES_TOKENS } from "./paint.mjs";
 
 const STEP_PX = 4; // distance of the points of an edge
@@ -42,7 +43,9 @@ export class RibbonPainter {
     this.lanes = 0;
     this.version = -1;
     this.middles = []; // a Float32Array a ribbon: y of its middle at every STEP_PX, device px
-    this.bodies = []; // a gradient a colour
+    this.layer = null; // bodies and particles, as pixels
+    this.levels = new Float32Array(0); // opacity of a body at full energy, a column each
+    this.rgb = []; // a colour each
     this.glows = [];
   }
 
@@ -63,11 +66,25 @@ export class RibbonPainter {
     this.place = places(canvas.width / ratio, canvas.height / ratio, count);
     this.points = Math.ceil(canvas.width / (STEP_PX * ratio)) + 1;
     this.middles = Array.from({ length: count }, () => new Float32Array(this.points));
-    this.bodies = SERIES_TOKENS.map((token) => this.#gradient(0, canvas.width, token, BODY));
+    this.rgb = SERIES_TOKENS.map((token) => rgbOf(this.#plain(paint.colour[token])));
+    if (!this.layer || this.layer.width !== canvas.width || this.layer.height !== canvas.height) this.#newLayer();
     const glow = [[0, 0], [0.75, 0.9], [1, 0]];
     this.glows = SERIES_TOKENS.map((token) => this.#gradient(-GLOW_PX * ratio, 0, token, glow));
-    this.fade = this.#gradient(0, canvas.width * FADE, "--panel", [[0, 1], [1, 0]]);
     return true;
+  }
+
+  #newLayer() {
+    const { width, height } = this.canvas;
+    this.image = width && height ? this.context.createImageData(width, height) : null;
+    this.layer = new Layer(width, height, new Uint32Array(this.image ? this.image.data.buffer : 0));
+    this.faded = Float32Array.from({ length: width }, (_, x) => Math.min(1, (x + 0.5) / (width * FADE)));
+    this.levels = this.faded.map((shown, x) => shown * bodyAlpha((x + 0.5) / width, 1));
+  }
+
+  /** A colour of the theme as #rrggbb. */
+  #plain(colour) {
+    this.context.fillStyle = colour;
+    return this.context.fillStyle;
   }
 
   #gradient(from, to, token, stops) {
@@ -78,17 +95,20 @@ export class RibbonPainter {
 
   /** Draw everything. `marked`: index of the ribbon that is read out, or -1; `full`: show the width of 100 % too. */
   draw(ribbons, ms, marked, full) {
-    const { context: g, canvas, paint } = this;
-    g.clearRect(0, 0, canvas.width, canvas.height);
-    for (let i = 0; i < ribbons.length; i += 1) this.#bendLane(ribbons[i], i);
+    const { context: g } = this;
+    if (!this.image) return;
+    this.layer.clear();
+    for (let i = 0; i < ribbons.length; i += 1) {
+      this.#bendLane(ribbons[i], i);
+      this.#body(ribbons[i], i);
+    }
+    g.putImageData(this.image, 0, 0);
     for (let i = 0; i + 1 < ribbons.length; i += 1) this.#ripples(g, ribbons[i], ribbons[i + 1], i, ms);
-    for (let i = 0; i < ribbons.length; i += 1) this.#body(g, ribbons[i], i);
-    g.globalAlpha = 1;
-    g.fillStyle = this.fade;
-    g.fillRect(0, 0, canvas.width * FADE, canvas.height);
     for (let i = 0; i < ribbons.length; i += 1) {
       const ribbon = ribbons[i];
       if (full) this.#full(g, i);
+      if (ribbon.flash > 0) this.#flash(g, ribbon, i);
+      if (!(ribbon.density === ribbon.density)) this.#dashes(g, ribbon, i, this.#colour(ribbon));
       this.#edges(g, ribbon, i, i === marked);
       if (ribbon.signals.state === CHARGING) this.#glow(g, ribbon, i);
       if (ribbon.signals.state === STALLING) this.#mark(g, i);
@@ -141,25 +161,24 @@ export class RibbonPainter {
     g.stroke();
   }
 
-  /** What is between the edges: light as the energy, the flash of a first token, what flows. */
-  #body(g, ribbon, i) {
-    const middle = this.middles[i];
+  /** What is between the edges: light as the energy, and what flows. */
+  #body(ribbon, i) {
     const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
-    if (half >= HAIRLINE_PX && (ribbon.brightness > 0 || ribbon.flash > 0)) {
-      this.#band(g, middle, half);
-      if (ribbon.brightness > 0) {
-        g.globalAlpha = ribbon.brightness;
-        g.fillStyle = this.bodies[ribbon.slot % this.bodies.length];
-        g.fill();
-      }
-      if (ribbon.flash > 0) {
-        g.globalAlpha = ribbon.flash * 0.55;
-        g.fillStyle = this.paint.colour["--ink"];
-        g.fill();
-      }
+    const slot = ribbon.slot % this.rgb.length;
+    if (half >= HAIRLINE_PX && ribbon.brightness > 0) {
+      this.layer.band(this.middles[i], STEP_PX * this.paint.ratio, half, this.rgb[slot], this.levels, ribbon.brightness);
     }
-    if (ribbon.density === ribbon.density) this.#particles(g, ribbon, i, this.#colour(ribbon));
-    else this.#dashes(g, ribbon, i, this.#colour(ribbon));
+    if (ribbon.density === ribbon.density) this.#particles(ribbon, i, this.rgb[slot]);
+  }
+
+  /** The first token of a request has come. */
+  #flash(g, ribbon, i) {
+    const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
+    if (half < HAIRLINE_PX) return;
+    this.#band(g, this.middles[i], half);
+    g.globalAlpha = ribbon.flash * 0.55;
+    g.fillStyle = this.paint.colour["--ink"];
+    g.fill();
   }
 
   #band(g, middle, half) {
@@ -170,8 +189,8 @@ export class RibbonPainter {
     for (let p = this.points - 1; p >= 0; p -= 1) g.lineTo(p * step, middle[p] + half);
   }
 
-  #particles(g, ribbon, i, colour) {
-    const { particles, canvas } = this;
+  #particles(ribbon, i, rgb) {
+    const { particles, canvas, layer, faded } = this;
     const { ratio } = this.paint;
     const { width } = this.place;
     const middle = this.middles[i];
@@ -180,14 +199,14 @@ export class RibbonPainter {
     const large = Math.max(2, Math.round(LARGE_PX * ratio));
     const first = particles.first(ribbon.slot);
     const toPoint = 1 / STEP_PX;
-    g.fillStyle = colour;
-    g.globalAlpha = lineAlpha(ribbon.brightness);
+    const opacity = lineAlpha(ribbon.brightness);
     for (let n = first; n < first + ribbon.count; n += 1) {
       const x = particles.at(n, ribbon.flown, width);
       const p = (x * toPoint) | 0;
       const size = n % 5 === 0 ? large : small;
       const y = middle[p] + particles.across(n, ribbon.flown, width) * inner - size / 2;
-      g.fillRect(Math.min(canvas.width - size, Math.round(x * ratio)), Math.round(y), size, size);
+      const left = Math.min(canvas.width - size, Math.round(x * ratio));
+      layer.dot(left, Math.round(y), size, rgb, opacity * faded[left]);
     }
   }
 
