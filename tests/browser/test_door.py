@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.driving import PAGES, Page, chromium, eventually
+from tests.browser.driving import CHARTLESS, PAGES, Page, chromium, eventually
 
 OUTSIDE = "https://elsewhere.example"
 INSIDE_THE_BROWSER = {"data", "blob", "about", "chrome", "devtools"}
@@ -41,7 +41,8 @@ def test_no_page_asks_any_other_host_for_anything_and_none_is_held_back_by_the_p
     violations = []
     for name in PAGES:
         watched.open(name)
-        eventually(watched.pictures)
+        if name not in CHARTLESS:
+            eventually(watched.pictures)
         watched.press("t", "?")
         violations += watched.js("return violations")
     asked = [urlsplit(url) for url in asked_for(watched.driver) if url]
