@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, BinaryIO
 
 import wfmon
+from wfmon.core.lock import try_lock
 from wfmon.serve.token import write_private
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Instance:
         except OSError as error:
             raise _unusable(folder, error) from None
         for _ in range(TRIES):
-            if _try_lock(self._lock, shared=False):
+            if try_lock(self._lock):
                 break
             clock.wait(Event(), TRY_SECONDS)
         else:
@@ -98,7 +99,7 @@ def read_running(folder: Path) -> Running | None:
     """Give the monitor that runs on a folder, or None: a server.json whose lock nobody holds is stale."""
     try:
         with open(folder / LOCK, "rb") as lock:
-            if _try_lock(lock, shared=True):
+            if try_lock(lock, shared=True):
                 return None
     except OSError:
         return None
@@ -135,22 +136,6 @@ def _unusable(folder: Path, error: OSError) -> FolderError:
 
 def _open_lock(folder: Path) -> BinaryIO:
     return os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-
-
-def _try_lock(file: BinaryIO, *, shared: bool) -> bool:
-    """Take the lock if nobody holds it; it is let go when the file closes, however the process ends."""
-    try:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError:
-        return False
-    return True
 
 
 def _read(folder: Path) -> Running | None:

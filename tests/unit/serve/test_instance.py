@@ -120,7 +120,7 @@ def test_a_look_at_the_folder_does_not_stop_a_start(tmp_path, clock):
     """Whoever looks holds the lock for an instant: the start asks again."""
     Instance(tmp_path, clock).close()
     look = open(tmp_path / "lock", "rb")  # noqa: SIM115  closed by the wait below
-    assert module._try_lock(look, shared=True)
+    assert module.try_lock(look, shared=True)
     clock.wait = lambda _event, _seconds: look.close()
     Instance(tmp_path, clock).close()
 
@@ -128,7 +128,7 @@ def test_a_look_at_the_folder_does_not_stop_a_start(tmp_path, clock):
 def test_two_looks_do_not_disturb_one_another(tmp_path, clock):
     Instance(tmp_path, clock).close()
     with open(tmp_path / "lock", "rb") as look:
-        assert module._try_lock(look, shared=True)
+        assert module.try_lock(look, shared=True)
         assert read_running(tmp_path) is None
 
 

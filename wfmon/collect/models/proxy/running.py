@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import psutil
 
+from wfmon.core.lock import try_lock
+
 LOCK = "proxy.lock"
 FILE = "proxy.json"
 LOG = "proxy.log"
@@ -39,7 +41,7 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: BinaryIO | None = _open(folder)
-        if not _try(self._file):
+        if not try_lock(self._file):
             self._file.close()
             raise BlockingIOError
         (folder / FILE).unlink(missing_ok=True)  # what a killed one left behind
@@ -67,7 +69,7 @@ def held(folder: Path) -> bool:
         return False
     try:
         with _open(folder) as file:
-            return not _try(file)
+            return not try_lock(file)
     except OSError:
         return False
 
@@ -93,18 +95,3 @@ def _is_proxy(pid: object) -> bool:
 
 def _open(folder: Path) -> BinaryIO:
     return os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-
-
-def _try(file: BinaryIO) -> bool:
-    try:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError:
-        return False
-    return True
