@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # One outcome a commit: the same examples each run, no deadline. --hypothesis-profile=explore looks further.
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+SLOW = [hypothesis.HealthCheck.too_slow]  # it judges the machine's load, not the test
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=SLOW
+)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("steady")
 
