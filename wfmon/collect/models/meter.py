@@ -27,8 +27,6 @@ MAX_WAITING = 20_000
 MAX_READINGS = 1_024
 LOOK_US = 250_000.0
 """How often it is looked after what has gone."""
-TABLE_AGAIN_S = 2
-"""A table that stays the same is given again so often, for whoever has just begun to watch."""
 OFF = "switched off"
 
 
@@ -84,7 +82,7 @@ class Meters:
         self._base_ms: float | None = None
         self._frames = Frames(self._book)
         self._look_us = 0.0
-        self._told: dict[str, tuple[object, int]] = {}
+        self._told: dict[str, object] = {}
         self._why_failed = False
 
     @property
@@ -161,12 +159,8 @@ class Meters:
             requests = self._book.requests(tables.MAX_ROWS)
         for table in (tables.models_table(rows), tables.requests_table(requests)):
             name = "models" if table.columns is tables.MODELS else "requests"
-            before, times = self._told.get(name, (None, 0))
-            if table != before or times + 1 >= TABLE_AGAIN_S:
-                found[name] = table
-                self._told[name] = (table, 0)
-            else:
-                self._told[name] = (table, times + 1)
+            if table != self._told.get(name):
+                found[name] = self._told[name] = table
         return found
 
     def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
