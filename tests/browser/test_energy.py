@@ -290,8 +290,8 @@ def test_a_model_that_tells_of_itself_has_a_ribbon_a_card_and_a_request(page, mo
         return found and found[0]["width_px"] > 5 and found[0]["density"] == pytest.approx(20, rel=0.02)
 
     eventually(shown, pause_s=0.3)
-    (card,) = [text for text in page.js(CARDS) if "stage:test" in text]
-    assert "hook" in card
+    # The frame with the tokens comes before the table that says by whom they were seen.
+    eventually(lambda: ["hook" in text for text in page.js(CARDS) if "stage:test" in text] == [True])
 
     def said():
         model()
@@ -321,7 +321,7 @@ def test_a_ribbon_is_read_out_with_the_keyboard_and_evidence_stays_on(page, mode
     box = page.find(".energy-stage .readout")
     assert box.is_displayed()
     assert {"width", "speed", "density", "brightness"} <= set(box.text.split())
-    assert "hook" in box.text
+    eventually(lambda: "hook" in box.text)
     page.press(Keys.ESCAPE)
     assert not box.is_displayed()
     page.click("[data-energy-evidence]")
