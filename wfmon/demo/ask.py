@@ -32,6 +32,9 @@ ROUND: tuple[Kind, ...] = (
 """What is asked, in turn; "both" ask the same of both models at once, which shows how far they disagree."""
 CROWD = 6
 """More than a model works on at once, so that some wait."""
+APART_S = 0.02
+"""Between questions that are asked together: within one millisecond the threads of client and server, which share this
+process, would wait for one another, and that would be measured as the model's."""
 PROMPTS = (
     "A token is",
     "The first token of an answer",
@@ -137,6 +140,7 @@ class Asker:
         ]
         for thread in threads:
             thread.start()
+            self._clock.wait(self._ended, APART_S)
         self.ask(questions[0])
         for thread in threads:
             thread.join()
@@ -154,12 +158,13 @@ class Asker:
         usage: dict[str, int] = {}
         status = "ok"
         while data := _event(answer):
+            came_ns = self._clock.mono_ns()
             if data == b"[DONE]":
                 break
             event = json.loads(data)
             usage = event["usage"] or usage
             if any(choice["text"] for choice in event["choices"]):
-                came.append(self._clock.mono_ns())
+                came.append(came_ns)
             if question.leave_after and len(came) >= question.leave_after:
                 status = "aborted"
                 break
