@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from wfmon.collect.counters import Total
+from wfmon.collect.diag import connections
 from wfmon.collect.sockets import STATES, LinuxSockets, Socket
 from wfmon.core.clock import Clock
 from wfmon.core.types import Cell, Frame, Layout, Series, Table
@@ -47,7 +48,7 @@ class Sockets(Protocol):
 def these_sockets(platform: str = sys.platform) -> Sockets:
     """The reader for the operating system at hand."""
     if platform == "linux":
-        return LinuxSockets()
+        return LinuxSockets(quick=connections)
     from wfmon.collect.portable import PortableSockets
 
     return PortableSockets()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from wfmon.collect import diag
 from wfmon.collect.network import COLUMNS, HIDDEN, LOOK_AGAIN_S, NO_LOOPBACK, NetworkCollector
 from wfmon.collect.sockets import LinuxSockets, address, is_loopback_interface
 from wfmon.core.clock import FakeClock
@@ -167,3 +168,48 @@ def test_real_sockets_of_this_process_are_seen():
     at = [str(s) for s in frame.layout.series].index("network.own_external_listeners")
     assert (frame.values[at], after.values[at]) == (0, 1)
     collector.close()
+
+
+@linux
+def test_netlink_tells_what_proc_tells_of_every_socket():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as other,
+        socket.create_connection(one.getsockname()) as client,
+        socket.create_connection(other.getsockname()[:2]) as client6,
+    ):
+        mine = {each.fileno() for each in (one, other, client, client6)}
+        inodes = {os.fstat(number).st_ino for number in mine}
+        ports = {each.getsockname()[1] for each in (one, other)}
+
+        def of_ours(found):
+            return {each for each in found if each.tcp and (each.owner in inodes or each.local[1] in ports)}
+
+        proc = LinuxSockets()
+        expected, found = of_ours(proc.sockets()), of_ours(diag.connections())
+        proc.close()
+        assert found == expected
+        assert sorted(each.state for each in found) == ["established"] * 4 + ["listen"] * 2
+        assert {each.local[1] for each in of_ours(diag.listening())} == ports
+
+
+def test_where_the_kernel_refuses_netlink_proc_is_read_and_it_is_not_asked_again(bench):
+    asked = []
+
+    def refuses():
+        asked.append(1)
+        raise OSError("no such protocol")
+
+    sockets = LinuxSockets(bench.proc, quick=refuses)
+    assert set(sockets.sockets()) == set(LinuxSockets(bench.proc).sockets()) == set(sockets.sockets())
+    assert asked == [1]
+    sockets.close()
+
+
+def test_what_netlink_tells_stands_beside_what_proc_tells_of_udp(bench):
+    every = LinuxSockets(bench.proc).sockets()
+    tcp = [each for each in every if each.tcp]
+    sockets = LinuxSockets(bench.proc, quick=lambda: list(tcp))
+    assert set(sockets.sockets()) == set(every)
+    assert any(not each.tcp for each in every)
+    sockets.close()

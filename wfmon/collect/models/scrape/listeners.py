@@ -87,7 +87,7 @@ def quick_listening(platform: str = sys.platform) -> Callable[[], list[Socket]] 
     """The quick way of the operating system at hand, None where there is none."""
     if platform != "linux":
         return None
-    from wfmon.collect.models.scrape.diag import listening
+    from wfmon.collect.diag import listening
 
     return listening
 
