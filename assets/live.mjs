@@ -59,7 +59,7 @@ class Live {
     this.drawings = 0; // frames drawn
     this.drawnMs = -Infinity;
     this.wroteMs = -Infinity;
-    this.widgetsDue = false;
+    this.writing = null; // what is left of the texts' turn
     this.startMs = 0;
     this.caughtUpMs = 0; // what comes before is older news: no measure of the way to the screen
     this.pingId = Math.floor(Math.random() * 1e9);
@@ -218,18 +218,26 @@ class Live {
     }
     this.#look(now, serverNow);
     if (this.#mayDraw(now)) this.#draw(now);
-    if (this.widgetsDue && view.right === view.right) this.page.writeWidgets(this.store, view, serverNow);
-    this.widgetsDue = false;
-    if (now - this.wroteMs >= (this.calm.matches ? CALM_MS : TEXT_MS)) {
-      this.wroteMs = now;
-      this.widgetsDue = true;
-      if (view.right === view.right) this.page.write(this.store, view, serverNow);
-      const { store, quality, link } = this;
-      this.status.update({ store, meter, quality, link, view, serverNow, wished: this.#rate() });
-    }
+    this.#write(now, serverNow);
     this.speaker.tick(now);
     this.reader.tick(now);
     this.channel.port2.postMessage(null);
+  }
+
+  /** Go on with the texts, a part a frame; begin anew when it is time, at once when something changed all of them. */
+  #write(now, serverNow) {
+    const since = now - this.wroteMs;
+    if (since === Infinity || (this.writing === null && since >= (this.calm.matches ? CALM_MS : TEXT_MS))) {
+      this.wroteMs = now;
+      this.writing = this.#texts(serverNow);
+    }
+    if (this.writing?.next().done) this.writing = null;
+  }
+
+  *#texts(serverNow) {
+    const { store, meter, quality, link, view } = this;
+    this.status.update({ store, meter, quality, link, view, serverNow, wished: this.#rate() });
+    if (view.right === view.right) yield* this.page.writes(store, view, serverNow);
   }
 
   /** Where the window stands in this frame. */

@@ -10,6 +10,7 @@ import { DataTable } from "./tables.mjs";
 import { WIDGETS } from "./widgets.mjs";
 
 const NEAR = "120px"; // draw a little before it is seen
+const PARTS = 4; // frames that share the values' texts
 
 /** One page's charts, values, tables, panels. `onTables()` is called when other tables came into view. */
 export class Page {
@@ -160,18 +161,27 @@ export class Page {
     for (const host of panel.querySelectorAll("[data-chart]")) this.byHost.get(host)?.table.show(view === "table");
   }
 
-  /** All texts, in one go. Statistics over the window and alt texts take turns: a quarter of them each time. */
-  write(store, view, serverNow) {
+  /**
+   * All texts, a part of them a frame: what is written must be laid out and painted, and no frame has to bear it all. Values that
+   * stand together go together. Statistics over the window and alt texts take turns: a quarter of them each time.
+   */
+  *writes(store, view, serverNow) {
     this.turn += 1;
+    const part = Math.ceil(this.values.size / PARTS);
+    let written = 0;
     let i = 0;
     for (const value of this.values.values()) {
+      if (written && written % part === 0) yield;
+      written += 1;
       if (!value.slow || value.shown === null || (i += 1) % 4 === this.turn % 4) value.update(store, view);
     }
+    yield;
     for (const meter of this.meters.values()) meter.update(store, view);
     for (const fact of this.facts.values()) fact.update(store);
     for (const panel of this.panels.values()) panel.update(store, view, serverNow);
     for (const row of this.rows.values()) row.update(store, serverNow);
     for (const table of this.tables.values()) table.update(store);
+    yield;
     this.charts.forEach((chart, n) => {
       chart.resolve(store);
       chart.legend?.update(view);
@@ -181,11 +191,11 @@ export class Page {
         chart.canvas.setAttribute("aria-label", sentence);
       }
     });
-  }
-
-  /** The widgets' texts: in the frame after all others, so that no frame has to bear both. */
-  writeWidgets(store, view, serverNow) {
-    for (const widget of this.widgets.values()) if (widget.visible) widget.write?.(store, view, serverNow);
+    for (const widget of this.widgets.values()) {
+      if (!widget.visible || !widget.write) continue;
+      yield;
+      widget.write(store, view, serverNow);
+    }
   }
 
   /** Let go of everything. Idempotent. */

@@ -1,6 +1,6 @@
 /**
  * Texts of the page that follow the store: single values, meters, panels with nothing to show, collectors, the status bar.
- * All are written in one go, four times a second at most; a text that did not change is not touched.
+ * All are written four times a second at most, a part of them a frame; a text that did not change is not touched.
  */
 
 import { ABSENT, clockTime, parts, span, text as written } from "./format.mjs";

@@ -3,6 +3,7 @@ import test from "node:test";
 import { Speaker, altText, tableRows } from "../../assets/lib/a11y.mjs";
 import { readConfig, shortName } from "../../assets/lib/chart.mjs";
 import { Cursor } from "../../assets/lib/cursor.mjs";
+import { Page } from "../../assets/lib/page.mjs";
 import { connection } from "../../assets/lib/readouts.mjs";
 import { cellText } from "../../assets/lib/tables.mjs";
 import { T0, meta, track } from "./helpers.mjs";
@@ -96,4 +97,27 @@ test("a speaker says the newest thing, and not too often", () => {
   assert.equal(region.textContent, "b");
   speaker.tick(500);
   assert.equal(region.textContent, "c");
+});
+
+test("texts are written a part a frame, those that stand together in one, and every one of them in a turn", () => {
+  const written = [];
+  const part = (name) => ({ update: () => written.push(name) });
+  const parts = (...names) => new Map(names.map((name) => [name, part(name)]));
+  const widget = (name, visible) => [name, { visible, write: () => written.push(name) }];
+  const page = Object.assign(Object.create(Page.prototype), {
+    turn: 0,
+    values: parts("a", "b", "c", "d", "e", "f", "g"),
+    meters: parts("meter"),
+    facts: parts("fact"),
+    panels: parts("panel"),
+    rows: parts("row"),
+    tables: parts("table"),
+    charts: [],
+    widgets: new Map([widget("stage", true), widget("out of sight", false), widget("cards", true)]),
+  });
+  const frames = [];
+  const turn = page.writes({}, {}, 0);
+  for (let done = false; !done; frames.push(written.splice(0))) ({ done } = turn.next());
+  const shared = ["meter", "fact", "panel", "row", "table"];
+  assert.deepEqual(frames, [["a", "b"], ["c", "d"], ["e", "f"], ["g"], shared, [], ["stage"], ["cards"]]);
 });
