@@ -1,4 +1,4 @@
-"""Take docs/screenshots/<page>-<theme>-<width>.png: a real monitor on a scratch data folder, in a real Chromium.
+"""Take docs/screenshots/<page>-<theme>-<width>.png: a real monitor with the built-in model, in a real Chromium.
 
 ``--data`` photographs a monitor that runs already; ``--out`` writes elsewhere.
 """
@@ -35,8 +35,8 @@ FLAGS = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --mute-audi
 
 @contextlib.contextmanager
 def monitor(data: Path) -> Iterator[None]:
-    """Run a monitor on a free port until the pictures are taken."""
-    command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--data", str(data)]
+    """Run a monitor with the built-in model on a free port until the pictures are taken."""
+    command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--data", str(data), "--demo"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_S
