@@ -118,8 +118,7 @@ def test_a_clients_example_is_seen_against_the_built_in_model(told, server, name
     done = run(name, told.monitor.data, MODEL=MODEL, **{variable: f"http://{server}{path}"})
     assert done.stdout.strip()
     assert done.stderr == ""
-    told.request(MODEL)
-    [row] = [row for row in told.request(MODEL) if row["server"] == server]
+    [row] = told.request(MODEL, server=server)
     assert (row["status"], row["via"]) == ("ok", "hook")
     assert row["ttft_ms"] > 0
     assert row["output_tokens"] > 1
@@ -137,8 +136,7 @@ def test_the_proxys_example_shows_a_client_that_has_no_line_of_ours(told, server
             env={**os.environ, "OLLAMA_HOST": at},
         )  # fmt: skip
         assert done.stdout.strip()
-        told.request(MODEL)
-        [row] = [row for row in told.request(MODEL) if row["server"] == server]
+        [row] = told.request(MODEL, server=server)
     assert (row["status"], row["via"], row["output_tokens"]) == ("ok", "proxy", 9)
     assert row["prompt_tokens"] > 0
     assert row["prompt_ms"] is not None

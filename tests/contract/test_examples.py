@@ -21,7 +21,7 @@ BLOCK = re.compile(r"<!-- example: (\S+) -->\n```(\w+)\n(.*?)```\n", re.DOTALL)
 
 
 class Told:
-    """What the monitor tells of requests, once there is one of a model that has ended."""
+    """What the monitor tells of requests, once there is one of a model (and of a server) that has ended."""
 
     def __init__(self, monitor):
         self.monitor = monitor
@@ -31,11 +31,12 @@ class Told:
         assert status == 200, body
         return json.loads(body)
 
-    def request(self, model, count=1):
+    def request(self, model, count=1, server=None):
         deadline = time.monotonic() + WAIT_S
         while True:
             rows = self.get("/api/v1/requests")["requests"]
             found = [row for row in rows if row["model"] == model and row["status"] != "open"]
+            found = [row for row in found if server in (None, row["server"])]
             if len(found) >= count:
                 return found
             assert time.monotonic() < deadline, rows
