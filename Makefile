@@ -2,7 +2,7 @@
 # ARGS goes to the program behind the target: make run ARGS="--port 9500 --no-browser", make test ARGS="-k window -x".
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv venv-test check format docs test test-runtimes bench soak screenshots clean
+.PHONY: help run venv venv-test check format docs test test-runtimes bench soak seed-history screenshots clean
 
 ARGS ?=
 BROWSER ?= yes
@@ -35,7 +35,7 @@ format: .venv-test/stamp ## Format and mend what the linter can mend by itself
 	$(TEST)/ruff check --fix $(LINTED)
 	$(TEST)/ruff format $(LINTED)
 
-docs: .venv-test/stamp ## Write docs/metrics.md and docs/settings.md anew from the tables in the code
+docs: .venv-test/stamp ## Write docs/metrics.md, docs/settings.md and the history's schema.sql anew from the code
 	$(TEST)/python scripts/make_docs.py
 
 test: .venv-test/stamp ## All tests, with a real Chromium (BROWSER=no leaves the browser out)
@@ -53,10 +53,14 @@ bench: .venv-test/stamp ## Measure every promise on this machine and print the t
 	@scripts/browser.sh
 	$(TEST)/python bench/live.py $(ARGS)
 	$(TEST)/python bench/models.py $(ARGS)
+	$(TEST)/python bench/store.py $(ARGS)
 
 soak: .venv-test/stamp ## Watch five clients for eleven minutes: does anything grow or leak?
 	@scripts/browser.sh
 	$(TEST)/python bench/soak.py $(ARGS)
+
+seed-history: .venv-test/stamp ## Make a month of generated history to look at, in build/seed-history (ARGS="--force": anew)
+	$(TEST)/python scripts/seed_history.py $(ARGS)
 
 screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew
 	@scripts/browser.sh

@@ -294,15 +294,15 @@ def markdown(rows: list[tuple[str, str, str, str]]) -> str:
     return "\n".join(head + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def write_readme(text: str, facts: dict, name: str = "promises") -> None:
-    """Put the table between the README's marks of this name."""
+def write_readme(text: str, facts: dict, name: str = "promises", beside: str = "headless Chromium, no GPU") -> None:
+    """Put the table between the README's marks of this name; ``beside``: what else it was measured with."""
     path = ROOT / "README.md"
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     before, _, rest = path.read_text().partition(begin)
     where = (
         f"{facts['cores']} cores ({facts['cpu']}), {facts['system']}, Python {facts['python']}, {facts['date'][:10]}"
     )
-    block = f"{begin}\n\n{text}\n\nMeasured on {where}, headless Chromium, no GPU.\n\n{end}"
+    block = f"{begin}\n\n{text}\n\nMeasured on {where}, {beside}.\n\n{end}"
     path.write_text(before + block + rest.partition(end)[2])
 
 

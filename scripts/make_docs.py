@@ -1,4 +1,7 @@
-"""Write docs/metrics.md and docs/settings.md from the tables in the code. `make docs` runs it, a test compares."""
+"""Write what is made of tables in the code: two pages of the manual and the history's schema.
+
+`make docs` runs it, a test compares.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ sys.path.insert(0, str(ROOT))  # run by path, from anywhere
 
 from wfmon.core.catalogue import LABEL_CAPS, MAX_LABEL_CHARS, MAX_SERIES, METRICS, OTHER, Metric  # noqa: E402
 from wfmon.core.settings import Setting, catalogue  # noqa: E402
+from wfmon.store import schema  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +91,11 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/metrics.md": metrics_page, "docs/settings.md": settings_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/metrics.md": metrics_page,
+    "docs/settings.md": settings_page,
+    "wfmon/store/schema.sql": schema.sql,
+}
 
 
 def _metric_row(row: Metric) -> str:

@@ -23,7 +23,10 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"overview": "/", "models": "/models", "system": "/system", "experience": "/experience", "network": "/network"}
+PAGES = {
+    "overview": "/", "models": "/models", "system": "/system", "experience": "/experience", "network": "/network",
+    "requests": "/requests", "settings": "/settings",
+}  # fmt: skip
 THEMES = ("dark", "light")
 SIZES = {1280: 800, 400: 800}
 FILL_S = 70

@@ -1,6 +1,7 @@
 """``python -m wfmon COMMAND``: what does not need the page. A command is one row of COMMANDS.
 
 Exit codes: 0 after an orderly end, 2 when it could not start; one sentence on stderr then says why and what to do.
+A command may give 1 to a meaning of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "proxy": "wfmon.collect.models.proxy.command",
+    "store": "wfmon.store.command",
 }
 """Name -> module, loaded only for its command: it has HELP, EXAMPLES, options(parser), run(options) and StartError."""
 EXAMPLES = """examples:
   python -m wfmon proxy --upstream http://127.0.0.1:11434 --listen 127.0.0.1:11500
   python -m wfmon proxy --help
+  python -m wfmon store info
 """
 
 

@@ -15,9 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 
 import wfmon
+from wfmon.analyse.child import Analyst
+from wfmon.analyse.query import History, Hot
 from wfmon.analyse.why import judge
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.loop import CollectorLoop
@@ -52,13 +55,20 @@ from wfmon.core.types import (
 from wfmon.demo.supervise import DemoProcess
 from wfmon.process import Processor
 from wfmon.process.energy import EnergyMeter
+from wfmon.store.read import Reader
+from wfmon.store.retain import Keep
+from wfmon.store.writer import WAITING as MAX_STORE_SECONDS
+from wfmon.store.writer import Described, Pulled, Source, Writer
 from wfmon.stream.hub import Hub
 from wfmon.ticker import INBOX_FRAMES, Stages, Ticker
 from wfmon.window.cache import HotCache
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from wfmon.core.clock import Clock
     from wfmon.core.settings import Settings
+    from wfmon.core.types import Millis
 
 log = logging.getLogger(__name__)
 SNAPSHOT_VALUES = 150_000
@@ -95,16 +105,25 @@ class Runtime:
         collect = settings.collect
         self.registry = Registry()
         self.ux = UxInbox(clock, enabled=collect.ux.enabled)
+        self.writer = Writer(
+            settings.data_dir, clock, Source(self._samples, self._described), lambda: self._keep,
+            enabled=settings.store.enabled,
+        )  # fmt: skip
+        self._keep = _keep(settings)
         self.meters = Meters(
             clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
             power_watts=self._power_watts, why=self._why, keep_requests=collect.model.requests,
-            enabled=collect.model.enabled,
+            enabled=collect.model.enabled, filed=self.writer.request,
         )  # fmt: skip
         self.ingest = Ingest(clock, self.meters.put, boot=self.boot)
         self.proxy = ProxyProcess(clock, settings.proxy, settings.data_dir)
         self.demo = DemoProcess(clock, settings.demo, settings.data_dir)
         self.processor = Processor(self.registry)
         self.cache = HotCache(self.registry, clock, settings.window.cache_seconds, settings.window.cache_bytes)
+        self._reader = Reader(self.writer.path)
+        hot = Hot(lambda: self.cache.since_ms, self._hot_samples, self._hot_series)
+        self.analyst = Analyst(self.writer.path, clock)
+        self.history = History(self._reader, hot, clock.now_ms, lambda: self._keep)
         self.hub = Hub(
             self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
             rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,
@@ -183,6 +202,25 @@ class Runtime:
         number = self.registry.find(Series.parse(text))
         return None if number is None else self.cache.between(number, from_ms, to_ms)
 
+    def _samples(self, from_ms: int, to_ms: int) -> Pulled:
+        return Pulled(*self.cache.samples(from_ms, to_ms))
+
+    def _described(self, since: int) -> list[Described]:
+        return [
+            Described(str(series), series.name, metric.unit, metric.kind, metric.is_distribution)
+            for _, series, metric in self.registry.all(since)
+        ]
+
+    def _hot_samples(self, text: str, from_ms: int, to_ms: int) -> tuple[Millis, NDArray[np.float32]]:
+        number = self.registry.find(Series.parse(text))
+        if number is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        _, t_ms, values = self.cache.samples_of(number, from_ms, to_ms)
+        return t_ms, values
+
+    def _hot_series(self) -> list[tuple[Series, str, str]]:
+        return [(series, metric.unit, metric.kind) for _, series, metric in self.registry.all()]
+
     def _probes(self) -> Probes:
         """What the monitor tells of itself. The loops and the ticker are asked when it beats, not now."""
         return Probes(
@@ -214,6 +252,7 @@ class Runtime:
             "inbox": (self.ticker.depth, INBOX_FRAMES),
             "ux": (self.ux.depth, MAX_WAITING),
             "model": (self.meters.depth, MAX_MODEL_EVENTS),
+            "store": (self.writer.depth, MAX_STORE_SECONDS),
             "mailbox": (fullest, stream["mailbox_frames"]),
         }
 
@@ -221,6 +260,8 @@ class Runtime:
         """Start the ticker, then the collectors."""
         self.logged.attach()
         self.ticker.start()
+        self.writer.annotate("start", "The monitor started.")
+        self.writer.start()
         for loop in self.loops.values():
             loop.start()
         self.proxy.start()
@@ -237,6 +278,8 @@ class Runtime:
             loop.stop()
         self.ticker.stop()
         self.hub.close()
+        self.writer.annotate("stop", "The monitor stopped.")
+        self.writer.close()
         self.logged.detach()
 
     def statuses(self) -> list[CollectorStatus]:
@@ -261,7 +304,34 @@ class Runtime:
             servers=self._servers.servers,
             demo=self.demo.say,
             proxy=self.proxy.status,
+            kept_series=self.history.series,
+            query=self.history.query,
+            annotations=self._reader.annotations,
+            past_requests=self._past_requests,
+            insights=self.analyst.insights,
+            store=self.store,
+            record=self.record,
         )
+
+    def _past_requests(self, from_ms: int, to_ms: int, limit: int, model: str) -> list[dict[str, Any]]:
+        return self._reader.requests(from_ms, to_ms, limit=limit, model=model)
+
+    def record(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
+        """Switch recording on or off, now and at later starts. Raises SettingsError, OSError."""
+        core_settings.save_change(self.settings, "store.enabled", enabled)
+        self._switched["store.enabled"] = enabled
+        self.writer.set_enabled(enabled)
+
+    def store(self) -> dict[str, Any]:
+        """Give how the history fares, how much it holds, and how long it is kept. Any thread."""
+        span = self._reader.span()
+        return {
+            **self.writer.status(),
+            "path": str(self.writer.path),
+            "from_ms": None if span is None else span[0] * 1_000,
+            "usage": self._reader.usage(),
+            "keep": asdict(self._keep),
+        }
 
     def count_refusal(self, cause: str) -> None:
         """Count a request that the guard refused, or a connection that was turned away. Any thread."""
@@ -282,6 +352,7 @@ class Runtime:
         self._switched[setting] = enabled
         pushed: dict[str, UxInbox | Meters] = {"ux": self.ux, "model": self.meters}
         (pushed.get(name) or self.loops[name]).set_enabled(enabled)
+        self.writer.annotate("collector", f"The {name} collector was switched {'on' if enabled else 'off'}.")
 
     def settings_table(self) -> list[dict[str, Any]]:
         """Give every setting: name, value, default, where the value comes from, whether a change needs a restart."""
@@ -333,7 +404,7 @@ class Runtime:
         collectors = [asdict(status) for status in self.statuses()]
         troubled = [row["name"] for row in collectors if row["state"] in ("lost", "error")]
         return {
-            "status": "degraded" if troubled or self.ticker.errors else "ok",
+            "status": "degraded" if troubled or self.ticker.errors or self.writer.trouble else "ok",
             "version": wfmon.__version__,
             "boot": self.boot,
             "now_ms": self._clock.now_ms(),
@@ -343,6 +414,7 @@ class Runtime:
                 "threads": process.num_threads(),
             },
             "collectors": collectors,
+            "store": self.writer.status(),
             "ticker": {
                 "late_ms": round(self.ticker.late_ms, 3), "work_ms": round(self.ticker.work_ms, 3),
                 "skipped": self.ticker.skipped, "errors": self.ticker.errors, "samples": self.ticker.samples,
@@ -386,6 +458,7 @@ class Runtime:
         log.warning("the wall clock moved by %d ms (%s)", step.step_ms, step.kind)
         self.processor.on_clock_step(step)
         self.cache.on_clock_step(step)
+        self.writer.on_clock_step(step)
         self.hub.clock_step(step)
 
     def _on_absent(self, reasons: dict[str, str]) -> None:
@@ -418,6 +491,15 @@ class Runtime:
     def _on_ticker_error(self, error: BaseException) -> None:
         if self.ticker.errors in (1, 10, 100) or self.ticker.errors % 1000 == 0:
             log.error("the ticker met an error (%d so far)", self.ticker.errors, exc_info=error)
+
+
+def _keep(settings: Settings) -> Keep:
+    store = settings.store
+    tiers = (store.keep_1s_days, store.keep_10s_days, store.keep_1min_days, store.keep_5min_days, store.keep_1h_days)
+    tables = {
+        "request": store.keep_requests_days, "annotation": store.keep_annotations_days, "alert": store.keep_alerts_days,
+    }  # fmt: skip
+    return Keep.of(tiers, tables, store.max_bytes)
 
 
 def _with_last(row: dict[str, Any], last: tuple[int, float] | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
  */
 
 import { axisText, clockTime } from "./format.mjs";
+import { momentText } from "./moments.mjs";
 import { put } from "./readouts.mjs";
 import { reading, tallness } from "./strip.mjs";
 import { NAMES, axisTicks, failure, figures, lengthOf, phases, timelineSentence, verdict } from "./timeline.mjs";
@@ -32,22 +33,29 @@ export class RequestDialog {
     });
   }
 
-  /** Show the request of this id; `row` is what the table knows of it. */
-  async open(id, row) {
+  /**
+   * Show the request of this id; `row` is what the table knows of it. `kept`, where it is given: the row is a whole request of the
+   * history. True: only that; false: it may still be in the monitor's memory, with its tokens.
+   */
+  async open(id, row, { kept } = {}) {
     this.id = id;
+    this.row = kept === undefined ? null : row;
+    this.kept = kept === true;
     this.request = null;
     this.at = -1; // the token that the keyboard reads
-    put(this.title, `${row.model} at ${clockTime(row.started_ms)}`);
+    const at = clockTime(row.started_ms);
+    put(this.title, kept === undefined ? `${row.model} at ${at}` : `${row.model}, ${momentText(row.started_ms).slice(0, 10)} at ${at}`);
     this.title.title = row.model;
     this.body.replaceChildren(this.#element("p", "quiet", "Asking the monitor…"));
     if (!this.dialog.open) this.dialog.showModal();
-    await this.#ask();
+    if (this.kept) this.#fromHistory();
+    else await this.#ask();
   }
 
   /** Called four times a second: a request that still runs is asked for again. */
   tick(nowMs) {
     const { request } = this;
-    if (!this.dialog.open || !request || nowMs - this.askedMs < AGAIN_MS) return;
+    if (!this.dialog.open || !request || this.kept || nowMs - this.askedMs < AGAIN_MS) return;
     if (request.status !== "open" && !(nowMs - request.ended_ms < JUDGED_MS)) return;
     this.askedMs = nowMs;
     this.#ask();
@@ -75,7 +83,18 @@ export class RequestDialog {
     this.#fail(status);
   }
 
+  /** Show what the history has of it. */
+  #fromHistory() {
+    this.kept = true;
+    this.request = this.row;
+    this.#show(this.row);
+  }
+
   #fail(status) {
+    if (status === 404 && this.row && !this.request) {
+      this.#fromHistory();
+      return;
+    }
     if (this.request) return; // what is shown stays; the next question may be answered
     const said = this.#element("p", "failed", failure(status));
     said.setAttribute("role", "alert");
@@ -158,6 +177,7 @@ export class RequestDialog {
     const { t_ms: times = [], tokens = [], entropy_bits: bits = [] } = request.ticks ?? {};
     this.steps = times.map((t, i) => ({ t, tokens: tokens[i] ?? 1, bits: bits[i] ?? NaN }));
     this.canvas.hidden = times.length === 0;
+    if (this.kept) put(this.said, "The times of its tokens were only in the monitor's memory, and have left it.");
     if (!times.length) return;
     this.canvas.tabIndex = 0;
     this.canvas.addEventListener("keydown", (event) => this.#key(event));

@@ -113,6 +113,15 @@ class Shell {
       if (link.getAttribute("href") === this.window.location.pathname) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+    this.bringCurrent();
+  }
+
+  /** On a narrow screen the pages stand in a row that scrolls: the current one is to be seen. */
+  bringCurrent() {
+    const row = this.document.querySelector(".side .pages");
+    const link = row?.querySelector("[aria-current]");
+    if (!link || row.scrollWidth <= row.clientWidth) return;
+    row.scrollLeft = link.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
   }
 
   /* The look. */

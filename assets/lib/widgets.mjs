@@ -9,14 +9,20 @@
 
 import { EnergyStage } from "./energy-stage.mjs";
 import { ModelCards } from "./model-cards.mjs";
+import { Moment } from "./moments.mjs";
+import { PastRequests } from "./past-requests.mjs";
 import { RequestTable } from "./request-table.mjs";
 import { ServerTable } from "./server-table.mjs";
+import { Spread } from "./spread.mjs";
 import { TokenStrip } from "./token-strip.mjs";
 
 export const WIDGETS = {
   energy: EnergyStage,
   models: ModelCards,
+  moment: Moment,
+  "past-requests": PastRequests,
   requests: RequestTable,
   servers: ServerTable,
+  spread: Spread,
   "token-strip": TokenStrip,
 };

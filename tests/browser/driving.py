@@ -25,9 +25,10 @@ from tests.serving import DAEMON
 ROOT = Path(__file__).parents[2]
 PAGES = {
     "overview": "/", "models": "/models", "system": "/system", "experience": "/experience", "network": "/network",
+    "history": "/history", "requests": "/requests", "insights": "/insights", "settings": "/settings",
 }  # fmt: skip
-CHARTLESS = ("models",)
-"""Pages that have no chart before there is something to show."""
+CHARTLESS = ("models", "history", "requests", "insights", "settings")
+"""Pages without a live chart, or that have none before there is something to show."""
 WAIT_S = 25
 """Patience with a machine that has other things to do. Nothing sleeps that long: conditions are polled."""
 FLAGS = (

@@ -58,6 +58,19 @@ ASKED = [
     ["GET", "/api/v1/requests", None],
     ["GET", "/api/v1/requests?limit=0", None],
     ["GET", "/api/v1/requests/none", None],
+    ["GET", "/api/v1/history", None],
+    ["GET", "/api/v1/query?series=system.cpu_percent&from=1&to=2", None],
+    ["GET", "/api/v1/query?series=system.cpu_percent&from=1", None],
+    ["GET", "/api/v1/annotations?from=1&to=2", None],
+    ["GET", "/api/v1/annotations?from=x&to=2", None],
+    ["GET", "/api/v1/history/requests?from=1&to=2", None],
+    ["GET", "/api/v1/history/requests?from=1&to=2&limit=0", None],
+    ["GET", "/api/v1/insights", None],
+    ["GET", "/api/v1/insights?days=0", None],
+    ["GET", "/api/v1/store", None],
+    ["POST", "/api/v1/store", {"recording": False}],
+    ["POST", "/api/v1/store", {"recording": 1}],
+    ["POST", "/api/v1/store", None],
     ["GET", "/api/v1/servers", None],
     ["GET", "/api/v1/demo", None],
     ["POST", "/api/v1/demo", {"running": False}],
@@ -142,7 +155,8 @@ def test_every_described_json_answer_is_asked_for(server):
         ("window", "200"), ("switch", "507"), ("newLaunch", "507"), ("openLaunch", "200"), ("openLaunch", "429"),
         ("typeLaunch", "200"), ("typeLaunch", "429"), ("stream", "101"), ("events", "200"), ("events", "503"),
         ("say", "204"), ("say", "413"), ("say", "429"), ("oneRequest", "200"), ("hook", "101"), ("hook", "503"),
-        ("hookLines", "413"), ("hookLines", "503"),
+        ("hookLines", "413"), ("hookLines", "503"), ("query", "200"), ("record", "507"),
+        ("insights", "200"),
     }  # fmt: skip
 
 
@@ -219,3 +233,22 @@ def test_a_server_has_the_described_columns():
 def test_the_manual_names_every_route():
     page = (ROOT / "docs/api.md").read_text("utf-8")
     assert {path for path in SPEC["paths"] if f"`{path}`" not in page} == set()
+
+
+def test_a_query_and_the_series_of_the_history_have_the_described_form(tmp_path):
+    import numpy as np
+
+    from wfmon.core.clock import FakeClock
+    from wfmon.core.settings import load
+    from wfmon.core.types import Frame, Layout, Series
+    from wfmon.runtime import Runtime
+
+    clock = FakeClock()
+    monitor = Runtime(load(None, tmp_path), clock, page_token=str)
+    monitor.ticker.put(Frame("system", clock.now_ms(), Layout((Series("system.cpu_percent"),)), np.array([5.0])))
+    monitor.ticker.beat()
+    told = monitor.services()
+    for fn in ("envelope", "mean"):
+        lines = told.query(["system.cpu_percent"], clock.now_ms() - 5_000, clock.now_ms() + 1, 5, fn)
+        form("Lines").validate(json.loads(json.dumps(lines)))
+    form("KeptSeries").validate(told.kept_series()[0])

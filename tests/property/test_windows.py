@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from wfmon.core.catalogue import Metric
 from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
+from wfmon.core.sketch import ALPHA, EMPTY, sketch
 from wfmon.core.types import Batch, Series, Window
 from wfmon.window import HotCache
-from wfmon.window.sketch import ALPHA, EMPTY, sketch
 
 METRICS = {"t.g": Metric("t.g", "", "gauge", "t", "A gauge.", ("k",))}
 SERIES = 3

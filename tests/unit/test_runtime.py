@@ -192,7 +192,7 @@ def test_health_tells_the_cost_of_the_process_and_every_queue(runtime, clock):
     health = runtime.health()
     assert health["process"]["cpu_seconds"] > 0
     assert health["queues"]["inbox"] == {"depth": 1, "capacity": 512}
-    assert set(health["queues"]) == {"inbox", "ux", "model", "mailbox"}
+    assert set(health["queues"]) == {"inbox", "ux", "model", "store", "mailbox"}
 
 
 def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, monkeypatch):
@@ -219,3 +219,37 @@ def test_health_degrades_when_a_collector_is_in_error(runtime, monkeypatch):
     broken = CollectorStatus("gpu", "error", "ZeroDivisionError: x")
     monkeypatch.setattr(runtime.loops["gpu"], "status", lambda: broken)
     assert runtime.health()["status"] == "degraded"
+
+
+def test_what_is_measured_is_in_the_history_and_joins_the_present(runtime, clock):
+    runtime.writer.beat()  # opens the file
+    begun_ms = clock.now_ms()
+    layout = Layout((Series("system.cpu_percent"),))
+    for second in range(20):
+        runtime.ticker.put(Frame("system", clock.now_ms(), layout, np.array([float(second)])))
+        runtime.ticker.beat()
+        clock.advance(1)
+        runtime.writer.beat()
+    told = runtime.services().query(["system.cpu_percent"], begun_ms, begun_ms + 20_000, 20, "envelope")
+    assert (told["tier"], told["step_ms"]) == ("1s", 1_000)
+    assert [point[1:] for point in told["series"][0]["points"]] == [[float(n)] * 3 for n in range(20)]
+    assert runtime.writer.status()["counts"]["seconds"] == 17  # the last three may still get samples
+    assert [row["series"] for row in runtime.services().kept_series()] == ["system.cpu_percent"]
+
+
+def test_recording_can_be_switched_off_and_what_was_recorded_stays(runtime, clock, settings):
+    runtime.writer.beat()
+    runtime.services().record(False)
+    assert runtime.services().store()["state"] == "off"
+    assert json.loads((settings.data_dir / "settings.json").read_text()) == {"store.enabled": False}
+    row = next(row for row in runtime.services().settings() if row["name"] == "store.enabled")
+    assert (row["value"], row["origin"], row["restart"]) == (False, "settings.json", False)
+
+
+def test_a_file_that_cannot_be_written_degrades_the_monitor_and_says_why(runtime, clock, settings):
+    (settings.data_dir / "wfmon.db").mkdir()
+    runtime.writer.beat()
+    health = runtime.health()
+    assert health["status"] == "degraded"
+    assert health["store"]["state"] == "failed"
+    assert "history cannot be written" in health["store"]["reason"]

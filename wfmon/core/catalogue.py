@@ -42,6 +42,13 @@ class Metric:
     dead_band: float = 0.0
     priority: Literal[0, 1, 2] = 1
     otel: str = ""
+    distribution: bool = False
+    """Its quantiles are kept in the history, as those of all events are."""
+
+    @property
+    def is_distribution(self) -> bool:
+        """Whether quantiles are kept of it."""
+        return self.distribution or self.kind == "event"
 
     @property
     def prom(self) -> str:
@@ -200,16 +207,17 @@ _ROWS = (
     # servers: found on this machine, 1 Hz at most
     _g("servers.found", "", "Model servers that listen on this machine."),
     # ux: pushed by open pages
-    _g("ux.frame_time_ms", "ms", "Interval between two frames of the page.", "page", high=60_000, priority=1),
+    _g("ux.frame_time_ms", "ms", "Interval between two frames of the page.", "page", high=60_000, priority=1,
+       distribution=True),
     _g("ux.work_time_ms", "ms", "Main-thread time of one frame, style, layout and paint included.", "page",
-       high=60_000),
+       high=60_000, distribution=True),
     _g("ux.fps", "/s", "Frames that the page drew in a second.", "page", high=1_000, priority=0),
     _g("ux.dropped_frames", "", "Vertical syncs that passed without a frame in a second.", "page", priority=1),
     _g("ux.jank_budget_used", "%", "Share of a second's frames that took longer than 16.67 ms.", "page", high=100,
        priority=1),
     _g("ux.long_frames", "", "Long animation frames (over 50 ms) in a second.", "page", priority=2),
     _g("ux.input_latency_ms", "ms", "Slowest input of a second, from the event to the next paint.", "page",
-       high=600_000, priority=1),
+       high=600_000, priority=1, distribution=True),
     _g("ux.stream_latency_ms", "ms", "Sample to the end of its draw, 95th percentile of a second.", "page",
        high=600_000, priority=1),
 )

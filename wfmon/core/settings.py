@@ -216,6 +216,25 @@ class StreamSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """The history: what is kept of the past in <data>/wfmon.db."""
+
+    enabled: bool = opt(True, "Record what is measured. What was recorded stays when this is off.", restart=False)
+    keep_1s_days: float = opt(0.25, "Days for which each second is kept.", low=0.02, high=3_650)
+    keep_10s_days: float = opt(2.0, "The same for buckets of 10 seconds.", low=0.1, high=3_650)
+    keep_1min_days: float = opt(14.0, "The same for buckets of a minute.", low=0.5, high=3_650)
+    keep_5min_days: float = opt(30.0, "The same for buckets of 5 minutes.", low=2, high=3_650)
+    keep_1h_days: float = opt(730.0, "The same for buckets of an hour.", low=2, high=36_500)
+    keep_requests_days: float = opt(30.0, "Days for which requests to models are kept.", low=0.1, high=36_500)
+    keep_annotations_days: float = opt(30.0, "The same for what happened (start, sleep, clock).", low=0.1, high=36_500)
+    keep_alerts_days: float = opt(30.0, "The same for alerts.", low=0.1, high=36_500)
+    max_bytes: int = opt(
+        500_000_000, "Bytes the history may take; past it the oldest goes before its time.",
+        low=20_000_000, high=1_000_000_000_000,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """Log files: JSON lines in <data>/logs/, no user data."""
 
@@ -235,6 +254,7 @@ class Settings:
     collect: CollectSettings = _section(CollectSettings)
     window: WindowSettings = _section(WindowSettings)
     stream: StreamSettings = _section(StreamSettings)
+    store: StoreSettings = _section(StoreSettings)
     log: LogSettings = _section(LogSettings)
     energy: EnergySettings = _section(EnergySettings)
     proxy: ProxySettings = _section(ProxySettings)

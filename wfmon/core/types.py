@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -275,3 +275,17 @@ class Services:
     """Say "start", "stop" or "" to the built-in model; gives {state, reason, pid, url, models, rate}."""
     proxy: Callable[[], dict[str, Any]]
     """How the proxy fares: {state, reason, pid, listen, upstream}."""
+    kept_series: Callable[[], list[dict[str, Any]]]
+    """Every series of the history: {series, name, labels, unit, kind, first_ms, distribution}."""
+    query: Callable[[Sequence[str], int, int, int, str], dict[str, Any]]
+    """``query(series, from_ms, to_ms, points, fn)``: see ``analyse.query``. Raises ``analyse.query.Refused``."""
+    annotations: Callable[[int, int], list[dict[str, Any]]]
+    """What happened in [from_ms, to_ms): {t_ms, kind, text}, in order of time."""
+    past_requests: Callable[[int, int, int, str], list[dict[str, Any]]]
+    """``past_requests(from_ms, to_ms, limit, model)``: the fields of ``Request``, newest first; "": every model."""
+    insights: Callable[[int, int], dict[str, Any]]
+    """``insights(days, offset_s)``: see ``analyse.insights``. Takes a second. Raises ``child.Failed``, ValueError."""
+    store: Callable[[], dict[str, Any]]
+    """How the history fares: {state, reason, notice, ..., usage, keep}."""
+    record: Callable[[bool], None]
+    """Switch recording on or off, now and at later starts. Raises SettingsError, OSError."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import request
 
-from wfmon.serve import api, launch
+from wfmon.serve import api, launch, plotly
 from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
 from wfmon.serve.hook import Hooks, install_hook
@@ -53,6 +53,7 @@ def install(
     server.extensions["wfmon"] = services
     server.register_blueprint(launch.routes(launcher, token, door))
     server.register_blueprint(api.routes(services))
+    server.register_blueprint(plotly.routes())
     api.install_errors(server)
     install_live(
         server, hub, token.check_page_token, authorized=lambda: token.check(bearer(request.environ) or ""),

@@ -10,6 +10,8 @@ import orjson
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
 
+from wfmon.analyse.child import Failed
+from wfmon.analyse.query import Refused
 from wfmon.core.settings import SettingsError
 from wfmon.serve import openmetrics
 from wfmon.serve.problem import Problem
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 REQUESTS = 50
 """Requests that are listed where nothing else was asked for."""
 MAX_REQUESTS = 2_000
+POINTS = 1_000
+PAST_REQUESTS, MAX_PAST_REQUESTS = 5_000, 50_000
 _SPANS = "Give a number of seconds above 0, at most the seconds of the cache: 1, 10 and 300 are the usual ones."
 _FIXES = {
     400: "Mend the request as the detail says.",
@@ -100,15 +104,11 @@ def routes(services: Services) -> Blueprint:
                 extra={"field": "name"},
             ).response()
         except (SettingsError, OSError) as error:
-            return Problem(
-                507,
-                "storage",
-                f"The choice could not be kept ({error}).",
-                "Mend or free the data folder; then try again.",
-            ).response()
+            return _not_kept(error)
         return _json(next(status for status in services.collectors() if status.name == name))
 
     _model_routes(blueprint, services)
+    _history_routes(blueprint, services)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
@@ -170,6 +170,66 @@ def _model_routes(blueprint: Blueprint, services: Services) -> None:
         return _json(services.demo("start" if body["running"] else "stop"))
 
 
+def _history_routes(blueprint: Blueprint, services: Services) -> None:
+    @blueprint.get("/api/v1/history")
+    def history() -> Response:
+        return _json({"series": services.kept_series()})
+
+    @blueprint.get("/api/v1/query")
+    def query() -> Response:
+        span = _span()
+        if isinstance(span, Response):
+            return span
+        points = _whole(request.args.get("points", str(POINTS)))
+        try:
+            found = services.query(request.args.getlist("series"), *span, points, request.args.get("fn", "envelope"))
+        except Refused as error:
+            return _bad(error.field, str(error), error.fix)
+        return _json(found)
+
+    @blueprint.get("/api/v1/annotations")
+    def annotations() -> Response:
+        span = _span()
+        return span if isinstance(span, Response) else _json({"annotations": services.annotations(*span)})
+
+    @blueprint.get("/api/v1/history/requests")
+    def past_requests() -> Response:
+        span = _span()
+        if isinstance(span, Response):
+            return span
+        limit = _whole(request.args.get("limit", str(PAST_REQUESTS)))
+        if not 1 <= limit <= MAX_PAST_REQUESTS:
+            return _bad("limit", "limit= is no number of rows.", f"Give a whole number from 1 to {MAX_PAST_REQUESTS}.")
+        return _json({"requests": services.past_requests(*span, limit, request.args.get("model", ""))})
+
+    @blueprint.get("/api/v1/insights")
+    def insights() -> Response:
+        days, offset = request.args.get("days", "7"), request.args.get("offset", "0")
+        sign, digits = (-1, offset[1:]) if offset.startswith("-") else (1, offset)
+        try:
+            return _json(services.insights(_whole(days), sign * _whole(digits)))
+        except ValueError:
+            fix = "Give days= from 1 to 90, and offset= in seconds east of UTC, such as 3600 or -18000."
+            return _bad("days", f"days= is {days[:40]!r}, offset= is {offset[:40]!r}.", fix)
+        except Failed as error:
+            return Problem(503, "analysis", str(error), "Try again; the log in the data folder tells more.").response()
+
+    @blueprint.get("/api/v1/store")
+    def store() -> Response:
+        return _json(services.store())
+
+    @blueprint.post("/api/v1/store")
+    def record() -> Response:
+        body = _body()
+        if not isinstance(body, dict) or set(body) != {"recording"} or not isinstance(body["recording"], bool):
+            return _bad("recording", "The body does not say what to do.", 'Send {"recording": true}, or false.')
+        try:
+            services.record(body["recording"])
+        except (SettingsError, OSError) as error:
+            return _not_kept(error)
+        return _json(services.store())
+
+
 def install_errors(server: Flask) -> None:
     """Have every error of the server leave as a problem: no stack trace, no HTML."""
 
@@ -207,6 +267,29 @@ def _json(value: Any) -> Response:  # noqa: ANN401
 
 def _bad(field: str, detail: str, fix: str) -> Response:
     return Problem(400, "field", detail, fix, extra={"field": field}).response()
+
+
+def _not_kept(error: Exception) -> Response:
+    return Problem(
+        507, "storage", f"The choice could not be kept ({error}).", "Mend or free the data folder; then try again."
+    ).response()
+
+
+def _span() -> tuple[int, int] | Response:
+    """Read from= and to=, UTC milliseconds; give the problem where they are none."""
+    found = []
+    for field in ("from", "to"):
+        text = request.args.get(field, "")
+        number = _whole(text)
+        if number < 0:
+            return _bad(field, f"{field}= is {text[:40]!r}.", "Give UTC milliseconds, such as 1767225600000.")
+        found.append(number)
+    return found[0], found[1]
+
+
+def _whole(text: str) -> int:
+    """Read a whole number; -1 for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else -1
 
 
 def _seconds(text: str) -> float:

@@ -28,3 +28,37 @@ def demo_button(page: Any, do: Any = DEMO_START) -> dict[str, Any]:  # noqa: ANN
 def demo_state(page: Any) -> dict[str, Any]:  # noqa: ANN401  a name, or Dash's MATCH
     """Give the id of a page's element that tells how the built-in model fares; its ``data-state`` is the one word."""
     return {"type": DEMO_STATE, "on": page}
+
+
+def insights_days(days: Any) -> dict[str, Any]:  # noqa: ANN401  a number, or Dash's ALL
+    """Give the id of the button that looks at so many days on the Insights page."""
+    return {"type": "insights-days", "days": days}
+
+
+HISTORY_VIEW = "history-view"
+"""What is asked for: {query, n}; ``query`` is the address's, ``n`` changes when the same is asked for anew."""
+HISTORY_CLIENT = "history-client"
+"""What only the browser knows: {east: minutes east of UTC, narrow}."""
+HISTORY_SPEC = "history-spec"
+"""What was drawn, as a text of JSON: the figure and what belongs to it."""
+HISTORY_DONE = "history-done"
+"""The ``n`` of what was answered last, be it with a picture or a sentence."""
+HISTORY_GRAPH = "history-graph"
+HISTORY_ROWS = "history-rows"
+HISTORY_CHIPS = "history-chips"
+HISTORY_SAID = "history-said"
+HISTORY_DETAIL = "history-detail"
+HISTORY_MESSAGE = "history-message"
+HISTORY_EVENTS = "history-events"
+HISTORY_TYPED = "history-typed"
+HISTORY_FROM = "history-from"
+HISTORY_TO = "history-to"
+HISTORY_OTHER = "history-other"
+HISTORY_FIND = "history-find"
+HISTORY_AREA = "history-area"
+"""The area that the chooser lists, ``*`` for all, empty while it is closed."""
+HISTORY_LIST = "history-list"
+HISTORY_NAME = "history-name"
+HISTORY_SAVED = "history-saved"
+HISTORY_CSV = "history-csv"
+HISTORY_DOWNLOAD = "history-download"

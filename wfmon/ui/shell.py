@@ -26,10 +26,15 @@ ICONS = {
     "overview": '<path d="M1 8h3l2-5 4 10 2-5h3"/>',
     "models": '<circle cx="8" cy="8" r="2.2"/>'
     '<path d="M8 1.5v2.2M8 12.3v2.2M1.5 8h2.2M12.3 8h2.2M3.4 3.4 5 5M11 11l1.6 1.6M3.4 12.6 5 11M11 5l1.6-1.6"/>',
+    "insights": '<path d="M5.5 11a4.2 4.2 0 1 1 5 0v1.5h-5zM6.5 14.5h3"/>',
     "system": '<rect x="3" y="3" width="10" height="10" rx="2"/>'
     '<path d="M6 1v2M10 1v2M6 13v2M10 13v2M1 6h2M1 10h2M13 6h2M13 10h2"/>',
     "experience": '<path d="M2 12V4M6 12V7M10 12V2M14 12V9"/>',
     "network": '<path d="M2 5h10l-3-3M14 11H4l3 3"/>',
+    "history": '<circle cx="8" cy="8" r="6"/><path d="M8 4.5V8l2.5 1.8"/>',
+    "requests": '<path d="M2 3.5h12M2 8h12M2 12.5h8"/>',
+    "settings": '<path d="M2 4.5h6M12 4.5h2M2 11.5h2M8 11.5h6"/><circle cx="10" cy="4.5" r="2"/>'
+    '<circle cx="6" cy="11.5" r="2"/>',
 }
 """The body of each page's icon: 16 x 16, stroked."""
 
@@ -39,6 +44,9 @@ SHORTCUTS = (
     (("g", "s"), "System"),
     (("g", "e"), "Experience"),
     (("g", "n"), "Network"),
+    (("g", "h"), "History"),
+    (("g", "r"), "Requests"),
+    (("g", "d"), "Settings"),
     (("1", "2", "3"), "Window of 30 seconds, 1 minute, 5 minutes"),
     (("Space",), "Freeze the picture, and let it go on"),
     (("a",), "Arrange panels"),
@@ -46,6 +54,8 @@ SHORTCUTS = (
     (("b",), "Fold the sidebar"),
     (("←", "→"), "On a chart: move the cursor; Escape takes it away"),
     (("t",), "On a chart: its table"),
+    (("←", "→", "+", "-", "0"), "On the charts of History: earlier, later, zoom in and out, as chosen"),
+    (("Backspace",), "On the charts of History: back to the range before"),
     (("?",), "This list"),
     (("Esc",), "Close, or end arranging"),
 )

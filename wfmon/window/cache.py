@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wfmon.core.sketch import EMPTY, Sketch, sketch
 from wfmon.core.types import Batch, Window
 from wfmon.window.block import SPAN_MS, Block, Columns, gather, seal
 from wfmon.window.exact import QUANTILES, as_windows, window_of, windows_of
-from wfmon.window.sketch import EMPTY, Sketch, sketch
 from wfmon.window.snapshot import Snapshot, snapshot
 
 if TYPE_CHECKING:
     from wfmon.core.clock import Clock
     from wfmon.core.registry import Registry
-    from wfmon.core.types import ClockStep
+    from wfmon.core.types import ClockStep, Millis
     from wfmon.window.block import Singles
 
 SKETCH_S = 300
@@ -129,6 +129,29 @@ class HotCache:
         """Describe one series over (``from_ms``, ``to_ms``], as far as the cache reaches back; exact."""
         return self._one(self._view(), series_id, from_ms, to_ms, (to_ms - from_ms) / 1000)
 
+    def samples(self, from_ms: int, to_ms: int) -> Columns:
+        """Give all samples of all series in [``from_ms``, ``to_ms``), a series' in order of time."""
+        view = self._view()
+        parts = [block.columns() for block in view.blocks if block.end_ms >= from_ms and block.base_ms < to_ms]
+        parts.append(gather(view.running))
+        ids, t_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        wanted = (t_ms >= from_ms) & (t_ms < to_ms)
+        ids, t_ms, values = ids[wanted], t_ms[wanted], values[wanted]
+        order = np.lexsort((t_ms, ids)) if (np.diff(t_ms) < 0).any() else slice(None)
+        return Columns(ids[order], t_ms[order], values[order])
+
+    def samples_of(self, series_id: int, from_ms: int, to_ms: int) -> Columns:
+        """Give the samples of one series in [``from_ms``, ``to_ms``), in order of time."""
+        t_ms, values = self._of(self._view(), series_id, from_ms - 1, to_ms - 1)
+        return Columns(np.full(len(t_ms), series_id, np.uint16), t_ms, values)
+
+    @property
+    def since_ms(self) -> int:
+        """From when on everything is held."""
+        view = self._view()
+        held = view.blocks[0].base_ms if view.blocks else self._running_from_ms if view.running else view.now_ms
+        return max(held, view.now_ms - self._seconds * 1000)
+
     def windows(self, span_s: float) -> dict[int, Window]:
         """Describe the last ``span_s`` of every series with a sample in it: up to 10 s exactly, or 300 s.
 
@@ -181,6 +204,10 @@ class HotCache:
         return self._registry.metric(number).kind == "event"
 
     def _one(self, view: _View, series_id: int, since_ms: int, until_ms: int | None, span_s: float) -> Window:
+        return window_of(self._of(view, series_id, since_ms, until_ms)[1], span_s)
+
+    def _of(self, view: _View, series_id: int, since_ms: int, until_ms: int | None) -> tuple[Millis, Singles]:
+        """Give times and values of one series in (since, until], in order of time."""
         parts = [
             part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None
         ]
@@ -193,7 +220,7 @@ class HotCache:
         wanted = t_ms[order] > since_ms
         if until_ms is not None:
             wanted &= t_ms[order] <= until_ms
-        return window_of(values[order][wanted], span_s)
+        return t_ms[order][wanted], values[order][wanted]
 
     def _view(self) -> _View:
         with self._lock:

@@ -7,6 +7,8 @@ from collections import Counter
 import flask
 import pytest
 
+from wfmon.analyse.child import Failed
+from wfmon.analyse.query import Refused as NoQuery
 from wfmon.collect.models.ingest import Ingest
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import CollectorStatus, Series
@@ -90,6 +92,8 @@ class FakeServices:
              "value": None},
         ]  # fmt: skip
         self.cache_seconds = 300
+        self.recording = True
+        self.disk_full = False
 
     def health(self):
         return {"status": "ok", "stream": {"late_ms": float("nan")}}
@@ -138,6 +142,37 @@ class FakeServices:
 
     def proxy(self):
         return {"state": "off", "reason": "", "pid": None, "listen": "", "upstream": ""}
+
+    def kept_series(self):
+        return [{"series": "system.cpu_percent", "name": "system.cpu_percent", "distribution": False}]
+
+    def query(self, series, from_ms, to_ms, points, fn):
+        self.said.append((series, from_ms, to_ms, points, fn))
+        if not series:
+            raise NoQuery("series", "No series was named.", "Give series=.")
+        return {"series": [{"series": name, "points": [[from_ms, float("nan"), 1.5, 2.0]]} for name in series]}
+
+    def annotations(self, from_ms, to_ms):
+        return [{"t_ms": from_ms, "kind": "start", "text": "The monitor started."}]
+
+    def past_requests(self, from_ms, to_ms, limit, model):
+        self.said.append((from_ms, to_ms, limit, model))
+        return [{"id": "a"}]
+
+    def insights(self, days, offset_s):
+        if days < 1:
+            raise ValueError("days")
+        if days > 80:
+            raise Failed("The analysis failed: no.")
+        return {"findings": [], "said": [days, offset_s]}
+
+    def store(self):
+        return {"state": "recording" if self.recording else "off"}
+
+    def record(self, enabled):
+        if self.disk_full:
+            raise OSError(28, "No space left on device")
+        self.recording = enabled
 
     def settings(self):
         return [{"name": "window.cache_seconds", "value": self.cache_seconds, "default": 300, "origin": "default",

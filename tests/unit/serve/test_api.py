@@ -280,3 +280,57 @@ def test_absent_values_are_left_out_and_numbers_keep_their_digits():
 
 def test_nothing_measured_is_still_a_whole_answer():
     assert openmetrics.render([]) == "# EOF\n"
+
+
+def test_a_query_is_handed_on_whole_and_what_is_not_known_is_null(house):
+    told = get(house, "/api/v1/query?series=a.b&series=c.d%7Be=%22*%22%7D&from=1000&to=2000&points=7&fn=p95")
+    assert house.services.said == [(["a.b", 'c.d{e="*"}'], 1000, 2000, 7, "p95")]
+    assert told["series"][0]["points"] == [[1000, None, 1.5, 2.0]]
+    get(house, "/api/v1/query?series=a.b&from=0&to=1")
+    assert house.services.said[-1] == (["a.b"], 0, 1, 1_000, "envelope")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("series=a&to=2", "from"), ("series=a&from=-1&to=2", "from"), ("series=a&from=1e3&to=2", "from"),
+        ("series=a&from=1&to=", "to"), ("series=a&from=1&to=99999999999999999", "to"), ("from=1&to=2", "series"),
+    ],
+)  # fmt: skip
+def test_a_query_that_is_none_says_which_field_and_the_fix(house, query, field):
+    assert problem(house.ask(f"/api/v1/query?{query}"), 400)["field"] == field
+
+
+def test_the_past_has_its_series_its_requests_and_what_happened(house):
+    assert get(house, "/api/v1/history")["series"][0]["name"] == "system.cpu_percent"
+    assert get(house, "/api/v1/annotations?from=5&to=6")["annotations"][0]["t_ms"] == 5
+    assert get(house, "/api/v1/history/requests?from=5&to=6&model=m&limit=9") == {"requests": [{"id": "a"}]}
+    assert house.services.said == [(5, 6, 9, "m")]
+    assert problem(house.ask("/api/v1/annotations?from=5"), 400)["field"] == "to"
+    assert problem(house.ask("/api/v1/history/requests?to=5"), 400)["field"] == "from"
+
+
+@pytest.mark.parametrize("limit", ["0", "50001", "-1", "x"])
+def test_so_many_requests_are_not_told_at_once(house, limit):
+    assert problem(house.ask(f"/api/v1/history/requests?from=1&to=2&limit={limit}"), 400)["field"] == "limit"
+
+
+def test_recording_is_switched_off_and_on(house):
+    def said(body):
+        return house.ask("/api/v1/store", "POST", data=body, CONTENT_TYPE="application/json")
+
+    assert get(house, "/api/v1/store") == {"state": "recording"}
+    assert json.loads(said('{"recording": false}').data) == {"state": "off"}
+    assert json.loads(said('{"recording": true}').data) == {"state": "recording"}
+    for body in ("[]", "{}", '{"recording": 1}', '{"recording": true, "x": 1}'):
+        assert problem(said(body), 400)["field"] == "recording"
+    house.services.disk_full = True
+    problem(said('{"recording": false}'), 507)
+    assert get(house, "/api/v1/store") == {"state": "recording"}
+
+
+def test_insights_are_of_so_many_days_in_a_zone(house):
+    assert get(house, "/api/v1/insights")["said"] == [7, 0]
+    assert get(house, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, -18_000]
+    assert problem(house.ask("/api/v1/insights?days=x"), 400)["field"] == "days"
+    assert "analysis failed" in problem(house.ask("/api/v1/insights?days=89"), 503)["detail"]

@@ -59,7 +59,8 @@ def test_the_sidebar_has_the_pages_in_order_and_knows_where_it_is(page):
     links = [attrs for tag, attrs in Tags(page).found if tag == "a" and "title" in attrs]
     assert [(each["title"], each["href"]) for each in links] == [
         ("Overview", "/"), ("Models", "/models"), ("System", "/system"), ("Experience", "/experience"),
-        ("Network", "/network"),
+        ("Network", "/network"), ("History", "/history"), ("Requests", "/requests"), ("Insights", "/insights"),
+        ("Settings", "/settings"),
     ]  # fmt: skip
     assert [each["title"] for each in links if each.get("aria-current") == "page"] == ["System"]
 

@@ -163,13 +163,18 @@ class Book:
         found = [self._ids.get(name) for name in names]
         return [kept.request for kept in found if isinstance(kept, Kept)]
 
-    def judge(self, judged: dict[str, Judgement | None]) -> None:
-        """Note which requests were slow, and why."""
+    def judge(self, judged: dict[str, Judgement | None]) -> list[Request]:
+        """Note which requests were slow, and why; gives them as they are now."""
+        ended = []
         for at, kept in enumerate(self.kept):
-            found = judged.get(kept.request.id)
+            if kept.request.id not in judged:
+                continue
+            found = judged[kept.request.id]
             if found is not None:
                 told = kept._replace(request=replace(kept.request, slow=found.slow, causes=found.causes))
                 self.kept[at] = self._ids[kept.request.id] = told
+            ended.append(self.kept[at].request)
+        return ended
 
     def requests(self, limit: int) -> list[Request]:
         """The newest first, open ones among them."""

@@ -56,14 +56,17 @@ class Meters:
         keep_requests: int = 200,
         enabled: bool = True,
         alive: Callable[[int], bool] = process_lives,
+        filed: Callable[[Request], None] = lambda _: None,
     ) -> None:
         """``server_of(pid, claimed)`` gives a source's server label: its listening address, else what it claims.
 
         ``power_watts``: of all cards together now, None where not measured. ``why`` is asked once a request has ended,
         within a second, by the ticker's thread. ``alive(pid)`` tells whether a process runs.
+        ``filed`` is given each request that ended, once it was judged.
         """
         self._clock = clock
         self._why = why
+        self._filed = filed
         self._inbox_lock = threading.Lock()
         # Under the inbox's lock.
         self._inbox: list[Event] = []
@@ -154,9 +157,11 @@ class Meters:
             ended = self._book.unjudged_requests()
         judged = {request.id: self._judged(request) for request in ended}  # outside the lock: it reads other stages
         with self._lock:
-            self._book.judge(judged)
+            ended = self._book.judge(judged)
             rows = [tables.model_row(model) for model in self._book.models.values()]
             requests = self._book.requests(tables.MAX_ROWS)
+        for request in ended:
+            self._filed(request)
         for table in (tables.models_table(rows), tables.requests_table(requests)):
             name = "models" if table.columns is tables.MODELS else "requests"
             if table != self._told.get(name):

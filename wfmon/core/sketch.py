@@ -2,8 +2,8 @@
 
 Source: Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", PVLDB
 12(12), 2019. A value v falls into the bin ceil(log(|v|) / log(gamma)) of its sign, gamma = (1 + alpha) / (1 - alpha),
-and the bin's answer 2 gamma^bin / (gamma + 1) is off by at most alpha. Bins are counters: what leaves the window is
-taken off again.
+and the bin's answer 2 gamma^bin / (gamma + 1) is off by at most alpha. Bins are counters: what leaves a window is taken
+off again. Halved, two neighbouring bins become one, and gamma its square: coarser, and smaller.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from wfmon.core.types import Floats
-    from wfmon.window.block import Singles, Small
 
 ALPHA = 0.01
-"""Relative error of a quantile."""
+"""Relative error of a quantile; about twice as much for each halving."""
 _GAMMA = (1 + ALPHA) / (1 - ALPHA)
 _LOG_GAMMA = float(np.log(_GAMMA))
 _ZERO = 32_768
 _SHIFT = 5_300
 """Float32 reaches from 1e-45 (bin -5,170) to 3.4e38 (bin 4,437): with this added, every bin is positive."""
+_MOST = 4_437
+"""The last bin. Infinity counts there: a bin past 16 bits would be another series'."""
 
 Keys = NDArray[np.uint32]
+Small = NDArray[np.uint16]
+Singles = NDArray[np.float32]
+_BIN = np.uint32(0xFFFF)
+_UP = np.uint32(16)
 
 
 class Sketch(NamedTuple):
@@ -33,13 +38,16 @@ class Sketch(NamedTuple):
 
     keys: Keys
     counts: NDArray[np.uint32]
+    halvings: int = 0
 
     @property
     def nbytes(self) -> int:
         return self.keys.nbytes + self.counts.nbytes
 
     def plus(self, other: Sketch) -> Sketch:
-        """Give both together."""
+        """Give both together; of the same halvings, where both have bins."""
+        if not len(self.keys):
+            return other
         at = np.searchsorted(self.keys, other.keys)
         known = at < len(self.keys)
         known[known] = self.keys[at[known]] == other.keys[known]
@@ -47,20 +55,32 @@ class Sketch(NamedTuple):
         counts[at[known]] += other.counts[known]
         new = ~known
         if not new.any():
-            return Sketch(self.keys, counts)
-        return Sketch(np.insert(self.keys, at[new], other.keys[new]), np.insert(counts, at[new], other.counts[new]))
+            return Sketch(self.keys, counts, self.halvings)
+        keys = np.insert(self.keys, at[new], other.keys[new])
+        return Sketch(keys, np.insert(counts, at[new], other.counts[new]), self.halvings)
 
     def minus(self, other: Sketch) -> Sketch:
         """Give what is left when ``other``, which was added before, is taken off."""
         counts = self.counts.copy()
         counts[np.searchsorted(self.keys, other.keys)] -= other.counts
         left = counts > 0
-        return Sketch(self.keys[left], counts[left])
+        return Sketch(self.keys[left], counts[left], self.halvings)
+
+    def halved(self, times: int = 1) -> Sketch:
+        """Give a coarser one: pairs of neighbouring bins become one, so many times."""
+        if not times or not len(self.keys):
+            return self
+        bins = (self.keys & _BIN).astype(np.int64) - _ZERO
+        size = np.abs(bins) - _SHIFT
+        for _ in range(times):
+            size = -(-size // 2)
+        bins = np.where(bins == 0, 0, np.sign(bins) * (size + _SHIFT)) + _ZERO
+        return counted(self.keys & ~_BIN | bins.astype(np.uint32), self.counts, self.halvings + times)
 
     def quantiles(self, ids: Small, q: tuple[float, ...]) -> Floats:
         """Give shape (len(ids), len(q)); NaN where a series has no sample. ``ids`` ascending."""
-        starts = np.searchsorted(self.keys, ids.astype(np.uint32) << np.uint32(16))
-        ends = np.searchsorted(self.keys, ids.astype(np.uint32) << np.uint32(16) | np.uint32(0xFFFF), side="right")
+        starts = np.searchsorted(self.keys, ids.astype(np.uint32) << _UP)
+        ends = np.searchsorted(self.keys, ids.astype(np.uint32) << _UP | _BIN, side="right")
         upto = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
         n = upto[ends] - upto[starts]
         rank = np.maximum(n - 1, 0)[:, None] * np.array(q)
@@ -73,8 +93,16 @@ class Sketch(NamedTuple):
             ends_at = (ends[some] - 1)[:, None]
             below = np.searchsorted(upto[1:], base + lower[some], side="right")
             above = np.minimum(np.searchsorted(upto[1:], base + lower[some] + 1, side="right"), ends_at)
-            answers[some] = _value(self.keys[below]) * (1 - part[some]) + _value(self.keys[above]) * part[some]
+            values = self.values()
+            answers[some] = values[below] * (1 - part[some]) + values[above] * part[some]
         return answers
+
+    def values(self) -> Floats:
+        """Give the value that stands for each bin. Shape (m,)."""
+        log_gamma = _LOG_GAMMA * 2**self.halvings
+        bins = (self.keys & _BIN).astype(np.float64) - _ZERO
+        size = np.exp((np.abs(bins) - _SHIFT) * log_gamma) * 2 / (np.exp(log_gamma) + 1)
+        return np.where(bins == 0, 0.0, np.sign(bins) * size)
 
 
 EMPTY = Sketch(np.zeros(0, np.uint32), np.zeros(0, np.uint32))
@@ -88,15 +116,26 @@ def sketch(ids: Small, values: Singles) -> Sketch:
     if not len(values):
         return EMPTY
     with np.errstate(divide="ignore"):
-        bins = np.ceil(np.log(np.abs(values)) / np.float32(_LOG_GAMMA))
+        bins = np.minimum(np.ceil(np.log(np.abs(values)) / np.float32(_LOG_GAMMA)), _MOST)
     bins = np.where(values == 0, 0, np.where(values > 0, bins + _SHIFT, -bins - _SHIFT))
-    keys = np.sort((ids.astype(np.uint32) << np.uint32(16)) + (bins + _ZERO).astype(np.uint32))
+    keys = np.sort((ids.astype(np.uint32) << _UP) + (bins + _ZERO).astype(np.uint32))
     first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     return Sketch(keys[first], np.diff(np.append(first, len(keys))).astype(np.uint32))
 
 
-def _value(keys: Keys) -> Floats:
-    """Give the value that stands for each key's bin."""
-    bins = (keys & np.uint32(0xFFFF)).astype(np.float64) - _ZERO
-    size = np.exp((np.abs(bins) - _SHIFT) * _LOG_GAMMA) * 2 / (_GAMMA + 1)
-    return np.where(bins == 0, 0.0, np.sign(bins) * size)
+def regrouped(whole: Sketch, groups: NDArray[np.integer]) -> Sketch:
+    """Give the same bins under other ids: what was under ``i`` comes under ``groups[i]``, and what meets adds up."""
+    if not len(whole.keys):
+        return whole
+    moved = groups[whole.keys >> _UP].astype(np.uint32)
+    return counted(moved << _UP | whole.keys & _BIN, whole.counts, whole.halvings)
+
+
+def counted(keys: Keys, counts: NDArray[np.uint32], halvings: int) -> Sketch:
+    """Make a sketch of keys in any order, in which some stand more than once."""
+    if not len(keys):
+        return EMPTY
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    return Sketch(keys[first], np.add.reduceat(counts[order], first, dtype=np.uint32), halvings)

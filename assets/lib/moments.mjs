@@ -1,0 +1,30 @@
+/**
+ * An instant of the past, written in this browser's zone: "2026-11-28 14:02". The monitor wrote it in UTC, for those without.
+ */
+
+const two = (n) => String(n).padStart(2, "0");
+
+/** Day, hour and minute; `minutesEast` fixes the zone (tests). */
+export function momentText(ms, minutesEast = -new Date(ms).getTimezoneOffset()) {
+  const at = new Date(ms + minutesEast * 60_000);
+  const day = `${at.getUTCFullYear()}-${two(at.getUTCMonth() + 1)}-${two(at.getUTCDate())}`;
+  return `${day} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+}
+
+export class Moment {
+  constructor(host) {
+    this.host = host;
+    this.write();
+  }
+
+  destroy() {}
+
+  /** Write it anew where the page has put another instant there. */
+  write() {
+    const { ms } = this.host.dataset;
+    if (ms === this.shown) return;
+    this.shown = ms;
+    this.host.firstChild.data = momentText(Number(ms));
+    this.host.title = `${this.host.dateTime} (UTC)`;
+  }
+}

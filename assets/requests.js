@@ -1,0 +1,34 @@
+/*
+ * How the grid of the Requests page writes its cells. A classic script, so that it is there before the grid asks for it.
+ * The grid looks these names up; nothing here or there is evaluated from text.
+ */
+(() => {
+  const two = (n) => String(n).padStart(2, "0");
+  const writers = new Map();
+
+  /** A figure with its digits below 100, whole above, in groups of three; "–" for what was not measured. */
+  function figure({ value }, digits) {
+    if (typeof value !== "number" || !Number.isFinite(value)) return "–";
+    const shown = Math.abs(value) >= 100 ? 0 : digits;
+    if (!writers.has(shown)) writers.set(shown, new Intl.NumberFormat("en", { minimumFractionDigits: shown, maximumFractionDigits: shown }));
+    return writers.get(shown).format(value);
+  }
+
+  /** Day and time in this browser's zone. */
+  function time({ value }) {
+    if (!Number.isFinite(value)) return "–";
+    const at = new Date(value);
+    const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+    return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  }
+
+  const words = ({ value }) => value || "–";
+  const style = ({ colDef, data }) => (colDef.field === "why" ? (data.slow ? "is-slow" : "") : `is-${data.status}`);
+
+  window.dashAgGridFunctions = Object.assign(window.dashAgGridFunctions ?? {}, {
+    wfmonFigure: figure,
+    wfmonTime: time,
+    wfmonText: words,
+    wfmonClass: style,
+  });
+})();

@@ -1,0 +1,107 @@
+"""The History page: a view comes in, the picture goes out. What the page does by itself is in assets/history.mjs."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Any
+
+import orjson
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, no_update
+
+from wfmon.analyse.query import Refused
+from wfmon.core.clock import SystemClock
+from wfmon.ui import history_controls, ids, past, ranges, services
+from wfmon.ui import history_parts as parts
+from wfmon.ui.views import View
+
+log = logging.getLogger(__name__)
+LOOK_AGAIN = "Refresh tries again; the log in the data folder tells what happened."
+
+
+def register(app: Dash) -> None:
+    """Connect."""
+    _clientside(app)
+
+    @app.callback(
+        Output(ids.HISTORY_DONE, "data"),
+        Output(ids.HISTORY_MESSAGE, "children"),
+        Output(ids.HISTORY_SPEC, "data"),
+        Output(ids.HISTORY_ROWS, "children"),
+        Output(ids.HISTORY_CHIPS, "children"),
+        Output(ids.HISTORY_SAID, "children"),
+        Output(ids.HISTORY_DETAIL, "children"),
+        Output(ids.HISTORY_EVENTS, "children"),
+        Input(ids.HISTORY_VIEW, "data"),
+        State(ids.HISTORY_CLIENT, "data"),
+        prevent_initial_call=True,
+    )
+    def draw(asked: dict[str, Any], client: dict[str, Any]) -> tuple[Any, ...]:
+        return asked["n"], *_drawn(View.read(asked["query"]), client["east"], narrow=client["narrow"])
+
+    @app.callback(
+        Output(ids.HISTORY_LIST, "children"),
+        Input(ids.HISTORY_FIND, "value"),
+        Input(ids.HISTORY_AREA, "data"),
+        Input(ids.HISTORY_SPEC, "data"),
+        prevent_initial_call=True,
+    )
+    def found(text: str | None, area: str, spec: str | None) -> Any:  # noqa: ANN401  Dash's own form
+        if not area:
+            return no_update  # nobody looks at the list
+        chosen = orjson.loads(spec)["series"] if spec else ()
+        return history_controls.found(services().kept_series(), text or "", area, chosen)
+
+    @app.callback(
+        Output(ids.HISTORY_DOWNLOAD, "data"),
+        Input(ids.HISTORY_CSV, "n_clicks"),
+        State(ids.HISTORY_SPEC, "data"),
+        State(ids.HISTORY_CLIENT, "data"),
+        prevent_initial_call=True,
+    )
+    def download(_clicks: int, spec: str | None, client: dict[str, Any]) -> Any:  # noqa: ANN401  Dash's own form
+        if not spec:
+            return no_update
+        view = View.read(orjson.loads(spec)["fixed"])
+        shown = past.look(services(), view, SystemClock().now_ms(), client["east"], narrow=client["narrow"])
+        name = f"wfmon-{ranges.iso(shown.range.from_ms, client['east'])[:19].replace(':', '')}.csv"
+        return dcc.send_string(past.csv_text(shown, client["east"]), name, type="text/csv")
+
+
+def _drawn(view: View, east: int, *, narrow: bool) -> tuple[Any, ...]:
+    """Give what is said, and the picture; where there is none the last one stays."""
+    now_ms = SystemClock().now_ms()
+    try:
+        shown = past.look(services(), view, now_ms, east, narrow=narrow)
+        store = services().store()
+    except ranges.NotUnderstood as error:
+        return parts.trouble(str(error)), *(no_update,) * 6
+    except Refused as error:
+        return parts.trouble(str(error), error.fix), *(no_update,) * 6
+    except (sqlite3.Error, OSError) as error:
+        log.warning("the history could not be read: %s", error)
+        return parts.trouble(f"The history cannot be read ({error}).", LOOK_AGAIN), *(no_update,) * 6
+    picture = past.picture(shown, east, narrow=narrow)
+    return (
+        parts.message(shown, store, now_ms, east),
+        orjson.dumps(past.spec(picture, shown, view, now_ms)).decode(),
+        parts.rows(picture, shown),
+        parts.chips(shown, chosen=bool(view.series)),
+        ranges.words(shown.range, east),
+        parts.detail(shown, east),
+        parts.events(shown.marks, east),
+    )
+
+
+def _clientside(app: Dash) -> None:
+    def ours(name: str, *ends: Any, first: bool = False) -> None:  # noqa: ANN401  Dash's own inputs and outputs
+        app.clientside_callback(ClientsideFunction("wfmon_history", name), *ends, prevent_initial_call=not first)
+
+    ours(
+        "begin", Output(ids.HISTORY_CLIENT, "data"), Output(ids.HISTORY_VIEW, "data"), Input("page-history", "id"),
+        first=True,
+    )  # fmt: skip
+    ours("paint", Output(ids.HISTORY_GRAPH, "figure"), Input(ids.HISTORY_SPEC, "data"))
+    ours("done", Output(ids.HISTORY_MESSAGE, "title"), Input(ids.HISTORY_DONE, "data"))
+    ours("zoomed", Output("history-stack", "title"), Input(ids.HISTORY_GRAPH, "relayoutData"))
+    ours("saved", Output("history-views", "title"), Input(ids.HISTORY_SAVED, "data"), first=True)

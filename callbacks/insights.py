@@ -1,0 +1,38 @@
+"""The Insights page: the days that were chosen, to what is worth knowing of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ALL, Dash, Input, Output
+
+from wfmon.ui import ids, insights, services
+
+CHOOSE = """function (clicks, names) {
+  const hit = window.dash_clientside.callback_context.triggered_id;
+  const days = hit && hit.days ? hit.days : 7;
+  const pressed = names.map((name) => String(name.days === days));
+  return [{ days, offset: -60 * new Date().getTimezoneOffset() }, pressed];
+}"""
+
+
+def register(app: Dash) -> None:
+    """Connect."""
+    app.clientside_callback(
+        CHOOSE,
+        Output(insights.SPAN, "data"),
+        Output(ids.insights_days(ALL), "aria-pressed"),
+        Input(ids.insights_days(ALL), "n_clicks"),
+        Input(ids.insights_days(ALL), "id"),
+    )
+
+    @app.callback(
+        *(
+            Output(part, "children")
+            for part in (insights.FINDINGS, insights.HEALTH, insights.WEEK, insights.BUDGETS, insights.CAUSES)
+        ),
+        Input(insights.SPAN, "data"),
+        prevent_initial_call=True,
+    )
+    def show(span: dict[str, int]) -> tuple[Any, ...]:
+        return insights.show(services(), span)

@@ -1,0 +1,28 @@
+"""The Requests page: the span that was chosen, to its rows and figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import Dash, Input, Output
+
+from wfmon.ui import requests, services
+
+
+def register(app: Dash) -> None:
+    """Connect."""
+
+    @app.callback(
+        Output(requests.GRID, "rowData"),
+        *(Output(f"requests-{name}", "data-spread") for name in requests.FIGURES),
+        Output(requests.SUMMARY, "children"),
+        Output(requests.NONE, "children"),
+        Output(requests.FOOT, "children"),
+        Output(requests.HOST, "data-state"),
+        Output(requests.HOST, "data-models"),
+        Input(requests.SPAN, "data"),
+        running=[(Output(requests.HOST, "data-busy"), "yes", "")],
+        prevent_initial_call=True,
+    )
+    def show(span: dict[str, Any]) -> tuple[Any, ...]:
+        return requests.told(requests.look(services(), span))

@@ -1,0 +1,23 @@
+"""History: any span of any series, compared, zoomed, saved, taken away."""
+
+from __future__ import annotations
+
+import dash
+from dash import html
+from dash.development.base_component import Component
+
+from wfmon.ui import history_controls as controls
+from wfmon.ui import history_parts as parts
+
+dash.register_page(__name__, path="/history", name="History", title="History · wfmon", order=10, icon="history")
+
+
+def layout(**_query: str) -> Component:
+    """Lay out the page. What it shows stands in the address, which the browser reads itself."""
+    return html.Div(
+        [html.H1("History", className="aside"), *parts.stores(), controls.controls(), parts.charts()],
+        className="page history",
+        key="history",
+        id="page-history",
+        **{"data-page": "history"},
+    )

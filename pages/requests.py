@@ -1,0 +1,20 @@
+"""Requests: every request to a model in a span of the past, sorted and chosen as one likes, and how they spread."""
+
+from __future__ import annotations
+
+import dash
+from dash import html
+from dash.development.base_component import Component
+
+from wfmon.ui import models, requests
+from wfmon.ui.panels import Group, page
+
+dash.register_page(__name__, path="/requests", name="Requests", title="Requests · wfmon", order=20, icon="requests")
+
+
+def layout(**_query: str) -> Component:
+    """Lay out the page. The controls stand above the panels; the dialog is the one of Models."""
+    laid = page("requests", "Requests", Group(requests.panels()))
+    laid.children.insert(1, requests.tools())
+    laid.children.append(html.Div(models.request_dialog()))
+    return laid

@@ -1,0 +1,108 @@
+"""The Settings page: every setting, the data, and the switch of the recording."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.driving import Monitor, Page, eventually
+from wfmon.core import settings
+
+SWITCH = "#record-switch"
+
+
+@pytest.fixture
+def here(page, monitor):
+    page.open("settings")
+    yield page
+    monitor.ask("/api/v1/store", "POST", {"recording": True})
+
+
+def switched(here):
+    return here.js(f"return document.querySelector('{SWITCH}').getAttribute('aria-checked')")
+
+
+def test_every_setting_is_there_with_its_value_and_where_it_comes_from(here):
+    names = here.js(
+        "return [...document.querySelectorAll('[data-panel^=settings-] th code')].map((e) => e.textContent)"
+    )
+    assert sorted(names) == sorted(row.name for row in settings.catalogue())
+    rows = here.js(
+        "return [...document.querySelectorAll('[data-panel^=settings-] tbody tr')].map((tr) =>"
+        " [tr.querySelector('code').textContent, tr.querySelector('.origin').textContent, tr.cells[3].textContent])"
+    )
+    found = {name: (origin, when) for name, origin, when in rows}
+    assert found["server.port"] == ("command line", "at the next start")
+    assert found["collect.servers.enabled"] == ("quiet.yaml", "at once, on System")
+    assert found["log.level"] == ("default", "at the next start")
+
+
+def test_the_data_say_what_is_kept_where_and_how_it_is_backed_up(here, monitor):
+    said = here.js("return document.querySelector('[data-panel=data]').innerText")
+    for words in ("Recording", "wfmon.db", "of 500 MB at most", "6 hours", "2 years", "python -m wfmon store backup"):
+        assert words in said
+    assert here.js("return document.querySelectorAll('#settings-data table')[0].tBodies[0].rows.length") == 5
+    here.click("#settings-again")
+    eventually(lambda: "wfmon.db" in here.text("#settings-data"))
+    assert not here.js("return document.getElementById('settings-wrong').checkVisibility()")
+
+
+def test_recording_is_switched_by_keyboard_and_the_choice_survives_a_reload(here, monitor):
+    assert switched(here) == "true"
+    here.js(f"document.querySelector('{SWITCH}').focus()")
+    here.press(Keys.SPACE)
+    eventually(lambda: switched(here) == "false")
+    assert here.text("#record-told").startswith("Recording is off")
+    assert here.js(f"return document.activeElement === document.querySelector('{SWITCH}')")
+    assert monitor.ask("/api/v1/store")["state"] == "off"
+    here.open("settings")
+    assert switched(here) == "false"
+    assert here.text("#record-told").startswith("Recording is off")
+    origin = "return [...document.querySelectorAll('tr')].find((tr) => tr.textContent.startsWith('store.enabled'))"
+    assert here.js(f"{origin}.querySelector('.origin').dataset.origin") == "settings.json"
+    here.click(SWITCH)
+    eventually(lambda: switched(here) == "true")
+    eventually(lambda: monitor.ask("/api/v1/store")["state"] == "recording")
+
+
+def test_instants_are_written_in_the_zone_of_the_browser(here):
+    told = eventually(
+        lambda: (
+            here.js(
+                "const t = document.querySelector('[data-widget=moment]'); return t && !/UTC/.test(t.textContent)"
+                " && [t.textContent, t.dataset.ms]"
+            )
+            or here.click("#settings-again")
+        ),
+        wait_s=60,
+        pause_s=2,
+    )
+    assert len(told[0]) == len("2026-11-28 14:02")
+
+
+def test_the_page_fits_a_narrow_screen(here):
+    here.size(400)
+    here.open("settings")
+    assert here.js("return document.documentElement.scrollWidth") == 400
+
+
+def test_g_d_leads_to_the_settings(page):
+    page.press("g", "d")
+    page.wait_js("return document.querySelector('[data-page]').dataset.page === 'settings'")
+
+
+def test_a_file_that_was_set_aside_is_told_above_the_page(tmp_path, driver):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "wfmon.db").write_text("This is no database. " * 200)
+    monitor = Monitor(data)
+    here = Page(driver, monitor)
+    here.console()
+    here.sign_in()
+    here.open("settings")
+    here.wait_js("return document.getElementById('settings-wrong').checkVisibility()")
+    assert "a new one was begun" in here.text("#settings-wrong")
+    assert here.text("#record-told").startswith("Recording")
+    assert here.console() == []
+    here.reset()
+    assert monitor.stop() == 0

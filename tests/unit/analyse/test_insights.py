@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from tests.unit.store.house import START_S, House
+from wfmon.analyse.__main__ import main, share_within
+from wfmon.analyse.child import KEEP_S, Analyst, Failed
+from wfmon.core.types import Cause, Request
+from wfmon.store.buckets import NONE
+
+DAY, HOUR = 86_400, 3_600
+
+
+def past(folder, *, days=14, turn=9, rise=1.38, disk_gb_a_day=0.0, requests_an_hour=4, slow_hour=None):
+    """Two weeks of hourly samples and requests; from day ``turn`` on, first tokens and swap are up."""
+    house = House(folder, "system.cpu_percent", "system.swap_used_bytes", "system.disk_free_bytes")
+    dice = random.Random(7)
+    for hour in range(days * 24):
+        late = hour >= turn * 24
+        house.sample("system.cpu_percent", 20 + dice.random())
+        house.sample("system.swap_used_bytes", (5e8 if late and rise > 1 else 1e8) * dice.uniform(1, 1.1))
+        house.sample("system.disk_free_bytes", 50e9 - hour / 24 * disk_gb_a_day * 1e9)
+        for number in range(requests_an_hour):
+            ttft = 210 * dice.gauss(1, 0.1) * (rise if late else 1) * (6 if hour % 24 == slow_hour else 1)
+            slow = ttft > 1_000
+            house.writer.request(Request(
+                id=f"{hour}-{number}", model="llama3", server="127.0.0.1:11434", via="proxy", status="ok",
+                started_ms=house.now_s * 1000 + number * 60_000, output_tokens=50, ttft_ms=ttft, slow=slow,
+                tokens_per_second=40 * dice.gauss(1, 0.05), causes=(Cause("load", "", 800.0),) if slow else (),
+            ))  # fmt: skip
+        house.clock.advance(HOUR)
+        house.writer.beat()
+    return house
+
+
+def told(house, capsys, days=7, offset=0):
+    assert main([str(house.writer.path), "--now", str(house.clock.now_ms()), "--days", str(days),
+                 "--offset", str(offset)]) == 0  # fmt: skip
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_regression_is_told_with_its_figures_its_day_and_its_companion(tmp_path, capsys):
+    found = told(past(tmp_path), capsys)["findings"]
+    [one] = [each for each in found if "Time to first token" in each["text"]]
+    assert "Time to first token of llama3 rose 3" in one["text"]
+    assert "since Thursday, 23 November, together with swap use: 2" in one["text"]
+    assert "medians of 672 and 672 requests" in one["text"]
+    assert one["worse"]
+    assert one["confidence"] > 0.99
+    assert "bootstrap" in one["method"]
+    assert one["series"] == ['model.ttft_ms{model="llama3",server="127.0.0.1:11434"}']
+    assert one["to_ms"] - one["from_ms"] == 7 * DAY * 1000
+
+
+def test_where_nothing_changed_nothing_is_told(tmp_path, capsys):
+    found = told(past(tmp_path, rise=1.0), capsys)
+    assert found["findings"] == []
+    assert found["requests"] == 672
+
+
+def test_of_too_few_requests_nothing_is_told(tmp_path, capsys):
+    assert told(past(tmp_path, days=2, turn=1), capsys)["findings"] == []
+
+
+def test_a_disk_that_fills_is_told_and_when_it_is_full(tmp_path, capsys):
+    [one] = told(past(tmp_path, rise=1.0, disk_gb_a_day=2.5), capsys)["findings"]
+    assert "Free disk space falls by 2.5 GB a day: at that pace the disk is full in 6 days." in one["text"]
+
+
+def test_an_hour_that_stands_out_is_told_in_the_users_zone(tmp_path, capsys):
+    found = told(past(tmp_path, rise=1.0, slow_hour=14), capsys, offset=2 * HOUR)
+    [one] = [each for each in found["findings"] if "longest" in each["text"]]
+    assert "from 16:00 to 17:00: 5.9 times" in one["text"]
+    assert found["causes"] == [{"code": "load", "requests": 28, "share": 1.0, "cost_ms": 800.0}]
+
+
+def test_the_week_is_counted_by_hour_and_day(tmp_path, capsys):
+    week = told(past(tmp_path, days=3, turn=9), capsys)["week"]
+    assert len(week["days_ms"]) == len(week["requests"]) == 7
+    assert [sum(row) for row in week["requests"]] == [0, 0, 0, 96, 96, 96, 0]
+    assert week["days_ms"][3] == START_S * 1000
+    assert week["cpu_percent"][3][5] == pytest.approx(20.5, abs=0.6)
+    assert week["cpu_percent"][0][5] is None
+
+
+def test_health_is_made_of_parts_that_were_measured(tmp_path, capsys):
+    found = told(past(tmp_path, rise=1.0), capsys)
+    assert found["health"]["score"] == 100
+    assert [each["name"] for each in found["health"]["parts"]] == [
+        "Requests that ended well", "Requests that were not slow", "First tokens in time"
+    ]  # fmt: skip
+    [budget] = found["budgets"]
+    assert (budget["name"], budget["share"], budget["of"]) == ("First tokens of llama3", 1.0, 672)
+    empty = House(tmp_path / "other")
+    assert told(empty, capsys)["health"] == {"score": None, "parts": []}
+
+
+def test_the_analyst_runs_a_process_that_ends_and_keeps_its_answer(tmp_path):
+    house = past(tmp_path, days=1)
+    analyst = Analyst(house.writer.path, house.clock)
+    first = analyst.insights(7, 0)
+    assert first["requests"] == 96
+    house.writer.path.rename(tmp_path / "gone")
+    assert analyst.insights(7, 0) is first
+    house.clock.advance(KEEP_S + 1)
+    with pytest.raises(Failed, match="no history yet"):
+        analyst.insights(7, 0)
+
+
+@pytest.mark.parametrize(("days", "offset"), [(0, 0), (91, 0), (-1, 0), (7, 90_000)])
+def test_days_and_zone_have_bounds(tmp_path, days, offset):
+    with pytest.raises(ValueError, match="days must be"):
+        Analyst(tmp_path / "wfmon.db", House(tmp_path).clock).insights(days, offset)
+
+
+def test_a_file_that_is_none_is_a_sentence(tmp_path):
+    (tmp_path / "wfmon.db").write_text("no database")
+    with pytest.raises(Failed, match=r"The analysis failed: .*not a database"):
+        Analyst(tmp_path / "wfmon.db", House(tmp_path / "x").clock).insights(7, 0)
+
+
+def test_the_share_of_samples_within_a_limit_comes_from_the_sketches(tmp_path):
+    house = House(tmp_path, "ux.frame_time_ms")
+    house.run(120, **{"ux.frame_time_ms": lambda t: 33.0 if t % 10 == 0 else 16.0})
+    share, of = share_within(house.buckets("ux.frame_time_ms", START_S, house.now_s, 3), 17.5)
+    assert (share, of) == (pytest.approx(0.9, abs=0.01), 117)
+    assert share_within(NONE, 17.5) is None

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from wfmon.analyse.child import Failed
+from wfmon.ui import insights
+
+HOUR = 3_600
+WEEK = {
+    "days_ms": [number * 86_400_000 for number in range(7)],
+    "requests": [[0] * 24 for _ in range(6)] + [[4, 2, *[0] * 22]],
+    "cpu_percent": [[None] * 24 for _ in range(6)] + [[50.4, 10.0, 0.0, *[None] * 21]],
+}
+FINDING = {
+    "text": "Time to first token of <b>x</b> rose 38 %.", "from_ms": 0, "to_ms": 7 * 86_400_000, "confidence": 0.9999,
+    "series": ['model.ttft_ms{model="a b",server="s"}'], "worse": True, "weight": 1.0, "method": "rank test",
+}  # fmt: skip
+TOLD = {
+    "from_ms": 0, "to_ms": 1, "requests": 9, "findings": [FINDING], "week": WEEK,
+    "health": {"score": 92, "parts": [{"name": "Requests that ended well", "share": 0.971, "weight": 3}]},
+    "budgets": [{"name": "Frames of /", "text": "within 16.67 ms", "share": 0.9, "target": 0.95, "of": 1_200}],
+    "causes": [{"code": "load", "requests": 3, "share": 1.0, "cost_ms": 1_500.0}],
+}  # fmt: skip
+
+
+def text(component):
+    """All that a component says, as JSON of its tree."""
+    return json.dumps(component.to_plotly_json(), default=lambda each: each.to_plotly_json(), ensure_ascii=False)
+
+
+class Services:
+    def __init__(self, told):
+        self.told = told
+
+    def insights(self, days, offset_s):
+        if isinstance(self.told, Exception):
+            raise self.told
+        return {**self.told, "asked": (days, offset_s)}
+
+
+def test_every_part_has_its_words_and_units():
+    parts = [text(part) for part in insights.show(Services(TOLD), {"days": 7, "offset": 0})]
+    findings, health, week, budgets, causes = parts
+    assert "Time to first token of <b>x</b> rose 38 %." in findings
+    assert "99.99 % sure · rank test · 01 Jan to 08 Jan" in findings
+    assert '"92"' in health
+    assert "97.1 %" in health
+    assert "0:00: 4 requests, CPU 50 %" in week
+    assert week.count("unknown") == 7 * 24 - 3
+    assert "within 16.67 ms; 1,200 of them; target 95 %; missed" in budgets
+    assert "the model was loaded first" in causes
+    assert "3 requests, 1,500 ms each" in causes
+
+
+def test_a_finding_leads_to_its_chart_at_its_span():
+    address = urlsplit(insights.history_link(FINDING))
+    assert address.path == "/history"
+    assert parse_qs(address.query)["s"] == FINDING["series"]
+
+
+def test_days_are_named_in_the_users_zone():
+    assert "31 Dec to 07 Jan" in text(insights.findings(TOLD, -HOUR))
+
+
+@pytest.mark.parametrize(("requests", "words"), [(0, "too little to compare"), (9, "Nothing stands out")])
+def test_an_empty_list_is_a_good_answer_and_says_which(requests, words):
+    assert words in text(insights.findings({**TOLD, "findings": [], "requests": requests}, 0))
+
+
+@pytest.mark.parametrize("error", [Failed("The analysis failed: no."), ValueError("days must be from 1 to 90")])
+def test_where_there_is_no_answer_the_page_says_why(error):
+    first, *others = insights.show(Services(error), {"days": 7, "offset": 0})
+    assert str(error) in text(first)
+    assert "alert" in text(first)
+    assert len(others) == 4
+
+
+def test_what_was_not_measured_has_no_score_and_no_bars():
+    assert "Nothing was measured" in text(insights.health({"score": None, "parts": []}))
+    assert "No page was open" in text(insights.budgets([]))
+    assert "No request was slow" in text(insights.causes([]))

@@ -1,0 +1,140 @@
+"""The file: opened, checked, made, set aside; its one writing connection, and connections that can only read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from wfmon.store import migrate
+
+NAME = "wfmon.db"
+BUSY_S = 1.0
+"""How long a statement waits for another program that holds the file."""
+WRITER_CACHE_KB, READER_CACHE_KB = 1_000, 500
+_MAGIC = b"SQLite format 3\0"
+_SIDES = ("-shm", "-wal", "-journal", "")
+"""In the order in which they are moved: a new file beside an old one's WAL would take it for its own."""
+
+
+class NewerSchema(Exception):
+    """The file was written by a newer wfmon."""
+
+
+class NotOurs(Exception):
+    """The file is empty, damaged, or another program's. ``what`` is one of these, in a word."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+def is_corrupt(error: BaseException) -> bool:
+    """Tell whether SQLite says that the file itself is damaged or none of its own."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether there is no room on the disk. Some file systems say it as an error of writing."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return (code & 0xFF) == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Tell whether another program holds the file."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def set_aside(path: Path, what: str, now_ms: int) -> Path:
+    """Move a file that cannot be used out of the way, with what belongs to it; gives its new place."""
+    stamp = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.{what}-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.{what}-{stamp}-{number}")
+    for side in _SIDES:
+        old = path.with_name(path.name + side)
+        if old.exists():
+            old.replace(aside.with_name(aside.name + side))
+    return aside
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the writing connection, making or migrating the file. In autocommit: transactions are begun by hand.
+
+    Raises NotOurs, NewerSchema, sqlite3.Error, OSError.
+    """
+    begun = not path.exists()
+    if not begun:
+        _look(path)
+    else:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection)
+    except BaseException as error:
+        connection.close()
+        if begun:  # a full disk: nothing is in it, and later it would be set aside as an empty one
+            for side in _SIDES:
+                path.with_name(path.name + side).unlink(missing_ok=True)
+        if is_corrupt(error):
+            raise NotOurs("damaged") from error
+        raise
+    return connection
+
+
+def _look(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+    if head != _MAGIC:
+        raise NotOurs("foreign" if head else "empty")
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    made = connection.execute("PRAGMA page_count").fetchone()[0] == 0
+    if made:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before WAL: afterwards it has no effect
+    connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KB}")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    if made:
+        connection.execute(f"PRAGMA application_id = {migrate.APPLICATION_ID}")
+    elif connection.execute("PRAGMA application_id").fetchone()[0] != migrate.APPLICATION_ID:
+        raise NotOurs("foreign")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > migrate.VERSION:
+        raise NewerSchema(
+            f"The history was written by a newer wfmon (form {version}, this one knows {migrate.VERSION}). "
+            "Start the newer one, or move wfmon.db, wfmon.db-wal and wfmon.db-shm out of the data folder."
+        )
+    if version < 0 or (version and any(each not in migrate.STEPS for each in range(version, migrate.VERSION))):
+        raise NotOurs("foreign")
+    connection.execute("PRAGMA journal_mode = WAL")
+    if version == 0:
+        migrate.create(connection)
+    else:
+        migrate.migrate(connection, version)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection that can only read, and sees one instant of the file. Raises sqlite3.Error.
+
+    Made anew each time: 0.3 ms, and nothing is held in memory between two questions.
+    """
+    # Not mode=ro: a reader of a WAL may have to make its index.
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KB}")
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer alone does that
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()

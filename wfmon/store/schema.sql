@@ -1,0 +1,12 @@
+CREATE TABLE alert ( id INTEGER NOT NULL, t_ms INTEGER NOT NULL, rule TEXT NOT NULL, state TEXT NOT NULL, severity TEXT NOT NULL, series TEXT NOT NULL, value FLOAT, text TEXT NOT NULL, PRIMARY KEY (id) );
+CREATE INDEX alert_at ON alert (t_ms);
+CREATE TABLE annotation ( id INTEGER NOT NULL, t_ms INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (id) );
+CREATE INDEX annotation_at ON annotation (t_ms);
+CREATE TABLE chunk ( id INTEGER NOT NULL, tier INTEGER NOT NULL, start_s INTEGER NOT NULL, series INTEGER NOT NULL, seal INTEGER NOT NULL, bytes INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (id) );
+CREATE INDEX chunk_at ON chunk (tier, start_s, series, bytes);
+CREATE UNIQUE INDEX chunk_of ON chunk (tier, series, start_s, seal);
+CREATE TABLE journal ( seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, t_s INTEGER NOT NULL, data BLOB NOT NULL );
+CREATE TABLE request ( id TEXT NOT NULL, started_ms INTEGER NOT NULL, ended_ms INTEGER, model TEXT NOT NULL, server TEXT NOT NULL, via TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, prompt_tokens INTEGER, cached_tokens INTEGER, output_tokens INTEGER NOT NULL, queue_ms FLOAT, load_ms FLOAT, prompt_ms FLOAT, ttft_ms FLOAT, duration_ms FLOAT, tokens_per_second FLOAT, time_per_output_token_ms FLOAT, entropy_bits FLOAT, entropy_k INTEGER, energy FLOAT, joules FLOAT, slow INTEGER, stalls TEXT NOT NULL, causes TEXT NOT NULL, PRIMARY KEY (id) );
+CREATE INDEX request_at ON request (started_ms);
+CREATE TABLE seal ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, tier INTEGER NOT NULL, start_s INTEGER NOT NULL, upto INTEGER NOT NULL, done INTEGER NOT NULL, parent INTEGER );
+CREATE TABLE series ( id INTEGER NOT NULL, text TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL, kind TEXT NOT NULL, first_s INTEGER NOT NULL, PRIMARY KEY (id), UNIQUE (text) );

@@ -1,0 +1,565 @@
+"""The one thread that writes: pulls what the cache has, journals it, seals, forgets. It never holds up who measures.
+
+While the file cannot be written (disk full, locked, gone) what is pulled waits here, at most ``WAITING`` seconds of it;
+past that the oldest seconds are folded into buckets of ten, and counted. Everything that goes wrong is told once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+import sqlite3
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wfmon.core.clock import Clock
+from wfmon.core.types import ClockStep, Request
+from wfmon.store import database
+from wfmon.store.buckets import Second, merged, seconds_of
+from wfmon.store.codec import encode_second
+from wfmon.store.retain import Keep, retain
+from wfmon.store.seal import Sealer, transaction
+
+log = logging.getLogger(__name__)
+LAG_S = 3
+"""A second is written when it is so old: until then its samples may still come."""
+WAITING = 60
+"""Seconds that wait for the file at most before they are folded."""
+MOST_WAITING = 400
+FOLD_S = 10
+MOST_STRIDES = 60
+"""A late beat takes what it missed in so many parts at most: five minutes in one go are 100 MB."""
+MAX_ROWS = 5_000
+"""Rows of requests and annotations that wait at most."""
+MAX_SERIES = 65_535
+BEAT_S = 1.0
+SLICES = 6
+"""Slices of sealing or forgetting a beat at most."""
+RETRY_S = 5.0
+BALLAST = "wfmon.db.ballast"
+BALLAST_BYTES = 512_000
+"""Freed when the disk is full, so that old data can be deleted, which needs room too."""
+ROOM_BYTES = 2 * BALLAST_BYTES
+"""Once the disk was full it must have so much room before it is tried again, and twice that for the ballast."""
+PAUSE_S = 3_600
+"""After a leap of the clock nothing is deleted for so long: it may be set right again."""
+LEAP_MS = 3_600_000
+
+
+class Pulled(NamedTuple):
+    """Samples of a span, by the ids of this boot, each series' in order of time; arrays of shape (n,)."""
+
+    ids: NDArray[np.uint16]
+    t_ms: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+class Described(NamedTuple):
+    """What is kept of a series beside its samples."""
+
+    text: str
+    name: str
+    unit: str
+    kind: str
+    distribution: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the writer pulls from; called by its thread alone.
+
+    ``pull(from_ms, to_ms)``: all samples in [from, to). ``series(since)``: those with ids from ``since`` on, in order.
+    """
+
+    pull: Callable[[int, int], Pulled]
+    series: Callable[[int], Sequence[Described]]
+
+
+class Trouble(NamedTuple):
+    """Why nothing is written now."""
+
+    word: str
+    text: str
+    since_ms: int
+
+
+class Writer:
+    """``start`` and ``close`` once each; ``request``, ``annotate``, ``on_clock_step``, ``status`` from any thread."""
+
+    def __init__(
+        self, folder: Path, clock: Clock, source: Source, keep: Callable[[], Keep], *, enabled: bool = True
+    ) -> None:
+        self.path = folder / database.NAME
+        self._ballast = folder / BALLAST
+        self._clock = clock
+        self._source = source
+        self._keep = keep
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wfmon-store", daemon=True)
+        self._lock = threading.Lock()
+        # Under the lock.
+        self._rows: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._steps: list[ClockStep] = []
+        self._enabled = enabled
+        self._since_ms = 0  # what was measured before is not recorded: it was switched off
+        # The thread's own.
+        self._connection: sqlite3.Connection | None = None
+        self._sealer: Sealer | None = None
+        self._waiting: deque[Second] = deque()
+        self._next_ms = clock.now_ms() // 1_000 * 1_000
+        self._numbers = np.zeros(0, np.uint16)  # by the boot's id: the file's own
+        self._distributions = np.zeros(MAX_SERIES + 1, np.bool_)
+        self._known: dict[str, int] = {}
+        self._series: dict[int, tuple[Any, ...]] = {}  # rows of the table, by number
+        self._unwritten: list[tuple[Any, ...]] = []  # those of them that are not in the file yet
+        self._opened = False
+        self._trouble_ns = 0
+        self._retry_ns = 0
+        self._pause_until_ns = 0
+        self._inode: tuple[int, int] | None = None
+        # Any thread reads.
+        self.trouble: Trouble | None = None
+        self.notice = ""
+        """What the user should know of this start, such as a damaged file that was set aside."""
+        self.counts: Counter[str] = Counter()
+        """seconds, samples; folded and lost (seconds for which there was no room), dropped_rows, series_cap,
+        unreadable."""
+        self.write_ms = 0.0
+        """What the last beat took of the file."""
+        self.longest_ms = 0.0
+
+    @property
+    def written_to_ms(self) -> int:
+        """All before this instant is in the file, or waits for it."""
+        return self._next_ms
+
+    @property
+    def depth(self) -> int:
+        """Seconds that wait for the file."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Start the thread. Once."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is left, and let the file go. Idempotent."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    # --- from any thread
+
+    def request(self, told: Request) -> None:
+        """Keep a request that ended, if it records."""
+        if not self.enabled:
+            return
+        figures = asdict(told)
+        figures["stalls"] = json.dumps(told.stalls)
+        figures["causes"] = json.dumps([cause._asdict() for cause in told.causes])
+        self._push(_INSERT_REQUEST, tuple(figures[name] for name in _REQUEST))
+
+    def annotate(self, kind: str, text: str, t_ms: int | None = None) -> None:
+        """Note what happened, in one sentence."""
+        at = self._clock.now_ms() if t_ms is None else t_ms
+        self._push("INSERT INTO annotation (t_ms, kind, text) VALUES (?, ?, ?)", (at, kind, text))
+
+    def on_clock_step(self, step: ClockStep) -> None:
+        """The wall clock was set, or the machine slept."""
+        with self._lock:
+            self._steps.append(step)
+        seconds = abs(step.step_ms) / 1_000
+        way = "back" if step.step_ms < 0 else "ahead"
+        text = f"The machine slept for {seconds:,.0f} s." if step.kind == "sleep" else (
+            f"The clock was set {way} by {seconds:,.1f} s.")  # fmt: skip
+        self.annotate("sleep" if step.kind == "sleep" else "clock_step", text, step.t_ms)
+
+    def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
+        """Record, or do not: what was measured or asked of a model meanwhile never comes into the file."""
+        with self._lock:
+            changed, self._enabled = enabled != self._enabled, enabled
+            if changed and enabled:
+                self._since_ms = self._clock.now_ms()
+        if changed and enabled:
+            self.annotate("store", "Recording was switched on.")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it records."""
+        with self._lock:
+            return self._enabled
+
+    def status(self) -> dict[str, Any]:
+        """How it fares: {state, reason, since_ms, notice, waiting, write_ms, longest_ms, counts}."""
+        trouble = self.trouble
+        state = "off" if not self.enabled else trouble.word if trouble else "recording"
+        return {
+            "state": state,
+            "reason": trouble.text if trouble and state != "off" else "",
+            "since_ms": trouble.since_ms if trouble else None,
+            "notice": self.notice,
+            "waiting": self.depth,
+            "write_ms": round(self.write_ms, 3),
+            "longest_ms": round(self.longest_ms, 3),
+            "counts": dict(self.counts),
+        }
+
+    # --- the thread
+
+    def _run(self) -> None:
+        begun = self._clock.mono_ns()
+        beat = 0
+        while not self._clock.wait(self._stop, max(0.0, (begun + beat * 1e9 * BEAT_S - self._clock.mono_ns()) / 1e9)):
+            beat = max(beat + 1, int((self._clock.mono_ns() - begun) / 1e9 / BEAT_S) + 1)
+            self.beat()
+        self.finish()
+
+    def beat(self) -> None:
+        """Do what is due, once. Public for tests and for accelerated time, which call it instead of ``start``."""
+        self._apply_steps()
+        now_ns = self._clock.mono_ns()
+        try:
+            waits = self._waits(now_ns)
+            if not waits:
+                self._reopen_if_gone()
+                if self._connection is None:
+                    self._open()
+            self._catch_up(self._clock.now_ms() // 1_000 - LAG_S, write=not waits)
+            if not waits:
+                self._tidy()
+                self._recovered()
+        except Exception as error:  # noqa: BLE001  the edge: one bad beat must not end the thread that keeps the past
+            self._failed(error)
+        self.write_ms = (self._clock.mono_ns() - now_ns) / 1e6
+        self.longest_ms = max(self.longest_ms, self.write_ms)
+
+    def finish(self) -> None:
+        """Write all that is known by now, and close."""
+        self._apply_steps()
+        try:
+            self._catch_up(self._clock.now_ms() // 1_000 + 1, write=self._connection is not None)
+        except Exception as error:  # noqa: BLE001  the edge, as for a beat
+            log.warning("the last seconds could not be kept: %s", error)
+        self._let_go()
+
+    def _catch_up(self, to_s: int, *, write: bool) -> None:
+        """Take what is there before ``to_s``, and write it: in parts, so that a late beat neither bloats nor folds."""
+        for part_s in self._strides(to_s):
+            self.pull_to(part_s)
+            if write:
+                self.write()
+        if write:
+            self.write()
+
+    def _strides(self, to_s: int) -> Iterator[int]:
+        from_s = self._next_ms // 1_000
+        stride_s = max(FOLD_S, -(-(to_s - from_s) // MOST_STRIDES))
+        yield from range(from_s + stride_s, to_s, stride_s)
+        yield to_s
+
+    def pull_to(self, to_s: int) -> None:
+        """Take the seconds before ``to_s`` from the source; once the file was open, for it numbers the series."""
+        from_ms, to_ms = self._next_ms, to_s * 1_000
+        if to_ms <= from_ms or not self._opened:
+            return
+        with self._lock:
+            enabled, from_ms = self._enabled, max(from_ms, self._since_ms)
+        if enabled and from_ms < to_ms:
+            pulled = self._source.pull(from_ms, to_ms)
+            self._next_ms = to_ms  # before they are taken: what cannot be taken must not come again for ever
+            self._learn(from_ms // 1_000)
+            if len(pulled.ids):
+                self._take(pulled)
+        self._next_ms = to_ms
+
+    def _take(self, pulled: Pulled) -> None:
+        numbers = self._numbers[pulled.ids]
+        known = numbers > 0
+        ids, t_ms, values = numbers[known], pulled.t_ms[known], pulled.values[known]
+        self._waiting.extend(seconds_of(ids, t_ms, values, self._distributions))
+        self.counts["samples"] += len(ids)
+        while len(self._waiting) > WAITING and self._fold_oldest():
+            pass
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft()
+            self.counts["lost"] += 1
+
+    def _fold_oldest(self) -> bool:
+        """Fold the two oldest neighbours that belong to one bucket of ten seconds; False where there are none."""
+        for at in range(len(self._waiting) - WAITING // 2):
+            one, other = self._waiting[at], self._waiting[at + 1]
+            if one.t_s // FOLD_S == other.t_s // FOLD_S:
+                self._waiting[at] = merged(one, other)
+                del self._waiting[at + 1]
+                self.counts["folded"] += 1
+                return True
+        return False
+
+    def _learn(self, first_s: int) -> None:
+        """Give every new series of this boot its number in the file."""
+        for told in self._source.series(len(self._numbers)):
+            # Half a surrogate pair has no form in the file.
+            text, name = (each.encode("utf-8", "replace").decode() for each in (told.text, told.name))
+            number = self._known.get(text, 0)
+            highest = max(self._known.values(), default=0) if number == 0 else 0
+            if number == 0 and highest < MAX_SERIES:
+                number = highest + 1
+                self._known[text] = number
+                self._series[number] = (number, text, name, told.unit, told.kind, first_s)
+                self._unwritten.append(self._series[number])
+            elif number == 0:
+                self.counts["series_cap"] += 1
+            self._distributions[number] = told.distribution
+            self._numbers = np.append(self._numbers, np.uint16(number))
+
+    def write(self) -> None:
+        """Put all that waits into the file, in one transaction. Raises sqlite3.Error; then it waits on."""
+        connection, sealer = self._connection, self._sealer
+        if connection is None or sealer is None:
+            return
+        with self._lock:
+            rows = list(self._rows)
+        seconds, refused = list(self._waiting), 0
+        if not rows and not seconds and not self._unwritten:
+            return
+        with transaction(connection) as cursor:
+            cursor.executemany(_INSERT_SERIES, self._unwritten)
+            for statement, values in rows:
+                try:
+                    cursor.execute(statement, values)
+                except _REFUSED:  # a number past 64 bits, half a surrogate pair: it must not hold up the others
+                    refused += 1
+            cursor.executemany(
+                "INSERT INTO journal (t_s, data) VALUES (?, ?)", [(each.t_s, encode_second(each)) for each in seconds]
+            )
+        self._unwritten = []
+        with self._lock:
+            for _ in rows:
+                self._rows.popleft()
+            self.counts["dropped_rows"] += refused
+        for each in seconds:
+            self._waiting.popleft()
+            sealer.journaled(each.t_s)
+        self.counts["seconds"] += len(seconds)
+
+    def _tidy(self, slices: int = SLICES) -> bool:
+        """Seal and forget, some slices; True when more is due."""
+        if self._connection is None or self._sealer is None:
+            return False
+        now_s = self._next_ms // 1_000
+        try:
+            for _ in range(slices):
+                if self._sealer.advance(now_s):
+                    continue
+                if self._clock.mono_ns() < self._pause_until_ns:
+                    return False
+                if not retain(self._connection, self._keep(), now_s, self._sealer.live):
+                    return False
+            return True
+        finally:
+            self.counts["unreadable"] += self._sealer.unreadable
+            self._sealer.unreadable = 0
+
+    def tidy_all(self) -> None:
+        """Seal and forget all that is due."""
+        while self._tidy():
+            pass
+
+    def _push(self, statement: str, values: tuple[Any, ...]) -> None:
+        with self._lock:
+            if len(self._rows) >= MAX_ROWS:
+                self.counts["dropped_rows"] += 1
+                return
+            self._rows.append((statement, values))
+
+    def _apply_steps(self) -> None:
+        with self._lock:
+            steps, self._steps = self._steps, []
+        for step in steps:
+            if step.kind == "step":
+                # Not past the step itself: a beat between the leap and its news has gone by the new time already.
+                self._next_ms = min(self._next_ms + step.step_ms, step.t_ms)
+                with self._lock:
+                    self._since_ms = 0
+                if step.step_ms > LEAP_MS:
+                    self._pause_until_ns = self._clock.mono_ns() + PAUSE_S * 1_000_000_000
+
+    # --- the file
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._inode is not None and not self.path.exists():
+            self._tell("The file of the history was removed while it was in use; a new one was begun.")
+            self._inode = None
+        try:
+            connection = database.open_writer(self.path)
+        except database.NotOurs as error:
+            self._set_aside(error.what)
+            connection = database.open_writer(self.path)
+        try:
+            sealer = Sealer(connection)
+            self._number(connection)
+            stat = self.path.stat()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._sealer, self._inode = connection, sealer, (stat.st_dev, stat.st_ino)
+        self._opened = True
+        if not self._ballast.exists():
+            self._lay_ballast()
+
+    def _number(self, connection: sqlite3.Connection) -> None:
+        """Take over the file's numbers of series, and see to it that it gets those that are in use already."""
+        rows = connection.execute("SELECT id, text, name, unit, kind, first_s FROM series").fetchall()
+        found, by_text = {row[0]: row for row in rows}, {row[1]: row for row in rows}
+        mine = self._series
+        if any(found.get(row[0], row)[1] != row[1] or by_text.get(row[1], row)[0] != row[0] for row in mine.values()):
+            self.counts["lost"] += len(self._waiting)  # numbered for another file
+            self._waiting.clear()
+            self._numbers = np.zeros(0, np.uint16)
+            mine = {}
+        self._unwritten = [row for number, row in mine.items() if number not in found]
+        self._series = mine | found
+        self._known = {row[1]: number for number, row in self._series.items()}
+
+    def _reopen_if_gone(self) -> None:
+        """Let go of a file that was removed or replaced under us: what is written into it is lost."""
+        if self._connection is None:
+            return
+        try:
+            stat = self.path.stat()
+            there = (stat.st_dev, stat.st_ino) == self._inode
+        except FileNotFoundError:
+            there = False
+        if not there:
+            self._let_go()
+
+    def _set_aside(self, what: str) -> None:
+        self._let_go()
+        self._inode = None
+        aside = database.set_aside(self.path, what, self._clock.now_ms())
+        words = {"empty": "empty", "foreign": "not one of wfmon's", "damaged": "damaged"}[what]
+        self._tell(f"The file of the history was {words}. It is kept as {aside.name}, and a new one was begun.")
+
+    def _tell(self, sentence: str) -> None:
+        self.notice = sentence
+        log.warning("%s", sentence)
+        self.annotate("store", sentence)
+
+    def _let_go(self) -> None:
+        connection, self._connection, self._sealer = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error as error:
+                log.warning("the file of the history was not closed in order: %s", error)
+
+    def _failed(self, error: BaseException) -> None:
+        """Say once what is wrong, and try again later."""
+        if database.is_corrupt(error):
+            try:
+                self._set_aside("damaged")
+            except OSError as moved:
+                error = moved
+            else:
+                return  # the next beat makes a new one
+        word, text = _sentence(error)
+        if word == "full":
+            with contextlib.suppress(OSError):
+                self._ballast.unlink(missing_ok=True)
+            self._make_room()
+        if self.trouble is None or self.trouble.word != word:
+            foreseen = isinstance(error, sqlite3.Error | OSError | database.NewerSchema | database.NotOurs)
+            log.warning("%s", text, exc_info=None if foreseen else error)
+            if self.trouble is None:
+                self._trouble_ns = self._clock.mono_ns()
+            self.trouble = Trouble(word, text, self.trouble.since_ms if self.trouble else self._clock.now_ms())
+        self._retry_ns = self._clock.mono_ns() + int(RETRY_S * 1e9)
+        left_open = self._connection is not None and self._connection.in_transaction
+        if left_open or word not in ("locked", "full"):
+            self._let_go()
+
+    def _waits(self, now_ns: int) -> bool:
+        """Tell whether it is too early to try again."""
+        if self.trouble is None:
+            return False
+        if now_ns < self._retry_ns:
+            return True
+        if self.trouble.word != "full" or self._has_room(ROOM_BYTES):
+            return False
+        self._make_room()
+        self._retry_ns = now_ns + int(RETRY_S * 1e9)
+        return True
+
+    def _has_room(self, wanted: int) -> bool:
+        """Tell whether the disk has so much room; True where it does not say."""
+        try:
+            return shutil.disk_usage(self.path.parent).free >= wanted
+        except OSError:
+            return True
+
+    def _make_room(self) -> None:
+        """Delete what is past its time: the ballast has made the room that this needs."""
+        if self._connection is None or self._sealer is None:
+            return
+        try:
+            if self._clock.mono_ns() >= self._pause_until_ns:
+                retain(self._connection, self._keep(), self._next_ms // 1_000, self._sealer.live)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            return  # there is no room for this either: it waits
+
+    def _recovered(self) -> None:
+        trouble, self.trouble = self.trouble, None
+        if trouble is None:
+            return
+        log.info("the history is written again")
+        waited_s = (self._clock.mono_ns() - self._trouble_ns) / 1e9
+        self.annotate("store", f"Recording waited for {waited_s:,.0f} s. {trouble.text}", trouble.since_ms)
+        self._lay_ballast()
+
+    def _lay_ballast(self) -> None:
+        if not self._has_room(2 * ROOM_BYTES):
+            return
+        try:
+            with os.fdopen(os.open(self._ballast, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(bytes(BALLAST_BYTES))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._ballast.unlink(missing_ok=True)
+
+
+def _sentence(error: BaseException) -> tuple[str, str]:
+    """Give a word and a sentence for what went wrong."""
+    if isinstance(error, database.NewerSchema):
+        return "newer", str(error)
+    if database.is_full(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "full", "The disk of the data folder is full: recording waits until there is room again."
+    if database.is_locked(error):
+        return "locked", "Another program holds the file of the history: recording waits until it lets go."
+    return "failed", f"The history cannot be written ({error}): it is tried again every {RETRY_S:g} s."
+
+
+_REQUEST = (
+    "id", "started_ms", "ended_ms", "model", "server", "via", "status", "reason", "prompt_tokens", "cached_tokens",
+    "output_tokens", "queue_ms", "load_ms", "prompt_ms", "ttft_ms", "duration_ms", "tokens_per_second",
+    "time_per_output_token_ms", "entropy_bits", "entropy_k", "energy", "joules", "slow", "stalls", "causes",
+)  # fmt: skip
+_REFUSED = (
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError,
+    OverflowError, UnicodeError,
+)  # fmt: skip
+_INSERT_SERIES = "INSERT OR IGNORE INTO series (id, text, name, unit, kind, first_s) VALUES (?, ?, ?, ?, ?, ?)"
+_MARKS = ", ".join("?" * len(_REQUEST))
+_INSERT_REQUEST = f"INSERT OR REPLACE INTO request ({', '.join(_REQUEST)}) VALUES ({_MARKS})"  # noqa: S608  literals
