@@ -25,7 +25,7 @@ from selenium.webdriver.chrome.options import Options
 ROOT = Path(__file__).parents[1]
 PAGES = {
     "overview": "/", "models": "/models", "system": "/system", "experience": "/experience", "network": "/network",
-    "requests": "/requests", "settings": "/settings",
+    "history": "/history", "requests": "/requests", "insights": "/insights", "settings": "/settings",
 }  # fmt: skip
 THEMES = ("dark", "light")
 SIZES = {1280: 800, 400: 800}

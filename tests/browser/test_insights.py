@@ -68,7 +68,7 @@ def test_findings_are_plain_sentences_with_their_figures_and_the_chart_they_came
     )
     address = urlsplit(href)
     assert address.path == "/history"
-    assert 'model.ttft_ms{model="<b>llama3</b>",server="127.0.0.1:11434"}' in parse_qs(address.query)["s"]
+    assert 'model.ttft_ms{model="<b>llama3</b>",server="127.0.0.1:11434"}' in parse_qs(address.query)["series"]
     here.js("document.querySelector('.findings a').click()")
     eventually(lambda: here.js("return location.pathname") == "/history")
 

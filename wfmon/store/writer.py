@@ -171,7 +171,9 @@ class Writer:
         self._push(_INSERT_REQUEST, tuple(figures[name] for name in _REQUEST))
 
     def annotate(self, kind: str, text: str, t_ms: int | None = None) -> None:
-        """Note what happened, in one sentence."""
+        """Note what happened, in one sentence; while it does not record, only what befalls the file itself."""
+        if kind != "store" and not self.enabled:
+            return
         at = self._clock.now_ms() if t_ms is None else t_ms
         self._push("INSERT INTO annotation (t_ms, kind, text) VALUES (?, ?, ?)", (at, kind, text))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -13,6 +12,7 @@ from dash.development.base_component import Component
 from wfmon.analyse.child import Failed
 from wfmon.core.types import Services
 from wfmon.ui import ids
+from wfmon.ui.views import View
 
 SPANS = ((7, "7 days"), (14, "14 days"), (30, "30 days"))
 SPAN, HOST, FINDINGS, HEALTH, WEEK, BUDGETS, CAUSES = (
@@ -88,8 +88,8 @@ def _finding(each: Json, offset_s: int) -> Component:
 
 def history_link(each: Json) -> str:
     """Give the address that opens the finding's chart at its span, with the span before beside it."""
-    query = [("s", text) for text in each["series"]]
-    return "/history?" + urlencode([*query, ("from", str(each["from_ms"])), ("to", str(each["to_ms"]))])
+    view = View(tuple(each["series"]), span=(int(each["from_ms"]), int(each["to_ms"])), compare="previous")
+    return f"/history?{view.query()}"
 
 
 def health(told: Json) -> Component:

@@ -46,6 +46,7 @@ SHORTCUTS = (
     (("g", "n"), "Network"),
     (("g", "h"), "History"),
     (("g", "r"), "Requests"),
+    (("g", "i"), "Insights"),
     (("g", "d"), "Settings"),
     (("1", "2", "3"), "Window of 30 seconds, 1 minute, 5 minutes"),
     (("Space",), "Freeze the picture, and let it go on"),

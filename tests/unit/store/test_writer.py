@@ -534,3 +534,13 @@ def test_damaged_seconds_are_counted_in_the_status(house):
     house.writer._connection.execute("UPDATE journal SET data = x'00' WHERE t_s < ?", (START_S + 4,))
     house.run(400, a=1.0)
     assert house.writer.status()["counts"]["unreadable"] == 4
+
+
+def test_while_it_does_not_record_nothing_of_what_happens_is_noted(tmp_path):
+    house = House(tmp_path, "a")
+    house.writer.set_enabled(False)
+    house.writer.annotate("collector", "The gpu collector was switched off.")
+    house.run(3)
+    house.writer.set_enabled(True)
+    house.run(2)
+    assert [each["text"] for each in house.reader.annotations(0, 2**62)] == ["Recording was switched on."]

@@ -58,7 +58,8 @@ def test_every_part_has_its_words_and_units():
 def test_a_finding_leads_to_its_chart_at_its_span():
     address = urlsplit(insights.history_link(FINDING))
     assert address.path == "/history"
-    assert parse_qs(address.query)["s"] == FINDING["series"]
+    asked = parse_qs(address.query)
+    assert (asked["series"], asked["from"], asked["compare"]) == (FINDING["series"], ["0"], ["previous"])
 
 
 def test_days_are_named_in_the_users_zone():
