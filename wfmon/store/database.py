@@ -13,10 +13,10 @@ from urllib.parse import quote
 from wfmon.store import migrate
 
 NAME = "wfmon.db"
+_MAGIC = b"SQLite format 3\0"
 BUSY_S = 1.0
 """How long a statement waits for another program that holds the file."""
 WRITER_CACHE_KB, READER_CACHE_KB = 1_000, 500
-_MAGIC = b"SQLite format 3\0"
 _SIDES = ("-shm", "-wal", "-journal", "")
 """In the order in which they are moved: a new file beside an old one's WAL would take it for its own."""
 
@@ -71,9 +71,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises NotOurs, NewerSchema, sqlite3.Error, OSError.
     """
     begun = not path.exists()
-    if not begun:
-        _look(path)
-    else:
+    if not begun and path.stat().st_size == 0:
+        raise NotOurs("empty")
+    if begun:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
@@ -84,16 +84,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
             for side in _SIDES:
                 path.with_name(path.name + side).unlink(missing_ok=True)
         if is_corrupt(error):
-            raise NotOurs("damaged") from error
+            # Only now: to open and close a good file ourselves would drop the locks of who reads it in this process.
+            with path.open("rb") as file:
+                ours = file.read(len(_MAGIC)) == _MAGIC
+            raise NotOurs("damaged" if ours else "foreign") from error
         raise
     return connection
-
-
-def _look(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(len(_MAGIC))
-    if head != _MAGIC:
-        raise NotOurs("foreign" if head else "empty")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
