@@ -113,8 +113,7 @@ def info(path: Path) -> Info:
         seconds = int(connection.execute("SELECT count(*) FROM journal").fetchone()[0])
     reader = Reader(path)
     usage, span = reader.usage(), reader.span()
-    texts = {each.id: each.text for each in reader.series()}
-    sizes = {text: int(usage["series"].get(number, 0)) for number, text in texts.items()}
+    sizes: dict[str, int] = usage["series"]
     return Info(
         path=str(path),
         version=version,

@@ -115,7 +115,7 @@ class Reader:
         return [dict(row) for row in reversed(rows)]
 
     def usage(self) -> dict[str, Any]:
-        """Give {bytes, free_bytes, wal_bytes, tiers: [{...}], series: {id: bytes}, tables: {name: rows}}."""
+        """Give {bytes, free_bytes, wal_bytes, tiers: [{...}], series: {text: bytes}, tables: {name: rows}}."""
         tiers = {row["tier"]: row for row in self._all(
             "SELECT tier, count(*) AS chunks, sum(bytes) AS bytes, min(start_s) AS first_s FROM chunk GROUP BY tier"
         )}  # fmt: skip
@@ -123,7 +123,10 @@ class Reader:
             "SELECT 'request', count(*) FROM request UNION ALL SELECT 'annotation', count(*) FROM annotation"
             " UNION ALL SELECT 'alert', count(*) FROM alert"
         )
-        sizes = self._all("SELECT series, sum(bytes) FROM chunk GROUP BY series")
+        sizes = self._all(
+            "SELECT text, coalesce(of.bytes, 0) FROM series LEFT JOIN"
+            " (SELECT series, sum(bytes) AS bytes FROM chunk GROUP BY series) AS of ON of.series = id ORDER BY id"
+        )
         pages = self._all("SELECT page_size, freelist_count FROM pragma_page_size, pragma_freelist_count")
         return {
             "bytes": _size(self._path),
@@ -139,7 +142,7 @@ class Reader:
                 }
                 for tier in TIERS
             ],
-            "series": {number: size for number, size in sizes},  # noqa: C416  rows are no pairs to the type checker
+            "series": {text: size for text, size in sizes},  # noqa: C416  rows are no pairs to the type checker
             "tables": {name: rows for name, rows in tables},  # noqa: C416
         }
 

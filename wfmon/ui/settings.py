@@ -18,7 +18,6 @@ from dash.development.base_component import Component
 
 from wfmon.core.settings import SettingsError, default_data_dir
 from wfmon.core.types import Services
-from wfmon.store.read import Reader
 from wfmon.ui.panels import Group, Panel
 from wfmon.ui.parts import note
 
@@ -73,20 +72,18 @@ COMMANDS = (
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What the page tells of the history. ``names``: the file's series, by number; ``wrong``: why it is not known."""
+    """What the page tells of the history. ``wrong``: why it is not known."""
 
     store: Mapping[str, Any]
-    names: Mapping[int, str]
     wrong: str = ""
 
 
 def data_of(services: Services) -> Data:
     """Ask how the history fares; what goes wrong is said, never raised."""
     try:
-        store = services.store()
-        return Data(store, {each.id: each.text for each in Reader(Path(store["path"])).series()})
+        return Data(services.store())
     except (sqlite3.Error, OSError) as error:
-        return Data({}, {}, f"The history could not be read ({error}). Look again in a moment.")
+        return Data({}, f"The history could not be read ({error}). Look again in a moment.")
 
 
 def turned(services: Services, way: str) -> tuple[Any, ...]:
@@ -157,12 +154,12 @@ def wrong_of(data: Data) -> str:
     return data.wrong or " ".join(filter(None, (store["reason"], store["notice"])))
 
 
-def largest(store: Mapping[str, Any], names: Mapping[int, str]) -> list[tuple[str, int, float]]:
+def largest(store: Mapping[str, Any]) -> list[tuple[str, int, float]]:
     """Give the largest series: its name, bytes, share of all series."""
-    sizes: Mapping[int, int] = store["usage"]["series"]
+    sizes: Mapping[str, int] = {text: size for text, size in store["usage"]["series"].items() if size}
     whole = sum(sizes.values()) or 1
     order = sorted(sizes.items(), key=lambda each: (-each[1], each[0]))[:LARGEST]
-    return [(names.get(number, f"series {number}"), size, size / whole) for number, size in order]
+    return [(text, size, size / whole) for text, size in order]
 
 
 # --- markup
@@ -241,13 +238,13 @@ def data_body(data: Data) -> list[Component]:
         ("Requests", _rows(usage, store, "request")),
         ("Events: starts, sleep, clock", _rows(usage, store, "annotation")),
         ("Alerts", _rows(usage, store, "alert")),
-        ("Series", [f"{len(data.names):,}"]),
+        ("Series", [f"{len(usage['series']):,}"]),
     )
     path = html.P(["It lies in ", html.Code(store["path"]), ", readable by you alone."], className="path")
     return [
         html.Dl([html.Div([html.Dt(name), html.Dd(what)]) for name, what in facts], className="data-facts"),
         path,
-        html.Div([_tiers(store), _largest(store, data.names)], className="data-tables"),
+        html.Div([_tiers(store), _largest(store)], className="data-tables"),
     ]
 
 
@@ -317,8 +314,8 @@ def _step(seconds: int) -> str:
     return span_text(seconds).removeprefix("1 ")
 
 
-def _largest(store: Mapping[str, Any], names: Mapping[int, str]) -> Component:
-    found = largest(store, names)
+def _largest(store: Mapping[str, Any]) -> Component:
+    found = largest(store)
     title = html.H4("The largest series")
     if not found:
         return html.Div([title, html.P("Nothing is sealed yet: that takes five minutes.", className="none")])

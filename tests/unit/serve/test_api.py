@@ -334,3 +334,13 @@ def test_insights_are_of_so_many_days_in_a_zone(house):
     assert get(house, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, -18_000]
     assert problem(house.ask("/api/v1/insights?days=x"), 400)["field"] == "days"
     assert "analysis failed" in problem(house.ask("/api/v1/insights?days=89"), 503)["detail"]
+
+
+def test_the_histories_real_answer_can_be_told(tmp_path, house):
+    from tests.unit.store.house import House as Store
+
+    store = Store(tmp_path / "real", "a.b", "c_ms")
+    store.run(700, **{"a.b": 1.0, "c_ms": 2.0})
+    house.services.store = lambda: {"usage": store.reader.usage(), "state": "recording"}
+    usage = get(house, "/api/v1/store")["usage"]
+    assert usage["series"]["c_ms"] > usage["series"]["a.b"] > 0

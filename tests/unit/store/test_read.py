@@ -182,7 +182,7 @@ def test_usage_counts_what_each_series_takes(tmp_path):
         "name": "1s", "step_s": 1, "tier": 0, "chunks": 4, "bytes": 0, "first_s": START_S,
     }  # fmt: skip
     assert sum(usage["series"].values()) == usage["tiers"][0]["bytes"]
-    assert usage["series"][2] > usage["series"][1] > 0
+    assert usage["series"]["b_ms"] > usage["series"]["a"] > 0
     assert usage["bytes"] == house.writer.path.stat().st_size
 
 

@@ -20,7 +20,8 @@ def store(**given):
     """How a history fares, as the runtime tells it."""
     keep = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 500_000_000)
     usage = {
-        "bytes": 12_345_678, "free_bytes": 0, "wal_bytes": 4_096, "series": {1: 300, 2: 100, 7: 600},
+        "bytes": 12_345_678, "free_bytes": 0, "wal_bytes": 4_096,
+        "series": {"system.cpu_percent": 300, 'gpu.x{gpu="0"}': 100, "ux.fps": 600, "new": 0},
         "tiers": [
             {"name": tier.name, "step_s": tier.step_s, "chunks": 3, "bytes": 1_500, "first_s": T0 // 1_000}
             for tier in TIERS
@@ -34,7 +35,7 @@ def store(**given):
 
 
 def data(**given):
-    return settings.Data(store(**given), {1: "system.cpu_percent", 2: 'gpu.x{gpu="0"}'})
+    return settings.Data(store(**given))
 
 
 def text(component) -> str:
@@ -112,13 +113,13 @@ def test_commands_name_the_data_folder_where_it_is_not_the_users_own(monkeypatch
     assert settings.commands("/my lab/wfmon.db")[2][1].endswith("backup ~/wfmon-backup.db --data '/my lab'")
 
 
-def test_the_largest_series_come_first_and_one_without_a_name_is_called_by_its_number():
-    assert settings.largest(store(), data().names) == [
-        ("series 7", 600, 0.6), ("system.cpu_percent", 300, 0.3), ('gpu.x{gpu="0"}', 100, 0.1),
+def test_the_largest_series_come_first_and_those_without_a_byte_not_at_all():
+    assert settings.largest(store()) == [
+        ("ux.fps", 600, 0.6), ("system.cpu_percent", 300, 0.3), ('gpu.x{gpu="0"}', 100, 0.1),
     ]  # fmt: skip
     many = store()
-    many["usage"]["series"] = {number: number for number in range(1, 60)}
-    assert [size for _, size, _ in settings.largest(many, {})] == list(range(59, 39, -1))
+    many["usage"]["series"] = {str(number): number for number in range(1, 60)}
+    assert [size for _, size, _ in settings.largest(many)] == list(range(59, 39, -1))
 
 
 @pytest.mark.parametrize(
