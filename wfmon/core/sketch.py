@@ -123,14 +123,6 @@ def sketch(ids: Small, values: Singles) -> Sketch:
     return Sketch(keys[first], np.diff(np.append(first, len(keys))).astype(np.uint32))
 
 
-def regrouped(whole: Sketch, groups: NDArray[np.integer]) -> Sketch:
-    """Give the same bins under other ids: what was under ``i`` comes under ``groups[i]``, and what meets adds up."""
-    if not len(whole.keys):
-        return whole
-    moved = groups[whole.keys >> _UP].astype(np.uint32)
-    return counted(moved << _UP | whole.keys & _BIN, whole.counts, whole.halvings)
-
-
 def counted(keys: Keys, counts: NDArray[np.uint32], halvings: int) -> Sketch:
     """Make a sketch of keys in any order, in which some stand more than once."""
     if not len(keys):
