@@ -37,7 +37,7 @@ def driver(monitor):
 def page(driver, monitor):
     """The Overview, just loaded, live, with nothing remembered of the test before."""
     page = Page(driver, monitor)
-    page.console()
+    page.leave()
     page.open()
     yield page
     said = page.console()

@@ -182,7 +182,13 @@ class Page:
 
     # --- going somewhere
 
+    def leave(self):
+        """Let go of the page that is shown: one whose monitor has stopped complains for as long as it stands."""
+        self.driver.get("about:blank")
+        self.console()
+
     def sign_in(self):
+        self.leave()
         self.driver.get(self.monitor.launch_url())
         eventually(lambda: self.js("return location.pathname === '/' && !!window.wfmon"))
 

@@ -52,10 +52,9 @@ def old(tmp_path_factory):
 def here(driver, old):
     page = Page(driver, old)
     page.sign_in()
-    page.console()  # of the monitor before
     yield page
     assert page.console() == []
-    driver.get("about:blank")  # before its monitor stops
+    page.leave()
 
 
 def test_findings_are_plain_sentences_with_their_figures_and_the_chart_they_came_from(here):
