@@ -77,7 +77,7 @@ def test_findings_are_plain_sentences_with_their_figures_and_the_chart_they_came
 def test_the_week_health_budgets_and_causes_stand_beside_them(here):
     here.open("insights")
     eventually(lambda: here.js(TEXTS))
-    assert here.js("return document.querySelectorAll('.week tbody tr').length") == 7
+    eventually(lambda: here.js("return document.querySelectorAll('.week tbody tr').length") == 7)
     assert here.js("return document.querySelectorAll('.week .cell.unknown').length") > 0 or time.gmtime().tm_hour == 23
     score = int(here.text("#insights-health .figure"))
     assert 50 < score < 100
