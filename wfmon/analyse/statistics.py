@@ -19,8 +19,6 @@ LEAST = 12
 """Values on each side from which on a change is looked at at all."""
 MAX_PAIRS = 300
 """Points from which a Theil-Sen slope is taken: 45,000 pairs."""
-SCALE = 1.4826
-"""The median absolute deviation times this is the standard deviation of a normal distribution."""
 
 
 class Change(NamedTuple):
@@ -120,28 +118,6 @@ def trend(t_s: Floats, values: Floats, random: np.random.Generator) -> Trend | N
     return Trend(float(np.median(slopes)), float(slopes[ends[0]]), float(slopes[ends[1]]))
 
 
-def correlation(one: Floats, other: Floats) -> float:
-    """Give Spearman's rank correlation of two series of shape (n,), where both are known; NaN of fewer than 8."""
-    known = ~(np.isnan(one) | np.isnan(other))
-    if int(known.sum()) < 8:
-        return math.nan
-    ranks = [_ranks(each[known]) for each in (one, other)]
-    spread = [float(each.std()) for each in ranks]
-    if not all(spread):
-        return math.nan
-    return float(((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())).mean() / (spread[0] * spread[1]))
-
-
-def robust_z(value: float, others: Floats) -> float:
-    """Give how many deviations a value lies from the median of others; NaN where these do not differ, or are few."""
-    others = others[~np.isnan(others)]
-    if len(others) < LEAST:
-        return math.nan
-    middle = float(np.median(others))
-    deviation = SCALE * float(np.median(np.abs(others - middle)))
-    return (value - middle) / deviation if deviation > 0 else math.nan
-
-
 def profile(t_s: NDArray[np.int64], values: Floats, offset_s: int) -> Floats:
     """Give the median by hour of the day, shape (24,), NaN where none is; ``offset_s``: the zone, east of UTC."""
     hours = (t_s + offset_s) // 3_600 % 24
@@ -157,10 +133,4 @@ def _medians(values: Floats, random: np.random.Generator) -> Floats:
     """Give the medians of ``ROUNDS`` resamples; of a large sample some are taken, which widens the interval."""
     some = values if len(values) <= 2_000 else random.choice(values, 2_000, replace=False)
     found: Floats = np.median(random.choice(some, (ROUNDS, len(some))), axis=1)
-    return found
-
-
-def _ranks(values: Floats) -> Floats:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    found: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return found

@@ -19,7 +19,10 @@ SPAN, HOST, FINDINGS, HEALTH, WEEK, BUDGETS, CAUSES = (
     "insights-span", "insights", "insights-findings", "insights-health", "insights-week", "insights-budgets",
     "insights-causes",
 )  # fmt: skip
-NONE = "Nothing stands out: no figure changed by a tenth or more with 95 % confidence."
+NONE = (
+    "Nothing stands out: no figure changed by a tenth or more with 95 % confidence, as far as there is enough to "
+    "compare (12 requests in the span and 12 in the one before)."
+)
 FEW = "There is too little to compare yet: a figure needs 12 requests in the span and 12 in the one before."
 CAUSE_WORDS = {
     "load": "the model was loaded first", "queue": "waited in the queue", "prompt": "long prompt",

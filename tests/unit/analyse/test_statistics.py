@@ -77,24 +77,6 @@ def test_a_long_series_costs_no_more_pairs():
     assert st.trend(t, 3 * t, dice()).slope == pytest.approx(3)
 
 
-def test_what_rises_together_is_correlated_however_bent():
-    x = np.linspace(1, 10, 50)
-    assert st.correlation(x, np.exp(x)) == pytest.approx(1)
-    assert st.correlation(x, -(x**3)) == pytest.approx(-1)
-    assert math.isnan(st.correlation(x, np.ones(50)))
-    assert math.isnan(st.correlation(x[:5], x[:5]))
-    half = x.copy()
-    half[::2] = np.nan
-    assert st.correlation(half, x) == pytest.approx(1)
-
-
-def test_a_deviation_is_measured_against_the_median_of_others():
-    others = np.arange(101.0)  # median 50, median absolute deviation 25
-    assert st.robust_z(125, others) == pytest.approx(75 / (1.4826 * 25))
-    assert math.isnan(st.robust_z(60, np.full(100, 50.0)))
-    assert math.isnan(st.robust_z(60, others[:5]))
-
-
 def test_hours_are_those_of_the_users_zone():
     t_s = np.arange(0, 10 * 86_400, 3_600)
     by_hour = st.profile(t_s, (t_s // 3_600 % 24).astype(float), 2 * 3_600)
