@@ -35,9 +35,10 @@ from wfmon.core.clock import FakeClock
 from wfmon.core.memory import tighten
 from wfmon.core.types import Series
 from wfmon.store import seal, writer
+from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
 from wfmon.store.tiers import DAY_S, TIERS
-from wfmon.store.writer import LAG_S, Described, Pulled, Source, Writer
+from wfmon.store.writer import LAG_S, Pulled, Source, Writer
 
 END_S = 1_790_000_000 // DAY_S * DAY_S
 LOADS = {"1,000": (100, 10), "10,000": (167, 60), "10,000 of 2,000 series": (2_000, 5)}
@@ -206,8 +207,8 @@ def measure_month(folder: Path, days: float) -> dict:
             }
             for row in usage["tiers"]
         },
-        "plain_bytes": sum(size for number, size in sizes.items() if (number - 1) % EVERY),
-        "distribution_bytes": sum(size for number, size in sizes.items() if (number - 1) % EVERY == 0),
+        "plain_bytes": sum(size for text, size in sizes.items() if "ttft" not in text),
+        "distribution_bytes": sum(size for text, size in sizes.items() if "ttft" in text),
         "transaction_ms": {
             "count": len(times), "p50": percentile(times, 50), "p99.9": percentile(times, 99.9), "max": max(times),
             "cpu_max": max(house.transactions_cpu_ms),

@@ -55,10 +55,11 @@ from wfmon.core.types import (
 from wfmon.demo.supervise import DemoProcess
 from wfmon.process import Processor
 from wfmon.process.energy import EnergyMeter
+from wfmon.store.backlog import WAITING as MAX_STORE_SECONDS
+from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
 from wfmon.store.retain import Keep
-from wfmon.store.writer import WAITING as MAX_STORE_SECONDS
-from wfmon.store.writer import Described, Pulled, Source, Writer
+from wfmon.store.writer import Pulled, Source, Writer
 from wfmon.stream.hub import Hub
 from wfmon.ticker import INBOX_FRAMES, Stages, Ticker
 from wfmon.window.cache import HotCache

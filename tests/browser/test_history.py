@@ -16,9 +16,10 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.driving import Monitor, Page, eventually
 from wfmon.core.clock import FakeClock, SystemClock
+from wfmon.store.numbers import Described
 from wfmon.store.retain import Keep
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Described, Pulled, Source, Writer
+from wfmon.store.writer import Pulled, Source, Writer
 
 TTFT = 'model.ttft_ms{model="tiny",server="127.0.0.1:9"}'
 SERIES = (

@@ -19,9 +19,12 @@ import pytest
 from tests.unit.store.house import KEEP, START_S, House
 from wfmon.core.clock import FakeClock
 from wfmon.store import database
+from wfmon.store.backlog import WAITING
+from wfmon.store.ballast import BALLAST, BALLAST_BYTES
 from wfmon.store.retain import Keep
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import BALLAST, BALLAST_BYTES, RETRY_S, SLICES, WAITING
+from wfmon.store.trouble import RETRY_S
+from wfmon.store.writer import SLICES
 
 pytestmark = pytest.mark.faults
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from wfmon.core.clock import Clock
 from wfmon.core.lock import try_lock
 from wfmon.store import database, migrate
+from wfmon.store.ballast import BALLAST
 from wfmon.store.check import Checked as Checked  # noqa: PLC0414  one place to look for what can be done
 from wfmon.store.check import check as check  # noqa: PLC0414
 from wfmon.store.check import known as known  # noqa: PLC0414
@@ -29,7 +30,6 @@ from wfmon.store.forget import forget as forget  # noqa: PLC0414
 from wfmon.store.forget import preview as preview  # noqa: PLC0414
 from wfmon.store.forget import scrub
 from wfmon.store.read import Reader
-from wfmon.store.writer import BALLAST
 
 LOCK, SERVER = "lock", "server.json"
 """The monitor's own lock in the data folder, and where it says its process."""

@@ -6,17 +6,12 @@ past that the oldest seconds are folded into buckets of ten, and counted. Everyt
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import json
 import logging
-import os
-import shutil
 import sqlite3
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,32 +21,24 @@ from numpy.typing import NDArray
 from wfmon.core.clock import Clock
 from wfmon.core.types import ClockStep, Request
 from wfmon.store import database
-from wfmon.store.buckets import Second, merged, seconds_of
+from wfmon.store.backlog import FOLD_S, Backlog
+from wfmon.store.ballast import Ballast
+from wfmon.store.buckets import seconds_of
 from wfmon.store.codec import encode_second
+from wfmon.store.numbers import INSERT_SERIES, Described, Numbers
 from wfmon.store.retain import Keep, retain
+from wfmon.store.rows import Rows, insert
 from wfmon.store.seal import Sealer, transaction
+from wfmon.store.trouble import RETRY_S, Trouble, sentence
 
 log = logging.getLogger(__name__)
 LAG_S = 3
 """A second is written when it is so old: until then its samples may still come."""
-WAITING = 60
-"""Seconds that wait for the file at most before they are folded."""
-MOST_WAITING = 400
-FOLD_S = 10
 MOST_STRIDES = 60
 """A late beat takes what it missed in so many parts at most: five minutes in one go are 100 MB."""
-MAX_ROWS = 5_000
-"""Rows of requests and annotations that wait at most."""
-MAX_SERIES = 65_535
 BEAT_S = 1.0
 SLICES = 6
 """Slices of sealing or forgetting a beat at most."""
-RETRY_S = 5.0
-BALLAST = "wfmon.db.ballast"
-BALLAST_BYTES = 512_000
-"""Freed when the disk is full, so that old data can be deleted, which needs room too."""
-ROOM_BYTES = 2 * BALLAST_BYTES
-"""Once the disk was full it must have so much room before it is tried again, and twice that for the ballast."""
 PAUSE_S = 3_600
 """After a leap of the clock nothing is deleted for so long: it may be set right again."""
 LEAP_MS = 3_600_000
@@ -65,16 +52,6 @@ class Pulled(NamedTuple):
     values: NDArray[np.float32]
 
 
-class Described(NamedTuple):
-    """What is kept of a series beside its samples."""
-
-    text: str
-    name: str
-    unit: str
-    kind: str
-    distribution: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the writer pulls from; called by its thread alone.
@@ -86,14 +63,6 @@ class Source:
     series: Callable[[int], Sequence[Described]]
 
 
-class Trouble(NamedTuple):
-    """Why nothing is written now."""
-
-    word: str
-    text: str
-    since_ms: int
-
-
 class Writer:
     """``start`` and ``close`` once each; ``request``, ``annotate``, ``on_clock_step``, ``status`` from any thread."""
 
@@ -101,7 +70,7 @@ class Writer:
         self, folder: Path, clock: Clock, source: Source, keep: Callable[[], Keep], *, enabled: bool = True
     ) -> None:
         self.path = folder / database.NAME
-        self._ballast = folder / BALLAST
+        self._ballast = Ballast(folder)
         self._clock = clock
         self._source = source
         self._keep = keep
@@ -109,20 +78,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="wfmon-store", daemon=True)
         self._lock = threading.Lock()
         # Under the lock.
-        self._rows: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._steps: list[ClockStep] = []
         self._enabled = enabled
         self._since_ms = 0  # what was measured before is not recorded: it was switched off
         # The thread's own.
         self._connection: sqlite3.Connection | None = None
         self._sealer: Sealer | None = None
-        self._waiting: deque[Second] = deque()
         self._next_ms = clock.now_ms() // 1_000 * 1_000
-        self._numbers = np.zeros(0, np.uint16)  # by the boot's id: the file's own
-        self._distributions = np.zeros(MAX_SERIES + 1, np.bool_)
-        self._known: dict[str, int] = {}
-        self._series: dict[int, tuple[Any, ...]] = {}  # rows of the table, by number
-        self._unwritten: list[tuple[Any, ...]] = []  # those of them that are not in the file yet
         self._opened = False
         self._trouble_ns = 0
         self._retry_ns = 0
@@ -135,6 +97,9 @@ class Writer:
         self.counts: Counter[str] = Counter()
         """seconds, samples; folded and lost (seconds for which there was no room), dropped_rows, series_cap,
         unreadable."""
+        self._rows = Rows(self.counts)
+        self._backlog = Backlog(self.counts)  # the thread's own, as are the numbers
+        self._numbers = Numbers(self.counts)
         self.write_ms = 0.0
         """What the last beat took of the file."""
         self.longest_ms = 0.0
@@ -147,7 +112,7 @@ class Writer:
     @property
     def depth(self) -> int:
         """Seconds that wait for the file."""
-        return len(self._waiting)
+        return len(self._backlog)
 
     def start(self) -> None:
         """Start the thread. Once."""
@@ -163,19 +128,14 @@ class Writer:
 
     def request(self, told: Request) -> None:
         """Keep a request that ended, if it records."""
-        if not self.enabled:
-            return
-        figures = asdict(told)
-        figures["stalls"] = json.dumps(told.stalls)
-        figures["causes"] = json.dumps([cause._asdict() for cause in told.causes])
-        self._push(_INSERT_REQUEST, tuple(figures[name] for name in _REQUEST))
+        if self.enabled:
+            self._rows.request(told)
 
     def annotate(self, kind: str, text: str, t_ms: int | None = None) -> None:
         """Note what happened, in one sentence; while it does not record, only what befalls the file itself."""
         if kind != "store" and not self.enabled:
             return
-        at = self._clock.now_ms() if t_ms is None else t_ms
-        self._push("INSERT INTO annotation (t_ms, kind, text) VALUES (?, ?, ?)", (at, kind, text))
+        self._rows.annotation(self._clock.now_ms() if t_ms is None else t_ms, kind, text)
 
     def on_clock_step(self, step: ClockStep) -> None:
         """The wall clock was set, or the machine slept."""
@@ -280,78 +240,36 @@ class Writer:
         if enabled and from_ms < to_ms:
             pulled = self._source.pull(from_ms, to_ms)
             self._next_ms = to_ms  # before they are taken: what cannot be taken must not come again for ever
-            self._learn(from_ms // 1_000)
+            self._numbers.learn(self._source.series(len(self._numbers)), from_ms // 1_000)
             if len(pulled.ids):
                 self._take(pulled)
         self._next_ms = to_ms
 
     def _take(self, pulled: Pulled) -> None:
-        numbers = self._numbers[pulled.ids]
+        numbers = self._numbers.of[pulled.ids]
         known = numbers > 0
         ids, t_ms, values = numbers[known], pulled.t_ms[known], pulled.values[known]
-        self._waiting.extend(seconds_of(ids, t_ms, values, self._distributions))
+        self._backlog.add(seconds_of(ids, t_ms, values, self._numbers.distributions))
         self.counts["samples"] += len(ids)
-        while len(self._waiting) > WAITING and self._fold_oldest():
-            pass
-        while len(self._waiting) > MOST_WAITING:
-            self._waiting.popleft()
-            self.counts["lost"] += 1
-
-    def _fold_oldest(self) -> bool:
-        """Fold the two oldest neighbours that belong to one bucket of ten seconds; False where there are none."""
-        for at in range(len(self._waiting) - WAITING // 2):
-            one, other = self._waiting[at], self._waiting[at + 1]
-            if one.t_s // FOLD_S == other.t_s // FOLD_S:
-                self._waiting[at] = merged(one, other)
-                del self._waiting[at + 1]
-                self.counts["folded"] += 1
-                return True
-        return False
-
-    def _learn(self, first_s: int) -> None:
-        """Give every new series of this boot its number in the file."""
-        for told in self._source.series(len(self._numbers)):
-            # Half a surrogate pair has no form in the file.
-            text, name = (each.encode("utf-8", "replace").decode() for each in (told.text, told.name))
-            number = self._known.get(text, 0)
-            highest = max(self._known.values(), default=0) if number == 0 else 0
-            if number == 0 and highest < MAX_SERIES:
-                number = highest + 1
-                self._known[text] = number
-                self._series[number] = (number, text, name, told.unit, told.kind, first_s)
-                self._unwritten.append(self._series[number])
-            elif number == 0:
-                self.counts["series_cap"] += 1
-            self._distributions[number] = told.distribution
-            self._numbers = np.append(self._numbers, np.uint16(number))
 
     def write(self) -> None:
         """Put all that waits into the file, in one transaction. Raises sqlite3.Error; then it waits on."""
         connection, sealer = self._connection, self._sealer
         if connection is None or sealer is None:
             return
-        with self._lock:
-            rows = list(self._rows)
-        seconds, refused = list(self._waiting), 0
-        if not rows and not seconds and not self._unwritten:
+        rows, seconds = self._rows.waiting(), self._backlog.waiting()
+        if not rows and not seconds and not self._numbers.unwritten:
             return
         with transaction(connection) as cursor:
-            cursor.executemany(_INSERT_SERIES, self._unwritten)
-            for statement, values in rows:
-                try:
-                    cursor.execute(statement, values)
-                except _REFUSED:  # a number past 64 bits, half a surrogate pair: it must not hold up the others
-                    refused += 1
+            cursor.executemany(INSERT_SERIES, self._numbers.unwritten)
+            refused = insert(cursor, rows)
             cursor.executemany(
                 "INSERT INTO journal (t_s, data) VALUES (?, ?)", [(each.t_s, encode_second(each)) for each in seconds]
             )
-        self._unwritten = []
-        with self._lock:
-            for _ in rows:
-                self._rows.popleft()
-            self.counts["dropped_rows"] += refused
+        self._numbers.unwritten = []
+        self._rows.done(len(rows), refused)
+        self._backlog.done(len(seconds))
         for each in seconds:
-            self._waiting.popleft()
             sealer.journaled(each.t_s)
         self.counts["seconds"] += len(seconds)
 
@@ -377,13 +295,6 @@ class Writer:
         """Seal and forget all that is due."""
         while self._tidy():
             pass
-
-    def _push(self, statement: str, values: tuple[Any, ...]) -> None:
-        with self._lock:
-            if len(self._rows) >= MAX_ROWS:
-                self.counts["dropped_rows"] += 1
-                return
-            self._rows.append((statement, values))
 
     def _apply_steps(self) -> None:
         with self._lock:
@@ -411,29 +322,16 @@ class Writer:
             connection = database.open_writer(self.path)
         try:
             sealer = Sealer(connection)
-            self._number(connection)
+            if not self._numbers.take_over(connection):
+                self._backlog.lose()  # numbered for another file
             stat = self.path.stat()
         except BaseException:
             connection.close()
             raise
         self._connection, self._sealer, self._inode = connection, sealer, (stat.st_dev, stat.st_ino)
         self._opened = True
-        if not self._ballast.exists():
-            self._lay_ballast()
-
-    def _number(self, connection: sqlite3.Connection) -> None:
-        """Take over the file's numbers of series, and see to it that it gets those that are in use already."""
-        rows = connection.execute("SELECT id, text, name, unit, kind, first_s FROM series").fetchall()
-        found, by_text = {row[0]: row for row in rows}, {row[1]: row for row in rows}
-        mine = self._series
-        if any(found.get(row[0], row)[1] != row[1] or by_text.get(row[1], row)[0] != row[0] for row in mine.values()):
-            self.counts["lost"] += len(self._waiting)  # numbered for another file
-            self._waiting.clear()
-            self._numbers = np.zeros(0, np.uint16)
-            mine = {}
-        self._unwritten = [row for number, row in mine.items() if number not in found]
-        self._series = mine | found
-        self._known = {row[1]: number for number, row in self._series.items()}
+        if not self._ballast.lies():
+            self._ballast.lay()
 
     def _reopen_if_gone(self) -> None:
         """Let go of a file that was removed or replaced under us: what is written into it is lost."""
@@ -476,10 +374,9 @@ class Writer:
                 error = moved
             else:
                 return  # the next beat makes a new one
-        word, text = _sentence(error)
+        word, text = sentence(error)
         if word == "full":
-            with contextlib.suppress(OSError):
-                self._ballast.unlink(missing_ok=True)
+            self._ballast.free()
             self._make_room()
         if self.trouble is None or self.trouble.word != word:
             foreseen = isinstance(error, sqlite3.Error | OSError | database.NewerSchema | database.NotOurs)
@@ -498,18 +395,11 @@ class Writer:
             return False
         if now_ns < self._retry_ns:
             return True
-        if self.trouble.word != "full" or self._has_room(ROOM_BYTES):
+        if self.trouble.word != "full" or self._ballast.has_room():
             return False
         self._make_room()
         self._retry_ns = now_ns + int(RETRY_S * 1e9)
         return True
-
-    def _has_room(self, wanted: int) -> bool:
-        """Tell whether the disk has so much room; True where it does not say."""
-        try:
-            return shutil.disk_usage(self.path.parent).free >= wanted
-        except OSError:
-            return True
 
     def _make_room(self) -> None:
         """Delete what is past its time: the ballast has made the room that this needs."""
@@ -529,39 +419,4 @@ class Writer:
         log.info("the history is written again")
         waited_s = (self._clock.mono_ns() - self._trouble_ns) / 1e9
         self.annotate("store", f"Recording waited for {waited_s:,.0f} s. {trouble.text}", trouble.since_ms)
-        self._lay_ballast()
-
-    def _lay_ballast(self) -> None:
-        if not self._has_room(2 * ROOM_BYTES):
-            return
-        try:
-            with os.fdopen(os.open(self._ballast, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(bytes(BALLAST_BYTES))
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._ballast.unlink(missing_ok=True)
-
-
-def _sentence(error: BaseException) -> tuple[str, str]:
-    """Give a word and a sentence for what went wrong."""
-    if isinstance(error, database.NewerSchema):
-        return "newer", str(error)
-    if database.is_full(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return "full", "The disk of the data folder is full: recording waits until there is room again."
-    if database.is_locked(error):
-        return "locked", "Another program holds the file of the history: recording waits until it lets go."
-    return "failed", f"The history cannot be written ({error}): it is tried again every {RETRY_S:g} s."
-
-
-_REQUEST = (
-    "id", "started_ms", "ended_ms", "model", "server", "via", "status", "reason", "prompt_tokens", "cached_tokens",
-    "output_tokens", "queue_ms", "load_ms", "prompt_ms", "ttft_ms", "duration_ms", "tokens_per_second",
-    "time_per_output_token_ms", "entropy_bits", "entropy_k", "energy", "joules", "slow", "stalls", "causes",
-)  # fmt: skip
-_REFUSED = (
-    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError,
-    OverflowError, UnicodeError,
-)  # fmt: skip
-_INSERT_SERIES = "INSERT OR IGNORE INTO series (id, text, name, unit, kind, first_s) VALUES (?, ?, ?, ?, ?, ?)"
-_MARKS = ", ".join("?" * len(_REQUEST))
-_INSERT_REQUEST = f"INSERT OR REPLACE INTO request ({', '.join(_REQUEST)}) VALUES ({_MARKS})"  # noqa: S608  literals
+        self._ballast.lay()

@@ -11,10 +11,11 @@ from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, History, Hot, Re
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import Series
+from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
 from wfmon.store.retain import Keep
 from wfmon.store.tiers import DAY_S, TIERS
-from wfmon.store.writer import Described, Pulled, Source, Writer
+from wfmon.store.writer import Pulled, Source, Writer
 
 START_S = 1_700_000_000 // DAY_S * DAY_S  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)

@@ -6,10 +6,11 @@ import numpy as np
 
 from wfmon.core.clock import FakeClock
 from wfmon.store.database import reading
+from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
 from wfmon.store.retain import Keep
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Described, Pulled, Source, Writer
+from wfmon.store.writer import Pulled, Source, Writer
 
 START_S = 1_700_000_000 // 86_400 * 86_400  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)

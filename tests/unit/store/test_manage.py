@@ -15,11 +15,12 @@ from wfmon.core.clock import FakeClock
 from wfmon.core.types import Request
 from wfmon.serve import instance
 from wfmon.store import codec, database, manage
+from wfmon.store.ballast import BALLAST
 from wfmon.store.forget import Before, Everything, Named, NoSuchSeries, Remains
+from wfmon.store.numbers import Described
 from wfmon.store.retain import Keep
 from wfmon.store.seal import Sealer
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import BALLAST, Described
 
 MODEL, OTHER = "zebra-fish-7b-secret", "plain-3b"
 METRIC = "model.ttft_ms"
@@ -50,7 +51,7 @@ class Models(House):
     def ask(self, name, model, *, at_ms=None):
         at_ms = self.clock.now_ms() if at_ms is None else at_ms
         self.writer.request(Request(name, model, "s", "hook", at_ms, "ok", at_ms + 500, output_tokens=3))
-        self.writer._push(
+        self.writer._rows._push(
             "INSERT INTO alert (t_ms, rule, state, severity, series, text) VALUES (?, 'slow', 'on', 'warning', ?, ?)",
             (at_ms, text_of(model), f"{model} is slow"),
         )

@@ -9,19 +9,11 @@ import pytest
 from tests.unit.store.house import KEEP, START_S, House
 from wfmon.core.clock import SystemClock
 from wfmon.core.types import Request
-from wfmon.store.writer import (
-    LAG_S,
-    MAX_ROWS,
-    MAX_SERIES,
-    MOST_WAITING,
-    PAUSE_S,
-    RETRY_S,
-    WAITING,
-    Described,
-    Pulled,
-    Source,
-    Writer,
-)
+from wfmon.store.backlog import MOST_WAITING, WAITING
+from wfmon.store.numbers import MAX_SERIES, Described
+from wfmon.store.rows import MAX_ROWS
+from wfmon.store.trouble import RETRY_S
+from wfmon.store.writer import LAG_S, PAUSE_S, Pulled, Source, Writer
 
 HOUR, DAY = 3_600, 86_400
 
@@ -169,7 +161,7 @@ def test_a_distribution_keeps_its_quantiles_under_its_new_id(tmp_path):
 
 def test_past_the_last_number_a_series_is_counted_and_not_kept(house):
     house.run(5, a=1.0)
-    house.writer._known["full"] = MAX_SERIES
+    house.writer._numbers._known["full"] = MAX_SERIES
     house.add("b")
     house.run(5, a=1.0, b=1.0)
     assert house.writer.counts["series_cap"] == 1
@@ -249,7 +241,7 @@ def test_what_waits_for_hours_is_bounded_and_what_is_lost_is_counted(house):
         house.run(2 * HOUR, a=1.0)
         assert house.writer.depth == MOST_WAITING
         assert house.writer.counts["lost"] > 0
-    kept = sum(each.figures.samples.sum() for each in house.writer._waiting)
+    kept = sum(each.figures.samples.sum() for each in house.writer._backlog.waiting())
     assert 3_600 < kept < 3_800  # the last hour
 
 

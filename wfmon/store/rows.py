@@ -1,0 +1,79 @@
+"""Rows of requests and annotations on their way into the file: bounded, and handed over by any thread."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import Counter, deque
+from dataclasses import asdict
+from typing import Any
+
+from wfmon.core.types import Request
+
+MAX_ROWS = 5_000
+"""Rows that wait at most."""
+_REQUEST = (
+    "id", "started_ms", "ended_ms", "model", "server", "via", "status", "reason", "prompt_tokens", "cached_tokens",
+    "output_tokens", "queue_ms", "load_ms", "prompt_ms", "ttft_ms", "duration_ms", "tokens_per_second",
+    "time_per_output_token_ms", "entropy_bits", "entropy_k", "energy", "joules", "slow", "stalls", "causes",
+)  # fmt: skip
+_REFUSED = (
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError,
+    OverflowError, UnicodeError,
+)  # fmt: skip
+_MARKS = ", ".join("?" * len(_REQUEST))
+_INSERT_REQUEST = f"INSERT OR REPLACE INTO request ({', '.join(_REQUEST)}) VALUES ({_MARKS})"  # noqa: S608  literals
+_INSERT_ANNOTATION = "INSERT INTO annotation (t_ms, kind, text) VALUES (?, ?, ?)"
+
+Row = tuple[str, tuple[Any, ...]]
+
+
+class Rows:
+    """What waits, in the order of its coming. ``counts`` gets "dropped_rows". Any thread."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Row] = deque()
+        self._counts = counts
+
+    def request(self, told: Request) -> None:
+        """Take a request that ended."""
+        figures = asdict(told)
+        figures["stalls"] = json.dumps(told.stalls)
+        figures["causes"] = json.dumps([cause._asdict() for cause in told.causes])
+        self._push(_INSERT_REQUEST, tuple(figures[name] for name in _REQUEST))
+
+    def annotation(self, t_ms: int, kind: str, text: str) -> None:
+        """Take what happened at ``t_ms``, in one sentence."""
+        self._push(_INSERT_ANNOTATION, (t_ms, kind, text))
+
+    def waiting(self) -> list[Row]:
+        """Give all that waits; it waits on until it is ``done``."""
+        with self._lock:
+            return list(self._waiting)
+
+    def done(self, count: int, refused: int) -> None:
+        """Let go of the oldest ``count``; ``refused`` of them the file did not take."""
+        with self._lock:
+            for _ in range(count):
+                self._waiting.popleft()
+            self._counts["dropped_rows"] += refused
+
+    def _push(self, statement: str, values: tuple[Any, ...]) -> None:
+        with self._lock:
+            if len(self._waiting) >= MAX_ROWS:
+                self._counts["dropped_rows"] += 1
+                return
+            self._waiting.append((statement, values))
+
+
+def insert(cursor: sqlite3.Cursor, rows: list[Row]) -> int:
+    """Put rows into the file, and give how many it refuses: they must not hold up the others. Raises sqlite3.Error."""
+    refused = 0
+    for statement, values in rows:
+        try:
+            cursor.execute(statement, values)
+        except _REFUSED:  # a number past 64 bits, half a surrogate pair
+            refused += 1
+    return refused
