@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wfmon.core import sketch as sketch_module
 from wfmon.core.catalogue import Metric
 from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
-from wfmon.core.sketch import ALPHA, EMPTY, sketch
+from wfmon.core.sketch import ALPHA, EMPTY, counted, sketch
 from wfmon.core.types import Batch, Series, Window
 from wfmon.window import HotCache
 
@@ -239,3 +240,24 @@ def test_a_sketch_forgets_exactly_what_it_was_given(parts):
     for one in sketches:
         whole = whole.minus(one)
     assert len(whole.keys) == len(whole.counts) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    keys=st.lists(st.tuples(st.integers(0, 65_535), st.integers(0, 65_535)), max_size=60),
+    spread=st.sampled_from((1, 7, 65_536)),
+    most=st.integers(1, 2**32 - 1),
+)
+def test_bins_that_are_counted_in_a_table_are_those_that_are_sorted(keys, spread, most):
+    packed = np.array([(owner % spread) << 16 | bin_ % spread for owner, bin_ in keys], np.uint32)
+    counts = np.full(len(packed), max(1, most // max(1, len(packed))), np.uint32)
+    sorted_by_key = {}
+    for key, count in zip(packed.tolist(), counts.tolist(), strict=True):
+        sorted_by_key[key] = sorted_by_key.get(key, 0) + count
+    with pytest.MonkeyPatch.context() as patch:
+        for dense in (0, 4, 10_000):
+            patch.setattr(sketch_module, "DENSE", dense)
+            found = counted(packed, counts, 1)
+            assert found.keys.dtype == found.counts.dtype == np.uint32
+            assert found.keys.tolist() == sorted(sorted_by_key)
+            assert found.counts.tolist() == [sorted_by_key[key] for key in sorted(sorted_by_key)]

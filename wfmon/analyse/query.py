@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wfmon.core.catalogue import METRICS
 from wfmon.core.types import Series
-from wfmon.store.buckets import Buckets, joined, of_samples
+from wfmon.store.buckets import NONE, Buckets, between, joined, of_samples
 from wfmon.store.read import Known, Reader
 from wfmon.store.retain import Keep
 from wfmon.store.tiers import TIERS, Tier, tier_for
@@ -48,6 +48,28 @@ class Hot(NamedTuple):
     samples: Callable[[str, int, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
     known: Callable[[], Iterable[tuple[Series, str, str]]]
     """Series of this boot with unit and kind."""
+
+
+class Held(NamedTuple):
+    """What is kept of one series in [from_s, to_s): the buckets that begin there; ``to_s`` is not past ``now_ms``."""
+
+    known: Known
+    now_ms: int
+    tier: Tier
+    from_s: int
+    to_s: int
+    buckets: Buckets
+
+    def means(self) -> NDArray[np.float64]:
+        """Give the mean at each of the tier's steps, NaN where nothing is known; a gauge's value holds for a while."""
+        step_s = self.tier.step_s
+        grid = np.full((max(0, self.to_s - self.from_s) // step_s, 1), np.nan)
+        where = (self.buckets.t_s - self.from_s) // step_s
+        grid[where, 0] = self.buckets.figures.mean
+        if self.known.kind == "gauge":
+            _hold(grid, where, self.buckets.figures.last, HOLD_S // step_s)
+        found: NDArray[np.float64] = grid[:, 0]
+        return found
 
 
 class History:
@@ -85,7 +107,7 @@ class History:
         tier, step_s = self._resolution(from_ms, to_ms, points, now_ms)
         from_s = from_ms // 1_000 // step_s * step_s
         to_s = -(-min(to_ms, now_ms) // 1_000)
-        found = self._buckets(chosen, from_s, to_s, tier)
+        found = self._parts(chosen, from_s, to_s, tier, sketches=fn in QUANTILES)
         return {
             "from_ms": from_ms, "to_ms": to_ms, "step_ms": step_s * 1_000, "tier": tier.name, "fn": fn,
             "series": [
@@ -97,6 +119,26 @@ class History:
                 for each in chosen
             ],
         }  # fmt: skip
+
+    def held(self, text: str, from_ms: int, to_ms: int, most: int, field: str = "series") -> Held:
+        """Give what is kept of one series, as finely as it is in about ``most`` buckets at most.
+
+        A bucket belongs to the span in which it begins, so that spans side by side share none. Raises Refused, with
+        ``field``.
+        """
+        try:
+            chosen = self._chosen([text] if text else [], "mean")
+        except Refused as error:
+            raise Refused(field, str(error), error.fix) from None
+        if len(chosen) > 1:
+            raise Refused(field, f"{len(chosen)} series fit {text[:200]!r}.", "Give one, with all its labels.")
+        now_ms = self._now_ms()
+        tier, _ = self._resolution(from_ms, to_ms, most, now_ms)
+        from_s, to_s = (-(-ms // (tier.step_s * 1_000)) * tier.step_s for ms in (from_ms, min(to_ms, now_ms)))
+        if to_s <= from_s:
+            return Held(chosen[0], now_ms, tier, from_s, from_s, NONE)
+        found = joined(self._parts(chosen, from_s, to_s, tier, sketches=True)[chosen[0].text], tier.step_s)
+        return Held(chosen[0], now_ms, tier, from_s, to_s, between(found, from_s, to_s))
 
     def _known(self, names: Collection[str] = ()) -> list[Known]:
         """Give the series of these names; of all without any."""
@@ -111,10 +153,11 @@ class History:
 
     def _chosen(self, selectors: Sequence[str], fn: str) -> list[Known]:
         wanted = {text: _parsed(text) for text in selectors}
-        known = self._known({series.name for series in wanted.values()}) if wanted else []
+        names = {series.name for series in wanted.values()}
+        known = [(each, dict(Series.parse(each.text).labels)) for each in self._known(names)] if names else []
         chosen: dict[str, Known] = {}
         for text, series in wanted.items():
-            found = [each for each in known if _fits(series, each)]
+            found = [each for each, labels in known if _fits(series, each.name, labels)]
             if not found:
                 raise Refused("series", f"No series {text[:200]!r} was ever seen.", "GET /api/v1/history lists them.")
             chosen.update((each.text, each) for each in found)
@@ -138,28 +181,36 @@ class History:
             tier = TIERS[tier.number + 1]
         return tier, tier.step_s * max(1, -(-int(wanted_s * 1_000) // (tier.step_s * 1_000)))
 
-    def _buckets(self, chosen: Sequence[Known], from_s: int, to_s: int, tier: Tier) -> dict[str, list[Buckets]]:
+    def _parts(
+        self, chosen: Sequence[Known], from_s: int, to_s: int, tier: Tier, *, sketches: bool
+    ) -> dict[str, list[Buckets]]:
         """Give what the file has and what the cache has of each series, no second in both."""
         if to_s <= from_s:
             return {each.text: [] for each in chosen}
         fresh = {each.text: self._hot.samples(each.text, from_s * 1_000, to_s * 1_000) for each in chosen}
         # Asked after them: what the cache has dropped meanwhile comes from the file, whole.
         hot_from_s = max(from_s, -(-self._hot.since_ms() // 1_000))
-        sealed_to_s, kept = self._reader.buckets_before(
-            [each.id for each in chosen if each.id], from_s, to_s, tier, journal_to_s=hot_from_s
+        sealed_to_s, kept = self._reader.parts_before(
+            [each.id for each in chosen if each.id], from_s, to_s, tier, journal_to_s=hot_from_s, sketches=sketches
         )
         hot_from_s = max(hot_from_s, sealed_to_s)
         return {
-            each.text: [*([kept[each.id]] if each.id else []), _folded(each, fresh[each.text], hot_from_s, tier.step_s)]
+            each.text: [*kept.get(each.id, ()), _folded(each, fresh[each.text], hot_from_s, tier.step_s, sketches)]
             for each in chosen
         }
 
 
-def _folded(each: Known, samples: tuple[NDArray[np.int64], NDArray[np.float32]], from_s: int, step_s: int) -> Buckets:
+def _folded(
+    each: Known,
+    samples: tuple[NDArray[np.int64], NDArray[np.float32]],
+    from_s: int,
+    step_s: int,
+    sketches: bool,  # noqa: FBT001
+) -> Buckets:
     """Fold what the cache holds from this second on."""
     t_ms, values = samples
     begin = int(np.searchsorted(t_ms, from_s * 1_000))
-    return of_samples(t_ms[begin:], values[begin:], step_s, distribution=is_distribution(each.name))
+    return of_samples(t_ms[begin:], values[begin:], step_s, distribution=sketches and is_distribution(each.name))
 
 
 def _is_cut(tier: Tier, from_s: int, first: Mapping[int, int]) -> bool:
@@ -192,11 +243,8 @@ def _parsed(text: str) -> Series:
         raise Refused("series", f"{error}.", 'Write it as name, or name{label="value"}.') from None
 
 
-def _fits(wanted: Series, each: Known) -> bool:
-    if wanted.name != each.name:
-        return False
-    labels = dict(Series.parse(each.text).labels)
-    return all(key in labels and _alike(value, labels[key]) for key, value in wanted.labels)
+def _fits(wanted: Series, name: str, labels: Mapping[str, str]) -> bool:
+    return wanted.name == name and all(key in labels and _alike(value, labels[key]) for key, value in wanted.labels)
 
 
 def _alike(pattern: str, value: str) -> bool:

@@ -47,9 +47,9 @@ def encode_chunk(buckets: Buckets, start_s: int, step_s: int) -> bytes:
     return _pack(((buckets.t_s - start_s) // step_s).astype(np.uint16), buckets.figures, buckets.sketch)
 
 
-def decode_chunk(data: bytes, start_s: int, step_s: int) -> Buckets:
-    """Read a chunk. Raises Unreadable."""
-    offsets, figures, sketch = _unpack(data)
+def decode_chunk(data: bytes, start_s: int, step_s: int, *, sketches: bool = True) -> Buckets:
+    """Read a chunk, or of a distribution its figures alone, which takes a third of the time. Raises Unreadable."""
+    offsets, figures, sketch = _unpack(data, sketches=sketches)
     _check(offsets, sketch, not len(sketch.keys) or int(sketch.keys[-1] >> _UP) < len(offsets))
     return Buckets(offsets.astype(np.int64) * step_s + start_s, figures, sketch)
 
@@ -62,15 +62,19 @@ def _pack(index: NDArray[np.uint16], figures: Figures, sketch: Sketch) -> bytes:
     return head + zlib.compress(planes, LEVEL)
 
 
-def _unpack(data: bytes) -> tuple[NDArray[np.uint16], Figures, Sketch]:
+def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], Figures, Sketch]:
     try:
         version, rows, bins = _HEAD.unpack_from(data)
         if version != VERSION:
             raise Unreadable(f"a blob of version {version} is not known here")
-        planes = np.frombuffer(zlib.decompress(data[_HEAD.size :]), np.uint8)
+        figures_at, sketch_at = 2 * rows, (2 + 4 * len(_FIGURES)) * rows
+        if not sketches and bins:
+            bins, inflated = 0, zlib.decompressobj().decompress(data[_HEAD.size :], sketch_at or 1)
+        else:
+            inflated = zlib.decompress(data[_HEAD.size :])
+        planes = np.frombuffer(inflated, np.uint8)
     except (struct.error, zlib.error, TypeError) as error:  # TypeError: text in a column of bytes
         raise Unreadable(f"a blob is damaged ({error})") from None
-    figures_at, sketch_at = 2 * rows, (2 + 4 * len(_FIGURES)) * rows
     if len(planes) != sketch_at + 8 * bins:
         raise Unreadable("a blob is damaged: it holds more or less than it tells")
     index = _columns(planes[:figures_at], np.uint16, 1, rows)[0]
@@ -98,8 +102,9 @@ def _planes(kind: type[Any], columns: Sequence[NDArray[Any]]) -> bytes:
 
 def _columns(planes: NDArray[np.uint8], kind: type[Any], count: int, n: int) -> NDArray[Any]:
     """Undo ``_planes``: shape (count, n)."""
-    found = (
-        np.ascontiguousarray(planes.reshape(count, -1, n).transpose(0, 2, 1)) if n else np.zeros((count, 0), np.uint8)
-    )
+    size = np.dtype(kind).itemsize
+    found, sorted_by_weight = np.empty((count, n, size), np.uint8), planes.reshape(count, size, n)
+    for weight in range(size):  # plane by plane: three times as fast as the copy of a transposed view
+        found[:, :, weight] = sorted_by_weight[:, weight]
     columns: NDArray[Any] = found.reshape(count, -1).view(kind)
     return columns

@@ -68,12 +68,14 @@ class Reader:
 
         What that tier does not hold yet comes from the finer ones and from the journal.
         """
-        return self.buckets_before(ids, from_s, to_s, tier, journal_to_s=FOREVER_S)[1]
+        parts = self.parts_before(ids, from_s, to_s, tier, journal_to_s=FOREVER_S)[1]
+        return {number: joined(found, tier.step_s) for number, found in parts.items()}
 
-    def buckets_before(
-        self, ids: Sequence[int], from_s: int, to_s: int, tier: Tier, *, journal_to_s: int
-    ) -> tuple[int, dict[int, Buckets]]:
-        """Give the same without the journal's seconds from ``journal_to_s`` on, for whoever has them in memory.
+    def parts_before(
+        self, ids: Sequence[int], from_s: int, to_s: int, tier: Tier, *, journal_to_s: int, sketches: bool = True
+    ) -> tuple[int, dict[int, list[Buckets]]]:
+        """Give the same in the parts in which it is kept, to be ``joined`` in this order, and without the journal's
+        seconds from ``journal_to_s`` on, for whoever has them in memory; without sketches it is faster.
 
         The first of both is the second before which all is in chunks: only what comes later may be taken from memory.
         """
@@ -81,13 +83,13 @@ class Reader:
         if self._path.exists() and ids and to_s > from_s:
             from_s, to_s = from_s // tier.step_s * tier.step_s, -(-to_s // tier.step_s) * tier.step_s
             with reading(self._path) as connection:
-                for number, buckets in _chunks(connection, ids, from_s, to_s, tier):
+                for number, buckets in _chunks(connection, ids, from_s, to_s, tier, sketches=sketches):
                     parts[number].append(buckets)
                 sealed_to_s = _sealed_to(connection)
                 fresh = _journal(connection, from_s, min(to_s, max(journal_to_s, sealed_to_s)))
             for number, buckets in of_series(fresh, np.array(ids, np.uint16)).items():
                 parts[number].append(buckets)
-        return sealed_to_s, {number: joined(found, tier.step_s) for number, found in parts.items()}
+        return sealed_to_s, parts
 
     def requests(self, from_ms: int, to_ms: int, *, limit: int = 5_000, model: str = "") -> list[dict[str, Any]]:
         """Give requests that began in [from, to), the newest first: the fields of ``core.types.Request``."""
@@ -155,7 +157,7 @@ class Reader:
 
 
 def _chunks(
-    connection: sqlite3.Connection, ids: Sequence[int], from_s: int, to_s: int, tier: Tier
+    connection: sqlite3.Connection, ids: Sequence[int], from_s: int, to_s: int, tier: Tier, *, sketches: bool
 ) -> list[tuple[int, Buckets]]:
     """Give what chunks hold: those of the tier, and of finer ones what no coarser one has taken in."""
     seals = connection.execute("SELECT id, tier, done FROM seal").fetchall()
@@ -175,7 +177,7 @@ def _chunks(
             values += live
         for number, start_s, seal, data in connection.execute(statement + " ORDER BY start_s, seal", values):
             if seal not in making:
-                found.append((number, between(_decoded(data, start_s, each), from_s, to_s)))
+                found.append((number, between(_decoded(data, start_s, each, sketches=sketches), from_s, to_s)))
     return found
 
 
@@ -188,9 +190,9 @@ def _sealed_to(connection: sqlite3.Connection) -> int:
     return 0 if last is None else int(last) + TIERS[0].chunk_s
 
 
-def _decoded(data: bytes, start_s: int, tier: Tier) -> Buckets:
+def _decoded(data: bytes, start_s: int, tier: Tier, *, sketches: bool) -> Buckets:
     try:
-        return codec.decode_chunk(data, start_s, tier.step_s)
+        return codec.decode_chunk(data, start_s, tier.step_s, sketches=sketches)
     except codec.Unreadable as error:
         log.warning("a part of the history from %d on cannot be read: %s", start_s, error)
         return NONE

@@ -53,6 +53,19 @@ def test_the_first_and_the_last_id_come_back():
     assert codec.decode_second(T, codec.encode_second(second)).ids.tolist() == [0, 65_535]
 
 
+@pytest.mark.parametrize("distributions", [True, False])
+@pytest.mark.parametrize("n", [0, 1, 300])
+def test_the_figures_of_a_chunk_come_back_without_its_sketches(n, distributions):
+    buckets = of_series(seconds(n, distributions=distributions), np.array([1], np.uint16)).get(1, NONE)
+    data = codec.encode_chunk(buckets, T, 1)
+    found, whole = codec.decode_chunk(data, T, 1, sketches=False), codec.decode_chunk(data, T, 1)
+    assert found.t_s.tolist() == whole.t_s.tolist()
+    assert [column.tobytes() for column in found.figures] == [column.tobytes() for column in whole.figures]
+    assert len(found.sketch.keys) == 0
+    with pytest.raises(codec.Unreadable):
+        codec.decode_chunk(data[:9], T, 1, sketches=False)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 300])
 def test_a_chunk_comes_back_as_it_was(n):
     buckets = of_series(seconds(n), np.array([1], np.uint16)).get(1, NONE)

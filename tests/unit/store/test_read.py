@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.store.house import START_S, House
 from wfmon.core.types import Cause, Request
+from wfmon.store.buckets import joined
 from wfmon.store.read import Reader
 from wfmon.store.tiers import TIERS
 
@@ -107,13 +108,13 @@ def test_whoever_has_the_last_seconds_in_memory_is_told_where_chunks_end(tmp_pat
     house = House(tmp_path, "a")
     house.run(450, a=1.0)
     number = house.number("a")
-    sealed_to_s, found = house.reader.buckets_before(
+    sealed_to_s, found = house.reader.parts_before(
         [number], START_S, START_S + 450, TIERS[0], journal_to_s=START_S + 400
     )
     assert sealed_to_s == START_S + 300
-    assert found[number].t_s.tolist() == list(range(START_S, START_S + 400))
-    sealed_to_s, found = house.reader.buckets_before([number], START_S, START_S + 450, TIERS[0], journal_to_s=0)
-    assert found[number].t_s.tolist() == list(range(START_S, START_S + 300))
+    assert joined(found[number], 1).t_s.tolist() == list(range(START_S, START_S + 400))
+    sealed_to_s, found = house.reader.parts_before([number], START_S, START_S + 450, TIERS[0], journal_to_s=0)
+    assert joined(found[number], 1).t_s.tolist() == list(range(START_S, START_S + 300))
 
 
 def test_the_span_is_from_the_first_to_after_the_last_second(tmp_path):
