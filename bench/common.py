@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+# A program is measured as it is from its second start on. Without compiled files it would be larger, and later.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 APP_PYTHON = ROOT / ".venv" / "bin" / "python"

@@ -68,7 +68,6 @@ print(json.dumps(found))
 def hook(app: App) -> dict:
     """Nanoseconds a token on the caller's thread, with the sender running; the import's time in a fresh process."""
     env = {**os.environ, "WFMON_DATA": str(app.data), "PYTHONPATH": str(ROOT)}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an import is measured as it is from the second time on
     code = HOOK.replace("TOKENS", str(TOKENS))
     out = subprocess.run([PYTHON, "-c", code], env=env, capture_output=True, text=True, check=True)
     imports = []

@@ -11,6 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Monitors are started a hundred times, without docstrings: compiled each time, each would take two seconds longer.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # One outcome a commit: the same examples each run, no deadline. --hypothesis-profile=explore looks further.
 SLOW = [hypothesis.HealthCheck.too_slow]  # it judges the machine's load, not the test
 hypothesis.settings.register_profile(
