@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import selectors
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,12 +43,15 @@ CHROMIUM_FLAGS = (
 class App:
     """A monitor in a process of its own, on a free port, with a data folder that goes with it.
 
-    ``load``: synthetic samples a second beside the real ones.
+    ``load``: synthetic samples a second beside the real ones. ``history``: a wfmon.db that it finds, as a copy.
     """
 
-    def __init__(self, *args: str, config: str = "", load: int = 0) -> None:
+    def __init__(self, *args: str, config: str = "", load: int = 0, history: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="wfmon-bench-")
         self.data = Path(self._folder.name) / "data"
+        if history is not None:
+            self.data.mkdir(mode=0o700)
+            shutil.copy(history, self.data / "wfmon.db")
         python = str(APP_PYTHON if APP_PYTHON.exists() else sys.executable)
         command = [python, str(ROOT / "app.py")]
         if load:

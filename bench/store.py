@@ -1,6 +1,6 @@
 """What the history costs and how fast it answers, in one run on this machine, and print the table.
 
-    python bench/store.py [--quick] [--only writer,month,query,rows]
+    python bench/store.py [--quick] [--only writer,month,query,rows,page]
 
 Each part runs in a process of its own, on a clock that is told to move. The writer folds and seals an hour of noise,
 which hardly compresses; a month of 200 series is built through the same writer, in steps that leave some samples for
@@ -25,12 +25,14 @@ from pathlib import Path
 
 import numpy as np
 from common import ROOT, machine, percentile, save
+from history import CHARTS, measure_page
 from live import markdown, write_readme
 
 sys.path.insert(0, str(ROOT))
 
 from scripts.seed_history import BEAT_STEPS, KEEP, PHASES
 from wfmon.analyse.query import History, Hot
+from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.memory import tighten
 from wfmon.core.types import Series
@@ -40,10 +42,17 @@ from wfmon.store.read import Reader
 from wfmon.store.tiers import DAY_S, TIERS
 from wfmon.store.writer import LAG_S, Pulled, Source, Writer
 
-END_S = 1_790_000_000 // DAY_S * DAY_S
+END_S = int(os.environ.setdefault("BENCH_END_S", str(int(time.time()) // 300 * 300)))
+"""The history ends about now, for the page looks nowhere else; the same instant in each part's process."""
 LOADS = {"1,000": (100, 10), "10,000": (167, 60), "10,000 of 2,000 series": (2_000, 5)}
 """Samples a second: series, frames a second."""
 SERIES = 200
+PLAIN = (
+    "gpu.utilisation_percent", "gpu.memory_used_bytes", "gpu.memory_total_bytes", "gpu.memory_percent",
+    "gpu.temperature_celsius", "gpu.power_watts", "gpu.power_limit_watts", "gpu.clock_mhz", "gpu.memory_clock_mhz",
+    "gpu.fan_percent",
+)  # fmt: skip
+"""Metrics in turn: ten series that follow one another are ten charts."""
 EVERY = 5
 """One series in so many is a distribution."""
 AT_ONCE = 8
@@ -63,8 +72,9 @@ def described(count: int) -> list[Described]:
             text = Series.of("model.ttft_ms", model=f"m{number}", server="bench")
             found.append(Described(str(text), text.name, "ms", "event", distribution=True))
         else:
-            text = Series.of("system.cpu_core_percent", core=number)
-            found.append(Described(str(text), text.name, "%", "gauge", distribution=False))
+            plain = number - number // EVERY - 1  # the how manieth of these
+            text = Series.of(PLAIN[plain % len(PLAIN)], gpu=plain // len(PLAIN))
+            found.append(Described(str(text), text.name, METRICS[text.name].unit, "gauge", distribution=False))
     return found
 
 
@@ -412,10 +422,14 @@ def table(result: dict) -> list[tuple[str, str, str, bool | None]]:
         third = "absent" if duck is None else f"{duck / 1e6:.2f}"
         rows.append(("one series on the disk: ours / SQL rows / DuckDB", "stated",
                      f"{plain / 1e6:.2f} / {found['bytes'] / 1e6:.2f} / {third} MB", None))  # fmt: skip
+    if found := result.get("page"):
+        for name, took in found["ranges"].items():
+            what = f"History, {found['charts']} charts, {name} ({took['points']:,} points): click to paint, p50 / p95"
+            rows.append((what, "<= 400 ms", f"{took['p50_ms']:.0f} / {took['p95_ms']:.0f} ms", took["p95_ms"] <= 400))
     return rows
 
 
-PARTS = ("writer", "month", "query", "rows")
+PARTS = ("writer", "month", "query", "rows", "page")
 
 
 def child(*args: str) -> dict:
@@ -443,6 +457,9 @@ def main() -> None:
             "month": lambda: measure_month(Path(argument), days),
             "query": lambda: measure_query(Path(argument), times),
             "rows": lambda: measure_rows(Path(argument), times, duck=not options.no_duckdb),
+            "page": lambda: measure_page(
+                Path(argument), [each.text for each in described(20) if not each.distribution][:CHARTS]
+            ),
         }[part]
         print(json.dumps(work()))
         return
@@ -454,7 +471,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wfmon-bench-") as scratch:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        for part in ("month", "query", "rows"):
+        for part in ("month", "query", "rows", "page"):
             if part in wanted and not (part == "month" and (folder / "wfmon.db").exists()):
                 result[part] = child(*more, "--part", part, str(folder))
                 print(f"measured {part}", file=sys.stderr)
