@@ -6,15 +6,15 @@ from typing import Any
 
 from dash import Dash, Input, Output
 
-from wfmon.ui import requests, services
+from wfmon.ui import requests, services, spread
 
 
 def register(app: Dash) -> None:
     """Connect."""
 
     @app.callback(
-        Output(requests.GRID, "rowData"),
-        *(Output(f"requests-{name}", "data-spread") for name in requests.FIGURES),
+        Output(requests.ROWS, "data"),
+        *(Output(f"requests-{name}", "data-spread") for name in spread.FIGURES),
         Output(requests.SUMMARY, "children"),
         Output(requests.NONE, "children"),
         Output(requests.FOOT, "children"),
@@ -26,3 +26,7 @@ def register(app: Dash) -> None:
     )
     def show(span: dict[str, Any]) -> tuple[Any, ...]:
         return requests.told(requests.look(services(), span))
+
+    app.clientside_callback(
+        "JSON.parse", Output(requests.GRID, "rowData"), Input(requests.ROWS, "data"), prevent_initial_call=True
+    )

@@ -11,7 +11,7 @@ import math
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -314,7 +314,7 @@ class Runtime:
             record=self.record,
         )
 
-    def _past_requests(self, from_ms: int, to_ms: int, limit: int, model: str) -> list[dict[str, Any]]:
+    def _past_requests(self, from_ms: int, to_ms: int, limit: int, model: str) -> Iterator[dict[str, Any]]:
         return self._reader.requests(from_ms, to_ms, limit=limit, model=model)
 
     def record(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form

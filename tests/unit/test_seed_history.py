@@ -50,7 +50,7 @@ def test_the_series_are_those_of_the_catalogue(seeded):
 
 
 def test_requests_are_there_and_some_were_slow_for_a_cause(seeded):
-    rows = seeded[1].requests(0, 2**60)
+    rows = list(seeded[1].requests(0, 2**60))
     assert {row["model"] for row in rows} == {each.name for each in MODELS}
     assert all(row["ttft_ms"] > 0 and row["output_tokens"] > 0 for row in rows)
     assert [row["id"] for row in rows if not row["id"].startswith("generated-")] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -50,7 +50,8 @@ class Series(NamedTuple):
             if match is None:
                 msg = f'series {text!r}: labels must read key="value", separated by commas'
                 raise ValueError(msg)
-            labels.append((match[1], re.sub(r"\\(.)", r"\1", match[2])))
+            value = match[2]
+            labels.append((match[1], re.sub(r"\\(.)", r"\1", value) if "\\" in value else value))
             at = match.end()
         return cls(name, tuple(sorted(labels)))
 
@@ -281,8 +282,9 @@ class Services:
     """``query(series, from_ms, to_ms, points, fn)``: see ``analyse.query``. Raises ``analyse.query.Refused``."""
     annotations: Callable[[int, int], list[dict[str, Any]]]
     """What happened in [from_ms, to_ms): {t_ms, kind, text}, in order of time."""
-    past_requests: Callable[[int, int, int, str], list[dict[str, Any]]]
-    """``past_requests(from_ms, to_ms, limit, model)``: the fields of ``Request``, newest first; "": every model."""
+    past_requests: Callable[[int, int, int, str], Iterable[dict[str, Any]]]
+    """``past_requests(from_ms, to_ms, limit, model)``: the fields of ``Request``, newest first; "": every model. They
+    are read as they are taken: sqlite3.Error may come then."""
     insights: Callable[[int, int], dict[str, Any]]
     """``insights(days, offset_s)``: see ``analyse.insights``. Takes a second. Raises ``child.Failed``, ValueError."""
     store: Callable[[], dict[str, Any]]

@@ -200,7 +200,7 @@ def _history_routes(blueprint: Blueprint, services: Services) -> None:
         limit = _whole(request.args.get("limit", str(PAST_REQUESTS)))
         if not 1 <= limit <= MAX_PAST_REQUESTS:
             return _bad("limit", "limit= is no number of rows.", f"Give a whole number from 1 to {MAX_PAST_REQUESTS}.")
-        return _json({"requests": services.past_requests(*span, limit, request.args.get("model", ""))})
+        return _json({"requests": list(services.past_requests(*span, limit, request.args.get("model", "")))})
 
     @blueprint.get("/api/v1/insights")
     def insights() -> Response:

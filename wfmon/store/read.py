@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,15 +91,22 @@ class Reader:
                 parts[number].append(buckets)
         return sealed_to_s, parts
 
-    def requests(self, from_ms: int, to_ms: int, *, limit: int = 5_000, model: str = "") -> list[dict[str, Any]]:
-        """Give requests that began in [from, to), the newest first: the fields of ``core.types.Request``."""
+    def requests(self, from_ms: int, to_ms: int, *, limit: int = 5_000, model: str = "") -> Iterator[dict[str, Any]]:
+        """Give requests that began in [from, to), the newest first: the fields of ``core.types.Request``.
+
+        One at a time: some thousands at once are ten megabytes.
+        """
+        if not self._path.exists():
+            return
         which = " AND model = ?" if model else ""
-        rows = self._all(
-            f"SELECT * FROM request WHERE started_ms >= ? AND started_ms < ?{which}"  # noqa: S608  a literal
-            " ORDER BY started_ms DESC LIMIT ?",
-            (from_ms, to_ms, *([model] if model else []), limit),
-        )
-        return [_request(row) for row in rows]
+        with reading(self._path) as connection:
+            connection.row_factory = sqlite3.Row
+            for row in connection.execute(
+                f"SELECT * FROM request WHERE started_ms >= ? AND started_ms < ?{which}"  # noqa: S608  a literal
+                " ORDER BY started_ms DESC LIMIT ?",
+                (from_ms, to_ms, *([model] if model else []), limit),
+            ):
+                yield _request(row)
 
     def request(self, name: str) -> dict[str, Any]:
         """Give one request. Raises KeyError."""

@@ -1,4 +1,4 @@
-"""The Requests page's parts: every request of a span in a grid, how they spread, and what stands there without any.
+"""The Requests page's parts: every request of a span in a grid, and what stands there without any.
 
 What the browser does with them (choosing a span, the grid's columns, CSV, the timeline) is in
 assets/lib/past-requests.mjs; the grid's cells are written by assets/requests.js.
@@ -7,13 +7,14 @@ assets/lib/past-requests.mjs; the grid's cells are written by assets/requests.js
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import dash_ag_grid as dag
+import orjson
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -21,27 +22,21 @@ from wfmon.collect.models.tables import NOT_KNOWN
 from wfmon.core.types import Services
 from wfmon.ui.panels import Panel
 from wfmon.ui.parts import note
+from wfmon.ui.spread import FIGURES, SPREAD, Row, figures
 
-HOST, GRID, SPAN, SUMMARY = "requests-host", "requests-grid", "requests-span", "requests-summary"
-NONE, FOOT = "requests-none", "requests-foot"
+HOST, GRID, SPAN, ROWS = "requests-host", "requests-grid", "requests-span", "requests-rows"
+SUMMARY, NONE, FOOT = "requests-summary", "requests-none", "requests-foot"
 """Ids of what the callback writes."""
-FIGURES = ("ttft", "rate", "entropy")
 MOST_ROWS = 5_000
-"""Rows that the page holds at most, the newest of the span: so many cost the monitor 10 MB for a moment."""
+"""Rows that the page holds at most, the newest of the span."""
+PART = 200
 MOST_IN_MEMORY = 2_000
 """Requests that the monitor's memory holds at most: `collect.model.requests`."""
-MOST_DOTS = 1_500
-MOST_MODELS = 6
-"""Models that have a colour of their own; the others share one."""
-BINS = 24
-REST = "others"
 ROUNDED = (
     ("queue_ms", 3), ("load_ms", 3), ("prompt_ms", 3), ("ttft_ms", 3), ("duration_ms", 3), ("tokens_per_second", 3),
     ("time_per_output_token_ms", 4), ("entropy_bits", 4), ("energy", 4), ("joules", 3),
 )  # fmt: skip
 """Digits that go to the browser: a float of 17 makes the answer half as large again."""
-Row = dict[str, Any]
-Figure = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +169,7 @@ def tools() -> Component:
             model,
             html.Div([*buttons, chooser], className="doing"),
             dcc.Store(id=SPAN),
+            dcc.Store(id=ROWS),
         ],
         id=HOST,
         className="request-tools",
@@ -243,52 +239,62 @@ def _filtered() -> Component:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the page shows of a span. ``state``: ready, empty, error; ``none``: what stands in the grid's place."""
+    """What the page shows of a span. ``state``: ready, empty, error; ``none``: what stands in the grid's place.
+
+    ``rows``: those of the grid, as JSON. ``spread``: of each what the figures need.
+    """
 
     state: Literal["ready", "empty", "error"]
-    rows: list[Row]
     models: list[str]
     summary: str
     none: str = ""
     foot: str = ""
+    rows: str = "[]"
+    spread: Sequence[Row] = ()
 
 
 def look(services: Services, span: Mapping[str, Any]) -> View:
     """Give what is kept of ``span``: {from_ms, to_ms, model}. What it cannot be read from is said, never raised."""
     from_ms, to_ms, model = int(span["from_ms"]), int(span["to_ms"]), str(span.get("model") or "")
     if from_ms >= to_ms:
-        return View("empty", [], [], "", "The span ends before it begins: choose a later end.")
+        return View("empty", [], "", "The span ends before it begins: choose a later end.")
     try:
-        past = services.past_requests(from_ms, to_ms, MOST_ROWS + 1, model)
-        models = models_of(services.kept_series(), past)
-        store = {} if past else services.store()
+        in_memory = {each["id"] for each in services.requests(MOST_IN_MEMORY)}
+        past = iter(services.past_requests(from_ms, to_ms, MOST_ROWS + 1, model))
+        parts: list[str] = []
+        spread: list[Row] = []
+        slow = 0
+        # A part at a time: all rows at once are ten megabytes, here and once more in Dash's encoder.
+        while part := [finished(row, in_memory) for row in islice(past, min(PART, MOST_ROWS - len(spread)))]:
+            parts.append(orjson.dumps(part).decode()[1:-1])
+            spread += [{name: row[name] for name in SPREAD} for row in part]
+            slow += sum(1 for row in part if row["slow"])
+        more = next(past, None) is not None
+        models = models_of(services.kept_series(), spread)
+        store = {} if spread else services.store()
     except (sqlite3.Error, OSError) as error:
-        return View("error", [], [], "", f"The history could not be read ({error}). Look again in a moment.")
-    if not past:
-        return View("empty", [], models, "", nothing(store, model))
-    in_memory = {each["id"] for each in services.requests(MOST_IN_MEMORY)}
-    more = len(past) > MOST_ROWS
-    del past[MOST_ROWS:]
-    shown = rows(past, in_memory)
-    slow = sum(1 for row in shown if row["slow"])
-    summary = f"{len(shown):,}{' newest' if more else ''} {'request' if len(shown) == 1 else 'requests'}, {slow:,} slow"
+        return View("error", [], "", f"The history could not be read ({error}). Look again in a moment.")
+    if not spread:
+        return View("empty", models, "", nothing(store, model))
+    summary = (
+        f"{len(spread):,}{' newest' if more else ''} {'request' if len(spread) == 1 else 'requests'}, {slow:,} slow"
+    )
     foot = f"the span holds more than {MOST_ROWS:,}: the older ones are not shown" if more else ""
-    return View("ready", shown, models, summary, foot=foot)
+    return View("ready", models, summary, foot=foot, rows=f"[{','.join(parts)}]", spread=spread)
 
 
-def rows(past: list[Row], in_memory: set[str]) -> list[Row]:
-    """Make the grid's rows of ``past`` itself (a copy of some thousands costs megabytes), and give it.
+def finished(row: Row, in_memory: set[str]) -> Row:
+    """Make a row of the grid of a request of the past, itself, and give it.
 
-    Each gets why it was slow in words, how long it stalled, and whether the times of its tokens are in memory.
+    It gets why it was slow in words, how long it stalled, and whether the times of its tokens are in memory.
     """
-    for row in past:
-        row["why"] = why(row)
-        row["stalled_ms"] = sum(length for _, length in row["stalls"]) if row["stalls"] else None
-        row["in_memory"] = row["id"] in in_memory
-        for name, digits in ROUNDED:
-            if row[name] is not None:
-                row[name] = round(row[name], digits)
-    return past
+    row["why"] = why(row)
+    row["stalled_ms"] = sum(length for _, length in row["stalls"]) if row["stalls"] else None
+    row["in_memory"] = row["id"] in in_memory
+    for name, digits in ROUNDED:
+        if row[name] is not None:
+            row[name] = round(row[name], digits)
+    return row
 
 
 def why(request: Mapping[str, Any]) -> str:
@@ -315,127 +321,9 @@ def nothing(store: Mapping[str, Any], model: str) -> str:
     return f"No request{of} began in this span. Choose a longer one.{off}"
 
 
-# --- how they spread
-
-
-def figures(shown: Sequence[Row]) -> dict[str, Figure]:
-    """Give the three figures, as assets/lib/spread.mjs draws them; ``text`` is for those who do not see them."""
-    colors = colors_of(shown)
-    return {"ttft": _dots(shown, colors), "rate": _boxes(shown, colors), "entropy": _bars(shown)}
-
-
-def colors_of(shown: Sequence[Row]) -> dict[str, str]:
-    """Give each model its colour: those with most requests have one of their own."""
-    counts: dict[str, int] = {}
-    for row in shown:
-        counts[row["model"]] = counts.get(row["model"], 0) + 1
-    order = sorted(counts, key=lambda name: (-counts[name], name))
-    return {name: f"--s-{at + 1}" if at < MOST_MODELS else "--s-dim" for at, name in enumerate(order)}
-
-
-def _known(row: Row, name: str) -> bool:
-    value = row[name]
-    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
-
-
-def _dots(shown: Sequence[Row], colors: Mapping[str, str]) -> Figure:
-    found = [row for row in shown if _known(row, "prompt_tokens") and _known(row, "ttft_ms")]
-    step = -(-len(found) // MOST_DOTS) or 1
-    figure: Figure = {
-        "kind": "dots",
-        "x": {"title": "prompt, tokens", "unit": ""},
-        "y": {"title": "first token, ms", "unit": "ms"},
-        "series": [],
-        "empty": "No request of this span tells its prompt's tokens and its first token.",
-    }
-    for name, color in _grouped(colors):
-        points = [[row["prompt_tokens"], round(row["ttft_ms"], 1)] for row in found[::step] if row["model"] in name]
-        if points:
-            figure["series"].append({"name": _named(name), "color": color, "points": points})
-    if not found:
-        return {**figure, "text": figure["empty"]}
-    times, prompts = [row["ttft_ms"] for row in found], [row["prompt_tokens"] for row in found]
-    thinned = f", one of {step} drawn" if step > 1 else ""
-    text = (
-        f"Time to first token against prompt tokens, {len(found):,} requests{thinned}: prompts of {min(prompts):,} to "
-        f"{max(prompts):,} tokens; first token after {min(times):,.0f} to {max(times):,.0f} ms, "
-        f"median {quantile(times, 0.5):,.0f} ms."
-    )
-    return {**figure, "text": text}
-
-
-def _boxes(shown: Sequence[Row], colors: Mapping[str, str]) -> Figure:
-    figure: Figure = {
-        "kind": "boxes",
-        "x": {"title": "tokens/s", "unit": ""},
-        "boxes": [],
-        "empty": "No request of this span tells its tokens a second.",
-    }
-    said = []
-    for name, color in _grouped(colors):
-        own = (row for row in shown if row["model"] in name and _known(row, "tokens_per_second"))
-        values = [row["tokens_per_second"] for row in own]
-        if not values:
-            continue
-        marks = [round(quantile(values, share), 2) for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
-        figure["boxes"].append({"name": _named(name), "color": color, "count": len(values), "marks": marks})
-        said.append(f"{_named(name)}: median {marks[2]:,.1f}, half of them {marks[1]:,.1f} to {marks[3]:,.1f}")
-    text = f"Tokens a second by model. {'; '.join(said)}." if said else figure["empty"]
-    return {**figure, "text": text}
-
-
-def _bars(shown: Sequence[Row]) -> Figure:
-    values = [row["entropy_bits"] for row in shown if row["entropy_bits"] is not None]
-    figure: Figure = {
-        "kind": "bars",
-        "x": {"title": "mean entropy, bits", "unit": ""},
-        "y": {"title": "requests", "unit": ""},
-        "bars": [],
-        "empty": "No request of this span tells its entropy.",
-    }
-    if not values:
-        return {**figure, "text": figure["empty"]}
-    width = bin_width(max(values))
-    counts = [0] * (int(max(values) / width) + 1)
-    for value in values:
-        counts[int(value / width)] += 1
-    figure["bars"] = [[round(at * width, 3), round((at + 1) * width, 3), count] for at, count in enumerate(counts)]
-    most = max(range(len(counts)), key=counts.__getitem__)
-    text = (
-        f"Mean entropy of {len(values):,} answers: {min(values):.2f} to {max(values):.2f} bits, median "
-        f"{quantile(values, 0.5):.2f}; most, {counts[most]:,}, from {most * width:g} to {(most + 1) * width:g} bits."
-    )
-    return {**figure, "text": text}
-
-
-def bin_width(high: float) -> float:
-    """Give the width of a bin, bits: a round one, for at most ``BINS``."""
-    return next((width for width in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if high / width < BINS), high / (BINS - 1))
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Give the quantile between the two nearest values, linearly."""
-    ordered = sorted(values)
-    at = share * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
-def _grouped(colors: Mapping[str, str]) -> list[tuple[tuple[str, ...], str]]:
-    """Give models with their colour; those that share one are one group."""
-    own: list[tuple[tuple[str, ...], str]] = [((name,), color) for name, color in colors.items() if color != "--s-dim"]
-    rest = tuple(name for name, color in colors.items() if color == "--s-dim")
-    return [*own, (rest, "--s-dim")] if rest else own
-
-
-def _named(group: Sequence[str]) -> str:
-    return group[0] if len(group) == 1 else f"{len(group)} {REST}"
-
-
 def told(view: View) -> tuple[Any, ...]:
     """Give what the callback writes, in the order of its outputs."""
-    drawn = figures(view.rows)
+    drawn = figures(view.spread)
     return (
         view.rows, *(json.dumps(drawn[name], separators=(",", ":")) for name in FIGURES), view.summary, view.none,
         view.foot, view.state, json.dumps(view.models),

@@ -28,7 +28,7 @@ def grown(tmp_path_factory):
 
 def test_an_absent_file_has_nothing_in_it(tmp_path):
     reader = Reader(tmp_path / "wfmon.db")
-    assert reader.series() == reader.requests(0, 10**15) == reader.annotations(0, 10**15) == []
+    assert reader.series() == list(reader.requests(0, 10**15)) == reader.annotations(0, 10**15) == []
     assert reader.span() is None
     assert reader.first_of() == {}
     assert {number: len(each) for number, each in reader.buckets([1, 2], 0, 10**9, TIERS[0]).items()} == {1: 0, 2: 0}
