@@ -6,6 +6,8 @@
  */
 
 import * as known from "./lib/history.mjs";
+import { SpanStatistics } from "./lib/span-statistics.mjs";
+import { placed, stretched } from "./lib/span-words.mjs";
 
 const SETTLE_MS = 140; // keys and gestures ask once they rest
 const SLOW_MS = 8_000;
@@ -29,6 +31,8 @@ class History {
     this.area = "*"; // that the chooser lists
     this.focus = ""; // where it goes when what was pressed is gone
     this.fingers = new Map();
+    this.statistics = new SpanStatistics(this.document, { east: () => this.#east, grown: () => this.#grown() });
+    this.extras = "{}"; // the room below the charts that the figure was drawn with
   }
 
   start() {
@@ -39,6 +43,7 @@ class History {
     document.addEventListener("wfmon:theme", () => this.#recolour());
     window.matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#recolour());
     window.addEventListener("popstate", (event) => this.#went(event), true);
+    this.statistics.start();
     for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) {
       document.addEventListener(kind, (event) => this.#finger(event), true);
     }
@@ -80,6 +85,7 @@ class History {
     this.before = [];
     this.spec = null;
     this.tables.clear();
+    this.statistics.begin();
     this.asked += 1;
     this.#busy(true);
     const stack = this.#stack;
@@ -135,7 +141,11 @@ class History {
     if (!text) return this.window.dash_clientside.no_update;
     this.spec = JSON.parse(text);
     this.#showControls();
-    this.window.requestAnimationFrame(() => this.#showTables());
+    this.window.requestAnimationFrame(() => {
+      this.#showTables();
+      this.statistics.show(this.spec);
+      this.#grown({ anew: true });
+    });
     return this.#figure();
   }
 
@@ -149,10 +159,27 @@ class History {
 
   #figure() {
     const style = this.window.getComputedStyle(this.document.documentElement);
-    const figure = known.figureOf(this.spec.figure, (name) => style.getPropertyValue(name).trim());
+    const { extras } = this.statistics;
+    this.extras = JSON.stringify(extras);
+    const plain = known.figureOf(this.spec.figure, (name) => style.getPropertyValue(name).trim());
+    const figure = stretched(plain, this.spec.rows, extras);
     const stack = this.#stack;
     if (stack) stack.style.height = `${figure.layout.height}px`;
     return figure;
+  }
+
+  /** What is open below the charts takes more room, or less: what comes after it moves. */
+  #grown({ anew = false } = {}) {
+    if (!this.spec || !this.#stack) return;
+    const { extras } = this.statistics;
+    const same = this.extras === JSON.stringify(extras);
+    if (same && !anew) return;
+    const rows = [...this.document.querySelectorAll(".history .row[data-metric]")];
+    for (const { name, top, height } of placed(this.spec.rows, extras)) {
+      const row = rows.find((each) => each.dataset.metric === name);
+      if (row) Object.assign(row.style, { top: `${top}px`, height: `${height}px` });
+    }
+    if (!same) this.#recolour();
   }
 
   #recolour() {

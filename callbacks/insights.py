@@ -32,7 +32,21 @@ def register(app: Dash) -> None:
             for part in (insights.FINDINGS, insights.HEALTH, insights.WEEK, insights.BUDGETS, insights.CAUSES)
         ),
         Input(insights.SPAN, "data"),
+        running=[(Output(insights.WORKING, "hidden"), False, True)],
         prevent_initial_call=True,
     )
     def show(span: dict[str, int]) -> tuple[Any, ...]:
         return insights.show(services(), span)
+
+    @app.callback(
+        Output(insights.UNUSUAL, "children"),
+        Input(insights.SPAN, "data"),
+        Input(insights.MINUTE, "n_intervals"),
+        prevent_initial_call=True,
+    )
+    def look(span: dict[str, int], _minutes: int | None) -> Any:  # noqa: ANN401  Dash's own form
+        return insights.unusual(services().unusual(), int(span["offset"]))
+
+    @app.callback(Input(insights.CANCEL, "n_clicks"), prevent_initial_call=True)
+    def cancel(_clicks: int) -> None:
+        services().cancel_insights()

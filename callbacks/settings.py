@@ -1,12 +1,14 @@
-"""The Settings page: the switch of the recording, and looking again."""
+"""The Settings page: the switch of the recording, looking again, how long is kept, and forgetting."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dash import Dash, Input, Output, State, ctx
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 
-from wfmon.ui import services, settings
+from wfmon.core.clock import SystemClock
+from wfmon.ui import forget, keep, services, settings
+from wfmon.ui.data_parts import CLIENT, FOCUS
 
 
 def register(app: Dash) -> None:
@@ -27,3 +29,89 @@ def register(app: Dash) -> None:
     def data(clicks: int | None, _again: int | None, on: str) -> tuple[Any, ...]:
         turned = "" if ctx.triggered_id != settings.SWITCH or not clicks else "off" if on == "true" else "on"
         return settings.turned(services(), turned)
+
+    _keep(app)
+    _forget(app)
+    app.clientside_callback(
+        ClientsideFunction("wfmon_settings", "client"), Output(CLIENT, "data"), Input("page-settings", "id")
+    )
+    app.clientside_callback(
+        ClientsideFunction("wfmon_settings", "focus"), Output(FOCUS, "modified_timestamp"), Input(FOCUS, "data"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+
+
+def _keep(app: Dash) -> None:
+    @app.callback(
+        Output(keep.ROWS, "children"),
+        Output(keep.SAID, "children"),
+        Output(keep.PENDING, "data"),
+        Output(FOCUS, "data", allow_duplicate=True),
+        Input(keep.SAVE, "n_clicks"),
+        Input(keep.do_of(ALL), "n_clicks"),
+        State(keep.value(ALL), "value"),
+        State(keep.value(ALL), "id"),
+        State(keep.PENDING, "data"),
+        prevent_initial_call=True,
+    )
+    def kept(_save: Any, _do: Any, values: list[str], which: list[dict[str, str]], pending: Any) -> Any:  # noqa: ANN401
+        do = _pressed("save")
+        typed = {each["name"]: value for each, value in zip(which, values, strict=True)}
+        return keep.kept(services(), do, typed, pending) if do else (no_update,) * 4
+
+
+def _forget(app: Dash) -> None:
+    @app.callback(
+        Output(forget.FORM, "children"),
+        Output(forget.WHAT, "data"),
+        Output(forget.SAID, "children", allow_duplicate=True),
+        Output(FOCUS, "data", allow_duplicate=True),
+        Input(forget.do_of(ALL), "n_clicks"),
+        State(forget.WHAT, "data"),
+        prevent_initial_call=True,
+    )
+    def chosen(_do: Any, what: str) -> Any:  # noqa: ANN401  Dash's own form
+        found = forget.chosen(services(), _pressed(""), what)
+        return found or (no_update,) * 4
+
+    @app.callback(
+        Output(forget.SAID, "children", allow_duplicate=True),
+        Output(forget.PENDING, "data"),
+        Output(forget.BEAT, "disabled", allow_duplicate=True),
+        Output(forget.FORM, "hidden", allow_duplicate=True),
+        Output(FOCUS, "data", allow_duplicate=True),
+        Input(forget.LOOK, "n_clicks"),
+        Input(forget.do_of(ALL), "n_clicks"),
+        State(forget.WHAT, "data"),
+        State(forget.TEXT, "value"),
+        State(forget.PENDING, "data"),
+        State(CLIENT, "data"),
+        prevent_initial_call=True,
+    )
+    def forgot(_look: Any, _do: Any, what: str, text: str | None, pending: Any, client: Any) -> Any:  # noqa: ANN401
+        do = _pressed("look")
+        if do not in ("look", "confirm", "leave", "stop"):
+            return (no_update,) * 5
+        east = (client or {}).get("east", 0)
+        return forget.forgot(services(), do, what, text or "", pending, SystemClock().now_ms(), east)
+
+    @app.callback(
+        Output(forget.SAID, "children", allow_duplicate=True),
+        Output(forget.BEAT, "disabled", allow_duplicate=True),
+        Output(forget.FORM, "hidden", allow_duplicate=True),
+        Output(FOCUS, "data", allow_duplicate=True),
+        Output(settings.DATA, "children", allow_duplicate=True),
+        Input(forget.BEAT, "n_intervals"),
+        prevent_initial_call=True,
+    )
+    def watched(_beats: int) -> tuple[Any, ...]:
+        found = forget.watched(services())
+        return *found, settings.data_body(settings.data_of(services())) if found[1] else no_update
+
+
+def _pressed(alone: str) -> str:
+    """Give what the pressed button does; "" where none was: Dash calls, too, when buttons come and go."""
+    which = ctx.triggered_id
+    if not ctx.triggered or not ctx.triggered[0]["value"]:
+        return ""
+    return which["do"] if isinstance(which, dict) else alone

@@ -11,6 +11,7 @@ from wfmon.ui.panels import Group, Panel, page
 dash.register_page(__name__, path="/insights", name="Insights", title="Insights · wfmon", order=30, icon="insights")
 
 PANELS = (
+    Panel("unusual", "Unusual now", insights.part(insights.UNUSUAL, 1), width=12, charted=False),
     Panel("findings", "Findings", insights.part(insights.FINDINGS, 3), width=8, charted=False),
     Panel("health", "Health", insights.part(insights.HEALTH, 3), width=4, charted=False),
     Panel("week", "The week at a glance", insights.part(insights.WEEK, 4), width=12, charted=False),

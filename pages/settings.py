@@ -1,11 +1,13 @@
-"""Settings: every setting and where its value comes from; what is recorded, how much of it, and the switch."""
+"""Settings: every setting and where its value comes from; what is recorded, how long it is kept, what is forgotten."""
 
 from __future__ import annotations
 
 import dash
+from dash import dcc
 from dash.development.base_component import Component
 
-from wfmon.ui import services, settings
+from wfmon.ui import forget, keep, services, settings
+from wfmon.ui.data_parts import CLIENT, FOCUS
 from wfmon.ui.panels import page
 
 dash.register_page(__name__, path="/settings", name="Settings", title="Settings · wfmon", order=90, icon="settings")
@@ -13,7 +15,9 @@ dash.register_page(__name__, path="/settings", name="Settings", title="Settings 
 
 def layout(**_query: str) -> Component:
     """Lay out the page, as things stand now. What is wrong with the history stands above all."""
-    data = settings.data_of(services())
-    laid = page("settings", "Settings", *settings.groups(services().settings(), data))
-    laid.children.insert(1, settings.wrong_line(data))
+    told = services()
+    data = settings.data_of(told)
+    more = (keep.panel(told.retention()), forget.panel(data.store, told.forgetting()))
+    laid = page("settings", "Settings", *settings.groups(told.settings(), data, more))
+    laid.children[1:1] = [settings.wrong_line(data), dcc.Store(id=CLIENT), dcc.Store(id=FOCUS)]
     return laid

@@ -21,6 +21,8 @@ import psutil
 import wfmon
 from wfmon.analyse.child import Analyst
 from wfmon.analyse.query import History, Hot
+from wfmon.analyse.spans import Spans
+from wfmon.analyse.unusual import MINUTES_TIER, Sources, Unusual
 from wfmon.analyse.why import judge
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.loop import CollectorLoop
@@ -56,12 +58,14 @@ from wfmon.demo.supervise import DemoProcess
 from wfmon.process import Processor
 from wfmon.process.energy import EnergyMeter
 from wfmon.store.backlog import WAITING as MAX_STORE_SECONDS
+from wfmon.store.database import NAME as STORE_NAME
+from wfmon.store.keeping import Keeping
 from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
-from wfmon.store.retain import Keep
 from wfmon.store.writer import Pulled, Source, Writer
 from wfmon.stream.hub import Hub
 from wfmon.ticker import INBOX_FRAMES, Stages, Ticker
+from wfmon.ui import units
 from wfmon.window.cache import HotCache
 
 if TYPE_CHECKING:
@@ -106,11 +110,11 @@ class Runtime:
         collect = settings.collect
         self.registry = Registry()
         self.ux = UxInbox(clock, enabled=collect.ux.enabled)
+        self.keeping = Keeping(settings, settings.data_dir / STORE_NAME, clock.now_ms)
         self.writer = Writer(
-            settings.data_dir, clock, Source(self._samples, self._described), lambda: self._keep,
+            settings.data_dir, clock, Source(self._samples, self._described), self.keeping.keep,
             enabled=settings.store.enabled,
         )  # fmt: skip
-        self._keep = _keep(settings)
         self.meters = Meters(
             clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
             power_watts=self._power_watts, why=self._why, keep_requests=collect.model.requests,
@@ -124,12 +128,17 @@ class Runtime:
         self._reader = Reader(self.writer.path)
         hot = Hot(lambda: self.cache.since_ms, self._hot_samples, self._hot_series)
         self.analyst = Analyst(self.writer.path, clock)
-        self.history = History(self._reader, hot, clock.now_ms, lambda: self._keep)
+        self.history = History(self._reader, hot, clock.now_ms, self.keeping.keep)
+        seen = Sources(
+            series=self.registry.all, means=self.cache.means, annotate=self.writer.annotate, write=units.text,
+            recording=lambda: self.writer.enabled, kept_s=lambda: self.keeping.keep().tiers[MINUTES_TIER.number],
+        )  # fmt: skip
+        self.unusual = Unusual(self._reader, clock, seen, enabled=settings.analyse.anomalies)
         self.hub = Hub(
             self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
             rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,
             stall_seconds=settings.stream.stall_seconds, max_clients=settings.server.max_clients, push_ux=self.ux.push,
-            host_facts=lambda: {"gpus": gpu.names()},
+            host_facts=lambda: {"gpus": gpu.names(), "unusual": self.unusual.facts()},
         )  # fmt: skip
         self.ticker = Ticker(clock, self._stages(), settings.stream.rate_hz)
         gpu = GpuCollector(clock, watching=self.hub.watching, anyone=self.hub.anyone)
@@ -213,14 +222,20 @@ class Runtime:
         ]
 
     def _hot_samples(self, text: str, from_ms: int, to_ms: int) -> tuple[Millis, NDArray[np.float32]]:
-        number = self.registry.find(Series.parse(text))
+        series = Series.parse(text)
+        number = self.registry.find(series)
         if number is None:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        _, t_ms, values = self.cache.samples_of(number, from_ms, to_ms)
+        _, t_ms, values = self.cache.samples_of(number, max(from_ms, self.writer.forgetting.since(series)), to_ms)
         return t_ms, values
 
     def _hot_series(self) -> list[tuple[Series, str, str]]:
-        return [(series, metric.unit, metric.kind) for _, series, metric in self.registry.all()]
+        """Give those of this boot; of what is forgotten, what was measured since."""
+        latest, since = self.cache.latest(), self.writer.forgetting.since
+        return [
+            (series, metric.unit, metric.kind) for number, series, metric in self.registry.all()
+            if (cut_ms := since(series)) == 0 or latest.get(number, (0, 0.0))[0] >= cut_ms
+        ]  # fmt: skip
 
     def _probes(self) -> Probes:
         """What the monitor tells of itself. The loops and the ticker are asked when it beats, not now."""
@@ -263,6 +278,7 @@ class Runtime:
         self.ticker.start()
         self.writer.annotate("start", "The monitor started.")
         self.writer.start()
+        self.unusual.start()
         for loop in self.loops.values():
             loop.start()
         self.proxy.start()
@@ -279,6 +295,7 @@ class Runtime:
             loop.stop()
         self.ticker.stop()
         self.hub.close()
+        self.unusual.close()
         self.writer.annotate("stop", "The monitor stopped.")
         self.writer.close()
         self.logged.detach()
@@ -307,11 +324,22 @@ class Runtime:
             proxy=self.proxy.status,
             kept_series=self.history.series,
             query=self.history.query,
-            annotations=self._reader.annotations,
+            statistics=Spans(self.history).statistics,
+            annotations=self.unusual.annotations,
+            unusual=self.unusual.status,
+            was_unusual=self.unusual.past,
             past_requests=self._past_requests,
             insights=self.analyst.insights,
+            cancel_insights=self.analyst.cancel,
             store=self.store,
             record=self.record,
+            forget=self.writer.forgetting.ask,
+            forget_preview=self.writer.forgetting.preview,
+            forgetting=self.writer.forgetting.status,
+            call_off=self.writer.forgetting.call_off,
+            retention=self.keeping.retention,
+            retain=self.keeping.change,
+            retain_preview=self.keeping.preview,
         )
 
     def _past_requests(self, from_ms: int, to_ms: int, limit: int, model: str) -> Iterator[dict[str, Any]]:
@@ -331,7 +359,7 @@ class Runtime:
             "path": str(self.writer.path),
             "from_ms": None if span is None else span[0] * 1_000,
             "usage": self._reader.usage(),
-            "keep": asdict(self._keep),
+            "keep": asdict(self.keeping.keep()),
         }
 
     def count_refusal(self, cause: str) -> None:
@@ -357,13 +385,17 @@ class Runtime:
 
     def settings_table(self) -> list[dict[str, Any]]:
         """Give every setting: name, value, default, where the value comes from, whether a change needs a restart."""
-        switched = self._switched.copy()
+        changed = {name: (value, "settings.json") for name, value in self._switched.copy().items()}
+        changed |= self.keeping.changed()
+        as_started = self.settings.origin.get
         return [
             {
                 "name": row.name,
-                "value": switched.get(row.name, core_settings.value_of(self.settings, row.name)),
+                "value": changed[row.name][0]
+                if row.name in changed
+                else core_settings.value_of(self.settings, row.name),
                 "default": row.default,
-                "origin": "settings.json" if row.name in switched else self.settings.origin.get(row.name, "default"),
+                "origin": changed[row.name][1] if row.name in changed else as_started(row.name, "default"),
                 "restart": row.restart,
                 "help": row.help,
             }
@@ -460,6 +492,7 @@ class Runtime:
         self.processor.on_clock_step(step)
         self.cache.on_clock_step(step)
         self.writer.on_clock_step(step)
+        self.unusual.on_clock_step(step)
         self.hub.clock_step(step)
 
     def _on_absent(self, reasons: dict[str, str]) -> None:
@@ -492,15 +525,6 @@ class Runtime:
     def _on_ticker_error(self, error: BaseException) -> None:
         if self.ticker.errors in (1, 10, 100) or self.ticker.errors % 1000 == 0:
             log.error("the ticker met an error (%d so far)", self.ticker.errors, exc_info=error)
-
-
-def _keep(settings: Settings) -> Keep:
-    store = settings.store
-    tiers = (store.keep_1s_days, store.keep_10s_days, store.keep_1min_days, store.keep_5min_days, store.keep_1h_days)
-    tables = {
-        "request": store.keep_requests_days, "annotation": store.keep_annotations_days, "alert": store.keep_alerts_days,
-    }  # fmt: skip
-    return Keep.of(tiers, tables, store.max_bytes)
 
 
 def _with_last(row: dict[str, Any], last: tuple[int, float] | None) -> dict[str, Any]:

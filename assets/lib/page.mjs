@@ -7,6 +7,7 @@ import { Chart, readConfig } from "./chart.mjs";
 import { Legend } from "./legend.mjs";
 import { CollectorRow, Fact, Meter, Panel, Value } from "./readouts.mjs";
 import { DataTable } from "./tables.mjs";
+import { UnusualMark } from "./unusual.mjs";
 import { WIDGETS } from "./widgets.mjs";
 
 const NEAR = "120px"; // draw a little before it is seen
@@ -77,6 +78,7 @@ export class Page {
     const chart = new Chart(host, readConfig(host.dataset.chart), this.paint);
     chart.table = new ChartTable(chart);
     chart.legend = chart.config.legend ? new Legend(chart) : null;
+    chart.unusual = new UnusualMark(chart);
     chart.visible = false;
     this.byCanvas.set(chart.canvas, chart);
     this.sizes.observe(chart.canvas);
@@ -92,6 +94,7 @@ export class Page {
     this.byCanvas.delete(chart.canvas);
     chart.table.destroy();
     chart.legend?.destroy();
+    chart.unusual.destroy();
     chart.destroy();
   }
 
@@ -185,6 +188,7 @@ export class Page {
     this.charts.forEach((chart, n) => {
       chart.resolve(store);
       chart.legend?.update(view);
+      chart.unusual.update(store, serverNow);
       if ((n + this.turn) % 4 === 0) chart.table.update(view);
       if ((n + this.turn) % 20 === 0) {
         const sentence = altText(chart.config.label, chart.shown, chart.unit, view.right - view.span, view.right, view.known);

@@ -89,7 +89,7 @@ def test_the_week_health_budgets_and_causes_stand_beside_them(here):
 def test_other_days_are_a_press_away(here):
     here.open("insights")
     eventually(lambda: here.js(TEXTS))
-    here.js("[...document.querySelectorAll('.insights-head button')].at(-1).click()")
+    here.js("[...document.querySelectorAll('.insights-head .segments button')].at(-1).click()")
     eventually(
         lambda: (
             "too little to compare" in here.text("#insights-findings")
@@ -97,6 +97,7 @@ def test_other_days_are_a_press_away(here):
         )
     )
     pressed = (
-        "return [...document.querySelectorAll('.insights-head button')].map((b) => b.getAttribute('aria-pressed'))"
+        "return [...document.querySelectorAll('.insights-head .segments button')]"
+        ".map((b) => b.getAttribute('aria-pressed'))"
     )
     assert here.js(pressed) == ["false", "false", "true"]

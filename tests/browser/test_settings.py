@@ -108,3 +108,92 @@ def test_a_file_that_was_set_aside_is_told_above_the_page(tmp_path, driver):
     assert here.console() == []
     here.reset()
     assert monitor.stop() == 0
+
+
+# --- how long is kept, and forgetting
+
+
+def typed(here, selector, text):
+    """Replace what stands in a field, as a person does."""
+    field = here.find(selector)
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(text)
+
+
+def focused(here):
+    return here.js("return document.activeElement.textContent")
+
+
+def test_less_is_kept_once_it_was_seen_what_goes_and_back_by_a_button(here, monitor):
+    def days():
+        rows = monitor.ask("/api/v1/store/retention")["retention"]
+        return next(row["value"] for row in rows if row["name"] == "store.keep_10s_days")
+
+    try:
+        typed(here, "[id*='keep_10s_days'][id*='keep-value']", "1")
+        here.click("#keep-save")
+        eventually(lambda: "deletes nothing that is kept now" in here.text("#keep-said"))
+        eventually(lambda: focused(here) == "Keep less")
+        assert days() == 2
+        here.press(Keys.ENTER)
+        eventually(lambda: here.text("#keep-said").startswith("It holds now and at every start: every 10 seconds."))
+        eventually(lambda: focused(here) == "Save")
+        assert days() == 1
+        assert "changed in the page" in here.text("#keep-rows")
+        here.open("settings")
+        here.click("[id*='back store.keep_10s_days']")
+        eventually(lambda: "It holds now" in here.text("#keep-said"))
+        assert days() == 2
+        eventually(lambda: "changed in the page" not in here.text("#keep-rows"))
+    finally:
+        monitor.ask("/api/v1/store/retention", "POST", {"values": {"store.keep_10s_days": None}, "preview": False})
+
+
+def test_a_value_that_cannot_be_is_told_beside_its_field(here):
+    typed(here, "[id*='keep_1min_days'][id*='keep-value']", "0")
+    here.click("#keep-save")
+    eventually(lambda: "store.keep_1min_days must be from 0.5 to 3,650" in here.text("#keep-said"))
+    eventually(lambda: "keep_1min_days" in here.js("return document.activeElement.id"))
+
+
+def test_a_series_is_looked_at_and_forgotten_and_the_history_shows_none_of_it(here, monitor):
+    """One that the machine does not measure on: its collector is switched off."""
+    series = "network.loopback_listeners"
+    monitor.ask("/api/v1/collectors/network", "POST", {"enabled": False})
+    try:
+        eventually(lambda: series in monitor.ask("/api/v1/store")["usage"]["series"])
+        here.open("settings")
+        here.click("[id*='what series']")
+        eventually(lambda: here.js("return document.querySelectorAll('#forget-known option').length") > 20)
+        typed(here, "#forget-text", series)
+        here.click("#forget-look")
+        eventually(lambda: "This deletes" in here.text("#forget-said"))
+        assert series in here.text("#forget-said")
+        eventually(lambda: focused(here) == "Delete it")
+        assert series in [row["series"] for row in monitor.ask("/api/v1/history")["series"]]
+        here.press(Keys.ENTER)
+        eventually(lambda: here.text("#forget-said").startswith("Deleted:"))
+        eventually(lambda: focused(here) == "See what would go")
+        eventually(lambda: series not in [row["series"] for row in monitor.ask("/api/v1/history")["series"]])
+        here.click("#forget-look")
+        eventually(lambda: f"has no series {series}" in here.text("#forget-said"))
+    finally:
+        monitor.ask("/api/v1/collectors/network", "POST", {"enabled": True})
+
+
+def test_everything_is_forgotten_by_the_third_press_alone(here, monitor):
+    begun_ms = here.js("return Date.now()")
+    here.click("[id*='what all']")
+    eventually(lambda: "The whole history" in here.text("#forget-form"))
+    here.click("#forget-look")
+    eventually(lambda: focused(here) == "Delete everything")
+    here.press(Keys.ENTER)
+    eventually(lambda: focused(here) == "Yes, delete everything")
+    assert monitor.ask("/api/v1/store/forget")["state"] != "waiting"
+    assert "There is no way back." in here.text("#forget-said")
+    here.press(Keys.ENTER)
+    eventually(lambda: here.text("#forget-said").startswith("Deleted:"))
+    assert monitor.ask("/api/v1/store/forget")["state"] == "done"
+    eventually(lambda: (monitor.ask("/api/v1/store")["from_ms"] or 0) >= begun_ms // 1_000 * 1_000)
+    old = f"/api/v1/annotations?from=0&to={begun_ms}"
+    assert monitor.ask(old)["annotations"] == []

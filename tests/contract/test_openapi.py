@@ -61,8 +61,13 @@ ASKED = [
     ["GET", "/api/v1/history", None],
     ["GET", "/api/v1/query?series=system.cpu_percent&from=1&to=2", None],
     ["GET", "/api/v1/query?series=system.cpu_percent&from=1", None],
+    ["GET", "/api/v1/statistics?series=system.cpu_percent&from=1&to=2", None],
+    ["GET", "/api/v1/statistics?series=system.cpu_percent&from=1&to=2&against_from=3", None],
     ["GET", "/api/v1/annotations?from=1&to=2", None],
     ["GET", "/api/v1/annotations?from=x&to=2", None],
+    ["GET", "/api/v1/anomalies", None],
+    ["GET", "/api/v1/anomalies?from=1&to=2", None],
+    ["GET", "/api/v1/anomalies?from=1", None],
     ["GET", "/api/v1/history/requests?from=1&to=2", None],
     ["GET", "/api/v1/history/requests?from=1&to=2&limit=0", None],
     ["GET", "/api/v1/insights", None],
@@ -71,6 +76,20 @@ ASKED = [
     ["POST", "/api/v1/store", {"recording": False}],
     ["POST", "/api/v1/store", {"recording": 1}],
     ["POST", "/api/v1/store", None],
+    ["GET", "/api/v1/store/forget", None],
+    ["POST", "/api/v1/store/forget", {"all": True}],
+    ["POST", "/api/v1/store/forget", {"series": "a.b"}],
+    ["POST", "/api/v1/store/forget", {"cancel": True}],
+    ["POST", "/api/v1/store/forget", {"all": True, "preview": False}],
+    ["POST", "/api/v1/store/forget", {"all": True, "preview": False}],
+    ["POST", "/api/v1/store/forget", {"before_ms": -1}],
+    ["POST", "/api/v1/store/forget", None],
+    ["GET", "/api/v1/store/forget", None],
+    ["GET", "/api/v1/store/retention", None],
+    ["POST", "/api/v1/store/retention", {"values": {"store.keep_1s_days": 0.1}}],
+    ["POST", "/api/v1/store/retention", {"values": {"store.keep_1s_days": 0.1}, "preview": False}],
+    ["POST", "/api/v1/store/retention", {"values": {"store.keep_1s_days": 0}}],
+    ["POST", "/api/v1/store/retention", None],
     ["GET", "/api/v1/servers", None],
     ["GET", "/api/v1/demo", None],
     ["POST", "/api/v1/demo", {"running": False}],
@@ -155,9 +174,25 @@ def test_every_described_json_answer_is_asked_for(server):
         ("window", "200"), ("switch", "507"), ("newLaunch", "507"), ("openLaunch", "200"), ("openLaunch", "429"),
         ("typeLaunch", "200"), ("typeLaunch", "429"), ("stream", "101"), ("events", "200"), ("events", "503"),
         ("say", "204"), ("say", "413"), ("say", "429"), ("oneRequest", "200"), ("hook", "101"), ("hook", "503"),
-        ("hookLines", "413"), ("hookLines", "503"), ("query", "200"), ("record", "507"),
-        ("insights", "200"),
+        ("hookLines", "413"), ("hookLines", "503"), ("query", "200"), ("statistics", "200"),
+        ("record", "507"), ("forget", "503"), ("retain", "503"), ("retain", "507"), ("insights", "200"),
     }  # fmt: skip
+
+
+def test_what_is_unusual_has_the_described_form():
+    from wfmon.analyse import marks
+    from wfmon.analyse.anomaly import Run, Usual
+    from wfmon.analyse.unusual import Told
+    from wfmon.core.types import Series
+    from wfmon.ui import units
+
+    run = Run(1, 60, 240, 91.0, 9.0, Usual(20.0, 2.0, 12.0, 26.0, 14), 88.0, told=True)
+    rows = [marks.row_of(Series("system.cpu_percent"), run, units.text, over=over) for over in (False, True)]
+    notes = [{"t_ms": 1, "kind": marks.KIND, "text": marks.note(row, units.text, 5)} for row in rows]
+    form("Anomalies").validate({
+        **Told(now=())._asdict(), "now": rows, "past": marks.past(notes, rows[:1], 0, 10**9, units.text),
+        "needs_days": 5, "most_days": 14,
+    })  # fmt: skip
 
 
 def test_a_window_has_the_described_form():
@@ -252,3 +287,52 @@ def test_a_query_and_the_series_of_the_history_have_the_described_form(tmp_path)
         lines = told.query(["system.cpu_percent"], clock.now_ms() - 5_000, clock.now_ms() + 1, 5, fn)
         form("Lines").validate(json.loads(json.dumps(lines)))
     form("KeptSeries").validate(told.kept_series()[0])
+
+
+def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
+    import numpy as np
+
+    from wfmon.core.clock import FakeClock
+    from wfmon.core.settings import load
+    from wfmon.core.types import Asked, Frame, Layout, Series
+    from wfmon.runtime import Runtime
+
+    clock = FakeClock()
+    monitor = Runtime(load(None, tmp_path), clock, page_token=str)
+    names = ("system.cpu_percent", "system.memory_percent", 'ux.frame_time_ms{page="p"}')
+    layout = Layout(tuple(map(Series.parse, names)))
+    random = np.random.default_rng(1)
+    for _ in range(240):
+        monitor.ticker.put(Frame("system", clock.now_ms(), layout, random.uniform(5, 50, 3)))
+        monitor.ticker.beat()
+        clock.advance(1)
+    now, statistics = clock.now_ms(), monitor.services().statistics
+    full = [statistics(Asked(name, (now - 120_000, now), None, names[1])) for name in names]
+    assert [each["changes"][0]["absent"] for each in full] == [""] * 3
+    empty = statistics(Asked(names[0], (now + 1_000, now + 2_000), (1, 2), names[1]))
+    assert empty["span"]["absent"]
+    for told in (*full, empty):
+        form("Statistics").validate(json.loads(json.dumps(told)))
+
+
+def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
+    from tests.unit.store.house import House
+    from wfmon.core.settings import load
+    from wfmon.store.keeping import Keeping
+
+    house = House(tmp_path, "a", "b_ms")
+    house.run(700, a=1.0, b_ms=2.0)
+    made = house.writer.forgetting
+    for asked in ({"series": "a"}, {"before_ms": house.clock.now_ms()}, {"all": True}):
+        form("Gone").validate(made.preview(asked))
+        form("Forgetting").validate(made.ask(asked))
+        house.run(1, b_ms=1.0)
+        assert made.status()["state"] == "done"
+        form("Forgetting").validate(made.status())
+    keeping = Keeping(load(None, tmp_path), house.writer.path, house.clock.now_ms)
+    form("RetentionPreview").validate(keeping.preview({"store.keep_1s_days": 0.02}))
+    form("Retention").validate({"retention": keeping.change({"store.keep_1s_days": 0.02})})
+    form("Store").validate(
+        {**house.writer.status(), "path": "", "from_ms": None, "usage": house.reader.usage(), "keep": {}}
+    )
+    house.writer.finish()

@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.unit.analyse.test_unusual import Lived
 from wfmon import runtime as module
 from wfmon.core.clock import FakeClock
 from wfmon.core.settings import Settings, load
@@ -237,6 +238,38 @@ def test_what_is_measured_is_in_the_history_and_joins_the_present(runtime, clock
     assert [row["series"] for row in runtime.services().kept_series()] == ["system.cpu_percent"]
 
 
+def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp_path):
+    lived = Lived(tmp_path / "data", 7)
+    lived.house.writer.finish()
+    clock, begun_ms = lived.clock, lived.clock.now_ms()
+    runtime = Runtime(load(None, tmp_path / "data"), clock, page_token=lambda: "page")
+    services = runtime.services()
+    client = runtime.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
+    client.receive('{"type": "hello", "version": 1}')
+    for _ in range(6 * 60):
+        runtime.ticker.put(cpu(clock, 95.0))
+        runtime.ticker.beat()
+        clock.advance(1)
+        runtime.unusual.beat()
+        runtime.writer.beat()
+    [row] = services.unusual()["now"]
+    assert (row["series"], row["value"], row["days"]) == ("system.cpu_percent", 95.0, 7)
+    assert services.was_unusual(begun_ms, clock.now_ms()) == [row]
+    assert row["text"] in [each["text"] for each in services.annotations(begun_ms, clock.now_ms())]
+    told = [json.loads(message.text) for part in iter(client.take, []) for message in part]
+    [fact] = next(m["host_facts"]["unusual"] for m in reversed(told) if m.get("host_facts", {}).get("unusual"))
+    assert (fact["series"], fact["text"], fact["since_ms"]) == (row["series"], row["text"], row["since_ms"])
+    clock.step(300)  # the wall clock is set, and what is unusual now is so no longer
+    clock.advance(1)
+    for _ in range(90):
+        runtime.ticker.put(cpu(clock, 95.0))
+        runtime.ticker.beat()
+        clock.advance(1)
+        runtime.unusual.beat()
+    assert services.unusual()["now"] == []
+    runtime.stop()
+
+
 def test_recording_can_be_switched_off_and_what_was_recorded_stays(runtime, clock, settings):
     runtime.writer.beat()
     runtime.services().record(False)
@@ -253,3 +286,51 @@ def test_a_file_that_cannot_be_written_degrades_the_monitor_and_says_why(runtime
     assert health["status"] == "degraded"
     assert health["store"]["state"] == "failed"
     assert "history cannot be written" in health["store"]["reason"]
+
+
+def measured(runtime, clock, seconds, *names):
+    layout = Layout(tuple(map(Series, names)))
+    for _ in range(seconds):
+        runtime.ticker.put(Frame("system", clock.now_ms(), layout, np.full(len(names), 5.0)))
+        runtime.ticker.beat()
+        clock.advance(1)
+        runtime.writer.beat()
+
+
+def drawn(runtime, name, from_ms, to_ms):
+    told = runtime.services().query([name], from_ms, to_ms, 100, "mean")
+    return [t_ms for t_ms, mean in told["series"][0]["points"] if mean is not None]
+
+
+def test_what_is_forgotten_is_not_drawn_out_of_memory_and_what_is_measured_after_is(runtime, clock):
+    runtime.writer.beat()  # opens the file
+    begun_ms, services = clock.now_ms(), runtime.services()
+    measured(runtime, clock, 20, "system.cpu_percent", "system.memory_percent")
+    services.forget({"series": "system.cpu_percent"})
+    cut_ms = clock.now_ms()
+    measured(runtime, clock, 10, "system.memory_percent")
+    assert services.forgetting()["state"] == "done"
+    assert [row["series"] for row in services.kept_series()] == ["system.memory_percent"]
+    assert len(drawn(runtime, "system.memory_percent", begun_ms, clock.now_ms())) >= 30
+    measured(runtime, clock, 10, "system.cpu_percent", "system.memory_percent")
+    assert [row["series"] for row in services.kept_series()] == ["system.cpu_percent", "system.memory_percent"]
+    assert drawn(runtime, "system.cpu_percent", begun_ms, clock.now_ms())[0] == cut_ms + 10_000
+    services.forget({"all": True})
+    cut_ms = clock.now_ms() + 1_000  # it begins with the next beat
+    measured(runtime, clock, 3, "system.cpu_percent")
+    assert drawn(runtime, "system.cpu_percent", begun_ms, clock.now_ms()) == [cut_ms, cut_ms + 1_000]
+    assert [row["series"] for row in services.kept_series()] == ["system.cpu_percent"]
+
+
+def test_how_long_is_kept_is_changed_without_a_restart(runtime, clock, settings):
+    services = runtime.services()
+    services.retain({"store.keep_1s_days": 1})
+    assert services.store()["keep"]["tiers"][0] == 86_400
+    row = next(row for row in services.settings() if row["name"] == "store.keep_1s_days")
+    assert (row["value"], row["origin"], row["restart"]) == (1.0, "settings.json", False)
+    assert load(None, settings.data_dir).store.keep_1s_days == 1.0
+    services.record(False)
+    services.retain({"store.keep_1s_days": None})
+    row = next(row for row in services.settings() if row["name"] == "store.keep_1s_days")
+    assert (row["value"], row["origin"]) == (0.25, "default")
+    assert json.loads((settings.data_dir / "settings.json").read_text()) == {"store.enabled": False}

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ PATIENCE_S = 60
 KEEP_S = 300
 """An answer is given again for so long: what a week tells does not change in a minute."""
 MAX_DAYS = 90
+PROGRAM = (sys.executable, "-m", "wfmon.analyse")
 _ROOT = Path(wfmon.__file__).resolve().parent.parent
 
 
@@ -23,46 +25,91 @@ class Failed(Exception):
     """The analysis gave no answer; the message is one sentence for the user."""
 
 
-class Analyst:
-    """Any thread asks; whoever comes while one works waits for the same answer."""
+class Cancelled(Failed):
+    """Somebody ended it before it was done."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self) -> None:
+        super().__init__("The analysis was cancelled before it was done.")
+
+
+class Analyst:
+    """Any thread asks; whoever comes while one works waits for the same answer.
+
+    ``program``: what is run, with the file and the span as arguments; it writes JSON.
+    """
+
+    def __init__(self, path: Path, clock: Clock, program: Sequence[str] = PROGRAM) -> None:
         self._path = path
         self._clock = clock
+        self._program = program
         self._lock = threading.Lock()
         # Under the lock.
         self._kept: dict[tuple[int, int], tuple[int, dict[str, Any]]] = {}
+        self._working = threading.Lock()
+        # Under this one, which is never held while the child works.
+        self._child: subprocess.Popen[str] | None = None
+        self._cancels = 0
 
     def insights(self, days: int, offset_s: int) -> dict[str, Any]:
         """Give what ``wfmon.analyse.insights.insights`` tells of the last days. Raises Failed, ValueError."""
         if not 1 <= days <= MAX_DAYS or abs(offset_s) > 86_400:
             raise ValueError(f"days must be from 1 to {MAX_DAYS}, and the zone within a day of UTC")
+        cancels = self._cancels
         with self._lock:
             at_ns, known = self._kept.get((days, offset_s), (0, None))
             if known is not None and self._clock.mono_ns() - at_ns < KEEP_S * 1_000_000_000:
                 return known
-            told = self._run(days, offset_s)
+            told = self._run(days, offset_s, cancels)
             self._kept = {(days, offset_s): (self._clock.mono_ns(), told)}
             return told
 
-    def _run(self, days: int, offset_s: int) -> dict[str, Any]:
+    def cancel(self) -> None:
+        """End the child, if one works: whoever asked by now gets Cancelled, at once. Any thread; never waits."""
+        with self._working:
+            self._cancels += 1
+            if self._child is not None:
+                self._child.kill()
+
+    def _run(self, days: int, offset_s: int, cancels: int) -> dict[str, Any]:
         if not self._path.exists():
             raise Failed("There is no history yet: it begins when recording is on.")
         command = [
-            sys.executable, "-m", "wfmon.analyse", str(self._path), "--now", str(self._clock.now_ms()),
+            *self._program, str(self._path), "--now", str(self._clock.now_ms()),
             "--days", str(days), f"--offset={offset_s}",
         ]  # fmt: skip
         try:
-            done = subprocess.run(
-                command, cwd=_ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise Failed(f"The analysis took longer than {PATIENCE_S} s and was ended; ask for fewer days.") from None
+            child = self._begun(command, cancels)
         except OSError as error:
             raise Failed(f"The analysis could not be started ({error}).") from None
-        if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        try:
+            out, said = child.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"The analysis took longer than {PATIENCE_S} s and was ended; ask for fewer days.") from None
+        finally:
+            self._ended(child)
+        if self._cancels != cancels:
+            raise Cancelled
+        if child.returncode:
+            last = said.strip().splitlines()[-1:] or ["it said nothing"]
             raise Failed(f"The analysis failed: {last[0][:300]}")
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(out)
         return found
+
+    def _begun(self, command: Sequence[str], cancels: int) -> subprocess.Popen[str]:
+        """Start the child, unless it was cancelled before. Raises Cancelled, OSError."""
+        with self._working:
+            if self._cancels != cancels:
+                raise Cancelled
+            self._child = subprocess.Popen(
+                command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            return self._child
+
+    def _ended(self, child: subprocess.Popen[str]) -> None:
+        """See to it that the child is gone, whatever happened."""
+        with self._working:
+            self._child = None
+            if child.poll() is None:
+                child.kill()
+        with child:  # closes its pipes, and waits
+            pass

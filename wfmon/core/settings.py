@@ -220,18 +220,29 @@ class StoreSettings:
     """The history: what is kept of the past in <data>/wfmon.db."""
 
     enabled: bool = opt(True, "Record what is measured. What was recorded stays when this is off.", restart=False)
-    keep_1s_days: float = opt(0.25, "Days for which each second is kept.", low=0.02, high=3_650)
-    keep_10s_days: float = opt(2.0, "The same for buckets of 10 seconds.", low=0.1, high=3_650)
-    keep_1min_days: float = opt(14.0, "The same for buckets of a minute.", low=0.5, high=3_650)
-    keep_5min_days: float = opt(30.0, "The same for buckets of 5 minutes.", low=2, high=3_650)
-    keep_1h_days: float = opt(730.0, "The same for buckets of an hour.", low=2, high=36_500)
-    keep_requests_days: float = opt(30.0, "Days for which requests to models are kept.", low=0.1, high=36_500)
-    keep_annotations_days: float = opt(30.0, "The same for what happened (start, sleep, clock).", low=0.1, high=36_500)
-    keep_alerts_days: float = opt(30.0, "The same for alerts.", low=0.1, high=36_500)
+    keep_1s_days: float = opt(0.25, "Days for which each second is kept.", low=0.02, high=3_650, restart=False)
+    keep_10s_days: float = opt(2.0, "The same for buckets of 10 seconds.", low=0.1, high=3_650, restart=False)
+    keep_1min_days: float = opt(14.0, "The same for buckets of a minute.", low=0.5, high=3_650, restart=False)
+    keep_5min_days: float = opt(30.0, "The same for buckets of 5 minutes.", low=2, high=3_650, restart=False)
+    keep_1h_days: float = opt(730.0, "The same for buckets of an hour.", low=2, high=36_500, restart=False)
+    keep_requests_days: float = opt(
+        30.0, "Days for which requests to models are kept.", low=0.1, high=36_500, restart=False
+    )
+    keep_annotations_days: float = opt(
+        30.0, "The same for what happened (start, sleep, clock).", low=0.1, high=36_500, restart=False
+    )
+    keep_alerts_days: float = opt(30.0, "The same for alerts.", low=0.1, high=36_500, restart=False)
     max_bytes: int = opt(
         500_000_000, "Bytes the history may take; past it the oldest goes before its time.",
-        low=20_000_000, high=1_000_000_000_000,
+        low=20_000_000, high=1_000_000_000_000, restart=False,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyseSettings:
+    """What is read out of what was measured."""
+
+    anomalies: bool = opt(True, "Mark what is unusual for this hour of the day; docs/insights.md says how.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +266,15 @@ class Settings:
     window: WindowSettings = _section(WindowSettings)
     stream: StreamSettings = _section(StreamSettings)
     store: StoreSettings = _section(StoreSettings)
+    analyse: AnalyseSettings = _section(AnalyseSettings)
     log: LogSettings = _section(LogSettings)
     energy: EnergySettings = _section(EnergySettings)
     proxy: ProxySettings = _section(ProxySettings)
     demo: DemoSettings = _section(DemoSettings)
     data_dir: Path = field(default_factory=default_data_dir, metadata={"hidden": True})
     origin: Mapping[str, str] = field(default_factory=dict, metadata={"hidden": True})
+    beneath: Mapping[str, tuple[Any, str]] = field(default_factory=dict, metadata={"hidden": True})
+    """What stands beneath each value of settings.json, and where that comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +324,7 @@ def load(
     rows = {row.name: row for row in catalogue()}
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
+    beneath: dict[str, tuple[Any, str]] = {}
     layers: list[tuple[str, dict[str, tuple[Any, str]]]] = []
     if config is not None:
         layers.append((config.name, _read_yaml(config)))
@@ -321,24 +336,40 @@ def load(
         for name, (value, place) in found.items():
             if name not in rows:
                 raise SettingsError(f"{place}: unknown setting {name!r}{_nearest(name, rows)}.")
-            values[name] = _checked(rows[name], value, place)
+            if layer == "settings.json":
+                beneath[name] = values.get(name, rows[name].default), origin.get(name, "default")
+            values[name] = _checked(rows[name], value, f"{place}: ")
             origin[name] = layer
     built: Settings = _build(Settings, values, "")
-    return dataclasses.replace(built, data_dir=folder, origin=origin)
+    return dataclasses.replace(built, data_dir=folder, origin=origin, beneath=beneath)
 
 
 def save_change(settings: Settings, name: str, value: Any) -> None:  # noqa: ANN401
     """Keep a change made in the page in <data>/settings.json (0600, replaced whole). Raises SettingsError, OSError."""
-    rows = {row.name: row for row in catalogue()}
-    if name not in rows:
-        raise SettingsError(f"unknown setting {name!r}{_nearest(name, rows)}.")
+    save_changes(settings, {name: value})
+
+
+def save_changes(settings: Settings, changes: Mapping[str, Any]) -> None:
+    """Keep several, all or none; None takes one back out. Raises SettingsError, OSError."""
     path = settings.data_dir / "settings.json"
     found = {key: val for key, (val, _) in _read_json(path).items()} if path.exists() else {}
-    found[name] = _checked(rows[name], value, "settings.json")
+    for name, value in changes.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = checked(name, value, "settings.json: ")
     scratch = path.with_suffix(".tmp")
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
         json.dump(found, out, indent=1, sort_keys=True)
     scratch.replace(path)
+
+
+def checked(name: str, value: Any, place: str = "") -> Any:  # noqa: ANN401
+    """Give a value in its setting's type. Raises SettingsError, which begins with the place."""
+    rows = {row.name: row for row in catalogue()}
+    if name not in rows:
+        raise SettingsError(f"{place}unknown setting {name!r}{_nearest(name, rows)}.")
+    return _checked(rows[name], value, place)
 
 
 def _build(cls: type[Any], values: Mapping[str, Any], prefix: str) -> Any:  # noqa: ANN401
@@ -364,11 +395,11 @@ def _checked(row: Setting, value: Any, place: str) -> Any:  # noqa: ANN401
         else isinstance(value, int if row.type is int else (int, float)) and not isinstance(value, bool)
     )
     if not fits:
-        raise SettingsError(f"{place}: {row.name} must be {wanted}, not {value!r}.")
+        raise SettingsError(f"{place}{row.name} must be {wanted}, not {value!r}.")
     if row.choices and value not in row.choices:
-        raise SettingsError(f"{place}: {row.name} must be one of {', '.join(row.choices)}, not {value!r}.")
+        raise SettingsError(f"{place}{row.name} must be one of {', '.join(row.choices)}, not {value!r}.")
     if row.low is not None and not row.low <= value <= (row.high if row.high is not None else float("inf")):
-        raise SettingsError(f"{place}: {row.name} must be from {row.low:g} to {row.high:g}, not {value!r}.")
+        raise SettingsError(f"{place}{row.name} must be from {row.low:,.15g} to {row.high:,.15g}, not {value!r}.")
     return float(value) if row.type is float else value
 
 

@@ -253,6 +253,19 @@ class Judgement(NamedTuple):
     causes: tuple[Cause, ...] = ()
 
 
+class Asked(NamedTuple):
+    """A span of a series and another to compare with, both [from_ms, to_ms); ``other``: a series to correlate, or "".
+
+    ``against`` None: as long a span, right before. ``offset_s``: the user's zone, east of UTC.
+    """
+
+    series: str
+    span: tuple[int, int]
+    against: tuple[int, int] | None = None
+    other: str = ""
+    offset_s: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What pages and routes may ask of a running monitor; every field may be called from any thread."""
@@ -280,14 +293,36 @@ class Services:
     """Every series of the history: {series, name, labels, unit, kind, first_ms, distribution}."""
     query: Callable[[Sequence[str], int, int, int, str], dict[str, Any]]
     """``query(series, from_ms, to_ms, points, fn)``: see ``analyse.query``. Raises ``analyse.query.Refused``."""
+    statistics: Callable[[Asked], dict[str, Any]]
+    """What can be said of a span of one series: see ``analyse.spans``. Raises ``analyse.query.Refused``."""
     annotations: Callable[[int, int], list[dict[str, Any]]]
     """What happened in [from_ms, to_ms): {t_ms, kind, text}, in order of time."""
+    unusual: Callable[[], dict[str, Any]]
+    """What is unusual now, and how that is known: ``analyse.unusual.Unusual.status``."""
+    was_unusual: Callable[[int, int], list[dict[str, Any]]]
+    """What was unusual in [from_ms, to_ms), or is: rows of ``analyse.marks``, the oldest first."""
     past_requests: Callable[[int, int, int, str], Iterable[dict[str, Any]]]
     """``past_requests(from_ms, to_ms, limit, model)``: the fields of ``Request``, newest first; "": every model. They
     are read as they are taken: sqlite3.Error may come then."""
     insights: Callable[[int, int], dict[str, Any]]
     """``insights(days, offset_s)``: see ``analyse.insights``. Takes a second. Raises ``child.Failed``, ValueError."""
+    cancel_insights: Callable[[], None]
+    """End the process that works on them: whoever waits for its answer gets ``child.Cancelled``, a ``child.Failed``."""
     store: Callable[[], dict[str, Any]]
     """How the history fares: {state, reason, notice, ..., usage, keep}."""
     record: Callable[[bool], None]
     """Switch recording on or off, now and at later starts. Raises SettingsError, OSError."""
+    forget: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """Forget ``{before_ms}``, ``{series}`` or ``{all}``; gives ``forgetting``. Raises ``forgetting.Refused``, Busy."""
+    forget_preview: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """What that would delete: see ``store.forgetting.told``. Raises ``forgetting.Refused``, sqlite3.Error, OSError."""
+    forgetting: Callable[[], dict[str, Any]]
+    """How far it is: {state, asked, done, of, reason, began_ms, ended_ms, can_stop, gone}."""
+    call_off: Callable[[], bool]
+    """Call it off; True while nothing is deleted for good."""
+    retention: Callable[[], list[dict[str, Any]]]
+    """How long and how much is kept: {name, value, default, low, high, origin, back} a setting."""
+    retain: Callable[[Mapping[str, Any]], list[dict[str, Any]]]
+    """Change that, now and at later starts; None: as if never changed. Raises Refused, SettingsError, OSError."""
+    retain_preview: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """What a change would delete: see ``store.keeping``. Raises ``forgetting.Refused``, sqlite3.Error, OSError."""

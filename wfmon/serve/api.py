@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
-import orjson
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from wfmon.analyse.child import Failed
 from wfmon.analyse.query import Refused
 from wfmon.core.settings import SettingsError
+from wfmon.core.types import Asked
 from wfmon.serve import openmetrics
+from wfmon.serve.answers import as_json as _json
+from wfmon.serve.answers import bad as _bad
+from wfmon.serve.answers import not_kept as _not_kept
+from wfmon.serve.answers import read_body as _body
 from wfmon.serve.problem import Problem
+from wfmon.serve.store_routes import store_routes
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -28,6 +34,8 @@ REQUESTS = 50
 MAX_REQUESTS = 2_000
 POINTS = 1_000
 PAST_REQUESTS, MAX_PAST_REQUESTS = 5_000, 50_000
+_AGAINST = {"against_from", "against_to"}
+_OFFSET = re.compile(r"-?[0-9]{1,5}")
 _SPANS = "Give a number of seconds above 0, at most the seconds of the cache: 1, 10 and 300 are the usual ones."
 _FIXES = {
     400: "Mend the request as the detail says.",
@@ -109,6 +117,7 @@ def routes(services: Services) -> Blueprint:
 
     _model_routes(blueprint, services)
     _history_routes(blueprint, services)
+    store_routes(blueprint, services)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
@@ -187,10 +196,35 @@ def _history_routes(blueprint: Blueprint, services: Services) -> None:
             return _bad(error.field, str(error), error.fix)
         return _json(found)
 
+    @blueprint.get("/api/v1/statistics")
+    def statistics() -> Response:
+        span = _span()
+        if isinstance(span, Response):
+            return span
+        against = _span("against_from", "against_to") if _AGAINST & set(request.args) else None
+        if isinstance(against, Response):
+            return against
+        offset = request.args.get("offset", "0")
+        if not _OFFSET.fullmatch(offset):
+            return _bad("offset", f"offset= is {offset[:40]!r}.", "Give seconds east of UTC, such as 3600 or -18000.")
+        asked = Asked(request.args.get("series", ""), span, against, request.args.get("with", ""), int(offset))
+        try:
+            return _json(services.statistics(asked))
+        except Refused as error:
+            return _bad(error.field, str(error), error.fix)
+
     @blueprint.get("/api/v1/annotations")
     def annotations() -> Response:
         span = _span()
         return span if isinstance(span, Response) else _json({"annotations": services.annotations(*span)})
+
+    @blueprint.get("/api/v1/anomalies")
+    def anomalies() -> Response:
+        told = services.unusual()
+        if not request.args.keys() & {"from", "to"}:
+            return _json(told)
+        span = _span()
+        return span if isinstance(span, Response) else _json({**told, "past": services.was_unusual(*span)})
 
     @blueprint.get("/api/v1/history/requests")
     def past_requests() -> Response:
@@ -250,35 +284,10 @@ def install_errors(server: Flask) -> None:
     server.register_error_handler(Exception, unknown)
 
 
-def _body() -> Any:  # noqa: ANN401
-    """Read a JSON body; orjson bounds its depth. Raises BadRequest, UnsupportedMediaType."""
-    if not request.is_json:
-        raise UnsupportedMediaType("The body must be JSON.")
-    try:
-        return orjson.loads(request.get_data(cache=False))
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is no JSON: {error}.") from None
-
-
-def _json(value: Any) -> Response:  # noqa: ANN401
-    """Encode; dataclasses become objects, and NaN becomes null."""
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), content_type="application/json")
-
-
-def _bad(field: str, detail: str, fix: str) -> Response:
-    return Problem(400, "field", detail, fix, extra={"field": field}).response()
-
-
-def _not_kept(error: Exception) -> Response:
-    return Problem(
-        507, "storage", f"The choice could not be kept ({error}).", "Mend or free the data folder; then try again."
-    ).response()
-
-
-def _span() -> tuple[int, int] | Response:
-    """Read from= and to=, UTC milliseconds; give the problem where they are none."""
+def _span(begin: str = "from", end: str = "to") -> tuple[int, int] | Response:
+    """Read the ends of a span, UTC milliseconds; give the problem where they are none."""
     found = []
-    for field in ("from", "to"):
+    for field in (begin, end):
         text = request.args.get(field, "")
         number = _whole(text)
         if number < 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from wfmon.store import migrate
+from wfmon.store.tiers import TIERS
 
 NAME = "wfmon.db"
 _MAGIC = b"SQLite format 3\0"
@@ -119,6 +120,18 @@ def _prepare(connection: sqlite3.Connection) -> None:
         migrate.create(connection)
     else:
         migrate.migrate(connection, version)
+
+
+def newest_second(connection: sqlite3.Connection) -> int | None:
+    """Give the newest second (UTC) of the file, as exactly as its chunks tell; None while there is none.
+
+    Raises sqlite3.Error.
+    """
+    each = (f"SELECT max(start_s) + {tier.chunk_s} FROM chunk WHERE tier = {tier.number}" for tier in TIERS)  # noqa: S608
+    newest = connection.execute(
+        f"SELECT max(t_s) FROM (SELECT max(t_s) AS t_s FROM journal UNION ALL {' UNION ALL '.join(each)})"  # noqa: S608
+    ).fetchone()[0]
+    return None if newest is None else int(newest)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +19,19 @@ from wfmon.core.sketch import Sketch
 from wfmon.core.types import Series
 from wfmon.store import codec, database
 from wfmon.store.buckets import Second, between
+from wfmon.store.numbers import highest_number
 from wfmon.store.retain import TABLES
 from wfmon.store.seal import transaction
 from wfmon.store.tiers import TIERS
 
 _ALL = ("journal", "chunk", "seal", *(name for name, _ in TABLES), "series")
+_WIPE = "wipe"
+"""A name in sqlite_sequence, SQLite's own table of numbers: something was deleted, and its bytes may still stand."""
+Tell = Callable[[str, int, int], None]
+"""``tell(stage, done, of)``: counting, deleting, committing, which is the last one. What it raises undoes all."""
+
+
+_TellPart = Callable[[int, int], None]
 
 
 class NoSuchSeries(LookupError):
@@ -60,11 +70,15 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What goes. ``removed``: by table; ``cut``: chunks and seconds that stay without a part; ``bytes``: of all."""
+    """What goes. ``removed``: by table; ``cut``: chunks and seconds that stay without a part; ``bytes``: of all.
+
+    ``series``: those of which nothing is left; ``touched``: how many lose something.
+    """
 
     removed: dict[str, Removed]
     cut: Removed
     series: tuple[str, ...]
+    touched: int = 0
 
     @property
     def bytes(self) -> int:
@@ -95,42 +109,80 @@ class _Plan:
 
 def preview(connection: sqlite3.Connection, asked: Asked) -> Tally:
     """Tell what ``forget`` would delete; only reads. Raises NoSuchSeries, sqlite3.Error."""
-    return _tally(connection, asked, _plan(connection, asked))
+    return _tally(connection, asked, _plan(connection, asked, _untold), _untold)
+
+
+def find(connection: sqlite3.Connection, text: str) -> dict[int, str]:
+    """Give the series of the file that a text means, by number. Raises NoSuchSeries, sqlite3.Error."""
+    text = _canonical(text)
+    rows = connection.execute("SELECT id, text FROM series WHERE text = ? OR name = ?", (text, text)).fetchall()
+    if not rows:
+        raise NoSuchSeries(_none_called(connection, text))
+    return {number: found for number, found in rows}  # noqa: C416  rows are no pairs to the type checker
 
 
 def forget(connection: sqlite3.Connection, asked: Asked) -> Tally:
     """Delete what was asked, all or nothing, then make the file anew so that no byte of it is left.
 
-    ``connection`` is the only one that writes, in autocommit, in no transaction: the command's own, or the running
-    writer's. The latter writes what waits first; afterwards it makes a new Sealer (one in its work remembers seconds
-    that are gone), and puts the rows of series that it still records back.
+    ``connection`` is the only one that writes, in autocommit, in no transaction.
     Raises NoSuchSeries; sqlite3.Error, then nothing was deleted; Remains, then it was, but ``scrub`` failed.
     """
-    secure = connection.execute("PRAGMA secure_delete").fetchone()[0]
-    connection.execute("PRAGMA secure_delete = ON").fetchall()
+    tally = delete(connection, asked)
     try:
-        with transaction(connection) as cursor:
-            plan = _plan(connection, asked)
-            tally = _tally(connection, asked, plan)
-            _carry_out(cursor, asked, plan)
-        try:
-            scrub(connection)
-        except sqlite3.Error as error:
-            raise Remains(_unscrubbed(error)) from error
-    finally:
-        connection.execute(f"PRAGMA secure_delete = {int(secure)}").fetchall()
+        scrub(connection)
+    except sqlite3.Error as error:
+        raise Remains(_unscrubbed(error)) from error
+    return tally
+
+
+def delete(connection: sqlite3.Connection, asked: Asked, tell: Tell = lambda *_: None) -> Tally:
+    """Delete what was asked, all or nothing; ``scrub`` is due then, also after a crash: ``is_unscrubbed`` tells.
+
+    The running writer writes what waits first; afterwards it makes a new Sealer (one in its work remembers seconds that
+    are gone), and ``Numbers.forget`` brings the rows of series back that it still records.
+    Raises NoSuchSeries, sqlite3.Error, what ``tell`` raises: then nothing was deleted.
+    """
+    with _securely(connection), transaction(connection) as cursor:
+        plan = _plan(connection, asked, partial(tell, "counting"))
+        tally = _tally(connection, asked, plan, partial(tell, "counting"))
+        _carry_out(cursor, asked, plan, partial(tell, "deleting"))
+        tell("committing", 0, 0)
     return tally
 
 
 def scrub(connection: sqlite3.Connection) -> None:
     """Write the file anew from what it holds, empty its WAL. Raises sqlite3.Error, Remains when it is being read."""
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # should there be no room for the next step
-    connection.execute("VACUUM")
+    with _securely(connection):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # should there be no room for the next step
+        connection.execute("VACUUM")
+    empty_wal(connection)
+
+
+def empty_wal(connection: sqlite3.Connection) -> None:
+    """Do the last step of ``scrub``. Raises sqlite3.Error, Remains when the file is being read."""
     if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         raise Remains(
             "The rest of it is done, but another program reads the history, so its old bytes could not be wiped. "
             "Close that program, then run: python -m wfmon store compact"
         )
+    if is_unscrubbed(connection):
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (_WIPE,))
+
+
+def is_unscrubbed(connection: sqlite3.Connection) -> bool:
+    """Tell whether bytes of what was deleted may still stand in the file. Raises sqlite3.Error."""
+    return connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = ?", (_WIPE,)).fetchone() is not None
+
+
+@contextmanager
+def _securely(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have SQLite write zeros over what is deleted."""
+    before = connection.execute("PRAGMA secure_delete").fetchone()[0]
+    connection.execute("PRAGMA secure_delete = ON").fetchall()
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA secure_delete = {int(before)}").fetchall()
 
 
 def _unscrubbed(error: sqlite3.Error) -> str:
@@ -140,7 +192,7 @@ def _unscrubbed(error: sqlite3.Error) -> str:
     )
 
 
-def _plan(connection: sqlite3.Connection, asked: Asked) -> _Plan:
+def _plan(connection: sqlite3.Connection, asked: Asked, tell: _TellPart) -> _Plan:
     if isinstance(asked, Named):
         return _plan_named(connection, asked.text)
     every = {number: text for number, text in connection.execute("SELECT id, text FROM series")}  # noqa: C416  no pairs
@@ -156,24 +208,24 @@ def _plan(connection: sqlite3.Connection, asked: Asked) -> _Plan:
             (tier.number, from_s - tier.chunk_s, from_s),
         )  # fmt: skip
     plan.whole += [(table, f"{column} < ?", (asked.t_ms,)) for table, column in TABLES]
-    kept = _kept(connection, asked, plan)
+    kept = _kept(connection, asked, plan, tell)
     plan.series = {number: text for number, text in every.items() if number not in kept}
     return plan
 
 
 def _plan_named(connection: sqlite3.Connection, text: str) -> _Plan:
-    try:
-        text = str(Series.parse(text))
-    except ValueError as error:
-        raise NoSuchSeries(f'A series reads name{{label="value"}}: {error}.') from None
-    rows = connection.execute("SELECT id, text FROM series WHERE text = ? OR name = ?", (text, text)).fetchall()
-    if not rows:
-        raise NoSuchSeries(_none_called(connection, text))
-    numbers = {number: found for number, found in rows}  # noqa: C416  rows are no pairs to the type checker
+    numbers, text = find(connection, text), _canonical(text)
     plan = _Plan([("chunk", f"series IN ({','.join(map(str, numbers))})", ())], numbers)
     plan.whole.append(("alert", "series = ? OR substr(series, 1, ?) = ?", (text, len(text) + 1, f"{text}{{")))
     plan.parts = _keys(connection, "SELECT seq FROM journal ORDER BY seq", ())
     return plan
+
+
+def _canonical(text: str) -> str:
+    try:
+        return str(Series.parse(text))
+    except ValueError as error:
+        raise NoSuchSeries(f'A series reads name{{label="value"}}: {error}.') from None
 
 
 def _none_called(connection: sqlite3.Connection, text: str) -> str:
@@ -192,11 +244,11 @@ def _keys(connection: sqlite3.Connection, statement: str, values: tuple[int, ...
     return [row[0] for row in connection.execute(statement, values)]
 
 
-def _kept(connection: sqlite3.Connection, asked: Before, plan: _Plan) -> set[int]:
+def _kept(connection: sqlite3.Connection, asked: Before, plan: _Plan, tell: _TellPart) -> set[int]:
     """Give the numbers of series of which something is left."""
     from_s = _from_s(asked)
     kept = set(_keys(connection, "SELECT DISTINCT series FROM chunk WHERE start_s >= ?", (from_s,)))
-    kept.update(part.series for part in _parts(connection, asked, plan) if part.data is not None)
+    kept.update(part.series for part in _parts(connection, asked, plan, tell) if part.data is not None)
     for t_s, data in connection.execute("SELECT t_s, data FROM journal WHERE t_s >= ?", (from_s,)):
         try:
             kept.update(codec.decode_second(t_s, data).ids.tolist())
@@ -205,9 +257,10 @@ def _kept(connection: sqlite3.Connection, asked: Before, plan: _Plan) -> set[int
     return kept
 
 
-def _parts(connection: sqlite3.Connection, asked: Asked, plan: _Plan) -> Iterator[_Part]:
+def _parts(connection: sqlite3.Connection, asked: Asked, plan: _Plan, tell: _TellPart) -> Iterator[_Part]:
     """Cut what loses a part, one at a time. What cannot be read goes as a whole."""
-    for key in plan.parts:
+    for done, key in enumerate(plan.parts):
+        tell(done, len(plan.parts))
         if isinstance(asked, Before):
             yield _cut_chunk(connection, key, _from_s(asked))
         else:
@@ -222,7 +275,7 @@ def _cut_chunk(connection: sqlite3.Connection, key: int, from_s: int) -> _Part:
     try:
         buckets = codec.decode_chunk(data, start_s, step_s)
     except codec.Unreadable:
-        return _Part("chunk", key, data, None)
+        return _Part("chunk", key, data, None, number)
     left = between(buckets, from_s, 2**62)
     if len(left) == len(buckets):
         return _Part("chunk", key, data, data, number)
@@ -248,20 +301,32 @@ def _cut_second(connection: sqlite3.Connection, key: int, series: dict[int, str]
     return _Part("journal", key, data, codec.encode_second(left))
 
 
-def _tally(connection: sqlite3.Connection, asked: Asked, plan: _Plan) -> Tally:
+def _tally(connection: sqlite3.Connection, asked: Asked, plan: _Plan, tell: _TellPart) -> Tally:
     removed = dict.fromkeys(_ALL, Removed(0, 0))
     del removed["seal"]
     for table, condition, values in plan.whole:
         if table != "seal":  # of no meaning to the one who asks
             _add(removed, table, *_weigh(connection, table, condition, values))
-    cut, saved = 0, 0
-    for part in _parts(connection, asked, plan):
+    cut, saved, touched = 0, 0, _touched(connection, plan)
+    for part in _parts(connection, asked, plan, tell):
+        if part.table == "chunk" and part.data != part.old:
+            touched.add(part.series)
         if part.data is None:
             _add(removed, part.table, 1, len(part.old))
         elif part.data != part.old:
             cut, saved = cut + 1, saved + len(part.old) - len(part.data)
     _add(removed, "series", len(plan.series), sum(len(text) for text in plan.series.values()))
-    return Tally(removed, Removed(cut, saved), tuple(plan.series.values()))
+    return Tally(removed, Removed(cut, saved), tuple(plan.series.values()), len(touched))
+
+
+def _touched(connection: sqlite3.Connection, plan: _Plan) -> set[int]:
+    """Give the numbers of series that lose whole chunks, or all they have."""
+    found = set(plan.series)
+    for table, condition, values in plan.whole:
+        if table == "chunk":
+            rows = connection.execute(f"SELECT DISTINCT series FROM chunk WHERE {condition}", values)  # noqa: S608
+            found.update(row[0] for row in rows)
+    return found
 
 
 def _add(removed: dict[str, Removed], table: str, rows: int, size: int) -> None:
@@ -287,8 +352,9 @@ def _names(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
-def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan) -> None:
-    for part in _parts(cursor.connection, asked, plan):
+def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan, tell: _TellPart) -> None:
+    _mark(cursor, everything=isinstance(asked, Everything))
+    for part in _parts(cursor.connection, asked, plan, tell):
         key = {"chunk": "id", "journal": "seq"}[part.table]
         if part.data is None:
             cursor.execute(f"DELETE FROM {part.table} WHERE {key} = ?", (part.key,))  # noqa: S608  literals
@@ -303,3 +369,16 @@ def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan) -> None:
     cursor.executemany("DELETE FROM series WHERE id = ?", [(number,) for number in plan.series])
     if isinstance(asked, Before):
         cursor.execute("UPDATE series SET first_s = ? WHERE first_s < ?", (_from_s(asked), _from_s(asked)))
+
+
+def _mark(cursor: sqlite3.Cursor, *, everything: bool) -> None:
+    """Note that wiping is due, and the highest number of a series, which is given to no other one."""
+    highest = highest_number(cursor.connection)
+    cursor.execute("DELETE FROM sqlite_sequence WHERE name IN ('series', ?)", (_WIPE,))
+    cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, 1)", (_WIPE,))
+    if not everything:  # nothing is left that a number could be mistaken in
+        cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('series', ?)", (highest,))
+
+
+def _untold(_done: int, _of: int) -> None:
+    """Nobody asks how far it is."""

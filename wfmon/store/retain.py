@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wfmon.store.seal import transaction
-from wfmon.store.tiers import DAY_S, TIERS
+from wfmon.store.tiers import DAY_S, TIERS, Tier
 
 CHUNKS, ROWS, PAGES = 64, 200, 64
 """What a slice takes at most."""
@@ -34,20 +35,101 @@ class Keep:
         )
 
 
+class Due(NamedTuple):
+    """What is past its time, or too much. ``to_s``: its newest part begins then; None where nothing is due."""
+
+    rows: int
+    bytes: int
+    to_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What ``retain`` would delete. ``tiers``: by number, by age; ``tables``: by name, their bytes are not known.
+
+    ``over``: by number of the tier, what would go beside that for the size of the whole, about.
+    """
+
+    tiers: tuple[Due, ...]
+    tables: dict[str, Due]
+    over: tuple[Due, ...]
+
+
 def retain(connection: sqlite3.Connection, keep: Keep, now_s: int, live: Sequence[int]) -> bool:
     """Delete a slice of what is past its time or too much; False when nothing is. Raises sqlite3.Error.
 
     ``live``: seals that no coarser tier has wholly taken in: what is theirs stays.
     """
-    for tier, kept_s in zip(TIERS, keep.tiers, strict=True):
-        if _old_chunks(connection, tier.number, now_s - kept_s - tier.chunk_s, live):
+    for tier in TIERS:
+        if _old_chunks(connection, tier.number, _last_start_s(keep, tier, now_s), live):
             return True
     for name, column in TABLES:
-        if _old_rows(connection, name, column, (now_s - keep.tables[name]) * 1000):
+        if _old_rows(connection, name, column, _first_ms(keep, name, now_s)):
             return True
     if used_bytes(connection) > keep.max_bytes:
         return _oldest_of_largest(connection, live) or _give_back(connection)
     return _give_back(connection)
+
+
+def preview(connection: sqlite3.Connection, keep: Keep, now_s: int) -> Preview:
+    """Tell what ``retain`` would delete by these times and this size; only reads. Raises sqlite3.Error."""
+    live = [row[0] for row in connection.execute("SELECT id FROM seal")]
+    tiers = tuple(_due_chunks(connection, tier, _last_start_s(keep, tier, now_s), live) for tier in TIERS)
+    tables = {}
+    for name, column in TABLES:
+        rows, to_ms = connection.execute(
+            f"SELECT count(*), max({column}) FROM {name} WHERE {column} < ?",  # noqa: S608  literals
+            (_first_ms(keep, name, now_s),),
+        ).fetchone()
+        tables[name] = Due(rows, 0, None if to_ms is None else to_ms // 1000)
+    return Preview(tiers, tables, _over(connection, keep, now_s, live, sum(due.bytes for due in tiers)))
+
+
+def _over(connection: sqlite3.Connection, keep: Keep, now_s: int, live: Sequence[int], going: int) -> tuple[Due, ...]:
+    """Walk as ``_oldest_of_largest`` does, by start instead of by slice; a byte of a chunk frees its share of pages."""
+    marks = ",".join("?" * len(live))
+    rest = (
+        f"SELECT start_s, count(*), sum(bytes) FROM chunk WHERE tier = ? AND start_s > ? AND seal NOT IN ({marks})"  # noqa: S608
+        " GROUP BY start_s ORDER BY start_s DESC"
+    )
+    waiting = [
+        connection.execute(rest, (tier.number, _last_start_s(keep, tier, now_s), *live)).fetchall() for tier in TIERS
+    ]
+    sizes = [sum(size for _, _, size in rows) for rows in waiting]
+    whole = connection.execute("SELECT coalesce(sum(bytes), 0) FROM chunk").fetchone()[0]
+    share = used_bytes(connection) / whole if whole else 1.0
+    excess = used_bytes(connection) - going * share - keep.max_bytes
+    over = [Due(0, 0, None) for _ in TIERS]
+    while excess > 0 and any(waiting):
+        largest = max((number for number in range(len(TIERS)) if waiting[number]), key=sizes.__getitem__)
+        start_s, rows, size = waiting[largest].pop()
+        over[largest] = Due(over[largest].rows + rows, over[largest].bytes + size, start_s)
+        sizes[largest] -= size
+        excess -= size * share
+    return tuple(over)
+
+
+def _last_start_s(keep: Keep, tier: Tier, now_s: int) -> int:
+    """Give the start of the last chunk whose last bucket is past its time."""
+    return now_s - keep.tiers[tier.number] - tier.chunk_s
+
+
+def _first_ms(keep: Keep, table: str, now_s: int) -> int:
+    """Give the first instant that a table keeps."""
+    return (now_s - keep.tables[table]) * 1000
+
+
+def _old(tier: int, before_s: int, live: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+    """Give the condition of chunks that may go: they begin then or before, and a coarser tier has taken them in."""
+    marks = ",".join("?" * len(live))
+    return f"tier = ? AND start_s <= ? AND seal NOT IN ({marks})", (tier, before_s, *live)
+
+
+def _due_chunks(connection: sqlite3.Connection, tier: Tier, before_s: int, live: Sequence[int]) -> Due:
+    condition, values = _old(tier.number, before_s, live)
+    return Due(*connection.execute(
+        f"SELECT count(*), coalesce(sum(bytes), 0), max(start_s) FROM chunk WHERE {condition}", values,  # noqa: S608
+    ).fetchone())  # fmt: skip
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
@@ -57,11 +139,10 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _old_chunks(connection: sqlite3.Connection, tier: int, before_s: int, live: Sequence[int]) -> bool:
-    marks = ",".join("?" * len(live))
+    condition, values = _old(tier, before_s, live)
     rows = connection.execute(
-        f"SELECT id FROM chunk WHERE tier = ? AND start_s <= ? AND seal NOT IN ({marks})"  # noqa: S608  placeholders
-        " ORDER BY start_s LIMIT ?",
-        (tier, before_s, *live, CHUNKS),
+        f"SELECT id FROM chunk WHERE {condition} ORDER BY start_s LIMIT ?",  # noqa: S608  placeholders
+        (*values, CHUNKS),
     ).fetchall()
     return _delete(connection, "chunk", "id", rows)
 

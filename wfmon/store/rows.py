@@ -26,6 +26,9 @@ _MARKS = ", ".join("?" * len(_REQUEST))
 _INSERT_REQUEST = f"INSERT OR REPLACE INTO request ({', '.join(_REQUEST)}) VALUES ({_MARKS})"  # noqa: S608  literals
 _INSERT_ANNOTATION = "INSERT INTO annotation (t_ms, kind, text) VALUES (?, ?, ?)"
 
+_BEGAN_AT = {_INSERT_REQUEST: _REQUEST.index("started_ms")}
+"""By statement, where among its values the instant stands; elsewhere it is the first."""
+
 Row = tuple[str, tuple[Any, ...]]
 
 
@@ -59,6 +62,12 @@ class Rows:
             for _ in range(count):
                 self._waiting.popleft()
             self._counts["dropped_rows"] += refused
+
+    def forget(self, before_ms: int) -> None:
+        """Let go of requests that began before, and of what happened before."""
+        with self._lock:
+            kept = [row for row in self._waiting if row[1][_BEGAN_AT.get(row[0], 0)] >= before_ms]
+            self._waiting = deque(kept)
 
     def _push(self, statement: str, values: tuple[Any, ...]) -> None:
         with self._lock:

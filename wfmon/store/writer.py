@@ -25,6 +25,8 @@ from wfmon.store.backlog import FOLD_S, Backlog
 from wfmon.store.ballast import Ballast
 from wfmon.store.buckets import seconds_of
 from wfmon.store.codec import encode_second
+from wfmon.store.forget import Asked, Named, Tally
+from wfmon.store.forgetting import Forgetting
 from wfmon.store.numbers import INSERT_SERIES, Described, Numbers
 from wfmon.store.retain import Keep, retain
 from wfmon.store.rows import Rows, insert
@@ -40,8 +42,10 @@ BEAT_S = 1.0
 SLICES = 6
 """Slices of sealing or forgetting a beat at most."""
 PAUSE_S = 3_600
-"""After a leap of the clock nothing is deleted for so long: it may be set right again."""
+"""After a leap of the clock nothing is deleted by age for so long: it may be set right again."""
 LEAP_MS = 3_600_000
+LEAP_BEFORE_S = 86_400
+"""A start so long after the newest second counts as a leap: a wrong clock looks like a machine that was off."""
 
 
 class Pulled(NamedTuple):
@@ -71,6 +75,8 @@ class Writer:
     ) -> None:
         self.path = folder / database.NAME
         self._ballast = Ballast(folder)
+        self.forgetting = Forgetting(self.path, clock)
+        """What is to be forgotten while it runs."""
         self._clock = clock
         self._source = source
         self._keep = keep
@@ -120,6 +126,7 @@ class Writer:
 
     def close(self) -> None:
         """Write what is left, and let the file go. Idempotent."""
+        self.forgetting.close()
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2.0)
@@ -128,7 +135,7 @@ class Writer:
 
     def request(self, told: Request) -> None:
         """Keep a request that ended, if it records."""
-        if self.enabled:
+        if self.enabled and not self.forgetting.refuses(told.started_ms):
             self._rows.request(told)
 
     def annotate(self, kind: str, text: str, t_ms: int | None = None) -> None:
@@ -163,7 +170,10 @@ class Writer:
             return self._enabled
 
     def status(self) -> dict[str, Any]:
-        """How it fares: {state, reason, since_ms, notice, waiting, write_ms, longest_ms, counts}."""
+        """How it fares: {state, reason, since_ms, notice, held_s, waiting, write_ms, longest_ms, counts}.
+
+        ``held_s``: for so long nothing is deleted by age, for the clock may be wrong.
+        """
         trouble = self.trouble
         state = "off" if not self.enabled else trouble.word if trouble else "recording"
         return {
@@ -171,6 +181,7 @@ class Writer:
             "reason": trouble.text if trouble and state != "off" else "",
             "since_ms": trouble.since_ms if trouble else None,
             "notice": self.notice,
+            "held_s": max(0, (self._pause_until_ns - self._clock.mono_ns()) // 1_000_000_000),
             "waiting": self.depth,
             "write_ms": round(self.write_ms, 3),
             "longest_ms": round(self.longest_ms, 3),
@@ -199,10 +210,13 @@ class Writer:
                     self._open()
             self._catch_up(self._clock.now_ms() // 1_000 - LAG_S, write=not waits)
             if not waits:
+                self._forget()
                 self._tidy()
                 self._recovered()
         except Exception as error:  # noqa: BLE001  the edge: one bad beat must not end the thread that keeps the past
             self._failed(error)
+        if self.trouble is not None:
+            self.forgetting.wait_for(self.trouble.text)
         self.write_ms = (self._clock.mono_ns() - now_ns) / 1e6
         self.longest_ms = max(self.longest_ms, self.write_ms)
 
@@ -246,8 +260,7 @@ class Writer:
         self._next_ms = to_ms
 
     def _take(self, pulled: Pulled) -> None:
-        numbers = self._numbers.of[pulled.ids]
-        known = numbers > 0
+        numbers, known = self._numbers.recorded(pulled.ids, pulled.t_ms)
         ids, t_ms, values = numbers[known], pulled.t_ms[known], pulled.values[known]
         self._backlog.add(seconds_of(ids, t_ms, values, self._numbers.distributions))
         self.counts["samples"] += len(ids)
@@ -272,6 +285,25 @@ class Writer:
         for each in seconds:
             sealer.journaled(each.t_s)
         self.counts["seconds"] += len(seconds)
+
+    def _forget(self) -> None:
+        """Do what was asked to be forgotten, all of it in this beat; and wipe what is left of its bytes."""
+        connection = self._connection
+        if connection is not None and self.forgetting.is_due:
+            self._numbers.learn(self._source.series(len(self._numbers)), self._next_ms // 1_000)
+            self.write()  # what waits may be of what is asked
+            self.forgetting.carry_out(connection, self._deleted)
+        if connection is not None and self.forgetting.wiping_is_due:
+            self.forgetting.wipe(connection, lambda: self.pull_to(self._clock.now_ms() // 1_000 - LAG_S))
+
+    def _deleted(self, asked: Asked, tally: Tally, since_ms: int) -> None:
+        """Let nothing of it come back that is in memory still."""
+        if self._connection is not None:
+            self._sealer = Sealer(self._connection)
+        self._numbers.forget(tally.series, since_ms if isinstance(asked, Named) else 0)
+        if not isinstance(asked, Named):
+            self._next_ms = max(self._next_ms, since_ms)
+            self._rows.forget(since_ms)
 
     def _tidy(self, slices: int = SLICES) -> bool:
         """Seal and forget, some slices; True when more is due."""
@@ -303,6 +335,8 @@ class Writer:
             if step.kind == "step":
                 # Not past the step itself: a beat between the leap and its news has gone by the new time already.
                 self._next_ms = min(self._next_ms + step.step_ms, step.t_ms)
+                self.forgetting.moved(step.step_ms)
+                self._numbers.moved(step.step_ms)
                 with self._lock:
                     self._since_ms = 0
                 if step.step_ms > LEAP_MS:
@@ -322,6 +356,9 @@ class Writer:
             connection = database.open_writer(self.path)
         try:
             sealer = Sealer(connection)
+            self.forgetting.opened(connection)
+            if not self._opened:
+                self._mistrust_leap(connection)
             if not self._numbers.take_over(connection):
                 self._backlog.lose()  # numbered for another file
             stat = self.path.stat()
@@ -332,6 +369,11 @@ class Writer:
         self._opened = True
         if not self._ballast.lies():
             self._ballast.lay()
+
+    def _mistrust_leap(self, connection: sqlite3.Connection) -> None:
+        newest_s = database.newest_second(connection)
+        if newest_s is not None and self._clock.now_ms() // 1_000 - newest_s > LEAP_BEFORE_S:
+            self._pause_until_ns = self._clock.mono_ns() + PAUSE_S * 1_000_000_000
 
     def _reopen_if_gone(self) -> None:
         """Let go of a file that was removed or replaced under us: what is written into it is lost."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from wfmon.analyse.marks import KIND as UNUSUAL
 from wfmon.core.catalogue import METRICS
 from wfmon.ui import units
 from wfmon.ui.lines import Floats, Line, Stats, statistics
@@ -24,13 +25,17 @@ TOP, BOTTOM = 26, 30
 LANE = 22
 """What happened, as marks in a lane of its own above the charts."""
 HEAD, PLOT, GAP = 36, 128, 14
-LINE, LINE_NARROW = 24, 58
-"""Of a row: its title, its picture, one line of figures a series, and air."""
+LINE, MORE = 24, 32
+"""Of a row: its title, its picture, one line of figures a series, what opens the statistics, and air."""
+LINE_NARROW, FIGURES_NARROW, AIR_NARROW = 58, 16, 8
+"""On a narrow page figures take two lines below the series' name, sometimes three, and stand below the axis' labels."""
 LEFT, RIGHT = 72, 12
 COLORS = 6
 MAX_MARKS = 200
 BAND, FADED = 18, 60
 """How much of its colour an envelope has, and a compared line, in percent."""
+UNUSUAL_SHARE = 16
+SYMBOLS = {"alert": "diamond", UNUSUAL: "circle"}
 MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sleep": "--warn"}
 
 
@@ -47,6 +52,8 @@ class Row:
     compared: tuple[Stats | None, ...]
     traces: tuple[int, ...]
     """Of each line, the number of its trace in the figure."""
+    line_px: int
+    """Of the figures of each line."""
 
     @property
     def title(self) -> str:
@@ -74,9 +81,11 @@ def build(
     narrow: bool = False,
 ) -> Picture:
     """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series."""
-    line_px = LINE_NARROW if narrow else LINE
     groups = [tuple(group) for _, group in groupby(_together(lines), lambda line: line.name)]
-    height = TOP + LANE + sum(HEAD + PLOT + len(group) * line_px + GAP for group in groups) + BOTTOM
+    sizes = [_line_px(group, narrow=narrow, compared=compared is not None) for group in groups]
+    air = AIR_NARROW if narrow else 0
+    heights = [HEAD + PLOT + air + len(group) * px + MORE for group, px in zip(groups, sizes, strict=True)]
+    height = TOP + LANE + sum(each + GAP for each in heights) + BOTTOM
     inner = height - TOP - BOTTOM
 
     def domain(top: float, size: float) -> list[float]:
@@ -98,9 +107,9 @@ def build(
             traces += _drawn(line, minutes_east, axis, color, quantiles=quantiles)
         rows.append(
             Row(
-                group[0].name, group[0].unit, top, HEAD + PLOT + len(group) * line_px, group,
+                group[0].name, group[0].unit, top, heights[number - 1], group,
                 tuple(map(statistics, group)), tuple(None if each is None else statistics(each) for each in before),
-                tuple(at),
+                tuple(at), sizes[number - 1],
             )
         )  # fmt: skip
         top += rows[-1].height + GAP
@@ -109,8 +118,19 @@ def build(
         "domain": domain(TOP, LANE), "range": [0, 1], "fixedrange": True, "visible": False, "anchor": "x2",
     }  # fmt: skip
     layout = _layout(shown, minutes_east, height, len(groups))
-    layout["shapes"] = [*map(_shape, _chosen(marks), [minutes_east] * MAX_MARKS)]
+    axes_of = {line.series: traces[at]["yaxis"] for row in rows for line, at in zip(row.lines, row.traces, strict=True)}
+    layout["shapes"] = [
+        _band(mark, shown, minutes_east, axes_of[mark["series"]]) if mark["kind"] == UNUSUAL
+        else _shape(mark, minutes_east)
+        for mark in _chosen(marks)
+    ]  # fmt: skip
     return Picture({"data": traces, "layout": {**layout, **axes}}, tuple(rows), height)
+
+
+def _line_px(group: Sequence[Line], *, narrow: bool, compared: bool) -> int:
+    if not narrow:
+        return LINE
+    return LINE_NARROW + FIGURES_NARROW * (compared and any(line.quantiles is not None for line in group))
 
 
 def _together(lines: Sequence[Line]) -> list[Line]:
@@ -231,6 +251,16 @@ def _shape(mark: Mapping[str, Any], minutes_east: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _band(mark: Mapping[str, Any], shown: Range, minutes_east: int, axis: str) -> dict[str, Any]:
+    """Give the stretch in which a series was unusual: such a mark belongs to one series, and lies behind its chart."""
+    until_ms = shown.to_ms if mark["until_ms"] is None else min(mark["until_ms"], shown.to_ms)
+    return {
+        "type": "rect", "xref": "x", "yref": f"{axis} domain", "x0": iso(mark["t_ms"], minutes_east),
+        "x1": iso(until_ms, minutes_east), "y0": 0, "y1": 1, "layer": "below",
+        "fillcolor": f"--ink-3/{UNUSUAL_SHARE}", "line": {"color": "--ink-3", "width": 1, "dash": "dot"},
+    }  # fmt: skip
+
+
 def _lane(marks: Sequence[Mapping[str, Any]], minutes_east: int, number: int) -> dict[str, Any]:
     """Give the marks of what happened; alerts stand out by form and colour."""
     chosen = _chosen(marks)
@@ -240,7 +270,7 @@ def _lane(marks: Sequence[Mapping[str, Any]], minutes_east: int, number: int) ->
         "text": [escaped(mark["text"]) for mark in chosen], "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "size": 9, "color": [MARK_COLORS.get(mark["kind"], "--ink-3") for mark in chosen],
-            "symbol": ["diamond" if mark["kind"] == "alert" else "triangle-down" for mark in chosen],
+            "symbol": [SYMBOLS.get(mark["kind"], "triangle-down") for mark in chosen],
         },
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from wfmon.ui import ids, ranges, units
-from wfmon.ui.history import COLORS, HEAD, PLOT, Picture, Row
+from wfmon.ui.history import COLORS, HEAD, MORE, PLOT, Picture, Row
 from wfmon.ui.lines import Stats
 from wfmon.ui.parts import Content
 from wfmon.ui.past import Shown
@@ -165,11 +165,21 @@ def _row(row: Row, shown: Shown) -> Component:
     plot = html.Div(className="plot", style={"height": f"{PLOT}px"})
     stats = [_line(row, at, shown) for at in range(len(row.lines))]
     return html.Div(
-        [head, plot, html.Div(stats, className="stats")],
+        [head, plot, html.Div(stats, className="stats"), _statistics(row)],
         className="row",
         key=name,
         style={"top": f"{row.top}px", "height": f"{row.height}px"},
         **{"data-metric": name},
+    )
+
+
+def _statistics(row: Row) -> Component:
+    """Make what opens the statistics of a chart; assets/lib/span-statistics.mjs fills it then."""
+    summary = html.Summary(
+        ["Statistics", html.Span(f" of {row.title}", className="aside")], style={"height": f"{MORE}px"}
+    )
+    return html.Details(
+        [summary, html.Div(className="statistics")], className="reckoned", **{"data-statistics": row.name}
     )
 
 
@@ -186,6 +196,7 @@ def _line(row: Row, at: int, shown: Shown) -> Component:
     return html.Div(
         [html.P([*key, line.label], className="who") if line.label else "", html.Dl(pairs)],
         className="stat-line",
+        style={"height": f"{row.line_px}px"},
         **{"data-series": line.series},
     )
 

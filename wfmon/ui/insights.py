@@ -9,7 +9,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from wfmon.analyse.child import Failed
+from wfmon.analyse.child import Cancelled, Failed
 from wfmon.core.types import Services
 from wfmon.ui import ids
 from wfmon.ui.views import View
@@ -19,6 +19,9 @@ SPAN, HOST, FINDINGS, HEALTH, WEEK, BUDGETS, CAUSES = (
     "insights-span", "insights", "insights-findings", "insights-health", "insights-week", "insights-budgets",
     "insights-causes",
 )  # fmt: skip
+UNUSUAL, MINUTE, WORKING, CANCEL = "insights-unusual", "insights-minute", "insights-working", "insights-cancel"
+AROUND_MS = 3_600_000
+"""So much before what is unusual is shown with it."""
 NONE = (
     "Nothing stands out: no figure changed by a tenth or more with 95 % confidence, as far as there is enough to "
     "compare (12 requests in the span and 12 in the one before)."
@@ -44,7 +47,19 @@ def chooser() -> Component:
             html.P(
                 "Compared with as many days before. A process of its own reads the history and ends.", className="muted"
             ),
+            html.Div(
+                [
+                    html.Progress(**{"aria-labelledby": f"{WORKING}-words"}),
+                    html.Span("Reading and comparing", id=f"{WORKING}-words"),
+                    html.Button("Cancel", id=CANCEL, type="button", className="text"),
+                ],
+                id=WORKING,
+                className="working",
+                role="status",
+                hidden=True,
+            ),
             dcc.Store(id=SPAN),
+            dcc.Interval(id=MINUTE, interval=60_000),
         ],
         className="insights-head",
     )
@@ -60,6 +75,9 @@ def show(services: Services, span: Mapping[str, int]) -> tuple[Any, ...]:
     days, offset_s = int(span["days"]), int(span["offset"])
     try:
         told = services.insights(days, offset_s)
+    except Cancelled as error:
+        again = html.P(f"{error} Choose the days again to ask anew.", className="muted")
+        return again, *(html.P("–", className="muted") for _ in range(4))
     except (Failed, ValueError) as error:
         sentence = html.P(str(error), className="trouble", role="alert")
         return sentence, *(html.P("–", className="muted") for _ in range(4))
@@ -67,6 +85,27 @@ def show(services: Services, span: Mapping[str, int]) -> tuple[Any, ...]:
         findings(told, offset_s), health(told["health"]), week(told["week"], offset_s), budgets(told["budgets"]),
         causes(told["causes"]),
     )  # fmt: skip
+
+
+def unusual(told: Json, offset_s: int) -> Component:
+    """List what is unusual for this hour of the day; where nothing is, say what was looked at, or why nothing was."""
+    if told["state"] != "judging":
+        return html.P(f"Nothing is judged now. {told['reason']}", className="muted")
+    looked = (
+        f"{_count(told['judged'])} series were compared with the same hour of up to {told['days']} earlier days. "
+        "A mark, not an alert."
+    )
+    if not told["now"]:
+        return html.P(f"Nothing is unusual for this hour of the day: {looked}", className="muted")
+    rows = html.Ol([_odd(each, int(told["at_ms"]), offset_s) for each in told["now"]], className="findings")
+    return html.Div([rows, html.P(looked, className="muted")])
+
+
+def _odd(each: Json, at_ms: int, offset_s: int) -> Component:
+    view = View((each["series"],), span=(int(each["since_ms"]) - AROUND_MS, at_ms))
+    since = f"since {_when(each['since_ms'], offset_s):%H:%M} · z {each['z']:+.1f} · "
+    link = html.A("show in History", href=f"/history?{view.query()}")
+    return html.Li([html.P(each["text"]), html.P([since, link], className="muted")], className="odd")
 
 
 def findings(told: Json, offset_s: int) -> Component:

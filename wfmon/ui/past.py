@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wfmon.analyse.marks import KIND as UNUSUAL
 from wfmon.core.types import Series, Services
 from wfmon.ui import history
 from wfmon.ui import lines as of_lines
@@ -54,13 +55,14 @@ def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narr
     chosen = tuple(text for text in wanted if there[text])
     missing = tuple(text for text in wanted if not there[text]) if view.series else ()
     fixed = view.fixed(shown, view.series or chosen)
-    marks = tuple(services.annotations(shown.from_ms, shown.to_ms))
+    marks = tuple(row for row in services.annotations(shown.from_ms, shown.to_ms) if row["kind"] != UNUSUAL)
     if not chosen:
         return Shown(fixed, shown, compared=compared, marks=marks, missing=missing)
     of_distributions = tuple({row["series"]: 0 for text in chosen for row in there[text] if row["distribution"]})
     points = POINTS_NARROW if narrow else POINTS
     found = services.query(chosen, shown.from_ms, shown.to_ms, points, "envelope")
     lines = _lines(services, found, of_distributions, shown, points)
+    marks += _unusual(services, shown, lines)
     before: list[Line] = []
     if compared is not None:
         earlier = services.query(chosen, compared.from_ms, compared.to_ms, points, "envelope")
@@ -68,6 +70,19 @@ def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narr
     return Shown(
         fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, chosen
     )
+
+
+def _unusual(services: Services, shown: Range, lines: Sequence[Line]) -> tuple[dict[str, Any], ...]:
+    """Give what was unusual of the series that are shown, as marks with their series and their end."""
+    there = {line.series for line in lines}
+    return tuple(
+        {
+            "t_ms": max(row["since_ms"], shown.from_ms), "until_ms": row["until_ms"], "kind": UNUSUAL,
+            "series": row["series"], "text": row["text"],
+        }
+        for row in services.was_unusual(shown.from_ms, shown.to_ms)
+        if row["series"] in there
+    )  # fmt: skip
 
 
 def _lines(
@@ -107,7 +122,7 @@ def spec(picture: Picture, shown: Shown, view: View, now_ms: int) -> dict[str, A
         "compared_ms": shown.compared.from_ms if shown.compared else None,
         "quantiles": view.quantiles,
         "rows": [
-            {"name": row.name, "unit": row.unit, "lines": [
+            {"name": row.name, "unit": row.unit, "top": row.top, "height": row.height, "lines": [
                 {"series": line.series, "label": line.label, "trace": trace, "from_ms": line.from_ms,
                  "step_ms": line.step_ms} for line, trace in zip(row.lines, row.traces, strict=True)
             ]}

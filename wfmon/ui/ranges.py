@@ -85,6 +85,19 @@ def checked(found: Range, now_ms: int) -> Range:
     return found
 
 
+def instant(text: str, now_ms: int, minutes_east: int = 0) -> int | None:
+    """Read one instant, such as ``2026-11-20 14:00`` or ``yesterday``, or an age, ``7 days``; gives UTC milliseconds.
+
+    None where it is neither. Raises NotUnderstood for a day or time that there is not.
+    """
+    plain = " ".join(text.lower().split())
+    found = _instant(plain, now_ms, minutes_east)
+    if found is not None:
+        return found[0]
+    age = _last(f"last {plain}", now_ms)
+    return None if age is None else age.from_ms
+
+
 def moved(shown: Range, share: float, now_ms: int) -> Range:
     """Give the range moved by a share of its length, not past the present."""
     step = round(shown.span_ms * share)

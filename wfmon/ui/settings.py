@@ -5,7 +5,6 @@ Pure functions of what `Services` gives; nothing here asks by itself except `dat
 
 from __future__ import annotations
 
-import datetime as dt
 import shlex
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from dash.development.base_component import Component
 
 from wfmon.core.settings import SettingsError, default_data_dir
 from wfmon.core.types import Services
+from wfmon.ui.data_parts import bytes_text, moment, origin, span_text, table
 from wfmon.ui.panels import Group, Panel
 from wfmon.ui.parts import note
 
@@ -26,7 +26,6 @@ WRONG, AGAIN = "settings-wrong", "settings-again"
 """Ids of what the callback reads and writes."""
 LARGEST = 20
 """Series that are listed by their size."""
-BYTE_STEPS = ("B", "kB", "MB", "GB", "TB")
 STATES = {
     "recording": "Recording",
     "off": "Recording is off",
@@ -47,6 +46,7 @@ SECTIONS = {
     "window": "The live window",
     "stream": "The stream",
     "store": "The history",
+    "analyse": "The analysis",
     "log": "Log files",
     "energy": "The energy index",
     "proxy": "The proxy",
@@ -54,18 +54,12 @@ SECTIONS = {
     "": "In general",
 }
 """Sections in words; one without a row is called by its name."""
-ORIGINS = {
-    "default": "default",
-    "config.yaml": "config.yaml",
-    "settings.json": "changed in the page",
-    "command line": "command line",
-}
 COMMANDS = (
     ("See what is kept", "info"),
     ("Check all of it", "check"),
     ("Back up, also while it runs", "backup ~/wfmon-backup.db"),
     ("Restore, once it is stopped", "restore ~/wfmon-backup.db"),
-    ("Forget, once it is stopped; --yes does it", 'forget --before "7 days"'),
+    ("Forget there, once it is stopped; --yes does it", 'forget --before "7 days"'),
 )
 """What is done to the file from a terminal."""
 
@@ -101,25 +95,6 @@ def turned(services: Services, way: str) -> tuple[Any, ...]:
 
 
 # --- words
-
-
-def bytes_text(value: float) -> str:
-    """Write bytes: one decimal below 100, powers of 1000."""
-    for step in BYTE_STEPS:
-        if abs(value) < 999.5 or step == BYTE_STEPS[-1]:
-            break
-        value /= 1000
-    decimals = 0 if step == "B" or abs(value) >= 99.95 else 1
-    return f"{value:.{decimals}f} {step}"
-
-
-def span_text(seconds: float) -> str:
-    """Write a length of time in the largest unit that it fills."""
-    for size, name in ((86_400 * 365, "year"), (86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = seconds / size
-            return f"{count:.3g} {name}{'' if count == 1 else 's'}"
-    return f"{seconds:.3g} {'second' if seconds == 1 else 'seconds'}"
 
 
 def value_text(value: object) -> str:
@@ -172,8 +147,8 @@ def wrong_line(data: Data) -> Component:
     return html.P(text, id=WRONG, className=f"page-note{' bad' if trouble else ''}", role="status", hidden=not text)
 
 
-def groups(table: Sequence[Mapping[str, Any]], data: Data) -> tuple[Group, Group]:
-    """Make the page: the data first, then a panel a section."""
+def groups(table: Sequence[Mapping[str, Any]], data: Data, more: Sequence[Panel] = ()) -> tuple[Group, Group]:
+    """Make the page: the data first, with the panels that delete, then a panel a section."""
     record = html.Div([record_switch(on=is_on(data)), html.Div(state_words(data), id=TOLD)], className="record")
     kept = Panel(
         "data",
@@ -195,7 +170,8 @@ def groups(table: Sequence[Mapping[str, Any]], data: Data) -> tuple[Group, Group
         for section, rows in grouped(table).items()
     ]
     lead = "Defaults, then config.yaml, then what was changed in the page, then the command line: the later one counts."
-    return Group((kept,), "Data", "What is recorded, and how much of it."), Group(sections, "Settings", lead)
+    about = "What is recorded, how much of it, how long it is kept, and what is forgotten."
+    return Group((kept, *more), "Data", about), Group(sections, "Settings", lead)
 
 
 def _again() -> Component:
@@ -215,7 +191,7 @@ def state_words(data: Data) -> list[Component]:
         return [html.P("Not known", className="state-line bad"), html.P(data.wrong, className="state-why")]
     store, state = data.store, data.store["state"]
     good = "What was recorded stays." if state == "off" else "Every series, once a second."
-    waits = [" Since ", _moment(store["since_ms"]), "."] if store["reason"] and store["since_ms"] else []
+    waits = [" Since ", moment(store["since_ms"]), "."] if store["reason"] and store["since_ms"] else []
     return [
         html.P(STATES.get(state, state), className=f"state-line{'' if state in ('recording', 'off') else ' bad'}"),
         html.P([store["reason"] or good, *waits], className="state-why"),
@@ -228,7 +204,7 @@ def data_body(data: Data) -> list[Component]:
         return [html.P("Its figures are not known.", className="none")]
     store = data.store
     usage = store["usage"]
-    since = [_moment(store["from_ms"])] if store["from_ms"] is not None else ["nothing yet"]
+    since = [moment(store["from_ms"])] if store["from_ms"] is not None else ["nothing yet"]
     limit = store["keep"]["max_bytes"]
     facts = (
         ("Kept since", since),
@@ -254,14 +230,6 @@ def _rows(usage: Mapping[str, Any], store: Mapping[str, Any], table: str) -> lis
     return [f"{usage['tables'].get(table, 0):,}", *small]
 
 
-def _moment(t_ms: int) -> Component:
-    """Make an instant; the browser writes it in its own zone (assets/lib/moments.mjs), this is UTC."""
-    at = dt.datetime.fromtimestamp(t_ms / 1000, dt.UTC)
-    return html.Time(
-        at.strftime("%Y-%m-%d %H:%M UTC"), dateTime=at.isoformat(), **{"data-widget": "moment", "data-ms": str(t_ms)}
-    )
-
-
 def record_switch(*, on: bool) -> Component:
     """Make the switch of the recording."""
     return html.Button(
@@ -274,40 +242,19 @@ def record_switch(*, on: bool) -> Component:
     )
 
 
-def _table(caption: str, heads: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]) -> Component:
-    """Make a table; a head is (title, class), the first cell of a row is its head."""
-    body = [
-        html.Tr(
-            [
-                html.Th(row[0], scope="row"),
-                *(html.Td(cell, className=kind or None) for cell, (_, kind) in zip(row[1:], heads[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-    table = html.Table(
-        [
-            html.Caption(caption, className="aside"),
-            html.Thead(html.Tr([html.Th(title, scope="col", className=kind or None) for title, kind in heads])),
-            html.Tbody(body),
-        ]
-    )
-    return html.Div(table, className="scroll", role="region", tabIndex=0, **{"aria-label": caption})
-
-
 def _tiers(store: Mapping[str, Any]) -> Component:
     rows = [
         (
             f"1 {_step(tier['step_s'])}" if tier["step_s"] in (1, 60, 3_600) else _step(tier["step_s"]),
             span_text(kept),
-            _moment(tier["first_s"] * 1000) if tier["first_s"] is not None else "–",
+            moment(tier["first_s"] * 1000) if tier["first_s"] is not None else "–",
             f"{tier['chunks']:,}",
             bytes_text(tier["bytes"]),
         )
         for tier, kept in zip(store["usage"]["tiers"], store["keep"]["tiers"], strict=True)
     ]
     heads = (("A bucket", ""), ("Kept", ""), ("Reaches back to", "opt"), ("Chunks", "num opt"), ("Bytes", "num"))
-    return html.Div([html.H4("How finely"), _table("Tiers of the history", heads, rows)])
+    return html.Div([html.H4("How finely"), table("Tiers of the history", heads, rows)])
 
 
 def _step(seconds: int) -> str:
@@ -329,7 +276,7 @@ def _largest(store: Mapping[str, Any]) -> Component:
         for name, size, share in found
     ]
     heads = (("Series", ""), ("", "opt"), ("Share", "num"), ("Bytes", "num"))
-    return html.Div([title, _table("The largest series of the history", heads, rows)])
+    return html.Div([title, table("The largest series of the history", heads, rows)])
 
 
 def commands(path: str) -> list[tuple[str, str]]:
@@ -349,23 +296,19 @@ def _commands(data: Data) -> Component:
 
 def _settings_table(section: str, rows: Sequence[Mapping[str, Any]]) -> Component:
     heads = (("Setting", ""), ("Value", ""), ("From", ""), ("A change works", "opt"))
-    return _table(
+    return table(
         f"Settings: {SECTIONS.get(section, section)}",
         heads,
         [
             (
                 [html.Code(row["name"]), html.Small(row["help"])],
                 [html.Span(value_text(row["value"]), className="set-value"), *_default(row)],
-                _origin(row["origin"]),
+                origin(row["origin"]),
                 "at the next start" if row["restart"] else _where(row["name"]),
             )
             for row in rows
         ],
     )  # fmt: skip
-
-
-def _origin(origin: str) -> Component:
-    return html.Span(ORIGINS.get(origin, origin), className="origin", **{"data-origin": origin})
 
 
 def _default(row: Mapping[str, Any]) -> list[Component]:
@@ -377,4 +320,4 @@ def _where(name: str) -> Component | str:
     """Say where a setting is changed that takes effect at once."""
     if name.startswith("collect."):
         return html.A("at once, on System", href="/system", **{"data-nav": "system"})
-    return "at once, above" if name == "store.enabled" else "at once"
+    return "at once, above" if name.startswith("store.") else "at once"

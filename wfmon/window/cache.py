@@ -152,6 +152,20 @@ class HotCache:
         held = view.blocks[0].base_ms if view.blocks else self._running_from_ms if view.running else view.now_ms
         return max(held, view.now_ms - self._seconds * 1000)
 
+    def means(self, from_ms: int, to_ms: int) -> dict[int, float]:
+        """Give the mean of every series with a sample in [``from_ms``, ``to_ms``), by id.
+
+        Of whole blocks, by where they begin: each end is exact to about a second, and no sample is looked at.
+        """
+        blocks = [block for block in self._view().blocks if from_ms <= block.base_ms < to_ms]
+        if not blocks:
+            return {}
+        ids = np.concatenate([block.ids for block in blocks])
+        count = np.bincount(ids, np.concatenate([block.count for block in blocks]))
+        total = np.bincount(ids, np.concatenate([block.total for block in blocks]))
+        there = np.flatnonzero(count)
+        return dict(zip(there.tolist(), (total[there] / count[there]).tolist(), strict=True))
+
     def windows(self, span_s: float) -> dict[int, Window]:
         """Describe the last ``span_s`` of every series with a sample in it: up to 10 s exactly, or 300 s.
 

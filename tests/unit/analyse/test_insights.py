@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import sys
+import threading
 
 import pytest
 
+from tests.unit.collect.models.proxy.house import eventually
 from tests.unit.store.house import START_S, House
 from wfmon.analyse.__main__ import main, share_within
-from wfmon.analyse.child import KEEP_S, Analyst, Failed
+from wfmon.analyse.child import KEEP_S, Analyst, Cancelled, Failed
 from wfmon.core.types import Cause, Request
 from wfmon.store.buckets import NONE
 
@@ -108,6 +112,69 @@ def test_the_analyst_runs_a_process_that_ends_and_keeps_its_answer(tmp_path):
     house.clock.advance(KEEP_S + 1)
     with pytest.raises(Failed, match="no history yet"):
         analyst.insights(7, 0)
+
+
+SLOW = "import sys, time; sys.stdout.write('{}'); sys.stdout.flush(); time.sleep(60)"
+
+
+class Told:
+    """A lock that tells who comes to it."""
+
+    def __init__(self):
+        self._lock, self.came = threading.Lock(), []
+
+    def __enter__(self):
+        self.came.append(threading.current_thread())
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def waits_for(analyst, answers):
+    """Ask in a thread of its own; what came, or was raised, stands in ``answers``."""
+
+    def ask():
+        try:
+            answers.append(analyst.insights(7, 0))
+        except Failed as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread
+
+
+def test_a_cancel_ends_the_child_and_all_who_wait_for_it(tmp_path):
+    house = House(tmp_path)
+    analyst, answers = Analyst(house.writer.path, house.clock, (sys.executable, "-c", SLOW)), []
+    analyst._lock = Told()
+    threads = [waits_for(analyst, answers)]
+    assert eventually(lambda: analyst._child)
+    child = analyst._child
+    threads.append(waits_for(analyst, answers))
+    assert eventually(lambda: threads[1] in analyst._lock.came)
+    analyst.cancel()
+    for thread in threads:
+        thread.join(20)
+    assert [type(answer) for answer in answers] == [Cancelled, Cancelled]
+    assert child.returncode == -signal.SIGKILL
+    assert analyst._child is None
+
+
+def test_after_a_cancel_the_next_question_is_answered(tmp_path):
+    house = past(tmp_path, days=1)
+    analyst = Analyst(house.writer.path, house.clock)
+    analyst.cancel()
+    assert analyst.insights(7, 0)["requests"] == 96
+    analyst.cancel()  # nothing works: nothing happens
+    assert analyst.insights(7, 0)["requests"] == 96
+
+
+def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path):
+    house = House(tmp_path)
+    with pytest.raises(Failed, match="could not be started"):
+        Analyst(house.writer.path, house.clock, (str(tmp_path / "no-such-program"),)).insights(7, 0)
 
 
 @pytest.mark.parametrize(("days", "offset"), [(0, 0), (91, 0), (-1, 0), (7, 90_000)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 
 import flask
@@ -15,6 +16,8 @@ from wfmon.core.types import CollectorStatus, Series
 from wfmon.serve import Door, install
 from wfmon.serve.launch import Launcher
 from wfmon.serve.token import Token
+from wfmon.store.forgetting import Busy
+from wfmon.store.forgetting import Refused as NotForgotten
 from wfmon.stream.messages import Refused
 
 PORT = 9445
@@ -94,6 +97,7 @@ class FakeServices:
         self.cache_seconds = 300
         self.recording = True
         self.disk_full = False
+        self.forgetting_state = "none"
 
     def health(self):
         return {"status": "ok", "stream": {"late_ms": float("nan")}}
@@ -152,8 +156,20 @@ class FakeServices:
             raise NoQuery("series", "No series was named.", "Give series=.")
         return {"series": [{"series": name, "points": [[from_ms, float("nan"), 1.5, 2.0]]} for name in series]}
 
+    def statistics(self, asked):
+        self.said.append(asked)
+        if not asked.series:
+            raise NoQuery("series", "No series was named.", "Give series=.")
+        return {"series": asked.series, "span": {"mean": 1.5, "p95": None}}
+
     def annotations(self, from_ms, to_ms):
         return [{"t_ms": from_ms, "kind": "start", "text": "The monitor started."}]
+
+    def unusual(self):
+        return {"state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]}
+
+    def was_unusual(self, from_ms, to_ms):
+        return [{"series": "system.cpu_percent", "since_ms": from_ms, "until_ms": to_ms}]
 
     def past_requests(self, from_ms, to_ms, limit, model):
         self.said.append((from_ms, to_ms, limit, model))
@@ -173,6 +189,41 @@ class FakeServices:
         if self.disk_full:
             raise OSError(28, "No space left on device")
         self.recording = enabled
+
+    def forgetting(self):
+        return {"state": self.forgetting_state}
+
+    def forget_preview(self, what):
+        if set(what) != {"all"}:
+            raise NotForgotten("before_ms", "It is not said what to forget.", "Send one of them.")
+        return {"parts": 5}
+
+    def forget(self, what):
+        if self.forgetting_state == "deleting":
+            raise Busy("Something is being forgotten at the moment.")
+        if self.disk_full:
+            raise sqlite3.OperationalError("disk I/O error")
+        self.said.append(what)
+        self.forgetting_state = "waiting"
+        return self.forgetting()
+
+    def call_off(self):
+        return self.forgetting_state == "deleting"
+
+    def retention(self):
+        return [{"name": "store.keep_1s_days", "value": 0.25}]
+
+    def retain_preview(self, changes):
+        if "store.keep_1s_days" not in changes:
+            raise NotForgotten("store.max_bytes", "store.max_bytes must be more.", "Give more.")
+        return {"shorter": list(changes)}
+
+    def retain(self, changes):
+        self.retain_preview(changes)
+        if self.disk_full:
+            raise OSError(28, "No space left on device")
+        self.said.append(changes)
+        return self.retention()
 
     def settings(self):
         return [{"name": "window.cache_seconds", "value": self.cache_seconds, "default": 300, "origin": "default",

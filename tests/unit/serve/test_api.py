@@ -11,6 +11,7 @@ import pytest
 
 from wfmon.core.catalogue import METRICS
 from wfmon.core.settings import SettingsError
+from wfmon.core.types import Asked
 from wfmon.serve import openmetrics
 from wfmon.serve.problem import CONTENT_TYPE
 
@@ -301,6 +302,26 @@ def test_a_query_that_is_none_says_which_field_and_the_fix(house, query, field):
     assert problem(house.ask(f"/api/v1/query?{query}"), 400)["field"] == field
 
 
+def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(house):
+    get(house, "/api/v1/statistics?series=a.b&from=1000&to=2000")
+    assert house.services.said == [Asked("a.b", (1000, 2000))]
+    told = get(house, "/api/v1/statistics?series=a&from=5&to=9&against_from=1&against_to=4&with=c.d&offset=-18000")
+    assert house.services.said[-1] == Asked("a", (5, 9), (1, 4), "c.d", -18_000)
+    assert told["span"] == {"mean": 1.5, "p95": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("series=a&to=2", "from"), ("series=a&from=1", "to"), ("from=1&to=2", "series"),
+        ("series=a&from=1&to=2&against_from=5", "against_to"), ("series=a&from=1&to=2&against_to=5", "against_from"),
+        ("series=a&from=1&to=2&offset=1h", "offset"), ("series=a&from=1&to=2&offset=999999999", "offset"),
+    ],
+)  # fmt: skip
+def test_statistics_of_what_is_no_span_say_which_field_and_the_fix(house, query, field):
+    assert problem(house.ask(f"/api/v1/statistics?{query}"), 400)["field"] == field
+
+
 def test_the_past_has_its_series_its_requests_and_what_happened(house):
     assert get(house, "/api/v1/history")["series"][0]["name"] == "system.cpu_percent"
     assert get(house, "/api/v1/annotations?from=5&to=6")["annotations"][0]["t_ms"] == 5
@@ -327,6 +348,80 @@ def test_recording_is_switched_off_and_on(house):
     house.services.disk_full = True
     problem(said('{"recording": false}'), 507)
     assert get(house, "/api/v1/store") == {"state": "recording"}
+
+
+def test_what_is_unusual_comes_alone_or_with_what_was_in_a_span(house):
+    assert get(house, "/api/v1/anomalies") == {
+        "state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]
+    }  # fmt: skip
+    assert get(house, "/api/v1/anomalies?from=5&to=6")["past"] == [
+        {"series": "system.cpu_percent", "since_ms": 5, "until_ms": 6}
+    ]
+    told = problem(house.ask("/api/v1/anomalies?from=5"), 400)
+    assert (told["field"], "UTC milliseconds" in told["fix"]) == ("to", True)
+    assert problem(house.ask("/api/v1/anomalies?from=-1&to=6"), 400)["field"] == "from"
+
+
+def told(house, path, body):
+    return house.ask(path, "POST", data=json.dumps(body), CONTENT_TYPE="application/json")
+
+
+def test_forgetting_is_only_looked_at_unless_it_is_said_that_it_is_no_preview(house):
+    path = "/api/v1/store/forget"
+    assert get(house, path) == {"state": "none"}
+    for body in ({"all": True}, {"all": True, "preview": True}):
+        assert json.loads(told(house, path, body).data) == {"parts": 5}
+    assert house.services.said == []
+    answer = told(house, path, {"all": True, "preview": False})
+    assert (answer.status_code, json.loads(answer.data)) == (202, {"state": "waiting"})
+    assert house.services.said == [{"all": True}]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ([], "before_ms"),
+        ({}, "before_ms"),
+        ({"series": "a"}, "before_ms"),
+        ({"all": True, "preview": 0}, "preview"),
+        ({"all": True, "yes": True}, "yes"),
+        ({"all": True, "cancel": True}, "cancel"),
+        ({"cancel": False}, "cancel"),
+    ],
+)
+def test_what_is_not_said_rightly_forgets_nothing_and_names_the_field(house, body, field):
+    found = problem(told(house, "/api/v1/store/forget", body), 400)
+    assert found["field"] == field
+    assert found["fix"]
+    assert house.services.said == []
+
+
+def test_forgetting_is_called_off_while_it_can_be(house):
+    path = "/api/v1/store/forget"
+    assert "Nothing is being forgotten" in problem(told(house, path, {"cancel": True}), 409)["detail"]
+    house.services.forgetting_state = "deleting"
+    assert told(house, path, {"cancel": True}).status_code == 202
+    assert "at the moment" in problem(told(house, path, {"all": True, "preview": False}), 409)["detail"]
+
+
+def test_a_history_that_cannot_be_read_is_told_as_such(house):
+    house.services.disk_full = True
+    problem(told(house, "/api/v1/store/forget", {"all": True, "preview": False}), 503)
+
+
+def test_how_long_is_kept_is_changed_once_it_was_looked_at(house):
+    path, values = "/api/v1/store/retention", {"store.keep_1s_days": 1}
+    assert get(house, path) == {"retention": [{"name": "store.keep_1s_days", "value": 0.25}]}
+    assert json.loads(told(house, path, {"values": values}).data) == {"shorter": ["store.keep_1s_days"]}
+    assert house.services.said == []
+    assert json.loads(told(house, path, {"values": values, "preview": False}).data) == get(house, path)
+    assert house.services.said == [values]
+    for body in ([], {}, {"values": 5}, {"values": values, "x": 1}):
+        assert problem(told(house, path, body), 400)["field"] in ("values", "x")
+    assert problem(told(house, path, {"values": values, "preview": None}), 400)["field"] == "preview"
+    assert problem(told(house, path, {"values": {"store.max_bytes": 1}}), 400)["field"] == "store.max_bytes"
+    house.services.disk_full = True
+    problem(told(house, path, {"values": values, "preview": False}), 507)
 
 
 def test_insights_are_of_so_many_days_in_a_zone(house):

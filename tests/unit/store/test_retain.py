@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.store.house import START_S, House
 from wfmon.store import retain as retain_module
-from wfmon.store.retain import CHUNKS, PAGES, ROWS, SPARE_PAGES, Keep, retain, used_bytes
+from wfmon.store.retain import CHUNKS, PAGES, ROWS, SPARE_PAGES, Due, Keep, preview, retain, used_bytes
 from wfmon.store.seal import transaction
 from wfmon.store.tiers import TIERS
 
@@ -204,3 +204,43 @@ def test_a_slice_gives_so_many_pages_back_at_most(connection):
     falls = [one - other for one, other in zip([pages, *counts], counts, strict=False)]
     assert max(falls) == PAGES
     assert sum(falls) > 300
+
+
+# --- what would go
+
+
+def test_a_preview_only_reads_and_tells_rows_bytes_and_how_far_each_tier_is_cut(connection):
+    for at in range(5):
+        chunk(connection, 0, START_S + at * 300, size=100)
+    chunk(connection, 1, START_S, seal=7, size=50)
+    annotate(connection, START_S, START_S + DAY)
+    before = connection.total_changes
+    found = preview(connection, dataclasses.replace(KEEP, tiers=(600, *KEEP.tiers[1:])), START_S + 1_500)
+    assert found.tiers == (Due(3, 300, START_S + 600), *[Due(0, 0, None)] * 4)
+    assert found.over == (Due(0, 0, None),) * 5
+    assert found.tables["annotation"] == Due(0, 0, None)
+    assert preview(connection, KEEP, START_S + 14 * DAY + 1).tables["annotation"] == Due(1, 0, START_S)
+    assert connection.total_changes == before
+
+
+def test_a_preview_leaves_out_what_no_coarser_tier_has_taken_in(connection):
+    connection.execute("INSERT INTO seal (id, tier, start_s, upto, done) VALUES (7, 0, ?, 0, 1)", (START_S,))
+    chunk(connection, 0, START_S, seal=7)
+    chunk(connection, 0, START_S, seal=8)
+    assert preview(connection, KEEP, START_S + 99 * DAY).tiers[0].rows == 1
+
+
+def test_by_size_a_preview_tells_about_what_goes(connection):
+    with transaction(connection):
+        for at in range(400):
+            chunk(connection, 2, START_S + at * 21_600, size=6_000)
+            chunk(connection, 4, START_S + at * DAY, size=1_000)
+    keep = dataclasses.replace(KEEP, max_bytes=used_bytes(connection) // 2)
+    told = preview(connection, keep, START_S)
+    before = {tier: starts(connection, tier) for tier in (2, 4)}
+    all_of_it(connection, keep, START_S)
+    for tier, there in before.items():
+        gone = set(there) - set(starts(connection, tier))
+        assert told.over[tier].rows == pytest.approx(len(gone), abs=CHUNKS)
+    assert told.over[2].to_s == pytest.approx(START_S + told.over[2].rows * 21_600, abs=21_600)
+    assert sum(due.rows for due in told.tiers) == 0

@@ -161,7 +161,7 @@ def test_a_distribution_keeps_its_quantiles_under_its_new_id(tmp_path):
 
 def test_past_the_last_number_a_series_is_counted_and_not_kept(house):
     house.run(5, a=1.0)
-    house.writer._numbers._known["full"] = MAX_SERIES
+    house.writer._numbers._highest = MAX_SERIES
     house.add("b")
     house.run(5, a=1.0, b=1.0)
     assert house.writer.counts["series_cap"] == 1
@@ -367,7 +367,7 @@ def test_started_switched_off_it_keeps_nothing_but_forgets_what_is_past_its_time
     house = House(tmp_path, "a")
     house.run(400, a=1.0)
     house.writer.finish()
-    house.clock.advance(DAY)
+    house.clock.advance(DAY // 2)
     writer = Writer(tmp_path, house.clock, house.writer._source, lambda: KEEP, enabled=False)
     house.writer = writer
     house.run(400, a=2.0)
@@ -536,3 +536,37 @@ def test_while_it_does_not_record_nothing_of_what_happens_is_noted(tmp_path):
     house.writer.set_enabled(True)
     house.run(2)
     assert [each["text"] for each in house.reader.annotations(0, 2**62)] == ["Recording was switched on."]
+
+
+# --- a start with a clock that may be wrong
+
+
+def test_a_start_long_after_the_newest_second_deletes_nothing_by_age_for_an_hour(tmp_path):
+    house = House(tmp_path, "a")
+    house.run(700, a=1.0)
+    house.writer.finish()
+    house.clock.advance(1_000 * DAY)  # or the clock is wrong
+    later = House(tmp_path, "a", clock=house.clock)
+    assert later.writer.status()["held_s"] == PAUSE_S
+    later.run(PAUSE_S - 10, a=1.0)
+    assert 0 < later.writer.status()["held_s"] <= 10
+    assert later.reader.first_of()[0] == START_S
+    later.run(20, a=1.0)
+    later.writer.tidy_all()
+    assert later.writer.status()["held_s"] == 0
+    assert later.reader.first_of()[0] > START_S + 1_000 * DAY
+    later.writer.finish()
+
+
+def test_a_start_a_day_after_the_newest_second_or_on_a_new_file_holds_nothing(tmp_path):
+    house = House(tmp_path, "a")
+    assert house.writer.status()["held_s"] == 0
+    house.run(700, a=1.0)
+    house.writer.finish()
+    house.clock.advance(DAY - 100)
+    later = House(tmp_path, "a", clock=house.clock)
+    assert later.writer.status()["held_s"] == 0
+    later.run(3, a=1.0)
+    later.writer.tidy_all()
+    assert 0 not in later.reader.first_of()
+    later.writer.finish()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wfmon.core.types import Series
-from wfmon.ui import history, history_controls, history_parts, past, units
+from wfmon.ui import history, history_controls, history_parts, past, ranges, units
 from wfmon.ui.history import build
 from wfmon.ui.lines import Line, Stats, statistics
 from wfmon.ui.ranges import DAY_MS, HOUR_MS, NotUnderstood, Range
@@ -306,6 +306,7 @@ def asked(log):
         kept_series=lambda: KEPT,
         query=query,
         annotations=lambda *_: [{"t_ms": T0, "kind": "start", "text": "Started."}],
+        was_unusual=lambda *_: [],
     )
 
 
@@ -323,6 +324,26 @@ def test_by_default_it_shows_what_there_is_of_the_usual():
     assert log[1][0] == (KEPT[2]["series"], KEPT[3]["series"])
     assert shown.missing == ()
     assert shown.fixed.series == ("system.cpu_percent", "system.memory_percent", "model.ttft_ms")
+
+
+def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_series_leave_no_mark():
+    services = asked([])
+    services.annotations = lambda *_: [
+        {"t_ms": T0 + 5, "kind": "anomaly", "text": "The note of the same."},
+        {"t_ms": T0, "kind": "start", "text": "Started."},
+    ]
+    odd = {"series": "system.memory_percent", "since_ms": T0 - 60_000, "until_ms": None, "text": "Odd."}
+    services.was_unusual = lambda *_: [odd, {**odd, "series": "gpu.power_watts"}]
+    shown = past.look(services, View(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, 0)
+    assert [mark["text"] for mark in shown.marks] == ["Started.", "Odd."]
+    assert shown.marks[1]["t_ms"] == T0  # what began before is marked where the range begins
+    figure = past.picture(shown, 0).figure
+    line, band = figure["layout"]["shapes"]
+    assert (line["type"], band["type"], band["yref"]) == ("line", "rect", "y2 domain")
+    assert (band["x0"], band["x1"]) == (ranges.iso(T0, 0), ranges.iso(T0 + HOUR_MS, 0))
+    assert figure["data"][-1]["marker"]["symbol"] == ["triangle-down", "circle"]
+    ended = past.look(services, View(series=("system.cpu_percent",)), T0 + HOUR_MS, 0)
+    assert [mark["text"] for mark in ended.marks] == ["Started."]
 
 
 def test_what_was_chosen_and_never_seen_is_named():

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from wfmon.analyse.child import Failed
+from wfmon.analyse.child import Cancelled, Failed
 from wfmon.ui import insights
 
 HOUR = 3_600
@@ -77,6 +77,42 @@ def test_where_there_is_no_answer_the_page_says_why(error):
     assert str(error) in text(first)
     assert "alert" in text(first)
     assert len(others) == 4
+
+
+def test_what_was_cancelled_is_no_trouble_and_says_how_to_ask_again():
+    first, *others = insights.show(Services(Cancelled()), {"days": 7, "offset": 0})
+    assert "cancelled before it was done. Choose the days again" in text(first)
+    assert "alert" not in text(first)
+    assert len(others) == 4
+
+
+ODD = {
+    "series": 'model.tokens_per_second{model="a b",server="s"}', "since_ms": 15 * 60_000, "z": 6.2,
+    "text": "Output tokens (a <b>, s): 91 tokens/s, usually 0 to 9 at this hour (9 days).",
+}  # fmt: skip
+JUDGED = {"state": "judging", "reason": "", "judged": 1_028, "days": 9, "at_ms": 2_400_000, "now": []}
+
+
+def test_what_is_unusual_is_a_sentence_with_its_time_and_the_chart_of_that_place():
+    told = insights.unusual({**JUDGED, "now": [ODD]}, HOUR)
+    assert ODD["text"] in text(told)
+    assert "since 01:15 · z +6.2" in text(told)
+    address = urlsplit(told.children[0].children[0].children[1].children[1].href)
+    asked = parse_qs(address.query)
+    assert (address.path, asked["series"]) == ("/history", [ODD["series"]])
+    assert int(asked["from"][0]) < ODD["since_ms"] < int(asked["to"][0])
+    assert "alert" not in text(told).replace("not an alert", "")
+
+
+def test_where_nothing_is_unusual_it_says_what_was_looked_at():
+    told = text(insights.unusual(JUDGED, 0))
+    assert "Nothing is unusual for this hour of the day: 1,028 series were compared" in told
+    assert "up to 9 earlier days" in told
+
+
+def test_where_nothing_can_be_judged_yet_it_says_what_is_needed():
+    reason = "Needs 5 earlier days with this hour of the day; has 2."
+    assert reason in text(insights.unusual({**JUDGED, "state": "waiting", "reason": reason}, 0))
 
 
 def test_what_was_not_measured_has_no_score_and_no_bars():

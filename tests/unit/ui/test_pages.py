@@ -56,6 +56,8 @@ def app(switched):
             for name, value in (("energy.smoothing", 0.4), ("stream.rate_hz", 60))
         ],
         store=lambda: STORE,
+        retention=list,
+        forgetting=lambda: {"state": "none"},
     )
     app = shell.App(
         "wfmon", server=server, use_pages=True, pages_folder=str(ROOT / "pages"), assets_folder=str(ROOT / "assets"),

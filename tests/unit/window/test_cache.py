@@ -77,6 +77,23 @@ def test_a_window_describes_its_samples_whether_folded_or_still_running(rig, fol
     assert rig.cache.window(0, span_s, exact=False) == quick
 
 
+def test_means_of_a_span_are_of_the_whole_seconds_that_begin_in_it(rig):
+    begun = rig.clock.now_ms()
+    for value in range(1, 7):
+        rig.second(float(value), 100.0, *([7.0] if value == 2 else []), beats=4)
+    at = begun + 250  # the first sample
+    assert rig.cache.means(at + 1_000, at + 4_000) == {0: 3.0, 1: 100.0, 2: 7.0}
+    assert rig.cache.means(at, at + 1) == {0: 1.0, 1: 100.0}
+    assert rig.cache.means(begun - HOUR, begun) == {}
+
+
+def test_gap_marks_do_not_count_into_a_mean(rig):
+    rig.second(4.0, NAN)
+    rig.second(NAN, NAN)
+    rig.second(8.0, NAN)
+    assert rig.cache.means(0, 2**50) == {0: 6.0}
+
+
 def test_a_window_without_a_sample_says_so(rig):
     rig.put(NAN)
     assert rig.cache.window(0, 10) == Window(10, 0)

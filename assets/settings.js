@@ -1,0 +1,23 @@
+/*
+ * The names that Dash calls for the Settings page: what only the browser knows, and where the focus goes after a step.
+ * A classic script, so that they are there before Dash asks.
+ */
+(() => {
+  /** Give an id as it stands in the page: Dash writes those of several parts as JSON with its keys in order. */
+  function written(id) {
+    if (typeof id === "string") return id;
+    return JSON.stringify(Object.fromEntries(Object.keys(id).sort().map((key) => [key, id[key]])));
+  }
+
+  function client() {
+    return { east: -new Date().getTimezoneOffset() };
+  }
+
+  /** What comes in the same answer is in the page by the next frame. */
+  function focus(id) {
+    if (id) requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById(written(id))?.focus()));
+    return window.dash_clientside.no_update;
+  }
+
+  window.dash_clientside = Object.assign(window.dash_clientside ?? {}, { wfmon_settings: { client, focus } });
+})();
