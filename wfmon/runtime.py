@@ -134,6 +134,7 @@ class Runtime:
             recording=lambda: self.writer.enabled, kept_s=lambda: self.keeping.keep().tiers[MINUTES_TIER.number],
         )  # fmt: skip
         self.unusual = Unusual(self._reader, clock, seen, enabled=settings.analyse.anomalies)
+        self.writer.on_forgotten += [self.analyst.on_forgotten, self.unusual.on_forgotten]
         self.hub = Hub(
             self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
             rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,

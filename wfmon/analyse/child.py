@@ -44,11 +44,12 @@ class Analyst:
         self._program = program
         self._lock = threading.Lock()
         # Under the lock.
-        self._kept: dict[tuple[int, int], tuple[int, dict[str, Any]]] = {}
+        self._kept: dict[tuple[int, int], tuple[int, int, dict[str, Any]]] = {}
         self._working = threading.Lock()
         # Under this one, which is never held while the child works.
         self._child: subprocess.Popen[str] | None = None
         self._cancels = 0
+        self._forgettings = 0
 
     def insights(self, days: int, offset_s: int) -> dict[str, Any]:
         """Give what ``wfmon.analyse.insights.insights`` tells of the last days. Raises Failed, ValueError."""
@@ -56,12 +57,19 @@ class Analyst:
             raise ValueError(f"days must be from 1 to {MAX_DAYS}, and the zone within a day of UTC")
         cancels = self._cancels
         with self._lock:
-            at_ns, known = self._kept.get((days, offset_s), (0, None))
-            if known is not None and self._clock.mono_ns() - at_ns < KEEP_S * 1_000_000_000:
+            at_ns, of, known = self._kept.get((days, offset_s), (0, 0, None))
+            fresh = of == self._forgettings and self._clock.mono_ns() - at_ns < KEEP_S * 1_000_000_000
+            if known is not None and fresh:
                 return known
+            of = self._forgettings
             told = self._run(days, offset_s, cancels)
-            self._kept = {(days, offset_s): (self._clock.mono_ns(), told)}
+            self._kept = {(days, offset_s): (self._clock.mono_ns(), of, told)}
             return told
+
+    def on_forgotten(self) -> None:
+        """Something was deleted from the history: answers from before are not given again. One thread; never waits."""
+        self._forgettings += 1
+        self._kept = {}
 
     def cancel(self) -> None:
         """End the child, if one works: whoever asked by now gets Cancelled, at once. Any thread; never waits."""

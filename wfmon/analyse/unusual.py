@@ -104,6 +104,7 @@ class Unusual:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wfmon-analyse", daemon=True)
         self._steps: deque[ClockStep] = deque()
+        self._forgotten = False
         self._told = Told() if enabled else Told("off", OFF)
         # The thread's own.
         self._begun_s = clock.now_ms() // 1_000
@@ -132,6 +133,10 @@ class Unusual:
     def on_clock_step(self, step: ClockStep) -> None:
         """The wall clock was set, or the machine slept."""
         self._steps.append(step)
+
+    def on_forgotten(self) -> None:
+        """Something was deleted from the history: what was usual by it counts no more."""
+        self._forgotten = True
 
     def status(self) -> dict[str, Any]:
         """How it fares: {state, reason, at_ms, judged, series, days, needs_days, most_days, now: [rows of marks]}."""
@@ -176,6 +181,9 @@ class Unusual:
         """
         now_ms = self._clock.now_ms()
         self._apply_steps()
+        if self._forgotten:
+            self._forgotten = False
+            self._runs, self._known, self._hour_s = {}, {}, 0
         why_not = self._why_not()
         if why_not:
             self._forget(now_ms)

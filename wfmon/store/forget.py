@@ -25,6 +25,9 @@ from wfmon.store.seal import transaction
 from wfmon.store.tiers import TIERS
 
 _ALL = ("journal", "chunk", "seal", *(name for name, _ in TABLES), "series")
+_TOLD = "substr(text, instr(text, char(10)) + 1)"
+_OF = f"CASE WHEN json_valid({_TOLD}) THEN json_extract({_TOLD}, '$.series') END"
+"""The series that an annotation is of, where it is of one: its second line is JSON then."""
 _WIPE = "wipe"
 """A name in sqlite_sequence, SQLite's own table of numbers: something was deleted, and its bytes may still stand."""
 Tell = Callable[[str, int, int], None]
@@ -216,7 +219,9 @@ def _plan(connection: sqlite3.Connection, asked: Asked, tell: _TellPart) -> _Pla
 def _plan_named(connection: sqlite3.Connection, text: str) -> _Plan:
     numbers, text = find(connection, text), _canonical(text)
     plan = _Plan([("chunk", f"series IN ({','.join(map(str, numbers))})", ())], numbers)
-    plan.whole.append(("alert", "series = ? OR substr(series, 1, ?) = ?", (text, len(text) + 1, f"{text}{{")))
+    names = (text, len(text) + 1, f"{text}{{")
+    for table, of in (("alert", "series"), ("annotation", _OF)):
+        plan.whole.append((table, f"{of} = ? OR substr({of}, 1, ?) = ?", names))
     plan.parts = _keys(connection, "SELECT seq FROM journal ORDER BY seq", ())
     return plan
 

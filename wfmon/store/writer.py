@@ -98,6 +98,8 @@ class Writer:
         self._inode: tuple[int, int] | None = None
         # Any thread reads.
         self.trouble: Trouble | None = None
+        self.on_forgotten: list[Callable[[], None]] = []
+        """Whoever remembers what the file held: told by the thread once something is deleted. Filled before it runs."""
         self.notice = ""
         """What the user should know of this start, such as a damaged file that was set aside."""
         self.counts: Counter[str] = Counter()
@@ -304,6 +306,8 @@ class Writer:
         if not isinstance(asked, Named):
             self._next_ms = max(self._next_ms, since_ms)
             self._rows.forget(since_ms)
+        for told in self.on_forgotten:
+            told()
 
     def _tidy(self, slices: int = SLICES) -> bool:
         """Seal and forget, some slices; True when more is due."""

@@ -114,6 +114,16 @@ def test_the_analyst_runs_a_process_that_ends_and_keeps_its_answer(tmp_path):
         analyst.insights(7, 0)
 
 
+def test_once_something_is_forgotten_no_answer_from_before_is_given_again(tmp_path):
+    house = past(tmp_path, days=1)
+    analyst = Analyst(house.writer.path, house.clock)
+    assert analyst.insights(7, 0)["requests"] == 96
+    house.writer.on_forgotten.append(analyst.on_forgotten)
+    house.writer.forgetting.ask({"all": True})
+    house.writer.beat()
+    assert analyst.insights(7, 0)["requests"] == 0
+
+
 SLOW = "import sys, time; sys.stdout.write('{}'); sys.stdout.flush(); time.sleep(60)"
 
 

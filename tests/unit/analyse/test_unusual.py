@@ -296,3 +296,14 @@ def test_a_note_that_is_not_ours_is_a_sentence_and_no_row(line):
     row = {"t_ms": 1, "kind": marks.KIND, "text": f"Words.\n{line}"}
     assert marks.past([row], (), 0, 10**9, units.text) == []
     assert marks.told([row])[0]["text"] == "Words."
+
+
+def test_once_something_is_forgotten_what_is_usual_is_read_anew(week):
+    week.minutes(5, value=60.0)
+    assert [row["series"] for row in week.now] == [CPU]
+    week.house.writer.forgetting.ask({"series": CPU})
+    week.house.writer.beat()
+    week.watch.on_forgotten()
+    week.minutes(2, value=60.0)
+    told = week.watch.status()
+    assert (told["now"], told["judged"], told["days"]) == ([], 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 
@@ -433,3 +434,33 @@ def test_what_is_asked_while_an_earlier_one_is_wiped_is_done_too(lived, monkeypa
     lived.live(1, cpu=None, zebra=None)
     assert state(lived) == "done"
     assert texts(lived) == [text_of(OTHER)]
+
+
+def test_notes_that_are_of_a_series_go_with_it_and_others_stay(lived):
+    for text in (text_of(MODEL), text_of(OTHER)):
+        lived.writer.annotate("anomaly", "It was unusual.\n" + json.dumps({"series": text, "z": 7}))
+    lived.writer.annotate("anomaly", "Half of a note.\n{")
+    lived.writer.annotate("collector", json.dumps([text_of(MODEL)]))
+    lived.live(5)
+    asked = {"series": text_of(MODEL)}
+    assert lived.writer.forgetting.preview(asked)["rows"]["annotation"] == 1
+    lived.writer.forgetting.ask(asked)
+    lived.live(5)
+    assert lived.writer.forgetting.status()["gone"]["rows"]["annotation"] == 1
+    kept = rows(lived.writer.path, "SELECT text FROM annotation WHERE kind IN ('anomaly', 'collector') ORDER BY id")
+    assert [text.partition("\n")[0] for (text,) in kept] == [
+        "It was unusual.", "Half of a note.", json.dumps([text_of(MODEL)])
+    ]  # fmt: skip
+    lived.writer.forgetting.ask({"series": METRIC})
+    lived.live(5)
+    assert rows(lived.writer.path, "SELECT count(*) FROM annotation WHERE text LIKE 'It was unusual.%'") == [(0,)]
+
+
+def test_whoever_remembers_what_the_file_held_is_told_once_it_is_gone(lived):
+    heard = []
+    lived.writer.on_forgotten.append(lambda: heard.append(state(lived)))
+    lived.live(5)
+    assert heard == []
+    lived.writer.forgetting.ask({"series": METRIC})
+    lived.live(5)
+    assert heard == ["wiping"]
