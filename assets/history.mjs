@@ -6,6 +6,8 @@
  */
 
 import * as known from "./lib/history.mjs";
+import { Fingers } from "./lib/history-fingers.mjs";
+import { fillPlot } from "./lib/history-tables.mjs";
 import { SpanStatistics } from "./lib/span-statistics.mjs";
 import { placed, stretched } from "./lib/span-words.mjs";
 
@@ -13,7 +15,6 @@ const SETTLE_MS = 140; // keys and gestures ask once they rest
 const SLOW_MS = 8_000;
 const NARROW_PX = 620;
 const SAID_MS = 2_500;
-const SWIPE_PX = 8;
 
 class History {
   constructor(window) {
@@ -30,7 +31,10 @@ class History {
     this.views = {};
     this.area = "*"; // that the chooser lists
     this.focus = ""; // where it goes when what was pressed is gone
-    this.fingers = new Map();
+    this.fingers = new Fingers({
+      stack: () => this.#stack, inPlot: (target) => this.#inPlot(target), range: () => this.#range, nowMs: () => this.#nowMs,
+      move: (range) => this.#move(range), rest: (range) => this.#rest(range),
+    });
     this.statistics = new SpanStatistics(this.document, { east: () => this.#east, grown: () => this.#grown() });
     this.extras = "{}"; // the room below the charts that the figure was drawn with
   }
@@ -45,10 +49,10 @@ class History {
     window.addEventListener("popstate", (event) => this.#went(event), true);
     this.statistics.start();
     for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) {
-      document.addEventListener(kind, (event) => this.#finger(event), true);
+      document.addEventListener(kind, (event) => this.spec && this.fingers.take(event), true);
     }
     for (const kind of ["touchstart", "touchmove", "touchend"]) {
-      // Plotly would keep the page from being scrolled; what fingers do here is in #finger.
+      // Plotly would keep the page from being scrolled; what fingers do here is in lib/history-fingers.mjs.
       document.addEventListener(kind, (event) => this.#stack?.contains(event.target) && this.#inPlot(event.target) && event.stopPropagation(), true);
     }
   }
@@ -426,73 +430,13 @@ class History {
       const button = row.querySelector('[data-act="table"]');
       button.textContent = on ? "Chart" : "Table";
       button.setAttribute("aria-pressed", String(on));
-      this.#fill(row.querySelector(".plot"), on ? this.spec.rows.find((each) => each.name === metric) : null, row.querySelector("h3").textContent);
+      const shown = on ? this.spec.rows.find((each) => each.name === metric) : null;
+      fillPlot(row.querySelector(".plot"), shown, this.spec?.figure.data, row.querySelector("h3").textContent, this.#east);
     }
   }
-
-  #fill(plot, row, title) {
-    plot.classList.toggle("is-table", Boolean(row));
-    if (!row) {
-      plot.replaceChildren();
-      return;
-    }
-    const { document } = this;
-    const make = (tag, words, more = {}) => Object.assign(document.createElement(tag), { textContent: words, ...more });
-    const { head, body } = known.tableOf(row, this.spec.figure.data, this.#east);
-    const table = document.createElement("table");
-    table.append(make("caption", `${title}: ${body.length} rows`, { className: "aside" }));
-    const top = table.createTHead().insertRow();
-    head.forEach((words, i) => top.append(make("th", words, { scope: "col", className: i ? "num" : "" })));
-    const rows = table.createTBody();
-    for (const cells of body) {
-      const line = rows.insertRow();
-      cells.forEach((words, i) => line.append(make(i ? "td" : "th", words, i ? { className: "num" } : { scope: "row" })));
-    }
-    plot.tabIndex = 0;
-    plot.setAttribute("role", "region");
-    plot.setAttribute("aria-label", `${title}, as a table`);
-    plot.replaceChildren(table);
-  }
-
-  // ---- fingers: one moves in time, two zoom; up and down scrolls the page
 
   #inPlot(target) {
     return Boolean(target.closest?.("#history-graph"));
-  }
-
-  #finger(event) {
-    if (event.pointerType !== "touch" || !this.spec) return;
-    const { fingers } = this;
-    if (event.type === "pointerdown") {
-      if (!this.#stack?.contains(event.target) || !this.#inPlot(event.target)) return;
-      if (!fingers.size) this.held = { range: [...this.#range], moved: false };
-      fingers.set(event.pointerId, { x0: event.clientX, x: event.clientX });
-      return;
-    }
-    const finger = fingers.get(event.pointerId);
-    if (!finger) return;
-    if (event.type !== "pointermove") {
-      fingers.delete(event.pointerId);
-      if (!fingers.size && this.held.moved) this.#rest(this.#range);
-      return;
-    }
-    finger.x = event.clientX;
-    if (Math.abs(finger.x - finger.x0) > SWIPE_PX) this.held.moved = true;
-    if (this.held.moved) this.#drag();
-  }
-
-  #drag() {
-    const { range } = this.held;
-    const width = this.#stack.clientWidth;
-    const [one, other] = [...this.fingers.values()];
-    if (!other) {
-      this.#move(known.panned(range, (one.x0 - one.x) / width, this.#nowMs));
-      return;
-    }
-    const before = Math.max(20, Math.abs(one.x0 - other.x0));
-    const after = Math.max(20, Math.abs(one.x - other.x));
-    const left = this.#stack.getBoundingClientRect().left;
-    this.#move(known.zoomed(range, before / after, this.#nowMs, ((one.x0 + other.x0) / 2 - left) / width));
   }
 }
 

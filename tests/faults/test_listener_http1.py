@@ -189,8 +189,8 @@ def test_a_stream_is_closed_when_its_client_is_gone(certificate, how):
 def test_a_stream_is_closed_when_its_client_stops_reading(certificate):
     stream = Endless(bytes(65_536), 0.0)
     with serve(stream, certificate=certificate) as listener, connect(listener, certificate) as client:
-        client.sendall(serving.request("GET /"))
         began = time.monotonic()
+        client.sendall(serving.request("GET /"))
         assert stream.closed.wait(5)
         assert 0.25 < time.monotonic() - began < 3
         assert eventually(lambda: listener.open_connections == 0)

@@ -1,0 +1,55 @@
+/**
+ * Fingers on the charts of the History page: one moves in time, two zoom; up and down scrolls the page.
+ *
+ * `charts`: { stack(), inPlot(target), range(), nowMs(), move(range), rest(range) }.
+ */
+
+import { panned, zoomed } from "./history.mjs";
+
+const SWIPE_PX = 8;
+const LEAST_PX = 20; // between two fingers
+
+export class Fingers {
+  constructor(charts) {
+    this.charts = charts;
+    this.down = new Map();
+    this.held = null; // the range when the first came down, and whether it moved since
+  }
+
+  /** Take a pointer's event of any kind. */
+  take(event) {
+    const { charts, down } = this;
+    if (event.pointerType !== "touch") return;
+    if (event.type === "pointerdown") {
+      if (!charts.stack()?.contains(event.target) || !charts.inPlot(event.target)) return;
+      if (!down.size) this.held = { range: [...charts.range()], moved: false };
+      down.set(event.pointerId, { x0: event.clientX, x: event.clientX });
+      return;
+    }
+    const finger = down.get(event.pointerId);
+    if (!finger) return;
+    if (event.type !== "pointermove") {
+      down.delete(event.pointerId);
+      if (!down.size && this.held.moved) charts.rest(charts.range());
+      return;
+    }
+    finger.x = event.clientX;
+    if (Math.abs(finger.x - finger.x0) > SWIPE_PX) this.held.moved = true;
+    if (this.held.moved) this.#drag();
+  }
+
+  #drag() {
+    const { charts } = this;
+    const { range } = this.held;
+    const width = charts.stack().clientWidth;
+    const [one, other] = [...this.down.values()];
+    if (!other) {
+      charts.move(panned(range, (one.x0 - one.x) / width, charts.nowMs()));
+      return;
+    }
+    const before = Math.max(LEAST_PX, Math.abs(one.x0 - other.x0));
+    const after = Math.max(LEAST_PX, Math.abs(one.x - other.x));
+    const left = charts.stack().getBoundingClientRect().left;
+    charts.move(zoomed(range, before / after, charts.nowMs(), ((one.x0 + other.x0) / 2 - left) / width));
+  }
+}
