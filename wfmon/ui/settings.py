@@ -275,7 +275,7 @@ def _largest(store: Mapping[str, Any]) -> Component:
         )
         for name, size, share in found
     ]
-    heads = (("Series", ""), ("", "opt"), ("Share", "num"), ("Bytes", "num"))
+    heads = (("Series", ""), ("", "opt"), ("Share", "num opt"), ("Bytes", "num"))
     return html.Div([title, table("The largest series of the history", heads, rows)])
 
 
