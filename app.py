@@ -28,10 +28,14 @@ from typing import Any
 
 import flask
 
+from wfmon.core import memory
+
+with memory.without_pydantic():
+    import dash  # noqa: F401
+
 import callbacks
 from wfmon import serve
 from wfmon.core import log as core_log
-from wfmon.core import memory
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.settings import Settings, SettingsError, load
 from wfmon.runtime import Runtime

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from types import SimpleNamespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -40,3 +42,26 @@ def spare_masked_arrays() -> None:
         vars(np)["ma"] = SimpleNamespace(
             core=SimpleNamespace(masked=object()), is_masked=lambda _: False, isMaskedArray=lambda _: False
         )
+
+
+@contextmanager
+def without_pydantic() -> Iterator[None]:
+    """Keep pydantic, 6 MB, out of what is imported within. Dash describes three types to it, for a server that is off.
+
+    The stand-ins stay no longer: who imports pydantic later gets the real one. What is not in them is an ImportError.
+    """
+    if "pydantic" in sys.modules:
+        yield
+        return
+    named: dict[str, dict[str, object]] = {
+        "pydantic": {"Field": SimpleNamespace, "GetCoreSchemaHandler": object, "GetJsonSchemaHandler": object},
+        "pydantic_core": {"core_schema": SimpleNamespace()},
+    }
+    for name, attributes in named.items():
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(attributes)
+    try:
+        yield
+    finally:
+        for name in named:
+            del sys.modules[name]

@@ -45,5 +45,40 @@ print(numpy.unique([2, 1, 2]), numpy.median([1.0, 3.0, 2.0]), "numpy.ma" in sys.
     assert run(code) == "[1 2] 2.0 False"
 
 
+def test_the_app_does_without_pydantic_and_whoever_imports_it_later_gets_the_real_one():
+    code = """
+import sys
+import app
+print("pydantic" in sys.modules, "pydantic_core" in sys.modules)
+import pydantic
+print(pydantic.TypeAdapter(int).validate_python("3"))
+"""
+    assert run(code) == "False False\n3"
+
+
+def test_where_pydantic_is_loaded_already_it_stays():
+    code = """
+import pydantic, sys
+from wfmon.core import memory
+with memory.without_pydantic():
+    import pydantic as inside
+print(inside is pydantic is sys.modules["pydantic"])
+"""
+    assert run(code) == "True"
+
+
+def test_what_the_stand_in_lacks_is_said_and_it_goes():
+    code = """
+import sys
+from wfmon.core import memory
+try:
+    with memory.without_pydantic():
+        from pydantic import BaseModel
+except ImportError as error:
+    print("BaseModel" in str(error), "pydantic" in sys.modules)
+"""
+    assert run(code) == "True False"
+
+
 def test_the_allocator_takes_one_arena():
     assert run("from wfmon.core import memory; print(memory.tighten())") == str(sys.platform.startswith("linux"))
