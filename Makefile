@@ -62,7 +62,7 @@ soak: .venv-test/stamp ## Watch five clients for eleven minutes: does anything g
 seed-history: .venv-test/stamp ## Make a month of generated history to look at, in build/seed-history (ARGS="--force": anew)
 	$(TEST)/python scripts/seed_history.py $(ARGS)
 
-screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew
+screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew (make seed-history first)
 	@scripts/browser.sh
 	$(TEST)/python scripts/screenshots.py $(ARGS)
 

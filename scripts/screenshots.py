@@ -1,5 +1,6 @@
 """Take docs/screenshots/<page>-<theme>-<width>.png: a real monitor with the built-in model, in a real Chromium.
 
+Its past is a copy of what `make seed-history` makes, so that the pages that look back have something to show.
 ``--data`` photographs a monitor that runs already; ``--out`` writes elsewhere.
 """
 
@@ -9,6 +10,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +27,11 @@ from selenium.webdriver.chrome.options import Options
 ROOT = Path(__file__).parents[1]
 PAGES = {
     "overview": "/", "models": "/models", "system": "/system", "experience": "/experience", "network": "/network",
-    "history": "/history", "requests": "/requests", "insights": "/insights", "settings": "/settings",
+    "history": "/history?series=model.ttft_ms&series=system.cpu_percent&series=model.tokens_per_second&range=last+7+d"
+    "&compare=week&quantiles=1",
+    "requests": "/requests", "insights": "/insights", "settings": "/settings",
 }  # fmt: skip
+SEEDED = ROOT / "build" / "seed-history" / "wfmon.db"
 THEMES = ("dark", "light")
 SIZES = {1280: 800, 400: 800}
 FILL_S = 70
@@ -100,6 +105,7 @@ def main() -> None:
     """Take the pictures, or say what went wrong; anything on the browser's console is wrong."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--data", type=Path, help="data folder of a monitor that runs already")
+    parser.add_argument("--history", type=Path, default=SEEDED, help="a wfmon.db that the monitor begins with")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--fill", type=float, default=FILL_S, help="seconds to watch before the first picture")
     parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
@@ -108,7 +114,10 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         data = options.data
         if data is None:
+            if not options.history.exists():
+                sys.exit(f"There is no {options.history}: run `make seed-history` first.")
             data = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            shutil.copy(options.history, data / "wfmon.db")
             stack.enter_context(monitor(data))
         driver = browser()
         stack.callback(driver.quit)

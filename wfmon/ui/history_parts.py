@@ -194,7 +194,10 @@ def _line(row: Row, at: int, shown: Shown) -> Component:
         pairs.append(_changed(stats, before or Stats(), line.unit))
     key: list[Component | str] = [html.I(style={"background": f"var(--s-{at % COLORS + 1})"})] if several else []
     return html.Div(
-        [html.P([*key, line.label], className="who") if line.label else "", html.Dl(pairs)],
+        [
+            html.P([*key, html.Span(line.label)], className="who", title=line.label) if line.label else "",
+            html.Dl(pairs),
+        ],
         className="stat-line",
         style={"height": f"{row.line_px}px"},
         **{"data-series": line.series},
