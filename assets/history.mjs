@@ -89,6 +89,7 @@ class History {
     this.before = [];
     this.spec = null;
     this.tables.clear();
+    this.fingers.drop();
     this.statistics.begin();
     this.asked += 1;
     this.#busy(true);

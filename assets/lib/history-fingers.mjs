@@ -16,6 +16,16 @@ export class Fingers {
     this.held = null; // the range when the first came down, and whether it moved since
   }
 
+  /** How many are down. */
+  get size() {
+    return this.down.size;
+  }
+
+  /** Know of none any more: the charts that they were on are gone. */
+  drop() {
+    this.down.clear();
+  }
+
   /** Take a pointer's event of any kind. */
   take(event) {
     const { charts, down } = this;
@@ -30,12 +40,19 @@ export class Fingers {
     if (!finger) return;
     if (event.type !== "pointermove") {
       down.delete(event.pointerId);
-      if (!down.size && this.held.moved) charts.rest(charts.range());
+      if (down.size) this.#again();
+      else if (this.held.moved) charts.rest(charts.range());
       return;
     }
     finger.x = event.clientX;
     if (Math.abs(finger.x - finger.x0) > SWIPE_PX) this.held.moved = true;
     if (this.held.moved) this.#drag();
+  }
+
+  /** Go on from what is shown: those that are left would else undo what went before. */
+  #again() {
+    this.held.range = [...this.charts.range()];
+    for (const finger of this.down.values()) finger.x0 = finger.x;
   }
 
   #drag() {

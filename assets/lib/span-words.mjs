@@ -3,9 +3,11 @@
  * room. Pure. The answer of /api/v1/statistics is described in docs/openapi.yaml.
  */
 
-import { text } from "./format.mjs";
+import { parts, text } from "./format.mjs";
 
 export const NONE = "–";
+const UNKNOWN = "not known";
+const NOISE = 1e-9; // what is smaller is 0
 const FIGURES = [
   ["p50", "median (p50)"], ["p95", "95th percentile (p95)"], ["p99", "99th percentile (p99)"], ["mean", "mean"], ["min", "least"], ["max", "largest"],
   ["last", "last"], ["measured", "measured"], ["count", "values"],
@@ -44,7 +46,8 @@ function figure(key, value, unit) {
 export function change(told, unit) {
   if (told.absent) return { verdict: "cannot be told", size: told.absent, sure: false };
   const shares = unit !== "%" && told.ratio !== null;
-  const ends = shares ? [told.ratio, told.ratio_low, told.ratio_high].map((each) => signed(each * 100, "%")) : [told.difference, told.low, told.high].map((each) => amount(each, unit));
+  const share = (each) => signed(each === null ? null : each * 100, "%");
+  const ends = shares ? [told.ratio, told.ratio_low, told.ratio_high].map(share) : [told.difference, told.low, told.high].map((each) => amount(each, unit));
   const sure = told.sure ? `surely ${told.difference > 0 ? "higher" : "lower"}` : "no sure difference";
   return { verdict: sure, size: `${ends[0]} (${between(ends[1], ends[2])})`, sure: told.sure };
 }
@@ -69,22 +72,42 @@ export function correlation(told) {
 
 /** Both ends of an interval; a unit that both have stands once. */
 function between(low, high) {
+  if (low === UNKNOWN || high === UNKNOWN) return low === high ? `its ends are ${UNKNOWN}` : `between ${low} and ${high}`;
   const [, unit] = / (.*)$/.exec(high) ?? [];
   return `between ${unit && low.endsWith(` ${unit}`) ? low.slice(0, -unit.length - 1) : low} and ${high}`;
 }
 
-/** A number with its sign, always. */
+/** A number with its sign, always, and with two digits at least of what is not 0. */
 function signed(value, unit, digits = Math.abs(value) < 9.95 ? 1 : 0) {
-  const size = Math.abs(value).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const sign = Number(size.replaceAll(",", "")) === 0 ? "±" : value > 0 ? "+" : "−";
-  return unit ? `${sign}${size} ${unit}` : `${sign}${size}`;
+  if (value === null) return UNKNOWN;
+  const size = Math.abs(value);
+  const places = size < NOISE ? digits : Math.max(digits, placesOf(size));
+  const number = size.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
+  return unit ? `${signOf(value)}${number} ${unit}` : `${signOf(value)}${number}`;
 }
 
+/** The same of a quantity, written as everywhere on the page but where that leaves fewer than two digits of it. */
 function amount(value, unit) {
+  if (value === null) return UNKNOWN;
   if (unit === "%") return signed(value, "points");
-  const size = text(Math.abs(value), unit);
-  return `${Number.parseFloat(size) === 0 ? "±" : value > 0 ? "+" : "−"}${size}`;
+  const size = Math.abs(value);
+  const shown = text(size < NOISE ? 0 : size, unit);
+  const [digits] = /[\d.]+/.exec(shown) ?? [""];
+  const few = digits.replace(".", "").replace(/^0+/, "").length < 2;
+  return `${signOf(value)}${size >= NOISE && few && Number(digits) !== size ? finer(size, unit) : shown}`;
 }
+
+/** A size in the unit that it has on the page, with two digits. */
+function finer(size, unit) {
+  let probe = size; // as large as is needed to see what the unit makes of it
+  while (Number.parseFloat(parts(probe, unit).number) === 0) probe *= 10;
+  const { number, unit: shown } = parts(probe, unit);
+  const scaled = size * 1000 ** Math.round(Math.log10(Number.parseFloat(number) / probe) / 3);
+  return `${scaled.toFixed(placesOf(scaled))}${shown ? ` ${shown}` : ""}`;
+}
+
+const placesOf = (size) => Math.max(0, 1 - Math.floor(Math.log10(size)));
+const signOf = (value) => (Math.abs(value) < NOISE ? "±" : value > 0 ? "+" : "−");
 
 /** The day as bars: {bars: [{x, y, width, height, words}], words}; null where fewer than two hours are known. */
 export function day(hours, unit) {

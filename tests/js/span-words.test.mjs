@@ -39,6 +39,23 @@ test("a trend has its period, a correlation its strength and direction", () => {
   assert.equal(correlation({ rho: 0.1, low: -0.2, high: 0.3, steps: 99, sure: false, absent: "" }).verdict, "no sure connection");
 });
 
+test("what is small is told with two digits, what is 0 as 0, and an end that is not known as such", () => {
+  const rising = (unit, slope, low, high) => trend({ per_ms: 3_600_000, slope, low, high, sure: true, absent: "" }, unit).size;
+  assert.equal(rising("%", 0.0004, 0.0001, 0.0009), "+0.00040 points an hour (between +0.00010 and +0.00090 points)");
+  assert.equal(rising("%", -0.34, -12.6, 0), "−0.34 points an hour (between −13 and ±0.0 points)");
+  assert.equal(rising("B", 0.0123, 5.4, 2_000_000), "+0.012 B an hour (between +5.4 B and +2.0 MB)");
+  assert.equal(rising("°C", 0.3, -3.42, 71.3), "+0.30 °C an hour (between −3.4 and +71 °C)");
+  assert.equal(rising("s", 0.0000004, 0.004, 7_000), "+0.00040 ms an hour (between +4.0 ms and +1.9 h)");
+  assert.equal(rising("J", 0.00002, 0.02, 20_000), "+0.020 mJ an hour (between +20.0 mJ and +20.0 kJ)");
+  assert.equal(rising("MHz", 0.0000004, 5.4, -3_000), "+0.40 Hz an hour (between +5.4 MHz and −3.00 GHz)");
+  assert.equal(rising("", 0.004, 5, 12_345), "+0.0040 an hour (between +5 and +12.3k)");
+  assert.equal(rising("tokens/s", 1e-15, 0, -1e-12), "±0.0 tokens/s an hour (between ±0.0 and ±0.0 tokens/s)");
+  assert.equal(rising("%", 1e-15, 0, null), "±0.0 points an hour (between ±0.0 points and not known)");
+  assert.equal(rising("ms", 5, null, 7), "+5.0 ms an hour (between not known and +7.0 ms)");
+  assert.equal(change({ ...CHANGE, ratio_low: null, ratio_high: null }, "ms").size, "+25 % (its ends are not known)");
+  assert.equal(correlation({ rho: 0.03, low: 0.004, high: null, steps: 900, sure: true, absent: "" }).size, "ρ +0.030 (between +0.0040 and not known), 900 steps");
+});
+
 test("the day is bars from 0, and its words tell the least and the most", () => {
   const hours = new Array(24).fill(null);
   hours[3] = 10;

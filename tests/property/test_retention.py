@@ -44,8 +44,13 @@ def held(connection):
         ).fetchall()
         for tier in TIERS
     }
-    tables = {name: connection.execute(f"SELECT rowid, 0, {column} / 1000 FROM {name}").fetchall()
-              for name, column in TABLES}  # fmt: skip
+    tables = {
+        name: [
+            (at, sum(len(str(value)) for value in values if value is not None), t_s)
+            for at, t_s, *values in connection.execute(f"SELECT rowid, {column} / 1000, * FROM {name}")
+        ]
+        for name, column in TABLES
+    }
     return tiers | tables
 
 

@@ -133,8 +133,10 @@ class History:
         if len(chosen) > 1:
             raise Refused(field, f"{len(chosen)} series fit {text[:200]!r}.", "Give one, with all its labels.")
         now_ms = self._now_ms()
-        tier, _ = self._resolution(from_ms, to_ms, most, now_ms)
-        from_s, to_s = (-(-ms // (tier.step_s * 1_000)) * tier.step_s for ms in (from_ms, min(to_ms, now_ms)))
+        end_ms = min(to_ms, now_ms)
+        # What lies ahead has no buckets: only the rest is cut into them.
+        tier, _ = self._resolution(from_ms, end_ms if end_ms > from_ms else to_ms, most, now_ms)
+        from_s, to_s = (-(-ms // (tier.step_s * 1_000)) * tier.step_s for ms in (from_ms, end_ms))
         if to_s <= from_s:
             return Held(chosen[0], now_ms, tier, from_s, from_s, NONE)
         found = joined(self._parts(chosen, from_s, to_s, tier, sketches=True)[chosen[0].text], tier.step_s)

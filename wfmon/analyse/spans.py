@@ -38,8 +38,8 @@ PER_S = ((12 * HOUR_S, HOUR_S), (7 * DAY_S, DAY_S))
 """A span up to so long has its slope in such a unit; a longer one in weeks."""
 DAILY_S = 3 * DAY_S
 """From so long on a slope compares the same times of day."""
-PARTS_S = (7_200, 10_800, 14_400, 21_600, 28_800, 43_200, DAY_S, 10**12)
-"""Steps that a day is whole ones of; the last is of what is longer than 64 days."""
+PARTS_S = (7_200, 10_800, 14_400, 21_600, 28_800, 43_200, DAY_S)
+"""Steps that a day is whole ones of; longer ones are whole days."""
 MOST_OFFSET_S = 50_400
 METHODS = {
     "mean": "Of everything that is kept of the span: each value weighs the same where values belong to their instant, "
@@ -234,8 +234,8 @@ def _trend(held: Held, figures: Mapping[str, Any], random: np.random.Generator) 
     if not figures["absent"]:
         begin_s, end_s, step_s = _extent(held, blocks.TREND_STEPS)
         if end_s - begin_s >= DAILY_S:
-            step_s = next(each for each in PARTS_S if each >= step_s)
-            period = DAY_S // step_s
+            step_s = next((each for each in PARTS_S if each >= step_s), DAY_S * -(-step_s // DAY_S))
+            period = max(1, DAY_S // step_s)
         values = _typical(held, begin_s, end_s, step_s)
     told = blocks.trend(values, random, period)
     if told is None:

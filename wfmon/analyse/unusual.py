@@ -104,7 +104,7 @@ class Unusual:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wfmon-analyse", daemon=True)
         self._steps: deque[ClockStep] = deque()
-        self._forgotten = False
+        self._beating = threading.Lock()
         self._told = Told() if enabled else Told("off", OFF)
         # The thread's own.
         self._begun_s = clock.now_ms() // 1_000
@@ -135,8 +135,13 @@ class Unusual:
         self._steps.append(step)
 
     def on_forgotten(self) -> None:
-        """Something was deleted from the history: what was usual by it counts no more."""
-        self._forgotten = True
+        """Something was deleted from the history: what was usual by it, and what is unusual by that, counts no more.
+
+        Waits for a beat under way: once this returns nothing of before is noted.
+        """
+        with self._beating:
+            self._runs, self._known, self._hour_s = {}, {}, 0
+            self._told = self._told._replace(now=())
 
     def status(self) -> dict[str, Any]:
         """How it fares: {state, reason, at_ms, judged, series, days, needs_days, most_days, now: [rows of marks]}."""
@@ -165,7 +170,11 @@ class Unusual:
             except Exception:
                 # The edge: one bad minute must not end the thread.
                 log.exception("a minute could not be judged")
-        self._forget(self._clock.now_ms())
+        self._run_out()
+
+    def _run_out(self) -> None:
+        with self._beating:
+            self._forget(self._clock.now_ms())
 
     def _pause_s(self) -> float:
         """Give the seconds to the next slice, or to the next minute that is whole."""
@@ -179,11 +188,12 @@ class Unusual:
 
         Public for tests and for accelerated time, which call it instead of ``start``.
         """
+        with self._beating:
+            self._beat()
+
+    def _beat(self) -> None:
         now_ms = self._clock.now_ms()
         self._apply_steps()
-        if self._forgotten:
-            self._forgotten = False
-            self._runs, self._known, self._hour_s = {}, {}, 0
         why_not = self._why_not()
         if why_not:
             self._forget(now_ms)

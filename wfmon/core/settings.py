@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -349,19 +350,24 @@ def save_change(settings: Settings, name: str, value: Any) -> None:  # noqa: ANN
     save_changes(settings, {name: value})
 
 
+_SAVING = threading.Lock()
+"""Held from reading the file to writing it: two at once would lose one, or both."""
+
+
 def save_changes(settings: Settings, changes: Mapping[str, Any]) -> None:
-    """Keep several, all or none; None takes one back out. Raises SettingsError, OSError."""
+    """Keep several, all or none; None takes one back out. Any thread. Raises SettingsError, OSError."""
     path = settings.data_dir / "settings.json"
-    found = {key: val for key, (val, _) in _read_json(path).items()} if path.exists() else {}
-    for name, value in changes.items():
-        if value is None:
-            found.pop(name, None)
-        else:
-            found[name] = checked(name, value, "settings.json: ")
-    scratch = path.with_suffix(".tmp")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        json.dump(found, out, indent=1, sort_keys=True)
-    scratch.replace(path)
+    with _SAVING:
+        found = {key: val for key, (val, _) in _read_json(path).items()} if path.exists() else {}
+        for name, value in changes.items():
+            if value is None:
+                found.pop(name, None)
+            else:
+                found[name] = checked(name, value, "settings.json: ")
+        scratch = path.with_suffix(".tmp")
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            json.dump(found, out, indent=1, sort_keys=True)
+        scratch.replace(path)
 
 
 def checked(name: str, value: Any, place: str = "") -> Any:  # noqa: ANN401

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -9,6 +11,9 @@ from flask import Response, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from wfmon.serve.problem import Problem
+
+PART = 1_000
+"""Rows that are encoded at once."""
 
 
 def read_body() -> Any:  # noqa: ANN401
@@ -24,6 +29,17 @@ def read_body() -> Any:  # noqa: ANN401
 def as_json(value: Any, status: int = 200) -> Response:  # noqa: ANN401
     """Encode; dataclasses become objects, and NaN becomes null."""
     return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, content_type="application/json")
+
+
+def as_json_parts(name: str, rows: Iterable[Any]) -> Response:
+    """Encode {name: rows}, some rows at a time: many thousands at once are tens of megabytes, as text a third of it.
+
+    All are read before any is sent: a client that reads slowly must not hold the file, nor an error cut it off.
+    """
+    rest, parts = iter(rows), []
+    while part := list(islice(rest, PART)):
+        parts.append(orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])
+    return Response(b"{%b:[%b]}" % (orjson.dumps(name), b",".join(parts)), content_type="application/json")
 
 
 def bad(field: str, detail: str, fix: str) -> Response:

@@ -16,6 +16,7 @@ from wfmon.core.settings import SettingsError
 from wfmon.core.types import Asked
 from wfmon.serve import openmetrics
 from wfmon.serve.answers import as_json as _json
+from wfmon.serve.answers import as_json_parts as _json_parts
 from wfmon.serve.answers import bad as _bad
 from wfmon.serve.answers import not_kept as _not_kept
 from wfmon.serve.answers import read_body as _body
@@ -234,7 +235,7 @@ def _history_routes(blueprint: Blueprint, services: Services) -> None:
         limit = _whole(request.args.get("limit", str(PAST_REQUESTS)))
         if not 1 <= limit <= MAX_PAST_REQUESTS:
             return _bad("limit", "limit= is no number of rows.", f"Give a whole number from 1 to {MAX_PAST_REQUESTS}.")
-        return _json({"requests": list(services.past_requests(*span, limit, request.args.get("model", "")))})
+        return _json_parts("requests", services.past_requests(*span, limit, request.args.get("model", "")))
 
     @blueprint.get("/api/v1/insights")
     def insights() -> Response:

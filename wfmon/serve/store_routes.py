@@ -29,7 +29,7 @@ def store_routes(blueprint: Blueprint, services: Services) -> None:
     @blueprint.post("/api/v1/store/forget")
     def forget() -> Response:
         body = read_body()
-        if body == {"cancel": True}:
+        if isinstance(body, dict) and body.keys() == {"cancel"} and body["cancel"] is True:
             return _called_off(services)
         what, looks = _split(body, {"before_ms", "series", "all"})
         if what is None:

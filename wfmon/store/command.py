@@ -260,7 +260,7 @@ def _sentence(error: Exception, path: Path) -> str:
             return f"Another program holds {path}: close it, then run this again."
         if database.is_full(error):
             return (
-                "There is no room: free as much as the history takes (python -m wfmon store info), then run this again."
+                "There is no room: free twice what the history takes (see python -m wfmon store info), then try again."
             )
         if database.is_corrupt(error):
             return f"{path} is damaged: put a backup in its place with python -m wfmon store restore FILE"

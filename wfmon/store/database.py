@@ -78,6 +78,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         raise NotOurs("empty")
     if begun:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+    os.environ["SQLITE_TMPDIR"] = str(path.parent)  # to make it anew takes a file beside it: nothing is kept elsewhere
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection)

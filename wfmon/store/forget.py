@@ -20,7 +20,7 @@ from wfmon.core.types import Series
 from wfmon.store import codec, database
 from wfmon.store.buckets import Second, between
 from wfmon.store.numbers import highest_number
-from wfmon.store.retain import TABLES
+from wfmon.store.retain import TABLES, bytes_of
 from wfmon.store.seal import transaction
 from wfmon.store.tiers import TIERS
 
@@ -341,20 +341,12 @@ def _add(removed: dict[str, Removed], table: str, rows: int, size: int) -> None:
 def _weigh(
     connection: sqlite3.Connection, table: str, condition: str, values: tuple[int | str, ...]
 ) -> tuple[int, int]:
-    """Give the rows, and about how many bytes they are: of chunks and seconds what is in them, of others their text."""
-    size = {"chunk": "bytes", "journal": "length(data)"}.get(table)
-    if size is None:
-        columns = _names(connection, table)
-        size = " + ".join(f"coalesce(length({column}), 0)" for column in columns)
+    """Give the rows, and about how many bytes they are."""
     rows, total = connection.execute(
-        f"SELECT count(*), coalesce(sum({size}), 0) FROM {table} WHERE {condition}",  # noqa: S608  literals
+        f"SELECT count(*), {bytes_of(connection, table)} FROM {table} WHERE {condition}",  # noqa: S608  literals
         values,
     ).fetchone()
     return int(rows), int(total)
-
-
-def _names(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
 def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan, tell: _TellPart) -> None:

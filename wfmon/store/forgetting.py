@@ -6,6 +6,7 @@ taken into the backlog, so that no second is lost. Of what was in memory when it
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -155,10 +156,6 @@ class Forgetting:
             return self._since_ms
         return max(self._since_ms, self._since_of.get(str(series), 0), self._since_of.get(series.name, 0))
 
-    def refuses(self, started_ms: int) -> bool:
-        """Tell whether a request that began then is forgotten, though it ends only now."""
-        return started_ms < self._since_ms
-
     def close(self) -> None:
         """The monitor stops: what is not deleted for good is undone, and a file is wiped at the next start."""
         with self._lock:
@@ -171,6 +168,8 @@ class Forgetting:
         """A file was opened: one whose wiping was broken off is wiped. Raises sqlite3.Error."""
         self._unwiped = "file" if is_unscrubbed(connection) else ""
         self._wipe_ns = self._clock.mono_ns()
+        if not self._unwiped:  # another file, then: the one that was to be wiped is gone, or was set aside
+            self._end("done", of=_DELETED)
 
     @property
     def is_due(self) -> bool:
@@ -254,11 +253,12 @@ class Forgetting:
     def _copies(self, asked: Asked) -> list[dict[str, Any]]:
         """Give the copies of the history in its folder that stay."""
         everything = isinstance(asked, Everything)
-        return [
-            {"name": each.name, "bytes": each.stat().st_size}
-            for each in manage.copies(self._path)
-            if not (everything and manage.is_aside(self._path, each))
-        ]
+        found = []
+        for each in manage.copies(self._path):
+            if not (everything and manage.is_aside(self._path, each)):
+                with contextlib.suppress(FileNotFoundError):  # it may go at any time
+                    found.append({"name": each.name, "bytes": each.stat().st_size})
+        return found
 
     def _tell(self, stage: str, done: int, of: int) -> None:
         with self._lock:
@@ -373,5 +373,5 @@ def _unwiped(error: Exception) -> str:
     if isinstance(error, Remains):
         return f"It is deleted, but another program reads the file and keeps its old bytes: close that one. {again}"
     if database.is_full(error):
-        return f"It is deleted, but the disk has no room to wipe its bytes: free as much as the history takes. {again}"
+        return f"It is deleted, but the disk has no room to wipe its bytes: free twice what the history takes. {again}"
     return f"It is deleted, but its bytes could not be wiped ({error}). {again}"

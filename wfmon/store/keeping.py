@@ -76,7 +76,7 @@ class Keeping:
         return {
             "shorter": [name for name in NAMES if values[name] < before[name]],
             "parts": sum(due.rows for due in (*tiers, *over)),
-            "bytes": sum(due.bytes for due in (*tiers, *over)),
+            "bytes": sum(due.bytes for due in (*tiers, *over, *tables.values())),
             "tiers": [{"name": tier.name, **_told(due, tier.chunk_s)} for tier, due in zip(TIERS, tiers, strict=False)],
             "tables": {name: _told(due) for name, due in tables.items()},
             "over": [{"name": tier.name, **_told(due, tier.chunk_s)} for tier, due in zip(TIERS, over, strict=False)],

@@ -38,7 +38,7 @@ class Numbers:
         """Rows of series that are not in the file yet."""
         self._known: dict[str, int] = {}
         self._rows: dict[int, Row] = {}  # of the table, by number
-        self._away: dict[int, Row] = {}  # of forgotten series, by number: back in the table once they are measured
+        self._away: dict[int, Row] = {}  # by number, without first_s: of those that have no row until they are recorded
         self._since_ms: dict[int, int] = {}  # by number: what was measured before is forgotten
         self._highest = 0
         self._counts = counts
@@ -46,8 +46,8 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.of)
 
-    def learn(self, described: Iterable[Described], first_s: int) -> None:
-        """Number every new series of this boot; ``first_s``: since when it is kept."""
+    def learn(self, described: Iterable[Described]) -> None:
+        """Number every new series of this boot. It has no row in the file before it is recorded."""
         for told in described:
             # Half a surrogate pair has no form in the file.
             text, name = (each.encode("utf-8", "replace").decode() for each in (told.text, told.name))
@@ -55,8 +55,7 @@ class Numbers:
             if number == 0 and self._highest < MAX_SERIES:
                 self._highest = number = self._highest + 1
                 self._known[text] = number
-                self._rows[number] = (number, text, name, told.unit, told.kind, first_s)
-                self.unwritten.append(self._rows[number])
+                self._away[number] = (number, text, name, told.unit, told.kind)
             elif number == 0:
                 self._counts["series_cap"] += 1
             self.distributions[number] = told.distribution
@@ -91,14 +90,19 @@ class Numbers:
             self._since_ms[number] = since_ms
             row = self._rows.pop(number, None)
             if row is not None:
-                self._away[number] = row
+                self._away[number] = row[:-1]
+
+    def called(self, text: str) -> list[str]:
+        """Give the texts of all series that ``text`` means, by its own or by its metric's name."""
+        rows = (*self._rows.values(), *self._away.values())
+        return [row[1] for row in rows if text in (row[1], row[2])]
 
     def recorded(
         self, ids: NDArray[np.uint16], t_ms: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Give the numbers of samples by the boot's ids, and which of them are recorded; arrays of shape (n,).
 
-        A series that was forgotten and is measured still gets its row back, under its number.
+        A series gets its row with the first of them, also one that was forgotten, under its number.
         """
         numbers = self.of[ids]
         flags = numbers > 0
@@ -108,7 +112,7 @@ class Numbers:
             self._since_ms = {}  # all of that has gone by
         for number in self._away.keys() & set(np.unique(numbers[flags]).tolist()) if self._away else ():
             first_s = int(t_ms[flags & (numbers == number)].min()) // 1_000
-            row = (*self._away.pop(number)[:-1], first_s)
+            row = (*self._away.pop(number), first_s)
             self._rows[number] = row
             self.unwritten.append(row)
         return numbers, flags

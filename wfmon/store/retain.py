@@ -45,7 +45,7 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What ``retain`` would delete. ``tiers``: by number, by age; ``tables``: by name, their bytes are not known.
+    """What ``retain`` would delete. ``tiers``: by number, by age; ``tables``: by name, their bytes about.
 
     ``over``: by number of the tier, what would go beside that for the size of the whole, about.
     """
@@ -77,11 +77,11 @@ def preview(connection: sqlite3.Connection, keep: Keep, now_s: int) -> Preview:
     tiers = tuple(_due_chunks(connection, tier, _last_start_s(keep, tier, now_s), live) for tier in TIERS)
     tables = {}
     for name, column in TABLES:
-        rows, to_ms = connection.execute(
-            f"SELECT count(*), max({column}) FROM {name} WHERE {column} < ?",  # noqa: S608  literals
+        rows, size, to_ms = connection.execute(
+            f"SELECT count(*), {bytes_of(connection, name)}, max({column}) FROM {name} WHERE {column} < ?",  # noqa: S608
             (_first_ms(keep, name, now_s),),
         ).fetchone()
-        tables[name] = Due(rows, 0, None if to_ms is None else to_ms // 1000)
+        tables[name] = Due(rows, size, None if to_ms is None else to_ms // 1000)
     return Preview(tiers, tables, _over(connection, keep, now_s, live, sum(due.bytes for due in tiers)))
 
 
@@ -130,6 +130,17 @@ def _due_chunks(connection: sqlite3.Connection, tier: Tier, before_s: int, live:
     return Due(*connection.execute(
         f"SELECT count(*), coalesce(sum(bytes), 0), max(start_s) FROM chunk WHERE {condition}", values,  # noqa: S608
     ).fetchone())  # fmt: skip
+
+
+def bytes_of(connection: sqlite3.Connection, table: str) -> str:
+    """Give the expression that sums up about how many bytes rows are: of chunks and seconds what is in them, of others
+    their text.
+    """
+    size = {"chunk": "bytes", "journal": "length(data)"}.get(table)
+    if size is None:
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        size = " + ".join(f"coalesce(length({column}), 0)" for column in columns)
+    return f"coalesce(sum({size}), 0)"
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -38,6 +39,7 @@ class Rows:
     def __init__(self, counts: Counter[str]) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[Row] = deque()
+        self._since_ms = 0
         self._counts = counts
 
     def request(self, told: Request) -> None:
@@ -64,17 +66,45 @@ class Rows:
             self._counts["dropped_rows"] += refused
 
     def forget(self, before_ms: int) -> None:
-        """Let go of requests that began before, and of what happened before."""
+        """Let go of requests that began before, and of what happened before, now and whenever they come."""
         with self._lock:
-            kept = [row for row in self._waiting if row[1][_BEGAN_AT.get(row[0], 0)] >= before_ms]
-            self._waiting = deque(kept)
+            self._since_ms = max(self._since_ms, before_ms)
+            self._waiting = deque(row for row in self._waiting if _instant(row) >= before_ms)
+
+    def forget_notes(self, texts: Collection[str]) -> None:
+        """Let go of annotations that are of these series."""
+        with self._lock:
+            self._waiting = deque(row for row in self._waiting if _series_of(row) not in texts)
+
+    def moved(self, step_ms: int) -> None:
+        """The wall clock was set, and what comes goes by the new time."""
+        with self._lock:
+            self._since_ms = max(0, self._since_ms + step_ms) if self._since_ms else 0
 
     def _push(self, statement: str, values: tuple[Any, ...]) -> None:
         with self._lock:
+            if _instant((statement, values)) < self._since_ms:
+                return
             if len(self._waiting) >= MAX_ROWS:
                 self._counts["dropped_rows"] += 1
                 return
             self._waiting.append((statement, values))
+
+
+def _instant(row: Row) -> int:
+    """Give when it began or happened, UTC milliseconds."""
+    return int(row[1][_BEGAN_AT.get(row[0], 0)])
+
+
+def _series_of(row: Row) -> str | None:
+    """Give the series that an annotation is of: its second line is JSON then."""
+    if row[0] != _INSERT_ANNOTATION:
+        return None
+    try:
+        found = json.loads(row[1][2].partition("\n")[2])
+    except ValueError:
+        return None
+    return found.get("series") if isinstance(found, dict) else None
 
 
 def insert(cursor: sqlite3.Cursor, rows: list[Row]) -> int:

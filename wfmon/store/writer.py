@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wfmon.core.clock import Clock
-from wfmon.core.types import ClockStep, Request
+from wfmon.core.types import ClockStep, Request, Series
 from wfmon.store import database
 from wfmon.store.backlog import FOLD_S, Backlog
 from wfmon.store.ballast import Ballast
@@ -137,7 +137,7 @@ class Writer:
 
     def request(self, told: Request) -> None:
         """Keep a request that ended, if it records."""
-        if self.enabled and not self.forgetting.refuses(told.started_ms):
+        if self.enabled:
             self._rows.request(told)
 
     def annotate(self, kind: str, text: str, t_ms: int | None = None) -> None:
@@ -256,7 +256,7 @@ class Writer:
         if enabled and from_ms < to_ms:
             pulled = self._source.pull(from_ms, to_ms)
             self._next_ms = to_ms  # before they are taken: what cannot be taken must not come again for ever
-            self._numbers.learn(self._source.series(len(self._numbers)), from_ms // 1_000)
+            self._numbers.learn(self._source.series(len(self._numbers)))
             if len(pulled.ids):
                 self._take(pulled)
         self._next_ms = to_ms
@@ -292,22 +292,30 @@ class Writer:
         """Do what was asked to be forgotten, all of it in this beat; and wipe what is left of its bytes."""
         connection = self._connection
         if connection is not None and self.forgetting.is_due:
-            self._numbers.learn(self._source.series(len(self._numbers)), self._next_ms // 1_000)
+            self._numbers.learn(self._source.series(len(self._numbers)))
             self.write()  # what waits may be of what is asked
             self.forgetting.carry_out(connection, self._deleted)
         if connection is not None and self.forgetting.wiping_is_due:
-            self.forgetting.wipe(connection, lambda: self.pull_to(self._clock.now_ms() // 1_000 - LAG_S))
+            self.forgetting.wipe(connection, self._pull_meanwhile)
+
+    def _pull_meanwhile(self) -> None:
+        self._apply_steps()
+        self.pull_to(self._clock.now_ms() // 1_000 - LAG_S)
 
     def _deleted(self, asked: Asked, tally: Tally, since_ms: int) -> None:
-        """Let nothing of it come back that is in memory still."""
-        if self._connection is not None:
-            self._sealer = Sealer(self._connection)
-        self._numbers.forget(tally.series, since_ms if isinstance(asked, Named) else 0)
+        """Let nothing of it come back that is in memory still. Raises sqlite3.Error, when all of that is done."""
+        named = self._numbers.called(str(Series.parse(asked.text))) if isinstance(asked, Named) else []
+        self._numbers.forget({*tally.series, *named}, since_ms if named else 0)
         if not isinstance(asked, Named):
             self._next_ms = max(self._next_ms, since_ms)
-            self._rows.forget(since_ms)
         for told in self.on_forgotten:
             told()
+        if isinstance(asked, Named):  # after those who may have noted something until now
+            self._rows.forget_notes(named)
+        else:
+            self._rows.forget(since_ms)
+        if self._connection is not None:
+            self._sealer = Sealer(self._connection)
 
     def _tidy(self, slices: int = SLICES) -> bool:
         """Seal and forget, some slices; True when more is due."""
@@ -341,6 +349,7 @@ class Writer:
                 self._next_ms = min(self._next_ms + step.step_ms, step.t_ms)
                 self.forgetting.moved(step.step_ms)
                 self._numbers.moved(step.step_ms)
+                self._rows.moved(step.step_ms)
                 with self._lock:
                     self._since_ms = 0
                 if step.step_ms > LEAP_MS:

@@ -164,7 +164,8 @@ def watched(services: Services) -> tuple[Any, ...]:
     """Look how far it is: what is said, whether to stop watching, whether the form is hidden, where the focus goes."""
     status = services.forgetting()
     busy = status["state"] in UNDER_WAY
-    return progress(status), not busy, busy, no_update if busy else LOOK
+    again = status["state"] == "remains"  # it is looked at until the bytes are wiped, and the form is free meanwhile
+    return progress(status), not (busy or again), busy, no_update if busy or again else LOOK
 
 
 def goes(told: Mapping[str, Any], *, sure: bool) -> list[Component]:

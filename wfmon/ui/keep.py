@@ -5,6 +5,7 @@ Pure functions of what ``Services`` gives; ``kept`` asks, and gives what its cal
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -142,7 +143,9 @@ def kept(
         fix = "Mend or free the data folder; then try again."
         return no_update, [trouble(f"The choice could not be kept ({error}).", fix)], None, SAVE
     names = ", ".join(LABELS[name].lower() if name != "store.max_bytes" else "the size" for name in changes)
-    held = services.store().get("held_s", 0) if do == "confirm" else 0
+    held = 0
+    with contextlib.suppress(sqlite3.Error, OSError):  # it holds, whether that can be told or not
+        held = services.store().get("held_s", 0) if do == "confirm" else 0
     when = f" Nothing is deleted for {span_text(held)} yet, for the clock may be wrong." if held else ""
     deleted = f" What is past its time is deleted over the next minutes.{when}" if do == "confirm" else ""
     return rows(after), [html.P(f"It holds now and at every start: {names}.{deleted}")], None, SAVE
@@ -153,13 +156,13 @@ def shorter(told: Mapping[str, Any]) -> list[Component]:
     lines = [
         *(_line(count(row["rows"], "part"), row) for row in told["tiers"] if row["rows"]),
         *(
-            [f"{count(row['rows'], TABLES[name])}, up to ", moment(row["until_ms"])]
+            [f"{count(row['rows'], TABLES[name])}, {bytes_text(row['bytes'])}: up to ", moment(row["until_ms"])]
             for name, row in told["tables"].items() if row["rows"]
         ),
         *(_line(f"for the size, about {count(row['rows'], 'part')}", row) for row in told["over"] if row["rows"]),
     ]  # fmt: skip
     if lines:
-        head = f"This deletes {count(told['parts'], 'part')} of the history, {bytes_text(told['bytes'])}, for good:"
+        head = f"This deletes {bytes_text(told['bytes'])} of the history for good:"
     else:
         head = "This deletes nothing that is kept now; from now on it goes sooner."
     yes = "Delete it and keep less" if lines else "Keep less"

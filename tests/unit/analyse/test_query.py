@@ -239,6 +239,22 @@ def test_a_count_is_not_held(tmp_path):
     assert [value for _, value in found] == [1, None, None, None, None, 1, None, None, None, None]
 
 
+# --- all that is kept -------------------------------------------------------------------------------------------------
+
+
+def test_an_end_that_lies_ahead_makes_what_is_held_no_coarser(tmp_path):
+    past = Past(tmp_path, CPU)
+    past.every(CPU, 1, START_S + 600)
+    past.go(START_S + 600)
+    begin_ms, now_ms = (START_S + 300) * 1_000, past.now_s * 1_000
+    held = [past.history.held(CPU, begin_ms, end_ms, 22_000) for end_ms in (now_ms, now_ms + 10**11)]
+    assert [(each.tier.name, each.from_s, each.to_s, len(each.buckets)) for each in held] == [
+        ("1s", START_S + 300, START_S + 600, 300)
+    ] * 2
+    ahead = past.history.held(CPU, now_ms, now_ms + 10**11, 22_000)
+    assert (ahead.tier.name, len(ahead.buckets), ahead.to_s) == ("1h", 0, ahead.from_s)
+
+
 # --- the seam ---------------------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,16 @@ def test_a_span_that_lies_ahead_has_no_figures_and_says_so(hours):
     assert told["correlation"]["absent"].startswith("Too little in common")
 
 
+def test_a_span_that_ends_in_years_is_as_fine_as_what_is_there_of_it(hours):
+    past = hours[0]
+    begin_s = past.now_s - 1_800
+    told = ask(past, CPU, begin_s, past.now_s + 10 * 365 * DAY_S, (begin_s - 1_800, begin_s))
+    now = ask(past, CPU, begin_s, past.now_s)
+    names = ("absent", "tier", "count", "mean", "measured")
+    assert [told["span"][name] for name in names] == [now["span"][name] for name in names]
+    assert (told["span"]["tier"], told["span"]["count"]) == ("1s", 1_800)
+
+
 def test_too_few_values_say_how_many_are_needed(hours):
     past, _, _, at_s, _ = hours
     told = ask(past, TTFT, int(at_s[300]), int(at_s[305]))
@@ -222,6 +232,26 @@ def test_hours_of_the_day_are_those_of_the_users_zone(weeks):
     assert east[8:] == pytest.approx(hours[6:22], rel=1e-6)
     requests = ask(weeks, TTFT, *WEEK)["profile"]["hours"]
     assert np.median(requests[12:]) / np.median(requests[:12]) == pytest.approx(2, abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory):
+    """200 days, now: a value an hour, a wave a day, a rise of 0.1 % a day."""
+    past = Past(tmp_path_factory.mktemp("past"), CPU)
+    t_s = np.arange(START_S, START_S + 200 * DAY_S, HOUR_S)
+    wave = -10 * np.cos(t_s % DAY_S / DAY_S * 2 * np.pi)
+    past.put(CPU, t_s * 1_000, 30 + wave + (t_s - START_S) / DAY_S / 10 + dice().normal(0, 2, len(t_s)))
+    for day in range(1, 200 + 1):
+        past.go(START_S + day * DAY_S)
+    past.go(START_S + 200 * DAY_S + 5)
+    return past
+
+
+@pytest.mark.parametrize("days", [64, 65, 200])
+def test_the_trend_of_more_than_64_days_is_of_whole_ones(months, days):
+    trend = ask(months, CPU, START_S + (200 - days) * DAY_S, START_S + 200 * DAY_S)["trend"]
+    assert (trend["absent"], trend["per_ms"], trend["sure"]) == ("", 7 * DAY_S * 1_000, True)
+    assert trend["slope"] == pytest.approx(0.7, abs=0.15)
 
 
 def test_so_long_ago_that_no_step_begins_in_it_says_so(weeks):

@@ -298,12 +298,18 @@ def test_a_note_that_is_not_ours_is_a_sentence_and_no_row(line):
     assert marks.told([row])[0]["text"] == "Words."
 
 
-def test_once_something_is_forgotten_what_is_usual_is_read_anew(week):
+@pytest.mark.parametrize("asked", [{"all": True}, {"series": CPU}])
+def test_once_something_is_forgotten_nothing_of_before_is_told_or_noted_any_more(week, asked):
+    week.house.writer.on_forgotten.append(week.watch.on_forgotten)
     week.minutes(5, value=60.0)
     assert [row["series"] for row in week.now] == [CPU]
-    week.house.writer.forgetting.ask({"series": CPU})
+    week.house.writer.forgetting.ask(asked)
     week.house.writer.beat()
-    week.watch.on_forgotten()
-    week.minutes(2, value=60.0)
+    assert (week.now, week.watch.facts(), week.watch.past(0, 10**15)) == ([], [], [])
+    week.watch.on_clock_step(ClockStep(week.clock.now_ms(), 60_000, "sleep"))
+    week.minutes(1, value=60.0)
+    week.watch._run_out()
+    week.house.writer.beat()
+    assert [row for row in week.house.reader.annotations(0, 10**15) if row["kind"] == marks.KIND] == []
     told = week.watch.status()
     assert (told["now"], told["judged"], told["days"]) == ([], 0, 0)

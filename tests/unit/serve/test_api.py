@@ -6,13 +6,16 @@ import json
 import logging
 import math
 import re
+import sqlite3
 
+import orjson
 import pytest
 
 from wfmon.core.catalogue import METRICS
 from wfmon.core.settings import SettingsError
 from wfmon.core.types import Asked
 from wfmon.serve import openmetrics
+from wfmon.serve.answers import PART
 from wfmon.serve.problem import CONTENT_TYPE
 
 
@@ -329,6 +332,49 @@ def test_the_past_has_its_series_its_requests_and_what_happened(house):
     assert house.services.said == [(5, 6, 9, "m")]
     assert problem(house.ask("/api/v1/annotations?from=5"), 400)["field"] == "to"
     assert problem(house.ask("/api/v1/history/requests?to=5"), 400)["field"] == "from"
+
+
+def past(house, count, error=None):
+    """Have the history hold so many requests, and fail then; gives what was read of it, and None when it is let go."""
+    taken = []
+
+    def rows(*_args):
+        try:
+            for number in range(count):
+                taken.append(number)
+                yield {"id": str(number), "ttft_ms": math.nan, "causes": []}
+            if error is not None:
+                raise error
+        finally:
+            taken.append(None)
+
+    house.services.past_requests = rows
+    return taken
+
+
+@pytest.mark.parametrize("count", [0, 1, PART, PART + 1, 3 * PART])
+def test_requests_of_the_past_are_the_same_in_parts(house, count):
+    past(house, count)
+    answer = house.ask("/api/v1/history/requests?from=5&to=6")
+    rows = [{"id": str(number), "ttft_ms": None, "causes": []} for number in range(count)]
+    assert answer.data == orjson.dumps({"requests": rows})
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+
+
+def test_requests_of_the_past_are_all_read_before_any_is_sent(house):
+    taken = past(house, 2 * PART + 1)
+    house.ask("/api/v1/history/requests?from=5&to=6")
+    assert taken[-1] is None
+    head = house.ask("/api/v1/history/requests?from=5&to=6", "HEAD")
+    assert (head.status_code, head.content_type, head.data) == (200, "application/json", b"")
+
+
+def test_requests_of_the_past_that_cannot_be_read_are_a_problem(house):
+    error = sqlite3.OperationalError("database is locked")
+    for count in (0, PART - 1, PART + 1):
+        taken = past(house, count, error)
+        problem(house.ask("/api/v1/history/requests?from=5&to=6"), 500)
+        assert taken[-1] is None
 
 
 @pytest.mark.parametrize("limit", ["0", "50001", "-1", "x"])

@@ -12,7 +12,9 @@ from tests.unit.store.house import START_S
 from tests.unit.store.test_manage import METRIC, MODEL, OTHER, Models, is_anywhere, rows, text_of
 from wfmon.core.types import Series
 from wfmon.store import database, forget, forgetting, manage
+from wfmon.store.forget import Remains
 from wfmon.store.forgetting import WIPE_AGAIN_S, Busy, Refused
+from wfmon.store.numbers import Described
 from wfmon.store.writer import LAG_S
 
 DAY_S = 86_400
@@ -351,7 +353,7 @@ def test_a_disk_without_room_to_make_the_file_anew_is_told_and_it_is_done_later(
     monkeypatch.setattr(forgetting, "scrub", full)
     lived.writer.forgetting.ask({"all": True})
     lived.live(1, zebra=None)
-    assert "free as much as the history takes" in lived.writer.forgetting.status()["reason"]
+    assert "free twice what the history takes" in lived.writer.forgetting.status()["reason"]
     lived.live(int(WIPE_AGAIN_S) + 1, zebra=None)
     assert state(lived) == "done"
     assert is_anywhere(lived.folder, MODEL) == []
@@ -464,3 +466,41 @@ def test_whoever_remembers_what_the_file_held_is_told_once_it_is_gone(lived):
     lived.writer.forgetting.ask({"series": METRIC})
     lived.live(5)
     assert heard == ["wiping"]
+
+
+def test_while_recording_is_off_forgetting_writes_no_name_of_what_is_seen_meanwhile(lived):
+    lived.writer.set_enabled(False)
+    lived.described.append(Described('model.ttft_ms{model="seen-while-off"}', METRIC, "ms", "event", True))
+    lived.live(2)
+    lived.writer.forgetting.ask({"series": "cpu"})
+    lived.live(5)
+    assert state(lived) == "done"
+    assert is_anywhere(lived.folder, "seen-while-off") == []
+    lived.writer.set_enabled(True)
+    lived.live(10)
+    assert is_anywhere(lived.folder, "seen-while-off") == []  # it was not measured since
+    assert lived.writer.forgetting.status()["gone"]["series"] == ["cpu"]
+
+
+def test_a_request_that_comes_late_and_began_before_is_not_taken_whoever_looked_first(lived):
+    lived.writer.forgetting.ask({"all": True})
+    lived.live(1)
+    lived.ask("late-request-id", MODEL, at_ms=(lived.now_s - 30) * 1_000)
+    lived.ask("new-enough-id", MODEL)
+    lived.live(5)
+    assert [each["id"] for each in lived.reader.requests(0, 10**15)] == ["new-enough-id"]
+    assert is_anywhere(lived.folder, "late-request-id") == []
+
+
+def test_what_remains_of_a_file_that_is_gone_is_not_promised_to_be_wiped(lived, monkeypatch):
+    def busy(_connection):
+        raise Remains("Somebody reads it.")
+
+    monkeypatch.setattr(forgetting, "scrub", busy)
+    lived.writer.forgetting.ask({"all": True})
+    lived.live(2)
+    assert state(lived) == "remains"
+    for side in ("", "-wal", "-shm"):
+        lived.writer.path.with_name(f"wfmon.db{side}").unlink(missing_ok=True)
+    lived.live(3)
+    assert state(lived) == "done"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 
 import pytest
 
 from tests.unit.store.house import START_S, House
-from wfmon.core.settings import SettingsError, load
+from wfmon.core.settings import SettingsError, load, save_change
 from wfmon.store.forgetting import Refused
 from wfmon.store.keeping import NAMES, SIZE_SETTING, TIER_SETTINGS, Keeping
 
@@ -129,10 +130,11 @@ def test_a_preview_tells_what_the_writer_then_deletes(house, tmp_path):
     house.writer._keep = made.keep
     house.writer.tidy_all()
     gone = set(before) - set(house.rows("SELECT id, bytes, start_s FROM chunk"))
-    assert (told["parts"], told["bytes"]) == (len(gone), sum(each[1] for each in gone))
+    of_rows = sum(each["bytes"] for each in told["tables"].values())
+    assert (told["parts"], told["bytes"] - of_rows) == (len(gone), sum(each[1] for each in gone))
     assert told["parts"] > 10
     assert told["tiers"][0] == {
-        "name": "1s", "rows": len(gone), "bytes": told["bytes"],
+        "name": "1s", "rows": len(gone), "bytes": told["bytes"] - of_rows,
         "until_ms": (max(each[2] for each in gone) + 300) * 1_000,
     }  # fmt: skip
     assert told["tables"]["annotation"]["rows"] == 1
@@ -151,3 +153,27 @@ def test_longer_deletes_nothing_and_no_file_has_nothing(house, tmp_path):
 def test_a_coarser_tier_may_be_kept_shorter_and_it_is_said_what_that_means(tmp_path):
     (hint,) = keeping(tmp_path).preview({"store.keep_5min_days": 10})["hints"]
     assert hint.startswith("Buckets of 5min would be kept for 10 days and those of 1min for 14")
+
+
+def test_settings_that_are_saved_at_once_are_all_kept(tmp_path):
+    settings, errors = load(None, tmp_path), []
+
+    def save(name, values):
+        try:
+            for value in values:
+                save_change(settings, name, value)
+        except (OSError, SettingsError) as error:
+            errors.append(error)
+
+    given = {
+        "store.keep_1s_days": range(1, 41),
+        "store.keep_10s_days": range(2, 42),
+        "store.enabled": [True, False] * 20,
+    }
+    threads = [threading.Thread(target=save, args=each) for each in given.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert saved(tmp_path) == {"store.keep_1s_days": 40.0, "store.keep_10s_days": 41.0, "store.enabled": False}

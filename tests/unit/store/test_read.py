@@ -48,10 +48,11 @@ def test_a_fresh_file_has_nothing_in_it(tmp_path):
 
 
 def test_series_are_told_with_what_they_are(tmp_path):
-    house = House(tmp_path, "a", "b")
-    house.run(5, a=1.0)
+    house = House(tmp_path, "a", "b", "never measured")
+    house.run(3, a=1.0)
+    house.run(5, a=1.0, b=1.0)
     assert [tuple(each) for each in house.reader.series()] == [
-        (1, "a", "a", "", "gauge", START_S), (2, "b", "b", "", "gauge", START_S),
+        (1, "a", "a", "", "gauge", START_S), (2, "b", "b", "", "gauge", START_S + 3),
     ]  # fmt: skip
 
 

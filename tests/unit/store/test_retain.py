@@ -219,7 +219,7 @@ def test_a_preview_only_reads_and_tells_rows_bytes_and_how_far_each_tier_is_cut(
     assert found.tiers == (Due(3, 300, START_S + 600), *[Due(0, 0, None)] * 4)
     assert found.over == (Due(0, 0, None),) * 5
     assert found.tables["annotation"] == Due(0, 0, None)
-    assert preview(connection, KEEP, START_S + 14 * DAY + 1).tables["annotation"] == Due(1, 0, START_S)
+    assert preview(connection, KEEP, START_S + 14 * DAY + 1).tables["annotation"] == Due(1, 19, START_S)
     assert connection.total_changes == before
 
 

@@ -101,7 +101,7 @@ def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
     assert pending == {"store.keep_1s_days": 0.02}
     assert focus == keep.do_of("confirm")
     words = text(said)
-    assert "This deletes 12 parts of the history" in words
+    assert "This deletes 4.6 kB of the history for good" in words
     assert "of each second" in words
     assert set(buttons(said)) == {"confirm", "leave"}
     assert told.retention()[0]["value"] == 0.25
