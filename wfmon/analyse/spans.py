@@ -269,10 +269,6 @@ def _extent(held: Held, most: int) -> tuple[int, int, int]:
     return begin_s, end_s, tier_s * -(-(end_s - begin_s) // (tier_s * most))
 
 
-def _cut(held: Held, most: int) -> Steps:
-    return _steps(held, *_extent(held, most))
-
-
 def _steps(held: Held, begin_s: int, end_s: int, step_s: int, places: Places | None = None) -> Steps:
     """Cut [begin_s, end_s) of what is held into steps; ``places`` of each of the tier's, where not in order of time."""
     buckets, tier_s = held.buckets, held.tier.step_s
