@@ -37,8 +37,8 @@ from wfmon.core.clock import FakeClock
 from wfmon.core.memory import tighten
 from wfmon.core.types import Series
 from wfmon.store import seal, writer
-from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
+from wfmon.store.series_ids import Described
 from wfmon.store.tiers import DAY_S, TIERS
 from wfmon.store.writer import LAG_S, Pulled, Source, Writer
 

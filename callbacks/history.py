@@ -11,9 +11,11 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, no_update
 
 from wfmon.analyse.query import Refused
 from wfmon.core.clock import SystemClock
-from wfmon.ui import history_controls, ids, past, ranges, services
-from wfmon.ui import history_parts as parts
-from wfmon.ui.views import View
+from wfmon.ui import services
+from wfmon.ui.history import controls, lookup
+from wfmon.ui.history import markup as parts
+from wfmon.ui.history.views import View
+from wfmon.ui.kit import ids, ranges
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = "Refresh tries again; the log in the data folder tells what happened."
@@ -50,7 +52,7 @@ def register(app: Dash) -> None:
         if not area:
             return no_update  # nobody looks at the list
         chosen = orjson.loads(spec)["series"] if spec else ()
-        return history_controls.found(services().kept_series(), text or "", area, chosen)
+        return controls.found(services().kept_series(), text or "", area, chosen)
 
     @app.callback(
         Output(ids.HISTORY_DOWNLOAD, "data"),
@@ -63,16 +65,16 @@ def register(app: Dash) -> None:
         if not spec:
             return no_update
         view = View.read(orjson.loads(spec)["fixed"])
-        shown = past.look(services(), view, SystemClock().now_ms(), client["east"], narrow=client["narrow"])
+        shown = lookup.look(services(), view, SystemClock().now_ms(), client["east"], narrow=client["narrow"])
         name = f"wfmon-{ranges.iso(shown.range.from_ms, client['east'])[:19].replace(':', '')}.csv"
-        return dcc.send_string(past.csv_text(shown, client["east"]), name, type="text/csv")
+        return dcc.send_string(lookup.csv_text(shown, client["east"]), name, type="text/csv")
 
 
 def _drawn(view: View, east: int, *, narrow: bool) -> tuple[Any, ...]:
     """Give what is said, and the picture; where there is none the last one stays."""
     now_ms = SystemClock().now_ms()
     try:
-        shown = past.look(services(), view, now_ms, east, narrow=narrow)
+        shown = lookup.look(services(), view, now_ms, east, narrow=narrow)
         store = services().store()
     except ranges.NotUnderstood as error:
         return parts.trouble(str(error)), *(no_update,) * 6
@@ -81,10 +83,10 @@ def _drawn(view: View, east: int, *, narrow: bool) -> tuple[Any, ...]:
     except (sqlite3.Error, OSError) as error:
         log.warning("the history could not be read: %s", error)
         return parts.trouble(f"The history cannot be read ({error}).", LOOK_AGAIN), *(no_update,) * 6
-    picture = past.picture(shown, east, narrow=narrow)
+    picture = lookup.picture(shown, east, narrow=narrow)
     return (
         parts.message(shown, store, now_ms, east),
-        orjson.dumps(past.spec(picture, shown, view, now_ms)).decode(),
+        orjson.dumps(lookup.spec(picture, shown, view, now_ms)).decode(),
         parts.rows(picture, shown),
         parts.chips(shown, chosen=bool(view.series)),
         ranges.words(shown.range, east),

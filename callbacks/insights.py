@@ -6,7 +6,9 @@ from typing import Any
 
 from dash import ALL, Dash, Input, Output
 
-from wfmon.ui import ids, insights, services
+from wfmon.ui import services
+from wfmon.ui.insights import page as insights
+from wfmon.ui.kit import ids
 
 CHOOSE = """function (clicks, names) {
   const hit = window.dash_clientside.callback_context.triggered_id;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dash import ALL, MATCH, Dash, Input, Output, ctx, no_update
 
-from wfmon.ui import ids, services
+from wfmon.ui import services
+from wfmon.ui.kit import ids
 
 STATES = {
     "off": "The built-in n-gram model is off.",

@@ -6,7 +6,9 @@ from typing import Any
 
 from dash import Dash, Input, Output
 
-from wfmon.ui import requests, services, spread
+from wfmon.ui import services
+from wfmon.ui.requests import page as requests
+from wfmon.ui.requests import spread
 
 
 def register(app: Dash) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 
 from wfmon.core.clock import SystemClock
-from wfmon.ui import forget, keep, services, settings
-from wfmon.ui.data_parts import CLIENT, FOCUS
+from wfmon.ui import services
+from wfmon.ui.settings import deletion, retention
+from wfmon.ui.settings import page as settings
+from wfmon.ui.settings.parts import CLIENT, FOCUS
 
 
 def register(app: Dash) -> None:
@@ -43,48 +45,48 @@ def register(app: Dash) -> None:
 
 def _keep(app: Dash) -> None:
     @app.callback(
-        Output(keep.ROWS, "children"),
-        Output(keep.SAID, "children"),
-        Output(keep.PENDING, "data"),
+        Output(retention.ROWS, "children"),
+        Output(retention.SAID, "children"),
+        Output(retention.PENDING, "data"),
         Output(FOCUS, "data", allow_duplicate=True),
-        Input(keep.SAVE, "n_clicks"),
-        Input(keep.do_of(ALL), "n_clicks"),
-        State(keep.value(ALL), "value"),
-        State(keep.value(ALL), "id"),
-        State(keep.PENDING, "data"),
+        Input(retention.SAVE, "n_clicks"),
+        Input(retention.do_of(ALL), "n_clicks"),
+        State(retention.value(ALL), "value"),
+        State(retention.value(ALL), "id"),
+        State(retention.PENDING, "data"),
         prevent_initial_call=True,
     )
     def kept(_save: Any, _do: Any, values: list[str], which: list[dict[str, str]], pending: Any) -> Any:  # noqa: ANN401
         do = _pressed("save")
         typed = {each["name"]: value for each, value in zip(which, values, strict=True)}
-        return keep.kept(services(), do, typed, pending) if do else (no_update,) * 4
+        return retention.kept(services(), do, typed, pending) if do else (no_update,) * 4
 
 
 def _forget(app: Dash) -> None:
     @app.callback(
-        Output(forget.FORM, "children"),
-        Output(forget.WHAT, "data"),
-        Output(forget.SAID, "children", allow_duplicate=True),
+        Output(deletion.FORM, "children"),
+        Output(deletion.WHAT, "data"),
+        Output(deletion.SAID, "children", allow_duplicate=True),
         Output(FOCUS, "data", allow_duplicate=True),
-        Input(forget.do_of(ALL), "n_clicks"),
-        State(forget.WHAT, "data"),
+        Input(deletion.do_of(ALL), "n_clicks"),
+        State(deletion.WHAT, "data"),
         prevent_initial_call=True,
     )
     def chosen(_do: Any, what: str) -> Any:  # noqa: ANN401  Dash's own form
-        found = forget.chosen(services(), _pressed(""), what)
+        found = deletion.chosen(services(), _pressed(""), what)
         return found or (no_update,) * 4
 
     @app.callback(
-        Output(forget.SAID, "children", allow_duplicate=True),
-        Output(forget.PENDING, "data"),
-        Output(forget.BEAT, "disabled", allow_duplicate=True),
-        Output(forget.FORM, "hidden", allow_duplicate=True),
+        Output(deletion.SAID, "children", allow_duplicate=True),
+        Output(deletion.PENDING, "data"),
+        Output(deletion.BEAT, "disabled", allow_duplicate=True),
+        Output(deletion.FORM, "hidden", allow_duplicate=True),
         Output(FOCUS, "data", allow_duplicate=True),
-        Input(forget.LOOK, "n_clicks"),
-        Input(forget.do_of(ALL), "n_clicks"),
-        State(forget.WHAT, "data"),
-        State(forget.TEXT, "value"),
-        State(forget.PENDING, "data"),
+        Input(deletion.LOOK, "n_clicks"),
+        Input(deletion.do_of(ALL), "n_clicks"),
+        State(deletion.WHAT, "data"),
+        State(deletion.TEXT, "value"),
+        State(deletion.PENDING, "data"),
         State(CLIENT, "data"),
         prevent_initial_call=True,
     )
@@ -93,19 +95,19 @@ def _forget(app: Dash) -> None:
         if do not in ("look", "confirm", "leave", "stop"):
             return (no_update,) * 5
         east = (client or {}).get("east", 0)
-        return forget.forgot(services(), do, what, text or "", pending, SystemClock().now_ms(), east)
+        return deletion.forgot(services(), do, what, text or "", pending, SystemClock().now_ms(), east)
 
     @app.callback(
-        Output(forget.SAID, "children", allow_duplicate=True),
-        Output(forget.BEAT, "disabled", allow_duplicate=True),
-        Output(forget.FORM, "hidden", allow_duplicate=True),
+        Output(deletion.SAID, "children", allow_duplicate=True),
+        Output(deletion.BEAT, "disabled", allow_duplicate=True),
+        Output(deletion.FORM, "hidden", allow_duplicate=True),
         Output(FOCUS, "data", allow_duplicate=True),
         Output(settings.DATA, "children", allow_duplicate=True),
-        Input(forget.BEAT, "n_intervals"),
+        Input(deletion.BEAT, "n_intervals"),
         prevent_initial_call=True,
     )
     def watched(_beats: int) -> tuple[Any, ...]:
-        found = forget.watched(services())
+        found = deletion.watched(services())
         return *found, settings.data_body(settings.data_of(services())) if found[1] else no_update
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import Dash, Input, Output
 
-from wfmon.ui import ids
+from wfmon.ui.kit import ids
 
 MOUNT = (
     "function () { if (window.wfmon) window.wfmon.mount(location.pathname); return window.dash_clientside.no_update; }"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dash import MATCH, Dash, Input, Output, State
 
-from wfmon.ui import ids, services
+from wfmon.ui import services
+from wfmon.ui.kit import ids
 
 
 def register(app: Dash) -> None:

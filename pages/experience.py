@@ -7,9 +7,9 @@ from typing import Literal
 import dash
 from dash.development.base_component import Component
 
-from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import FRAME_BUDGET_MS, chart, facts, note, reading, stat, value
-from wfmon.ui.tables import threads
+from wfmon.ui.kit.panels import Group, Panel, page
+from wfmon.ui.kit.parts import FRAME_BUDGET_MS, chart, facts, note, reading, stat, value
+from wfmon.ui.kit.tables import threads
 
 dash.register_page(
     __name__, path="/experience", name="Experience", title="Experience · wfmon", order=3, icon="experience"

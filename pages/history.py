@@ -6,8 +6,8 @@ import dash
 from dash import html
 from dash.development.base_component import Component
 
-from wfmon.ui import history_controls as controls
-from wfmon.ui import history_parts as parts
+from wfmon.ui.history import controls
+from wfmon.ui.history import markup as parts
 
 dash.register_page(__name__, path="/history", name="History", title="History · wfmon", order=10, icon="history")
 

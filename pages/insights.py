@@ -5,8 +5,8 @@ from __future__ import annotations
 import dash
 from dash.development.base_component import Component
 
-from wfmon.ui import insights
-from wfmon.ui.panels import Group, Panel, page
+from wfmon.ui.insights import page as insights
+from wfmon.ui.kit.panels import Group, Panel, page
 
 dash.register_page(__name__, path="/insights", name="Insights", title="Insights · wfmon", order=30, icon="insights")
 

@@ -6,9 +6,9 @@ import dash
 from dash import html
 from dash.development.base_component import Component
 
-from wfmon.ui import models
-from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import note, value
+from wfmon.ui.kit.panels import Group, Panel, page
+from wfmon.ui.kit.parts import note, value
+from wfmon.ui.models import page as models
 
 dash.register_page(__name__, path="/models", name="Models", title="Models · wfmon", order=1, icon="models")
 

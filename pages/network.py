@@ -5,9 +5,9 @@ from __future__ import annotations
 import dash
 from dash.development.base_component import Component
 
-from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import chart, note, proofs, stat, value
-from wfmon.ui.tables import listeners
+from wfmon.ui.kit.panels import Group, Panel, page
+from wfmon.ui.kit.parts import chart, note, proofs, stat, value
+from wfmon.ui.kit.tables import listeners
 
 dash.register_page(__name__, path="/network", name="Network", title="Network · wfmon", order=4, icon="network")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dash
 from dash.development.base_component import Component
 
-from wfmon.ui.panels import not_found
+from wfmon.ui.kit.panels import not_found
 
 dash.register_page(__name__, title="No such page · wfmon")
 

@@ -6,10 +6,10 @@ import dash
 from dash.development.base_component import Component
 
 from wfmon.ui import services
-from wfmon.ui.energy import all_requests_link, energy_panel, last_requests
-from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import FRAME_BUDGET_MS, chart, machine_fact, note, stat, value
-from wfmon.ui.tables import processes
+from wfmon.ui.kit.panels import Group, Panel, page
+from wfmon.ui.kit.parts import FRAME_BUDGET_MS, chart, machine_fact, note, stat, value
+from wfmon.ui.kit.tables import processes
+from wfmon.ui.overview.energy import all_requests_link, energy_panel, last_requests
 
 dash.register_page(__name__, path="/", name="Overview", title="Overview · wfmon", order=0, icon="overview")
 

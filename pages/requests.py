@@ -6,8 +6,9 @@ import dash
 from dash import html
 from dash.development.base_component import Component
 
-from wfmon.ui import models, requests
-from wfmon.ui.panels import Group, page
+from wfmon.ui.kit.panels import Group, page
+from wfmon.ui.models import page as models
+from wfmon.ui.requests import page as requests
 
 dash.register_page(__name__, path="/requests", name="Requests", title="Requests · wfmon", order=20, icon="requests")
 

@@ -6,9 +6,11 @@ import dash
 from dash import dcc
 from dash.development.base_component import Component
 
-from wfmon.ui import forget, keep, services, settings
-from wfmon.ui.data_parts import CLIENT, FOCUS
-from wfmon.ui.panels import page
+from wfmon.ui import services
+from wfmon.ui.kit.panels import page
+from wfmon.ui.settings import deletion, retention
+from wfmon.ui.settings import page as settings
+from wfmon.ui.settings.parts import CLIENT, FOCUS
 
 dash.register_page(__name__, path="/settings", name="Settings", title="Settings · wfmon", order=90, icon="settings")
 
@@ -17,7 +19,7 @@ def layout(**_query: str) -> Component:
     """Lay out the page, as things stand now. What is wrong with the history stands above all."""
     told = services()
     data = settings.data_of(told)
-    more = (keep.panel(told.retention()), forget.panel(data.store, told.forgetting()))
+    more = (retention.panel(told.retention()), deletion.panel(data.store, told.forgetting()))
     laid = page("settings", "Settings", *settings.groups(told.settings(), data, more))
     laid.children[1:1] = [settings.wrong_line(data), dcc.Store(id=CLIENT), dcc.Store(id=FOCUS)]
     return laid

@@ -6,9 +6,9 @@ import dash
 from dash.development.base_component import Component
 
 from wfmon.ui import services
-from wfmon.ui.panels import Group, Panel, page
-from wfmon.ui.parts import chart, machine_fact, note, several, small, stat, value
-from wfmon.ui.tables import collectors, processes
+from wfmon.ui.kit.panels import Group, Panel, page
+from wfmon.ui.kit.parts import chart, machine_fact, note, several, small, stat, value
+from wfmon.ui.kit.tables import collectors, processes
 
 dash.register_page(__name__, path="/system", name="System", title="System · wfmon", order=2, icon="system")
 

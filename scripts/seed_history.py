@@ -24,8 +24,8 @@ from wfmon.core.clock import FakeClock  # noqa: E402
 from wfmon.core.lock import try_lock  # noqa: E402
 from wfmon.serve.instance import LOCK  # noqa: E402
 from wfmon.store import database  # noqa: E402
-from wfmon.store.numbers import Described  # noqa: E402
-from wfmon.store.retain import Keep  # noqa: E402
+from wfmon.store.retention import Keep  # noqa: E402
+from wfmon.store.series_ids import Described  # noqa: E402
 from wfmon.store.tiers import TIERS  # noqa: E402
 from wfmon.store.writer import LAG_S, Pulled, Source, Writer  # noqa: E402
 

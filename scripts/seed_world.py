@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wfmon.analyse.why import judge
+from wfmon.analyse.slow import judge
 from wfmon.core.catalogue import METRICS, Metric
 from wfmon.core.types import Request, Series, Window
 

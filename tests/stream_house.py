@@ -20,7 +20,7 @@ from wfmon.core.registry import Registry
 from wfmon.core.types import Batch, Series
 from wfmon.serve.limits import Limits
 from wfmon.serve.listener import Listener
-from wfmon.serve.live import install_live
+from wfmon.serve.routes.stream import install_live
 from wfmon.stream.hub import Hub
 
 TOKEN = "the token"

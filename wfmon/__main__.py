@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "proxy": "wfmon.collect.models.proxy.command",
+    "proxy": "wfmon.proxy.command",
     "store": "wfmon.store.command",
 }
 """Name -> module, loaded only for its command: it has HELP, EXAMPLES, options(parser), run(options) and StartError."""

@@ -9,7 +9,7 @@ import { niceCeil } from "./scale.mjs";
 
 const BEFORE = [["queue", "queue_ms"], ["load", "load_ms"], ["prompt", "prompt_ms"]];
 const REST_SHARE = 0.01; // a remainder smaller than this share is rounding, not a phase
-const SLOW_FIRST_MS = 1_000; // as wfmon/analyse/why.py judges
+const SLOW_FIRST_MS = 1_000; // as wfmon/analyse/slow.py judges
 const SLOW_STALL_MS = 400;
 
 export const NAMES = {

@@ -16,8 +16,8 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.driving import Monitor, Page, eventually
 from wfmon.core.clock import FakeClock, SystemClock
-from wfmon.store.numbers import Described
-from wfmon.store.retain import Keep
+from wfmon.store.retention import Keep
+from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
 from wfmon.store.writer import Pulled, Source, Writer
 

@@ -12,9 +12,9 @@ from tests.browser.driving import Monitor, Page, eventually
 from tests.unit.store.house import House
 from wfmon.analyse import marks
 from wfmon.analyse.anomaly import Run, Usual
+from wfmon.core import units
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import Series
-from wfmon.ui import units
 
 MINUTE, HOUR = 60, 3_600
 MARK = "return document.querySelector('[data-chart*=\"system.cpu_percent\"] .unusual')"

@@ -25,8 +25,8 @@ import simple_websocket
 
 from tests.contract.test_command import Client
 from tests.serving import DAEMON
-from tests.unit.collect.models.proxy.house import LAST, NDJSON, SSE, Upstream, chunk, event, head, says
-from tests.unit.collect.models.scrape_house import replay
+from tests.unit.collect.models.scrape.scrape_house import replay
+from tests.unit.proxy.house import LAST, NDJSON, SSE, Upstream, chunk, event, head, says
 from wfmon.core.catalogue import WATCHED_TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

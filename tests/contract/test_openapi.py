@@ -183,8 +183,8 @@ def test_what_is_unusual_has_the_described_form():
     from wfmon.analyse import marks
     from wfmon.analyse.anomaly import Run, Usual
     from wfmon.analyse.unusual import Told
+    from wfmon.core import units
     from wfmon.core.types import Series
-    from wfmon.ui import units
 
     run = Run(1, 60, 240, 91.0, 9.0, Usual(20.0, 2.0, 12.0, 26.0, 14), 88.0, told=True)
     rows = [marks.row_of(Series("system.cpu_percent"), run, units.text, over=over) for over in (False, True)]
@@ -221,8 +221,8 @@ def test_a_request_has_the_described_form():
 def test_what_a_program_tells_comes_back_in_the_described_form():
     import orjson
 
-    from wfmon.collect.models.ingest import Ingest
-    from wfmon.collect.models.meter import Meters
+    from wfmon.collect.models.ingest.inbox import Ingest
+    from wfmon.collect.models.meter.meters import Meters
     from wfmon.core.clock import FakeClock
     from wfmon.core.settings import EnergySettings
     from wfmon.core.types import Cause, Judgement
@@ -318,7 +318,7 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
 def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
     from tests.unit.store.house import House
     from wfmon.core.settings import load
-    from wfmon.store.keeping import Keeping
+    from wfmon.store.retention_settings import Keeping
 
     house = House(tmp_path, "a", "b_ms")
     house.run(700, a=1.0, b_ms=2.0)

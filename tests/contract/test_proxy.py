@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from tests.contract.test_command import Running as Monitor
-from tests.unit.collect.models.proxy.house import (
+from tests.unit.hook.receiver import Receiver
+from tests.unit.proxy.house import (
     LAST,
     NDJSON,
     SSE,
@@ -37,11 +38,10 @@ from tests.unit.collect.models.proxy.house import (
     read_until,
     says,
 )
-from tests.unit.hook.receiver import Receiver
-from wfmon.collect.models.proxy import running
-from wfmon.collect.models.proxy.supervise import ProxyProcess
 from wfmon.core.clock import SystemClock
 from wfmon.core.settings import ProxySettings
+from wfmon.proxy import running
+from wfmon.proxy.supervise import ProxyProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-Grünspecht-7431"

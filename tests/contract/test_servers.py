@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.collect.models.scrape_house import DATA, Bench, replay
-from wfmon.collect.models.events import Reading
+from tests.unit.collect.models.scrape.scrape_house import DATA, Bench, replay
+from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, MAX_PROBES, identify
 from wfmon.collect.models.scrape.http import Answer
 from wfmon.collect.models.scrape.kinds import MAX_CHARS, MAX_MODELS, Look, Moment

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_command import Running
-from tests.unit.store.test_manage import MODEL, Models, is_anywhere, kept, text_of
+from tests.unit.store.test_maintenance import MODEL, Models, is_anywhere, kept, text_of
 from wfmon.store import command
 from wfmon.store.tiers import TIERS
 

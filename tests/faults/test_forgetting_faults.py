@@ -15,10 +15,10 @@ import pytest
 from tests.faults.test_store_faults import checked, fill, small_disk
 from tests.unit.store.house import KEEP, START_S, House
 from wfmon.core.clock import FakeClock, SystemClock
-from wfmon.store import forget, manage
-from wfmon.store.forgetting import WIPE_AGAIN_S
-from wfmon.store.numbers import Described
+from wfmon.store import deletion, maintenance
+from wfmon.store.deletion_job import WIPE_AGAIN_S
 from wfmon.store.read import Reader
+from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
 from wfmon.store.writer import Pulled, Source, Writer
 
@@ -112,7 +112,7 @@ def test_killed_at_any_moment_all_or_nothing_is_gone_and_a_wiping_is_made_up_for
         ends.append(found[0] == 0)
         if ends[-1]:
             assert holds(here, CANARY) == []
-            assert not forget.is_unscrubbed(later.writer._connection)
+            assert not deletion.is_unscrubbed(later.writer._connection)
         later.writer.finish()
     assert ends == sorted(ends)
     assert set(ends) == {True, False}
@@ -148,7 +148,7 @@ def test_with_room_to_delete_and_none_to_make_the_file_anew_it_is_wiped_when_the
     broken = sqlite3.OperationalError("database or disk is full")
     broken.sqlite_errorcode = sqlite3.SQLITE_FULL
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("wfmon.store.forgetting.scrub", lambda _: (_ for _ in ()).throw(broken))
+        patched.setattr("wfmon.store.deletion_job.scrub", lambda _: (_ for _ in ()).throw(broken))
         house.writer.forgetting.ask({"series": f"{CANARY}_ms"})
         house.run(1, a=1.0)
         assert house.writer.forgetting.status()["state"] == "remains"
@@ -158,7 +158,7 @@ def test_with_room_to_delete_and_none_to_make_the_file_anew_it_is_wiped_when_the
     assert house.writer.forgetting.status()["state"] == "done"
     assert house.writer.counts["seconds"] - before == int(WIPE_AGAIN_S) + 1
     assert holds(tmp_path, CANARY) == []
-    assert manage.check(house.writer.path).problems == ()
+    assert maintenance.check(house.writer.path).problems == ()
     house.writer.finish()
 
 
@@ -212,4 +212,4 @@ def test_ten_thousand_samples_a_second_go_on_through_three_forgettings_and_none_
     assert np.diff(seconds).tolist() == [1] * (len(seconds) - 1)
     assert set(samples[1:-1].tolist()) == {torrent.RATE}
     assert found[numbers["s1"].id].t_s.min() >= numbers["s1"].first_s
-    assert manage.check(writer.path).problems == ()
+    assert maintenance.check(writer.path).problems == ()

@@ -12,10 +12,10 @@ import threading
 import orjson
 import pytest
 
-from tests.unit.collect.models.meter_bench import Bench
-from wfmon.collect.models.book import MAX_MODELS
-from wfmon.collect.models.events import Reading
-from wfmon.collect.models.meter import MAX_WAITING, process_lives
+from tests.unit.collect.models.meter.meter_bench import Bench
+from wfmon.collect.models.ingest.events import Reading
+from wfmon.collect.models.meter.meters import MAX_WAITING, process_lives
+from wfmon.collect.models.meter.tracker import MAX_MODELS
 from wfmon.core.catalogue import OTHER
 from wfmon.core.registry import Registry
 from wfmon.core.types import ClockStep, TokenBatch

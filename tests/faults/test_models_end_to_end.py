@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from tests.contract.test_command import Running
-from tests.unit.collect.models.proxy.house import LAST, SSE, Upstream, chunk, delta, dial, event, head, post, read_until
+from tests.unit.proxy.house import LAST, SSE, Upstream, chunk, delta, dial, event, head, post, read_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tests.unit.collect.models.proxy.house import (
+from tests.unit.proxy.house import (
     LAST,
     NDJSON,
     SSE,
@@ -201,7 +201,7 @@ def test_an_error_of_the_measuring_side_costs_the_measure_alone(monkeypatch):
         def broken(*_):
             raise ValueError("secret")
 
-        monkeypatch.setattr("wfmon.collect.models.proxy.exchange.ModelExchange.response_head", broken)
+        monkeypatch.setattr("wfmon.proxy.exchange.ModelExchange.response_head", broken)
         for _ in range(2):
             sock.sendall(post(CHAT, {"model": "m"}, proxy.port))
             assert read_until(sock, LAST).endswith(chunk(event(delta("a"))) + LAST)

@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from tests.unit.collect.models.scrape_house import Answering, Bench, http, replay
+from tests.unit.collect.models.scrape.scrape_house import Answering, Bench, http, replay
 from wfmon.collect.loop import CollectorLoop
 from wfmon.collect.models.scrape.http import TIMEOUT_S
 from wfmon.collect.models.scrape.kinds import MAX_MODELS
-from wfmon.collect.models.servers import BUDGET_S, ServersCollector
+from wfmon.collect.models.scrape.servers import BUDGET_S, ServersCollector
 from wfmon.core.clock import SystemClock
 
 pytestmark = pytest.mark.faults

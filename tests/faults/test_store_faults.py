@@ -21,7 +21,7 @@ from wfmon.core.clock import FakeClock
 from wfmon.store import database
 from wfmon.store.backlog import WAITING
 from wfmon.store.ballast import BALLAST, BALLAST_BYTES
-from wfmon.store.retain import Keep
+from wfmon.store.retention import Keep
 from wfmon.store.tiers import TIERS
 from wfmon.store.trouble import RETRY_S
 from wfmon.store.writer import SLICES

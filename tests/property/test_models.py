@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.collect.models.meter_bench import Bench
-from wfmon.collect.models import form
-from wfmon.collect.models.entropy import divergence, of_top
-from wfmon.collect.models.events import Source
-from wfmon.collect.models.requests import Ticks
-from wfmon.collect.models.second import Peak, SlidingSecond
+from tests.unit.collect.models.meter.meter_bench import Bench
+from wfmon.collect.models.ingest import lines
+from wfmon.collect.models.ingest.events import Source
+from wfmon.collect.models.meter.entropy import divergence, of_top
+from wfmon.collect.models.meter.requests import Ticks
+from wfmon.collect.models.meter.sliding import Peak, SlidingSecond
 from wfmon.core.types import TokenBatch
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
-KINDS = st.sampled_from(sorted(form.FIELDS))
+KINDS = st.sampled_from(sorted(lines.FIELDS))
 GOOD = {
     "start": {"r": "r1", "t": 5, "model": "m"}, "tokens": {"r": "r1", "t": [5, 6]},
     "prompt": {"r": "r1", "t": 5, "tokens": 3},
@@ -34,16 +34,16 @@ def refusal(line):
     """Read a line; gives why it was refused, None if it was not."""
     try:
         read(line)
-    except form.Refused as why:
+    except lines.Refused as why:
         return why
     return None
 
 
 def read(line):
-    fields = form.parse(line)
+    fields = lines.parse(line)
     if fields["e"] == "source":
-        return form.source(fields)
-    return form.beat(fields) if fields["e"] == "beat" else form.event(WHO, fields)
+        return lines.source(fields)
+    return lines.beat(fields) if fields["e"] == "beat" else lines.event(WHO, fields)
 
 
 @given(st.binary(max_size=200) | VALUES.map(lambda value: b"{" if too_large(value) else orjson.dumps(value)))
@@ -55,12 +55,12 @@ def test_whatever_comes_is_read_or_refused(line):
 @given(KINDS, st.data())
 def test_a_line_with_any_value_in_any_field_is_read_or_refused_and_never_quoted(kind, data):
     fields = {"e": kind, **GOOD[kind]}
-    for name in data.draw(st.sets(st.sampled_from(sorted(form.FIELDS[kind] - {"e"})), min_size=1, max_size=3)):
+    for name in data.draw(st.sets(st.sampled_from(sorted(lines.FIELDS[kind] - {"e"})), min_size=1, max_size=3)):
         fields[name] = data.draw(VALUES | st.just("a canary sang"))
     if too_large(fields):
         return
     why = refusal(orjson.dumps(fields))
-    assert why is None or why.field in form.FIELDS[kind]
+    assert why is None or why.field in lines.FIELDS[kind]
     assert "canary" not in str(why)
 
 

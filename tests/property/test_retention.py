@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfmon.store.database import open_writer
-from wfmon.store.retain import TABLES, Keep, preview, retain
+from wfmon.store.retention import TABLES, Keep, preview, retain
 from wfmon.store.tiers import TIERS
 
 DAY_S = 86_400

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wfmon.collect.models.servers import ServersCollector
+from wfmon.collect.models.scrape.servers import ServersCollector
 from wfmon.core.clock import SystemClock
 
 pytestmark = pytest.mark.runtimes

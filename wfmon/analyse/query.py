@@ -18,7 +18,7 @@ from wfmon.core.catalogue import METRICS
 from wfmon.core.types import Series
 from wfmon.store.buckets import NONE, Buckets, between, joined, of_samples
 from wfmon.store.read import Known, Reader
-from wfmon.store.retain import Keep
+from wfmon.store.retention import Keep
 from wfmon.store.tiers import TIERS, Tier, tier_for
 
 FUNCTIONS = ("envelope", "mean", "min", "max", "last", "count", "p50", "p95", "p99", "quantiles")

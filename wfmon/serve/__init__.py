@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from flask import request
 
-from wfmon.serve import api, launch, plotly
+from wfmon.serve import launch, plotly
 from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
-from wfmon.serve.hook import Hooks, install_hook
-from wfmon.serve.live import install_live
 from wfmon.serve.peer import same_user
+from wfmon.serve.routes import api
+from wfmon.serve.routes.hook import Hooks, install_hook
+from wfmon.serve.routes.stream import install_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flask import Flask
 
-    from wfmon.collect.models.ingest import Ingest
+    from wfmon.collect.models.ingest.inbox import Ingest
     from wfmon.core.clock import Clock
     from wfmon.core.types import Services
     from wfmon.serve.launch import Launcher

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.settings import default_data_dir
-from wfmon.store import database, manage
-from wfmon.store.forget import Asked, Before, Everything, Named, NoSuchSeries, Remains, Tally
+from wfmon.store import database, maintenance
+from wfmon.store.deletion import Asked, Before, Everything, Named, NoSuchSeries, Remains, Tally
 
 HELP = "look after the history: what it holds, whether it is well, copies of it, and what it should forget"
 EXAMPLES = """examples:
@@ -85,7 +85,7 @@ def run(given: argparse.Namespace) -> int:
     }[given.action]  # fmt: skip
     try:
         return action(given, path, clock)
-    except (manage.Refused, NoSuchSeries, Remains, database.NewerSchema) as error:
+    except (maintenance.Refused, NoSuchSeries, Remains, database.NewerSchema) as error:
         raise StartError(str(error)) from None
     except (database.NotOurs, sqlite3.Error, OSError) as error:
         raise StartError(_sentence(error, path)) from None
@@ -131,7 +131,7 @@ def _say(*lines: str) -> None:
 
 def _info(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del clock
-    found = manage.info(path)
+    found = maintenance.info(path)
     if given.json:
         _say(json.dumps(asdict(found), indent=1))
         return 0
@@ -158,7 +158,7 @@ def _info(given: argparse.Namespace, path: Path, clock: Clock) -> int:
 
 def _check(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del clock
-    found = manage.check(manage.there(path))
+    found = maintenance.check(maintenance.there(path))
     if given.json:
         _say(json.dumps({"ok": not found.problems, **found._asdict()}, indent=1))
     elif found.problems:
@@ -170,23 +170,23 @@ def _check(given: argparse.Namespace, path: Path, clock: Clock) -> int:
 
 def _compact(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del given
-    with manage.alone(manage.there(path).parent, clock):
-        shrunk = manage.compact(path)
+    with maintenance.alone(maintenance.there(path).parent, clock):
+        shrunk = maintenance.compact(path)
     _say(f"{path} took {size(shrunk.before)} and takes {size(shrunk.after)} now.")
     return 0
 
 
 def _backup(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del clock
-    made = manage.backup(path, given.file, force=given.force)
+    made = maintenance.backup(path, given.file, force=given.force)
     _say(f"The history was copied to {given.file} and verified: {size(made.bytes)}, {_rows(made.rows)}.")
     return 0
 
 
 def _restore(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with manage.alone(path.parent, clock):
-        made, aside = manage.restore(path, given.file, clock.now_ms())
+    with maintenance.alone(path.parent, clock):
+        made, aside = maintenance.restore(path, given.file, clock.now_ms())
     _say(f"{given.file} is the history now, verified: {size(made.bytes)}, {_rows(made.rows)}.")
     if aside is not None:
         _say(f"The one before is kept as {aside}. Delete it when you need it no more.")
@@ -196,19 +196,19 @@ def _restore(given: argparse.Namespace, path: Path, clock: Clock) -> int:
 def _forget(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     asked = _asked(given, clock.now_ms())
     heads = [f"Before {local(asked.t_ms)}:"] if isinstance(asked, Before) else []
-    manage.there(path)
+    maintenance.there(path)
     if not given.yes:
         with database.reading(path) as connection:
-            manage.known(connection)
-            tally = manage.preview(connection, asked)
+            maintenance.known(connection)
+            tally = maintenance.preview(connection, asked)
         _say(*heads, *_told(tally, "would be deleted"), *_copies(_other_copies(path, asked)))
         _say("Nothing was deleted. Stop the monitor if it runs, then run this again with --yes added.")
         return 1
-    with manage.alone(path.parent, clock):
+    with maintenance.alone(path.parent, clock):
         with closing(database.open_writer(path)) as connection:
-            tally = manage.forget(connection, asked)
+            tally = maintenance.forget(connection, asked)
         if isinstance(asked, Everything):
-            manage.forget_asides(path)
+            maintenance.forget_asides(path)
     _say(*heads, *_told(tally, "deleted"), *_copies(_other_copies(path, asked)))
     return 0
 
@@ -223,8 +223,8 @@ def _other_copies(path: Path, asked: Asked) -> list[tuple[str, int]]:
     """Give the copies that ``forget`` leaves alone."""
     return [
         (each.name, each.stat().st_size)
-        for each in manage.copies(path)
-        if not (isinstance(asked, Everything) and manage.is_aside(path, each))
+        for each in maintenance.copies(path)
+        if not (isinstance(asked, Everything) and maintenance.is_aside(path, each))
     ]
 
 

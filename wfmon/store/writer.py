@@ -25,12 +25,12 @@ from wfmon.store.backlog import FOLD_S, Backlog
 from wfmon.store.ballast import Ballast
 from wfmon.store.buckets import seconds_of
 from wfmon.store.codec import encode_second
-from wfmon.store.forget import Asked, Named, Tally
-from wfmon.store.forgetting import Forgetting
-from wfmon.store.numbers import INSERT_SERIES, Described, Numbers
-from wfmon.store.retain import Keep, retain
+from wfmon.store.deletion import Asked, Named, Tally
+from wfmon.store.deletion_job import Forgetting
+from wfmon.store.retention import Keep, retain
 from wfmon.store.rows import Rows, insert
 from wfmon.store.seal import Sealer, transaction
+from wfmon.store.series_ids import INSERT_SERIES, Described, Numbers
 from wfmon.store.trouble import RETRY_S, Trouble, sentence
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ import flask
 from dash import html
 from dash.development.base_component import Component
 
-from wfmon.ui import ids, services
+from wfmon.ui import services
+from wfmon.ui.kit import ids
 
 LOOK_COOKIE = "wfmon-look"
 """``theme.side``, written by assets/lib/theme.mjs: ``dark.folded``, ``.open``."""

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.unit.collect.models.proxy.house import eventually
+from tests.unit.proxy.house import eventually
 from tests.unit.store.house import START_S, House
 from wfmon.analyse.__main__ import main, share_within
 from wfmon.analyse.child import KEEP_S, Analyst, Cancelled, Failed

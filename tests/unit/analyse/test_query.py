@@ -11,9 +11,9 @@ from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, History, Hot, Re
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import Series
-from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
-from wfmon.store.retain import Keep
+from wfmon.store.retention import Keep
+from wfmon.store.series_ids import Described
 from wfmon.store.tiers import DAY_S, TIERS
 from wfmon.store.writer import Pulled, Source, Writer
 

@@ -13,10 +13,10 @@ from tests.unit.store.house import START_S, House
 from wfmon.analyse import marks
 from wfmon.analyse.anomaly import LEAST_DAYS
 from wfmon.analyse.unusual import LEAP_S, OFF, READING, RETRY_S, SETTLE_S, STEPPED, UNRECORDED, Sources, Unusual
+from wfmon.core import units
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import ClockStep, Series
-from wfmon.ui import units
 
 DAY, HOUR = 86_400, 3_600
 CPU, MEMORY = "system.cpu_percent", "system.memory_percent"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wfmon.collect.models import form
+from wfmon.collect.models.ingest import lines as form
 from wfmon.hook.inbox import END, PHASE, PROMPT, START, TOKENS, Record
 from wfmon.hook.tell import Teller, beat, clean, messages, source
 

@@ -10,14 +10,14 @@ import pytest
 
 from wfmon.analyse.child import Failed
 from wfmon.analyse.query import Refused as NoQuery
-from wfmon.collect.models.ingest import Ingest
+from wfmon.collect.models.ingest.inbox import Ingest
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import CollectorStatus, Series
 from wfmon.serve import Door, install
 from wfmon.serve.launch import Launcher
 from wfmon.serve.token import Token
-from wfmon.store.forgetting import Busy
-from wfmon.store.forgetting import Refused as NotForgotten
+from wfmon.store.deletion_job import Busy
+from wfmon.store.deletion_job import Refused as NotForgotten
 from wfmon.stream.messages import Refused
 
 PORT = 9445

@@ -6,9 +6,9 @@ import numpy as np
 
 from wfmon.core.clock import FakeClock
 from wfmon.store.database import reading
-from wfmon.store.numbers import Described
 from wfmon.store.read import Reader
-from wfmon.store.retain import Keep
+from wfmon.store.retention import Keep
+from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
 from wfmon.store.writer import Pulled, Source, Writer
 

@@ -10,8 +10,8 @@ from tests.unit.store.house import KEEP, START_S, House
 from wfmon.core.clock import SystemClock
 from wfmon.core.types import Request
 from wfmon.store.backlog import MOST_WAITING, WAITING
-from wfmon.store.numbers import MAX_SERIES, Described
 from wfmon.store.rows import MAX_ROWS
+from wfmon.store.series_ids import MAX_SERIES, Described
 from wfmon.store.trouble import RETRY_S
 from wfmon.store.writer import LAG_S, PAUSE_S, Pulled, Source, Writer
 

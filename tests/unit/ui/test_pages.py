@@ -18,7 +18,8 @@ import callbacks
 from wfmon.collect import monitor, network, system
 from wfmon.core.catalogue import METRICS, WATCHED_TABLES
 from wfmon.core.types import CollectorStatus
-from wfmon.ui import panels, parts, shell, tables
+from wfmon.ui import shell
+from wfmon.ui.kit import panels, parts, tables
 
 ROOT = Path(__file__).parents[3]
 STATUSES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, Protocol
 
-from wfmon.collect.models.events import Reading
+from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Answer, Get
 from wfmon.collect.text import NAME_CHARS, clean
 

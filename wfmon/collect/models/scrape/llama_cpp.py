@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wfmon.collect.models.events import Reading
+from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Answer, Get
 from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, number, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed

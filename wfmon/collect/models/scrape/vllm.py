@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from wfmon.collect.models.events import Reading
+from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Answer, Get
 from wfmon.collect.models.scrape.kinds import MAX_MODELS, Look, Moment, Turn, names, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed

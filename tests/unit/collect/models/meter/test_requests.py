@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import math
+from array import array
+
+import orjson
+import pytest
+
+from tests.unit.collect.models.meter.meter_bench import Bench
+from wfmon.collect.models.ingest.events import Reading
+from wfmon.collect.models.meter.requests import MAX_TICKS, Ticks
+from wfmon.collect.models.meter.tracker import MAX_READINGS
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+@pytest.fixture
+def sender(bench):
+    return bench.sender()
+
+
+def test_the_runtimes_own_durations_win(bench, sender):
+    sender.start()
+    t = sender.t
+    sender.say(
+        {"e": "phase", "r": "r1", "t": t, "name": "queued"},
+        {"e": "phase", "r": "r1", "t": t + 100_000, "name": "loading"},
+        {"e": "phase", "r": "r1", "t": t + 400_000, "name": "prompt"},
+        {"e": "prompt", "r": "r1", "t": t, "tokens": 50, "cached": 10},
+    )
+    bench.clock.advance(1)
+    sender.tokens()
+    sender.end(prompt_ms=200.0)
+    rows, gauges = bench.beat()
+    assert rows["queue_wait_ms"] == [(0, 100.0)]
+    assert rows["load_ms"] == [(0, 300.0)]
+    assert rows["prompt_tokens_per_second"] == [(0, 200.0)]  # 40 were read in 0.2 s, 10 came from the cache
+    assert gauges["cache_hit_percent"] == 20.0
+    request = bench.request
+    assert (request["queue_ms"], request["load_ms"], request["prompt_ms"]) == (100.0, 300.0, 200.0)
+    assert (request["prompt_tokens"], request["cached_tokens"]) == (50, 10)
+
+
+def test_a_phase_lasts_until_the_first_token_or_the_end(bench, sender):
+    sender.start()
+    sender.say({"e": "phase", "r": "r1", "t": sender.t, "name": "prompt"})
+    bench.clock.advance(0.25)
+    sender.tokens()
+    bench.clock.advance(1)
+    sender.end()
+    bench.beat()
+    assert bench.request["prompt_ms"] == 250.0
+    assert bench.request["queue_ms"] is None
+    assert bench.meters.request(bench.request["id"])["phases"] == [{"name": "prompt", "t_ms": 0.0}]
+
+
+def test_tokens_that_were_not_seen_one_by_one_still_count(bench, sender):
+    sender.start()
+    sender.end(output_tokens=40, decode_ms=390.0)
+    _, gauges = bench.beat()
+    assert gauges["tokens_total"] == 40.0
+    assert bench.request["ttft_ms"] is None
+    assert bench.request["time_per_output_token_ms"] == 10.0
+    assert bench.request["tokens_per_second"] == 100.0
+
+
+def test_stalls_are_intervals_of_more_than_400_ms_a_token(bench, sender):
+    sender.start()
+    t = sender.t
+    bench.clock.advance(3)
+    sender.say({"e": "tokens", "r": "r1", "t": [t + ms * 1000 for ms in (100, 500, 901, 2000)], "n": [1, 1, 1, 4]})
+    sender.end()
+    bench.beat()
+    assert bench.request["stalls"] == [[500.0, 401.0]]
+
+
+def test_a_request_has_its_ticks(bench, sender):
+    sender.start(vocab_size=4)
+    t = sender.t
+    bench.clock.advance(1)
+    sender.say({"e": "tokens", "r": "r1", "t": [t + 10_000, t + 30_500], "n": [1, 3], "entropy": [1.5, None]})
+    bench.beat()
+    (request,) = bench.meters.requests(10)
+    found = bench.meters.request(request["id"])
+    assert found["ticks"] == {"t_ms": [10.0, 30.5], "tokens": [1, 3], "entropy_bits": [1.5, None]}
+    assert found["thinned"] == 1
+    assert found["status"] == "open"
+    assert found["entropy_bits"] == 1.5
+    with pytest.raises(KeyError):
+        bench.meters.request("nobody")
+
+
+def test_ticks_are_thinned_by_half_and_lose_no_token():
+    ticks = Ticks()
+    for at in range(3 * MAX_TICKS):
+        ticks.add(float(at), 1, math.nan if at % 2 else at / 10)
+    told = ticks.told()
+    assert ticks.thinned == 4
+    assert sum(told["tokens"]) == 3 * MAX_TICKS
+    assert len(told["t_ms"]) == 3 * MAX_TICKS // 4
+    assert told["t_ms"] == [4.0 * at for at in range(len(told["t_ms"]))]
+    assert told["entropy_bits"][1] == pytest.approx(0.6)
+    assert isinstance(ticks.t_ms, array)
+
+
+def test_the_last_requests_are_kept_and_of_fewer_their_ticks():
+    bench = Bench(keep_requests=100)
+    sender = bench.sender()
+    for at in range(130):
+        sender.start(f"r{at}")
+        sender.tokens(f"r{at}")
+        sender.end(f"r{at}")
+        bench.beat(0.05)
+    requests = bench.meters.requests(1000)
+    assert len(requests) == 100
+    assert requests[0]["id"] == "sender-r129"
+    assert len(bench.meters.requests(5)) == 5
+    with_ticks = [one for one in requests if bench.meters.request(one["id"])["ticks"]["t_ms"]]
+    assert len(with_ticks) == 64
+    with pytest.raises(KeyError):
+        bench.meters.request("sender-r1")
+
+
+def test_names_are_unique_and_fit_for_a_url(bench, sender):
+    for _ in range(2):
+        sender.start("chat:1")
+        sender.end("chat:1")
+    bench.beat()
+    assert {one["id"] for one in bench.meters.requests(9)} == {"sender-chat.1", "sender-chat.1~2"}
+
+
+def test_a_thousand_requests_of_one_name_are_told_apart_with_one_look_each(bench, sender):
+    looks = []
+
+    class Counting(dict):
+        def __contains__(self, key):
+            looks.append(key)
+            return super().__contains__(key)
+
+    bench.meters._book._ids = Counting()
+    for _ in range(1000):
+        sender.start("1")
+        sender.end("1")
+    bench.beat()
+    assert len({one["id"] for one in bench.meters.requests(1000)}) == 200
+    assert len(looks) <= 2 * 1000
+
+
+def test_a_request_that_starts_twice_was_lost_once(bench, sender):
+    sender.start()
+    sender.start()
+    bench.beat()
+    assert sorted(one["status"] for one in bench.meters.requests(9)) == ["lost", "open"]
+
+
+@pytest.mark.parametrize(("alive", "status"), [(False, "aborted"), (True, "lost")])
+def test_what_a_source_had_open_when_it_went_was_aborted_if_its_process_is_gone(bench, sender, alive, status):
+    sender.start()
+    bench.beat()
+    sender.connection.close()
+    bench.alive = alive
+    bench.beat(1.9)
+    assert bench.request["status"] == "open"
+    _, gauges = bench.beat(0.5)
+    assert bench.request["status"] == status
+    assert gauges[f"requests_total {status}"] == 1.0
+    assert bench.request["duration_ms"] is None
+
+
+def test_one_that_posts_has_thirty_seconds_between_two_posts(bench):
+    sender = bench.sender(post=True)
+    sender.start()
+    sender.connection.close()
+    bench.beat(29)
+    sender.connection = bench.ingest.open(post=True)
+    sender.say(first=True)
+    sender.tokens(back_ms=(20, 0))
+    rows, _ = bench.beat()
+    assert [value for _, value in rows["inter_token_latency_ms"]] == [20.0]
+    assert bench.request["status"] == "open"
+    sender.connection.close()
+    bench.beat(30.5)
+    assert bench.request["status"] == "lost"
+
+
+def test_a_request_that_says_nothing_for_ten_minutes_is_lost(bench, sender):
+    sender.start()
+    bench.beat()
+    bench.beat(599)
+    assert bench.request["status"] == "open"
+    bench.beat(2)
+    assert bench.request["status"] == "lost"
+    assert bench.meters.dropped["model_request_idle"] == 1
+
+
+def test_the_oldest_of_more_than_a_thousand_open_requests_is_lost(bench, sender):
+    for at in range(1001):
+        sender.start(f"r{at}")
+    _, gauges = bench.beat()
+    assert gauges["requests_active"] == 1000.0
+    assert gauges["requests_total lost"] == 1.0
+    assert bench.meters.dropped["model_open_cap"] == 1
+    assert bench.meters.request("sender-r0")["status"] == "lost"
+
+
+def test_who_never_ends_what_it_starts_pushes_nobody_out(bench, sender):
+    sender.start("mine")
+    other = bench.sender("other-00001", name="other")
+    for at in range(1500):
+        other.start(f"r{at}")
+    bench.beat()
+    assert bench.meters.request("sender-mine")["status"] == "open"
+    assert bench.meters.dropped["model_open_cap"] == 501
+
+
+@pytest.mark.parametrize("times", [(1, 2, 3), (2**53 - 4, 2**53 - 3, 2**53 - 2)])
+@pytest.mark.parametrize("beat", [0, 2**53 - 1])
+def test_no_clock_however_wrong_stops_the_beat_or_makes_up_a_time(bench, sender, beat, times):
+    begin, token, end = times
+    sender.connection.take(
+        b"\n".join(
+            orjson.dumps(line) for line in [
+                {"e": "beat", "t": beat},
+                {"e": "start", "r": "odd", "t": begin, "model": "m"},
+                {"e": "tokens", "r": "odd", "t": [token, token]},
+                {"e": "tokens", "r": "odd", "t": [2**53 - 3]},
+                {"e": "end", "r": "odd", "t": end, "status": "ok"},
+            ]
+        )
+    )  # fmt: skip
+    rows, _ = bench.beat()
+    assert all(-600_000 <= t_ms <= 1_000 for each in rows.values() for t_ms, _ in each)
+    assert all(value < 1e9 for name, each in rows.items() if name.endswith("_ms") for _, value in each)
+    request = bench.request
+    assert request["status"] == "ok"
+    assert request["output_tokens"] == 3
+    assert abs(request["started_ms"] - bench.clock.now_ms()) <= 86_400_000
+    assert abs(request["ended_ms"] - bench.clock.now_ms()) <= 600_000
+    assert all(length < 1e9 for _, length in request["stalls"])
+    sender.start("next")
+    sender.tokens("next", back_ms=(20, 10, 0))
+    bench.beat()
+    assert bench.request["output_tokens"] == 3
+
+
+def test_a_span_of_more_than_a_day_is_a_clock_that_jumped(bench, sender):
+    t = sender.t
+    bench.clock.advance(1)
+    sender.say(
+        {"e": "start", "r": "r1", "t": 0, "model": "m"},
+        {"e": "tokens", "r": "r1", "t": [t, t + 1_000]},
+        {"e": "end", "r": "r1", "t": 90_000_000_000, "status": "ok"},
+    )
+    bench.beat()
+    assert bench.request["duration_ms"] is None
+
+
+def test_the_mean_entropy_is_of_the_tokens_that_had_one(bench, sender):
+    sender.start(vocab_size=16)
+    sender.tokens(back_ms=(20, 10, 0), entropy=[1.0, None, 2.0])
+    sender.end()
+    bench.beat()
+    assert bench.request["entropy_bits"] == 1.5
+    assert bench.request["entropy_k"] == 16
+
+
+def test_of_many_open_requests_the_newest_note_their_ticks(bench, sender):
+    for at in range(70):
+        sender.start(f"r{at}")
+        sender.tokens(f"r{at}")
+    bench.beat()
+    ticks = [bool(bench.meters.request(f"sender-r{at}")["ticks"]["t_ms"]) for at in range(70)]
+    assert ticks == [False] * 6 + [True] * 64
+
+
+def test_a_server_that_names_others_in_every_look_fills_no_memory(bench):
+    for look in range(12):
+        names = [f"m{look}-{at}" for at in range(100)]
+        bench.meters.scraped([Reading("127.0.0.1:8000", name, bench.clock.now_ms(), 1.0) for name in names])
+        bench.beat(1)
+    assert len(bench.meters._book._readings) == MAX_READINGS

@@ -1,0 +1,479 @@
+"""Finding model servers among the sockets of this machine, and what is said of each."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from tests.unit.collect.models.scrape.scrape_house import (
+    LOOPBACK,
+    NOT_FOUND,
+    WILDCARD,
+    Answering,
+    Bench,
+    Machine,
+    http,
+    replay,
+)
+from wfmon.collect.models.scrape.http import LATE
+from wfmon.collect.models.scrape.listeners import Listening, quick_listening
+from wfmon.collect.models.scrape.processes import Processes
+from wfmon.collect.models.scrape.rows import COLUMNS, Row, joined, plain, row_of
+from wfmon.collect.models.scrape.servers import AGAIN_S, PATIENCE, ServersCollector
+from wfmon.collect.sockets import LinuxSockets, Socket, place
+from wfmon.core.clock import FakeClock
+
+HTML = http(b"<!doctype html><title>a page</title>", server="nginx")
+
+
+@pytest.fixture
+def bench():
+    with Bench() as bench:
+        yield bench
+
+
+def test_without_a_listening_socket_nothing_is_found(bench):
+    assert bench.look() == {}
+    assert bench.frame.values.tolist() == [0.0]
+    assert bench.frame.tables["servers"].columns == COLUMNS
+
+
+def test_the_table_has_the_columns_of_the_stream(bench):
+    bench.serve(replay("ollama"))
+    row = bench.one()
+    assert tuple(row) == COLUMNS
+    assert bench.frame.tables["servers"].rows == (tuple(row.values()),)
+
+
+def test_what_is_no_model_server_is_not_shown_and_is_asked_again_after_10_s_60_s_and_10_minutes_and_no_more(bench):
+    server = bench.serve({"*": HTML})
+    assert bench.look() == {}
+    first = server.opened
+    assert 0 < first <= 4
+    asked = []
+    for second in range(1, 1_500):
+        before = server.opened
+        bench.look()
+        if server.opened > before:
+            asked.append(second)
+    assert asked == [10, 70, 670]
+    assert AGAIN_S == (10, 60, 600)
+
+
+def test_a_server_that_loads_its_model_late_is_found_by_the_later_look(bench):
+    server = bench.serve({"*": NOT_FOUND})
+    assert bench.look() == {}
+    server.answers = replay("vllm")
+    bench.look(9)
+    assert [row["runtime"] for row in bench.look(1).values()] == ["vLLM"]
+
+
+def test_what_speaks_no_http_is_asked_once_and_never_again(bench):
+    server = bench.serve({"*": b"220 mail.example ESMTP\r\n"})
+    bench.look()
+    for _ in range(3):
+        bench.look(1_000)
+    assert server.opened == 1
+
+
+def test_a_socket_that_is_new_on_a_port_is_asked_anew(bench):
+    server = bench.serve({"*": HTML}, owner=1)
+    bench.look()
+    server.answers = replay("ollama")
+    bench.look()
+    assert bench.look() == {}
+    bench.machine.listening.clear()
+    bench.machine.add(server.port, owner=2, pid=2)
+    assert bench.one()["pid"] == 2
+
+
+def test_a_server_whose_socket_is_gone_is_gone(bench):
+    bench.serve(replay("ollama"))
+    bench.one()
+    bench.machine.listening.clear()
+    assert bench.look() == {}
+
+
+@pytest.mark.parametrize("port", [22, 25, 53, 111, 139, 445, 631, 3306, 5432, 6379, 9445, 11211, 27017])
+def test_ports_of_other_things_are_never_asked(bench, port, monkeypatch):
+    opened = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, to: opened.append(to))
+    bench.machine.add(port, owner=1)
+    bench.look()
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    "name", ["sshd", "postgres", "redis-server", "mysqld", "cupsd", "chrome", "chromium-browse", "code"]
+)
+def test_programs_that_are_known_to_be_something_else_are_never_asked(bench, name):
+    server = bench.serve(replay("ollama"), name=name)
+    assert bench.look() == {}
+    assert server.opened == 0
+
+
+def test_the_monitor_never_asks_itself(bench):
+    server = bench.serve(replay("ollama"), owner=9)
+    bench.machine.mine = {9}
+    assert bench.look() == {}
+    assert server.opened == 0
+
+
+def test_what_listens_elsewhere_than_on_loopback_is_never_asked(bench, monkeypatch):
+    opened = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, to: opened.append(to))
+    for number, text in enumerate(("192.168.0.5", "127.0.0.2", "10.0.0.1")):
+        bench.machine.add(8000, owner=number, address=place(socket.inet_aton(text)))
+    bench.machine.add(8000, owner=9, address=place(socket.inet_pton(socket.AF_INET6, "fe80::1")))
+    bench.look()
+    assert opened == []
+
+
+def test_only_loopback_is_connected_to_and_only_get_is_said(bench, monkeypatch):
+    connected = []
+    real = socket.socket.connect
+    monkeypatch.setattr(socket.socket, "connect", lambda self, to: (connected.append(to[0]), real(self, to))[1])
+    servers = [bench.serve(replay(name), address=WILDCARD[4]) for name in ("ollama", "vllm", "llama_cpp", "lm_studio")]
+    for _ in range(3):
+        bench.look()
+    assert set(connected) == {"127.0.0.1"}
+    assert {line.split()[0] for server in servers for line in server.seen} == {"GET"}
+
+
+def test_a_server_on_every_ipv6_address_is_asked_on_ipv4_first_and_keeps_that_name(bench):
+    server = bench.serve(replay("ollama"), address=WILDCARD[6])
+    assert bench.one()["server"] == f"127.0.0.1:{server.port}"
+
+
+def test_a_server_on_ipv6_alone_is_asked_there(bench):
+    try:
+        server = bench.serve(replay("ollama"), family=6, address=WILDCARD[6])
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    assert bench.one()["server"] == f"[::1]:{server.port}"
+    assert bench.collector.server_of(5, f"localhost:{server.port}") == f"[::1]:{server.port}"
+
+
+def test_a_program_with_a_socket_of_each_family_is_one_server(bench):
+    server = bench.serve(replay("ollama"), pid=5, owner=1)
+    bench.machine.add(server.port, owner=2, pid=5, address=LOOPBACK[6])
+    assert bench.one()["server"] == f"127.0.0.1:{server.port}"
+
+
+def test_a_server_of_another_user_is_shown_without_its_process(bench):
+    server = bench.serve(replay("ollama"))
+    bench.machine.held.clear()
+    row = bench.one()
+    assert (row["pid"], row["process"], row["gpu_bytes"], row["runtime"]) == (None, "", None, "Ollama")
+    assert server.opened > 0
+
+
+def test_known_servers_that_hang_or_refuse_are_shown_with_what_to_do(bench):
+    hung = bench.serve({"*": b""}, name="ollama", pid=1)
+    row = bench.one()
+    assert (row["server"], row["runtime"], row["state"]) == (f"127.0.0.1:{hung.port}", "Ollama", "silent")
+    odd = bench.serve({"*": HTML}, name="llama-server", pid=2)
+    assert bench.look()[odd.port]["state"] == "odd"
+    locked = bench.serve({"*": http(b'{"error":"no"}', 401)}, name="LM Studio", pid=3)
+    assert bench.look()[locked.port]["state"] == "needs_key"
+    assert all(row["fix"] for row in bench.look().values())
+
+
+def test_other_ports_of_a_program_that_was_found_are_not_shown_beside_it(bench):
+    server = bench.serve(replay("ollama"), name="ollama", pid=1)
+    bench.serve({"*": HTML}, name="ollama", pid=2)  # its runner
+    assert list(bench.look()) == [server.port]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"*": http(b'{"error":"login"}', 401)},  # an API that refuses everything is no sign of models
+        {"/v1/models": http(b"<html>log in</html>", 401)},
+        {"/v1/models": http(b'{"data":[]', 200)},
+        {"/v1/models": http(b'{"data":{"id":"x"}}', 200)},
+        {"/v1/models": http(b'{"data":[{"id":7}]}', 200)},
+        {"/api/version": http(b'{"version":"1.0"}')},  # a program with a version and no models
+        {"/api/version": http(b'{"version":"1.0"}'), "/api/ps": http(b'{"models":{}}')},
+        {"/metrics": http(b"go_threads 7\n")},
+        {"*": http(b"", 302, location="http://192.0.2.1/")},
+    ],
+)
+def test_a_web_server_without_models_is_no_model_server(bench, answers):
+    bench.serve(answers)
+    assert bench.look() == {}
+
+
+def test_a_server_that_seems_everything_at_once_is_judged_after_four_gets_and_not_again(bench):
+    answers = {
+        "/api/version": http(b'{"version":"1"}'),
+        "/v1/models": http(b'{"data":[{"id":"m","owned_by":"organization_owner"}]}'),
+    }  # fmt: skip
+    server = bench.serve(answers)
+    assert bench.one()["runtime"] == "OpenAI-compatible"
+    asked = [line.split()[1] for line in server.seen]
+    assert asked == ["/api/version", "/api/ps", "/v1/models", "/api/v1/models", "/v1/models"]
+    bench.look()
+    assert len(server.seen) == len(asked)
+
+
+def test_what_never_fits_into_a_look_is_left_alone_after_three(bench, monkeypatch):
+    server = bench.serve({"*": HTML})
+    asked = []
+    monkeypatch.setattr(bench.collector._client, "get", lambda *where: asked.append(where) or LATE)
+    for _ in range(9):
+        bench.look()
+    assert len(asked) == PATIENCE
+    assert bench.look() == {}
+    assert server.opened == 0
+
+
+def test_a_server_that_once_answered_is_silent_only_after_three_looks_without(bench):
+    server = bench.serve(replay("ollama"))
+    bench.one()
+    server.answers = {"*": b""}
+    states = [bench.one(4)["state"] for _ in range(PATIENCE)]
+    assert states == ["ok", "ok", "silent"]
+    assert bench.readings == []
+    server.answers = replay("ollama")
+    assert bench.one(60)["state"] == "ok"
+
+
+def test_a_server_that_does_not_answer_is_asked_less_and_less_often(bench):
+    server = bench.serve(replay("ollama"))
+    bench.one()
+    server.answers = {"*": b""}
+    before = server.opened
+    for _ in range(600):
+        bench.look()
+    assert 10 <= server.opened - before <= 20
+
+
+def test_a_restarted_server_drops_the_span_over_its_restart(bench):
+    server = bench.serve(replay("vllm"), owner=1)
+    bench.look()
+    bench.machine.listening.clear()
+    bench.machine.add(server.port, owner=2, pid=2)
+    server.answers = replay("vllm_later")
+    bench.look()
+    assert (bench.readings[0].tokens_per_second, bench.readings[0].tokens_total) == (None, 1320.0)
+
+
+def test_a_counter_that_fell_drops_the_span(bench):
+    server = bench.serve(replay("vllm_later"))
+    bench.look()
+    server.answers = replay("vllm")
+    bench.look()
+    assert (bench.readings[0].tokens_per_second, bench.readings[0].ttft_ms) == (None, None)
+
+
+def test_a_reading_says_how_often_it_was_really_looked(bench):
+    bench.serve(replay("ollama"))
+    bench.look()
+    bench.look(4)
+    assert bench.readings[0].rate_hz == 0.25
+
+
+def test_graphics_memory_is_that_of_the_process_and_of_those_below_it(bench):
+    bench.serve(replay("vllm"), pid=10)
+    bench.processes.above[11] = (10,)
+    assert bench.one()["gpu_bytes"] is None  # nobody measures it
+    bench.memory = {11: 8_000, 10: 500, 99: 7}
+    assert bench.one()["gpu_bytes"] == 8_500
+
+
+def test_names_and_versions_are_cleaned_and_cut(bench):
+    bad = "x\n\x1b[31m\u202e" + "y" * 500
+    answers = replay("ollama")
+    answers["/api/version"] = http(b'{"version": "%s"}' % (b"1" * 400))
+    answers["/api/ps"] = http(b'{"models":[{"name":"x\\n\\u001b[31m\\u202e%s","size_vram":1}]}' % (b"y" * 500))
+    bench.serve(answers, name="ollama")
+    row = bench.one()
+    assert len(row["version"]) <= 120
+    assert len(row["models"]) <= 120
+    assert row["models"].startswith("x\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m")
+    assert bad not in row["models"]
+    assert row["models"].isprintable()
+    assert bench.readings[0].model.isprintable()
+
+
+def test_names_that_do_not_fit_a_cell_are_counted():
+    many = tuple(f"model-{n:02}" for n in range(64))
+    assert joined(many, 10_000) == ", ".join(many[:10]) + " and 9,990 more"
+    assert joined(("y" * 120,), 1) == "y" * 120
+    assert len(joined(("y" * 120, "z"), 2)) == 120
+    assert (joined((), 0), joined(("a", "b"), 2)) == ("", "a, b")
+
+
+def test_a_process_is_led_to_the_server_that_it_is_or_works_for(bench):
+    server = bench.serve(replay("vllm"), pid=10)
+    bench.processes.above.update({11: (10,), 10: (9,)})
+    bench.look()
+    label = f"127.0.0.1:{server.port}"
+    assert [bench.collector.server_of(pid, "program") for pid in (10, 11, 9, 12)] == [label, label, label, "program"]
+
+
+def test_a_claim_that_names_a_listening_address_is_believed(bench):
+    """A client knows whom it asks; its own sockets may be those of its page."""
+    server = bench.serve(replay("vllm"), pid=10)
+    page = bench.serve({"*": HTML}, pid=20)
+    bench.look()
+    label = f"127.0.0.1:{server.port}"
+    assert bench.collector.server_of(20, f"localhost:{server.port}") == label
+    assert bench.collector.server_of(20, f"0.0.0.0:{server.port}") == label
+    assert bench.collector.server_of(20, f"[::1]:{server.port}") == label
+    assert bench.collector.server_of(10, f"127.0.0.1:{page.port}") == f"127.0.0.1:{page.port}"
+    assert bench.collector.server_of(20, "a notebook") == "a notebook"
+    assert bench.collector.server_of(20, "localhost:1") == "127.0.0.1:1"  # nobody listens there, still one name
+    assert bench.collector.server_of(20, "10.0.0.9:8000") == "10.0.0.9:8000"
+
+
+def test_a_proxy_is_not_asked_and_stands_for_its_upstream(bench):
+    upstream = bench.serve(replay("ollama"), pid=1)
+    proxy = bench.serve(replay("ollama"), pid=2)
+    bench.aliases = {f"127.0.0.1:{proxy.port}": f"127.0.0.1:{upstream.port}"}
+    assert list(bench.look()) == [upstream.port]
+    assert proxy.opened == 0
+    assert bench.collector.server_of(2, f"localhost:{proxy.port}") == f"127.0.0.1:{upstream.port}"
+
+
+def test_a_proxy_that_starts_later_is_left_alone_from_then_on(bench):
+    upstream = bench.serve(replay("ollama"), pid=1)
+    proxy = bench.serve(replay("ollama"), pid=2)
+    assert len(bench.look()) == 2
+    bench.aliases = {f"127.0.0.1:{proxy.port}": f"127.0.0.1:{upstream.port}"}
+    assert list(bench.look()) == [upstream.port]
+
+
+@pytest.mark.parametrize("told", [("--upstream", "http://localhost:11434/"), ("--upstream=http://127.0.0.1:11434",)])
+def test_our_own_proxy_is_known_by_its_command_which_says_where_it_leads(bench, told):
+    proxy = bench.serve(replay("ollama"), pid=2)
+    bench.processes.commands[2] = ("python", "-m", "wfmon", "proxy", *told, "--listen", "x")
+    assert bench.look() == {}
+    assert proxy.opened == 0
+    assert bench.collector.server_of(7, f"localhost:{proxy.port}") == "127.0.0.1:11434"
+    assert bench.collector.server_of(2, "127.0.0.1:11434") == "127.0.0.1:11434"
+
+
+def test_only_our_own_proxy_is_taken_for_one():
+    known = Processes()
+    assert known.upstream(("python", "-m", "wfmon", "proxy")) == ""
+    assert known.upstream(("python", "app.py", "proxy", "--upstream", "http://x:1")) is None
+    assert known.upstream(("proxy", "wfmon")) is None
+    assert known.upstream(()) is None
+
+
+def test_a_process_is_looked_at_once_until_the_servers_change(bench):
+    bench.serve(replay("vllm"), pid=10)
+    bench.look()
+    bench.processes.looked.clear()
+    for _ in range(5):
+        bench.collector.server_of(77, "program")
+        bench.look()
+    assert bench.processes.looked == [77]
+
+
+def test_this_machine_s_processes_have_commands_and_parents():
+    known = Processes()
+    program = "import sys; print('runs', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "a-word"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()  # until then its command may still be ours
+        assert known.command(child.pid)[-1] == "a-word"
+        assert known.parents(child.pid)[0] == os.getpid()
+        assert known.sums({child.pid: 7, os.getpid(): 1, 1: 5}, {os.getpid()}) == {os.getpid(): 8}
+        child.stdin.close()
+    assert (known.command(child.pid), known.parents(child.pid), known.command(None)) == ((), (), ())
+
+
+def test_a_collector_that_was_never_asked_opens_no_socket(monkeypatch):
+    def no_socket(*_args, **_more):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    monkeypatch.setattr(socket, "create_connection", no_socket)
+    collector = ServersCollector(FakeClock(), scraped=list, gpu_memory=dict)
+    assert collector.servers() == []
+    assert collector.server_of(1, "localhost:8000") == "127.0.0.1:8000"
+    collector.close()
+
+
+def test_closing_forgets_and_a_later_look_finds_anew(bench):
+    server = bench.serve(replay("ollama"), pid=5)
+    bench.one()
+    bench.collector.close()
+    bench.collector.close()
+    assert bench.collector.servers() == []
+    assert bench.collector.server_of(5, "program") == "program"
+    before = server.opened
+    assert bench.one()["runtime"] == "Ollama"
+    assert server.opened > before
+
+
+@pytest.mark.parametrize(
+    ("claimed", "expected"),
+    [
+        ("127.0.0.1:8000", ("127.0.0.1:8000", 8000)), ("localhost:8000", ("127.0.0.1:8000", 8000)),
+        ("LOCALHOST:80", ("127.0.0.1:80", 80)), ("[::1]:80", ("[::1]:80", 80)), ("[::]:80", ("127.0.0.1:80", 80)),
+        ("10.0.0.1:80", ("10.0.0.1:80", None)), ("my program", ("my program", None)), ("", ("", None)),
+        ("a:b:c", ("a:b:c", None)), ("x:0", ("x:0", None)), ("x:65536", ("x:65536", None)), ("x:²", ("x:²", None)),
+    ],
+)  # fmt: skip
+def test_an_address_is_written_in_one_way(claimed, expected):
+    assert plain(claimed) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel by netlink")
+def test_the_kernel_tells_the_listening_sockets_as_the_table_does():
+    quick = quick_listening()
+    servers = [Answering({})]
+    with suppress(OSError):  # a machine without IPv6
+        servers.append(Answering({}, family=6))
+    try:
+        found = {(one.local[0].text, one.local[1]): one for one in quick()}
+        read = {(one.local[0].text, one.local[1]): one for one in LinuxSockets().sockets() if one.state == "listen"}
+        for server in servers:
+            where = ("127.0.0.1" if server.family == 4 else "::1", server.port)
+            assert found[where]._replace(remote=()) == read[where]._replace(remote=())
+    except OSError as error:
+        pytest.skip(f"this kernel does not list its sockets: {error}")
+    finally:
+        for server in servers:
+            server.close()
+
+
+def test_a_kernel_that_refuses_is_asked_no_more_and_the_table_is_read_every_five_seconds():
+    def refuses():
+        refused.append(1)
+        raise PermissionError
+
+    refused, machine = [], Machine()
+    machine.add(8000, owner=1)
+    machine.listening.append(
+        Socket(tcp=False, state="close", local=(WILDCARD[4], 53), remote=(WILDCARD[4], 0), owner=2)
+    )
+    listening = Listening(machine, refuses)
+    assert [one.owner for one in listening.look(0)] == [1]
+    machine.add(8001, owner=3)
+    assert len(listening.look(4_900_000_000)) == 1
+    assert len(listening.look(5_000_000_000)) == 2
+    assert len(refused) == 1
+
+
+def test_a_server_whose_requests_are_told_lacks_nothing_that_would_have_to_be_mended():
+    told = Row(listener=None, server="127.0.0.1:11434", runtime="Ollama", version="0.5")
+    cells = dict(zip(COLUMNS, row_of(told, {}, {"127.0.0.1:11434": "proxy"}).cells(), strict=True))
+    assert cells["shows"].endswith("by the proxy: requests, tokens, time to first token")
+    assert (cells["lacks"], cells["fix"]) == ("", "")
+    assert row_of(told, {}, {}).cells()[COLUMNS.index("fix")] != ""
+
+
+def test_the_built_in_model_is_not_called_what_it_speaks_like():
+    row = Row(listener=None, server="127.0.0.1:11599", runtime="Ollama", version="0.1.0-wfmon-demo")
+    assert row.cells()[COLUMNS.index("runtime")] == "built-in n-gram model"

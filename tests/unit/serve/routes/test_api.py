@@ -1,0 +1,487 @@
+"""/api/v1 and /metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import sqlite3
+
+import orjson
+import pytest
+
+from wfmon.core.catalogue import METRICS
+from wfmon.core.settings import SettingsError
+from wfmon.core.types import Asked
+from wfmon.serve.problem import CONTENT_TYPE
+from wfmon.serve.routes import openmetrics
+from wfmon.serve.routes.answers import PART
+
+
+def get(house, target):
+    answer = house.ask(target)
+    assert answer.status_code == 200
+    assert answer.content_type == "application/json"
+    return json.loads(answer.data)
+
+
+def problem(answer, status):
+    assert answer.status_code == status
+    assert answer.content_type == CONTENT_TYPE
+    found = json.loads(answer.data)
+    assert {"type", "title", "status", "detail", "fix"} <= set(found)
+    assert found["status"] == status
+    return found
+
+
+def switch(house, name="system", body='{"enabled": false}', kind="application/json"):
+    return house.ask(f"/api/v1/collectors/{name}", "POST", data=body, CONTENT_TYPE=kind)
+
+
+def test_health_series_latest_and_settings_are_what_the_monitor_says(house):
+    assert get(house, "/api/v1/health") == {"status": "ok", "stream": {"late_ms": None}}, "NaN is no JSON"
+    assert get(house, "/api/v1/series") == {"series": house.services.series()}
+    assert get(house, "/api/v1/latest") == house.services.latest()
+    assert get(house, "/api/v1/settings") == {"settings": house.services.settings()}
+    assert get(house, "/api/v1/collectors")["collectors"][0]["name"] == "system"
+
+
+@pytest.mark.parametrize(("text", "span"), [("1", 1), ("10", 10), ("300", 300), ("0.5", 0.5), ("1e2", 100)])
+def test_a_window_is_of_any_seconds_that_the_cache_holds(house, text, span):
+    answer = get(house, f"/api/v1/window?series=system.cpu_percent&window={text}")
+    assert (answer["span_s"], answer["mean"]) == (span, 12.5)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "300.1", "301", "nan", "inf", "-inf", "ten", "1s", "9" * 5000, "1_0x"])
+def test_a_window_that_the_cache_cannot_hold_is_refused_by_field(house, text):
+    found = problem(house.ask(f"/api/v1/window?series=system.cpu_percent&window={text}"), 400)
+    assert found["field"] == "window"
+    assert "The cache holds 300 seconds" in found["detail"]
+    assert len(found["detail"]) < 200
+
+
+@pytest.mark.parametrize("text", ["", "60", "nan", "ten", "-1"])
+def test_windows_of_all_series_have_three_spans(house, text):
+    assert problem(house.ask(f"/api/v1/windows?window={text}"), 400)["field"] == "window"
+    assert get(house, "/api/v1/windows?window=300") == {"now_ms": 7, "series": []}
+
+
+def test_the_longest_window_follows_the_setting(house):
+    house.services.cache_seconds = 600
+    assert get(house, "/api/v1/window?series=system.cpu_percent&window=600")["span_s"] == 600
+
+
+@pytest.mark.parametrize("series", ["", "system.cpu%7B", "x%7Bcore=0%7D"])
+def test_a_series_that_is_none_is_refused_by_field(house, series):
+    assert problem(house.ask(f"/api/v1/window?series={series}&window=1"), 400)["field"] == "series"
+
+
+def test_a_series_never_seen_is_not_found(house):
+    assert problem(house.ask("/api/v1/window?series=system.nope&window=1"), 404)["field"] == "series"
+
+
+def test_a_collector_is_switched_and_its_state_told(house):
+    answer = switch(house)
+    assert answer.status_code == 200
+    assert json.loads(answer.data)["state"] == "off"
+    assert house.services.switched == {"system": False}
+    assert json.loads(switch(house, body='{"enabled": true}').data)["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[]", "{}", '{"enabled": 1}', '{"enabled": "yes"}', '{"enabled": null}', '{"enabled": true, "x": 1}', "true"],
+)
+def test_a_switch_that_says_something_else_changes_nothing(house, body):
+    assert problem(switch(house, body=body), 400)["field"] == "enabled"
+    assert house.services.switched == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [("{", "application/json", 400), ("", "application/json", 400), ('{"enabled": true}', "text/plain", 415),
+     ("[" * 100_000, "application/json", 400), ("\xff", "application/json", 400)],
+)  # fmt: skip
+def test_a_malformed_switch_is_a_problem_of_the_client(house, body, kind, status):
+    problem(switch(house, body=body, kind=kind), status)
+    assert house.services.switched == {}
+
+
+def test_an_unknown_collector_is_not_found(house):
+    assert problem(switch(house, "nope"), 404)["field"] == "name"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SettingsError("settings.json is broken")])
+def test_a_switch_that_cannot_be_kept_says_why(house, error):
+    def fail(*_args):
+        raise error
+
+    house.services.switch = fail
+    assert str(error) in problem(switch(house), 507)["detail"]
+
+
+def test_models_requests_servers_and_the_proxy_are_what_the_monitor_says(house):
+    model = house.services.models()[0]
+    assert get(house, "/api/v1/models") == {"models": [{**model, "ttft_ms": None}]}
+    assert get(house, "/api/v1/servers") == {"servers": house.services.servers()}
+    assert get(house, "/api/v1/proxy") == house.services.proxy()
+
+
+def test_the_last_50_requests_are_listed_unless_asked_otherwise(house):
+    for query, count in (("", 50), ("?limit=1", 1), ("?limit=2000", 60)):
+        assert len(get(house, f"/api/v1/requests{query}")["requests"]) == count
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2001", "ten", "", "1.5", "1e2", "%D9%A3", "9" * 5000, "+1", "%20%201"])
+def test_a_limit_that_is_none_is_refused_by_field(house, text):
+    found = problem(house.ask(f"/api/v1/requests?limit={text}"), 400)
+    assert found["field"] == "limit"
+    assert found["fix"] == "Give a whole number from 1 to 2000."
+    assert len(found["detail"]) < 100
+
+
+def test_one_request_is_given_with_its_ticks_and_one_that_is_not_kept_is_not_found(house):
+    assert get(house, "/api/v1/requests/a:1.b-c_d") == house.services.request("a:1.b-c_d")
+    found = problem(house.ask("/api/v1/requests/none"), 404)
+    assert found["field"] == "id"
+    assert "collect.model.requests" in found["fix"]
+
+
+def demo(house, body, kind="application/json"):
+    return house.ask("/api/v1/demo", "POST", data=body, CONTENT_TYPE=kind)
+
+
+def test_the_built_in_model_is_started_and_stopped(house):
+    assert get(house, "/api/v1/demo")["state"] == "off"
+    assert json.loads(demo(house, '{"running": true}').data)["state"] == "running"
+    assert json.loads(demo(house, '{"running": false}').data)["state"] == "off"
+    assert house.services.said == ["", "start", "stop"]
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"running": 1}', '{"running": null}', '{"running": true, "x": 1}', "1"])
+def test_what_does_not_say_whether_it_shall_run_changes_nothing(house, body):
+    assert problem(demo(house, body), 400)["field"] == "running"
+    assert house.services.said == []
+
+
+@pytest.mark.parametrize(("body", "kind", "status"), [("{", "application/json", 400), ("{}", "text/plain", 415)])
+def test_a_body_that_is_no_json_starts_nothing(house, body, kind, status):
+    problem(demo(house, body, kind), status)
+    assert house.services.said == []
+
+
+@pytest.mark.parametrize("target", ["/api/v1", "/api/v1/nope", "/api/v2/health", "/api/v1/health/"])
+def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(house, target):
+    problem(house.ask(target), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "allow"),
+    [("POST", "/api/v1/health", "GET"), ("GET", "/api/v1/launch", "POST"), ("GET", "/api/v1/collectors/system", "POST"),
+     ("POST", "/metrics", "GET"), ("POST", "/sse", "GET"), ("POST", "/api/v1/models", "GET"),
+     ("POST", "/api/v1/requests/x", "GET")],
+)  # fmt: skip
+def test_a_wrong_method_is_told_the_right_one(house, method, target, allow):
+    answer = house.ask(target, method)
+    assert allow in answer.headers["Allow"]
+    problem(answer, 405)
+
+
+def test_an_error_of_ours_is_a_problem_without_a_stack_trace_and_is_logged_without_the_query(house, caplog):
+    caplog.set_level(logging.ERROR)
+    found = problem(house.ask("/broken?code=secret"), 500)
+    assert "Zero" not in json.dumps(found)
+    (record,) = caplog.records
+    assert record.getMessage() == "GET /broken failed"
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_metrics_are_openmetrics(house):
+    answer = house.ask("/metrics")
+    assert answer.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.text == (
+        "# TYPE wfmon_system_cpu_percent gauge\n"
+        "# UNIT wfmon_system_cpu_percent percent\n"
+        "# HELP wfmon_system_cpu_percent CPU time in use, all cores together.\n"
+        "wfmon_system_cpu_percent 12.5\n"
+        "# EOF\n"
+    )
+
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+ESCAPED = r'(?:[^"\\\n]|\\["\\n])*'
+SAMPLE = re.compile(rf'({NAME})(?:\{{((?:{NAME}="{ESCAPED}",?)+)\}})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)$')
+
+
+def parse(text):
+    """Read OpenMetrics text as strictly as its specification; gives {(name, labels): value}."""
+    lines = text.split("\n")
+    assert lines[-2:] == ["# EOF", ""]
+    samples, families, family, kind, heads = {}, set(), None, None, []
+    for line in lines[:-2]:
+        if line.startswith("# "):
+            word, name, rest = re.fullmatch(rf"# (TYPE|UNIT|HELP) ({NAME}) (.*)", line).groups()
+            if name != family:
+                assert name not in families, "a family stands in one piece"
+                families.add(name)
+                family, heads = name, []
+            assert word not in heads
+            heads.append(word)
+            if word == "TYPE":
+                kind = rest
+                assert kind in ("gauge", "counter")
+            elif word == "UNIT":
+                assert name.endswith("_" + rest)
+            else:
+                assert re.fullmatch(r'(?:[^\\"]|\\[\\n"])*', rest)
+        else:
+            name, labels, value = SAMPLE.match(line).groups()
+            assert name == family + ("_total" if kind == "counter" else "")
+            assert heads[0] == "TYPE"
+            pairs = tuple(re.findall(rf'({NAME})="({ESCAPED})"', labels or ""))
+            assert (name, pairs) not in samples, "a sample stands once"
+            samples[name, pairs] = float(value)
+    return samples
+
+
+def row(name, value, **labels):
+    return {"name": name, "labels": labels, "value": value}
+
+
+def test_every_metric_of_the_catalogue_survives_a_strict_reader():
+    rows = [row(name, 1.5, **dict.fromkeys(metric.labels, "0")) for name, metric in METRICS.items()]
+    assert set(parse(openmetrics.render(rows)).values()) == {1.5}
+    assert len(parse(openmetrics.render(rows))) == len(METRICS)
+
+
+def test_series_of_one_metric_stand_together_whatever_their_order():
+    rows = [
+        row("system.cpu_core_percent", 1, core="0"),
+        row("system.load_1m", 2),
+        row("system.cpu_core_percent", 3, core="1"),
+    ]
+    assert parse(openmetrics.render(rows)) == {
+        ("wfmon_system_cpu_core_percent", (("core", "0"),)): 1,
+        ("wfmon_system_cpu_core_percent", (("core", "1"),)): 3,
+        ("wfmon_system_load_1m", ()): 2,
+    }
+
+
+def test_untrusted_labels_cannot_break_out_of_their_line():
+    text = 'a"b\\c\nwfmon_evil 1'
+    parsed = parse(openmetrics.render([row("system.temperature_celsius", 1, sensor=text)]))
+    assert parsed == {("wfmon_system_temperature_celsius", (("sensor", 'a\\"b\\\\c\\nwfmon_evil 1'),)): 1}
+
+
+def test_absent_values_are_left_out_and_numbers_keep_their_digits():
+    values = [None, math.nan, math.inf, 0.1 + 0.2, 1e300, 123456789012.0, -0.0]
+    rows = [row("system.temperature_celsius", value, sensor=str(i)) for i, value in enumerate(values)]
+    assert [line.rpartition(" ")[2] for line in openmetrics.render(rows).splitlines() if line[0] != "#"] == [
+        "0.30000000000000004", "1e+300", "123456789012", "0"
+    ]  # fmt: skip
+
+
+def test_nothing_measured_is_still_a_whole_answer():
+    assert openmetrics.render([]) == "# EOF\n"
+
+
+def test_a_query_is_handed_on_whole_and_what_is_not_known_is_null(house):
+    told = get(house, "/api/v1/query?series=a.b&series=c.d%7Be=%22*%22%7D&from=1000&to=2000&points=7&fn=p95")
+    assert house.services.said == [(["a.b", 'c.d{e="*"}'], 1000, 2000, 7, "p95")]
+    assert told["series"][0]["points"] == [[1000, None, 1.5, 2.0]]
+    get(house, "/api/v1/query?series=a.b&from=0&to=1")
+    assert house.services.said[-1] == (["a.b"], 0, 1, 1_000, "envelope")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("series=a&to=2", "from"), ("series=a&from=-1&to=2", "from"), ("series=a&from=1e3&to=2", "from"),
+        ("series=a&from=1&to=", "to"), ("series=a&from=1&to=99999999999999999", "to"), ("from=1&to=2", "series"),
+    ],
+)  # fmt: skip
+def test_a_query_that_is_none_says_which_field_and_the_fix(house, query, field):
+    assert problem(house.ask(f"/api/v1/query?{query}"), 400)["field"] == field
+
+
+def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(house):
+    get(house, "/api/v1/statistics?series=a.b&from=1000&to=2000")
+    assert house.services.said == [Asked("a.b", (1000, 2000))]
+    told = get(house, "/api/v1/statistics?series=a&from=5&to=9&against_from=1&against_to=4&with=c.d&offset=-18000")
+    assert house.services.said[-1] == Asked("a", (5, 9), (1, 4), "c.d", -18_000)
+    assert told["span"] == {"mean": 1.5, "p95": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("series=a&to=2", "from"), ("series=a&from=1", "to"), ("from=1&to=2", "series"),
+        ("series=a&from=1&to=2&against_from=5", "against_to"), ("series=a&from=1&to=2&against_to=5", "against_from"),
+        ("series=a&from=1&to=2&offset=1h", "offset"), ("series=a&from=1&to=2&offset=999999999", "offset"),
+    ],
+)  # fmt: skip
+def test_statistics_of_what_is_no_span_say_which_field_and_the_fix(house, query, field):
+    assert problem(house.ask(f"/api/v1/statistics?{query}"), 400)["field"] == field
+
+
+def test_the_past_has_its_series_its_requests_and_what_happened(house):
+    assert get(house, "/api/v1/history")["series"][0]["name"] == "system.cpu_percent"
+    assert get(house, "/api/v1/annotations?from=5&to=6")["annotations"][0]["t_ms"] == 5
+    assert get(house, "/api/v1/history/requests?from=5&to=6&model=m&limit=9") == {"requests": [{"id": "a"}]}
+    assert house.services.said == [(5, 6, 9, "m")]
+    assert problem(house.ask("/api/v1/annotations?from=5"), 400)["field"] == "to"
+    assert problem(house.ask("/api/v1/history/requests?to=5"), 400)["field"] == "from"
+
+
+def past(house, count, error=None):
+    """Have the history hold so many requests, and fail then; gives what was read of it, and None when it is let go."""
+    taken = []
+
+    def rows(*_args):
+        try:
+            for number in range(count):
+                taken.append(number)
+                yield {"id": str(number), "ttft_ms": math.nan, "causes": []}
+            if error is not None:
+                raise error
+        finally:
+            taken.append(None)
+
+    house.services.past_requests = rows
+    return taken
+
+
+@pytest.mark.parametrize("count", [0, 1, PART, PART + 1, 3 * PART])
+def test_requests_of_the_past_are_the_same_in_parts(house, count):
+    past(house, count)
+    answer = house.ask("/api/v1/history/requests?from=5&to=6")
+    rows = [{"id": str(number), "ttft_ms": None, "causes": []} for number in range(count)]
+    assert answer.data == orjson.dumps({"requests": rows})
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+
+
+def test_requests_of_the_past_are_all_read_before_any_is_sent(house):
+    taken = past(house, 2 * PART + 1)
+    house.ask("/api/v1/history/requests?from=5&to=6")
+    assert taken[-1] is None
+    head = house.ask("/api/v1/history/requests?from=5&to=6", "HEAD")
+    assert (head.status_code, head.content_type, head.data) == (200, "application/json", b"")
+
+
+def test_requests_of_the_past_that_cannot_be_read_are_a_problem(house):
+    error = sqlite3.OperationalError("database is locked")
+    for count in (0, PART - 1, PART + 1):
+        taken = past(house, count, error)
+        problem(house.ask("/api/v1/history/requests?from=5&to=6"), 500)
+        assert taken[-1] is None
+
+
+@pytest.mark.parametrize("limit", ["0", "50001", "-1", "x"])
+def test_so_many_requests_are_not_told_at_once(house, limit):
+    assert problem(house.ask(f"/api/v1/history/requests?from=1&to=2&limit={limit}"), 400)["field"] == "limit"
+
+
+def test_recording_is_switched_off_and_on(house):
+    def said(body):
+        return house.ask("/api/v1/store", "POST", data=body, CONTENT_TYPE="application/json")
+
+    assert get(house, "/api/v1/store") == {"state": "recording"}
+    assert json.loads(said('{"recording": false}').data) == {"state": "off"}
+    assert json.loads(said('{"recording": true}').data) == {"state": "recording"}
+    for body in ("[]", "{}", '{"recording": 1}', '{"recording": true, "x": 1}'):
+        assert problem(said(body), 400)["field"] == "recording"
+    house.services.disk_full = True
+    problem(said('{"recording": false}'), 507)
+    assert get(house, "/api/v1/store") == {"state": "recording"}
+
+
+def test_what_is_unusual_comes_alone_or_with_what_was_in_a_span(house):
+    assert get(house, "/api/v1/anomalies") == {
+        "state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]
+    }  # fmt: skip
+    assert get(house, "/api/v1/anomalies?from=5&to=6")["past"] == [
+        {"series": "system.cpu_percent", "since_ms": 5, "until_ms": 6}
+    ]
+    told = problem(house.ask("/api/v1/anomalies?from=5"), 400)
+    assert (told["field"], "UTC milliseconds" in told["fix"]) == ("to", True)
+    assert problem(house.ask("/api/v1/anomalies?from=-1&to=6"), 400)["field"] == "from"
+
+
+def told(house, path, body):
+    return house.ask(path, "POST", data=json.dumps(body), CONTENT_TYPE="application/json")
+
+
+def test_forgetting_is_only_looked_at_unless_it_is_said_that_it_is_no_preview(house):
+    path = "/api/v1/store/forget"
+    assert get(house, path) == {"state": "none"}
+    for body in ({"all": True}, {"all": True, "preview": True}):
+        assert json.loads(told(house, path, body).data) == {"parts": 5}
+    assert house.services.said == []
+    answer = told(house, path, {"all": True, "preview": False})
+    assert (answer.status_code, json.loads(answer.data)) == (202, {"state": "waiting"})
+    assert house.services.said == [{"all": True}]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ([], "before_ms"),
+        ({}, "before_ms"),
+        ({"series": "a"}, "before_ms"),
+        ({"all": True, "preview": 0}, "preview"),
+        ({"all": True, "yes": True}, "yes"),
+        ({"all": True, "cancel": True}, "cancel"),
+        ({"cancel": False}, "cancel"),
+    ],
+)
+def test_what_is_not_said_rightly_forgets_nothing_and_names_the_field(house, body, field):
+    found = problem(told(house, "/api/v1/store/forget", body), 400)
+    assert found["field"] == field
+    assert found["fix"]
+    assert house.services.said == []
+
+
+def test_forgetting_is_called_off_while_it_can_be(house):
+    path = "/api/v1/store/forget"
+    assert "Nothing is being forgotten" in problem(told(house, path, {"cancel": True}), 409)["detail"]
+    house.services.forgetting_state = "deleting"
+    assert told(house, path, {"cancel": True}).status_code == 202
+    assert "at the moment" in problem(told(house, path, {"all": True, "preview": False}), 409)["detail"]
+
+
+def test_a_history_that_cannot_be_read_is_told_as_such(house):
+    house.services.disk_full = True
+    problem(told(house, "/api/v1/store/forget", {"all": True, "preview": False}), 503)
+
+
+def test_how_long_is_kept_is_changed_once_it_was_looked_at(house):
+    path, values = "/api/v1/store/retention", {"store.keep_1s_days": 1}
+    assert get(house, path) == {"retention": [{"name": "store.keep_1s_days", "value": 0.25}]}
+    assert json.loads(told(house, path, {"values": values}).data) == {"shorter": ["store.keep_1s_days"]}
+    assert house.services.said == []
+    assert json.loads(told(house, path, {"values": values, "preview": False}).data) == get(house, path)
+    assert house.services.said == [values]
+    for body in ([], {}, {"values": 5}, {"values": values, "x": 1}):
+        assert problem(told(house, path, body), 400)["field"] in ("values", "x")
+    assert problem(told(house, path, {"values": values, "preview": None}), 400)["field"] == "preview"
+    assert problem(told(house, path, {"values": {"store.max_bytes": 1}}), 400)["field"] == "store.max_bytes"
+    house.services.disk_full = True
+    problem(told(house, path, {"values": values, "preview": False}), 507)
+
+
+def test_insights_are_of_so_many_days_in_a_zone(house):
+    assert get(house, "/api/v1/insights")["said"] == [7, 0]
+    assert get(house, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, -18_000]
+    assert problem(house.ask("/api/v1/insights?days=x"), 400)["field"] == "days"
+    assert "analysis failed" in problem(house.ask("/api/v1/insights?days=89"), 503)["detail"]
+
+
+def test_the_histories_real_answer_can_be_told(tmp_path, house):
+    from tests.unit.store.house import House as Store
+
+    store = Store(tmp_path / "real", "a.b", "c_ms")
+    store.run(700, **{"a.b": 1.0, "c_ms": 2.0})
+    house.services.store = lambda: {"usage": store.reader.usage(), "state": "recording"}
+    usage = get(house, "/api/v1/store")["usage"]
+    assert usage["series"]["c_ms"] > usage["series"]["a.b"] > 0

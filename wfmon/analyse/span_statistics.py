@@ -1,0 +1,339 @@
+"""Statistics of a span of one series, and against another span: each with how sure it is, or with why it is absent.
+
+Figures are of all that is kept of the span, not of what a picture shows of it. What is compared is the mean of a series
+over time, for it is an amount (of use, of speed), and the quantiles of values that belong to their instant (a request,
+a token, a frame), for a single slow one moves a mean and not a median. Intervals come from ``bootstrap``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wfmon.analyse import bootstrap
+from wfmon.analyse.bootstrap import Floats, Interval, Steps
+from wfmon.analyse.query import Held, History, Refused, is_distribution, rounded
+from wfmon.analyse.statistics import profile
+from wfmon.core.sketch import ALPHA, Sketch
+from wfmon.core.types import Asked, Series
+
+Places = NDArray[np.int64]
+
+BUCKETS = 22_000
+"""Of a span at most, about: as many as each tier holds by default, so that its finest one is read."""
+STEPS = 384
+"""Of which what is drawn is made: enough to see what follows on what, few enough to be quick."""
+LEAST = {"mean": 8, "p50": 12, "p95": 100}
+"""Values on each side from which on a change is looked at."""
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+INTERVAL = ("low", "high", "confidence", "sure")
+CHANGE = ("before", "after", "difference", *INTERVAL, "ratio", "ratio_low", "ratio_high")
+SEED = 1_917
+HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 604_800
+PER_S = ((12 * HOUR_S, HOUR_S), (7 * DAY_S, DAY_S))
+"""A span up to so long has its slope in such a unit; a longer one in weeks."""
+DAILY_S = 3 * DAY_S
+"""From so long on a slope compares the same times of day."""
+PARTS_S = (7_200, 10_800, 14_400, 21_600, 28_800, 43_200, DAY_S)
+"""Steps that a day is whole ones of; longer ones are whole days."""
+MOST_OFFSET_S = 50_400
+METHODS = {
+    "mean": "Of everything that is kept of the span: each value weighs the same where values belong to their instant, "
+    "else each step of the tier does.",
+    "quantiles": "From the sketches of the whole span put together, within 2 %.",
+    "change": "95 % interval by a moving-block bootstrap (Kuensch 1989), which respects that neighbours in time are "
+    "alike; blocks by the rule of Politis and White (2004), three times as long. It tells what is usual in these "
+    "spans: when they are of other hours of the day, part of a change may be the hour's.",
+    "trend": "Theil-Sen slope of 64 steps at most; the 95 % interval draws what is left over the line in blocks, so it "
+    "respects that neighbours in time are alike.",
+    "profile": "The median of each hour of the day, in your zone.",
+    "correlation": "Spearman's rank correlation of common steps; the 95 % interval draws stretches of time in blocks. "
+    "What moves together need not be cause and effect.",
+}  # fmt: skip
+_FUTURE = "The span lies ahead: nothing was measured yet."
+_NOTHING = "Nothing was measured in this span."
+_BEFORE = "There is no time before this span."
+_COARSE = "So long ago less is kept: no step of it begins in this span."
+_OTHER = "Or compare it with as much a day or a week earlier."
+_SHORT = "Shorter than a day: it has no profile of one."
+_NOT_BOTH = "One of them changed not at all, or too slowly, in this span."
+_FEW_STEPS = "Too little in common: {0} steps in which both are known are needed, and there are {1}."
+_FEW_BOTH = "Too few values: {0} are needed in each span, and one has {1}."
+_FEW = "Too few values: {0} are needed, and there are {1}."
+_SLOW = "It changed too seldom or too slowly in this span to tell what is usual: look at a longer one."
+
+
+class Spans:
+    """Answers for spans. Any thread."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def statistics(self, asked: Asked) -> dict[str, Any]:
+        """Give {series, name, labels, unit, kind, distribution, span, against, changes, trend, ...}: docs/api.md.
+
+        Every part has ``absent``: why there is none, else "". Raises Refused.
+        """
+        against = _checked(asked)
+        shown = self._history.held(asked.series, *asked.span, BUCKETS)
+        before = self._history.held(asked.series, *against, BUCKETS) if against[0] < against[1] else None
+        random = np.random.default_rng(SEED)
+        figures, earlier = _figures(shown, asked.span), _figures(before, against)
+        return {
+            "series": shown.known.text, "name": shown.known.name, "unit": shown.known.unit, "kind": shown.known.kind,
+            "labels": dict(Series.parse(shown.known.text).labels),
+            "distribution": is_distribution(shown.known.name), "span": figures, "against": earlier,
+            "changes": _changes(before, shown, (earlier, figures), random),
+            "trend": _trend(shown, figures, random), "profile": _profile(shown, figures, asked.offset_s),
+            "correlation": self._correlation(shown, asked, random) if asked.other else None,
+            "methods": METHODS,
+        }  # fmt: skip
+
+    def _correlation(self, shown: Held, asked: Asked, random: np.random.Generator) -> dict[str, Any]:
+        other = self._history.held(asked.other, *asked.span, BUCKETS, "with")
+        base = {"with": other.known.text, "unit": other.known.unit}
+        values = [np.zeros(0)] * 2
+        pair = (shown, other)
+        if all((each.buckets.figures.samples > 0).any() for each in pair):
+            extents = [_extent(each, STEPS) for each in pair]
+            step_s = max(each[2] for each in extents)
+            begin_s, end_s = max(each[0] for each in extents) // step_s * step_s, min(each[1] for each in extents)
+            if end_s > begin_s:
+                values = [_typical(each, begin_s, end_s, step_s) for each in pair]
+        n = min(map(len, values))
+        one, another = (each[:n] for each in values)
+        steps = int((np.isfinite(one) & np.isfinite(another)).sum())
+        told = bootstrap.correlation(one, another, random)
+        if told is None:
+            absent = _FEW_STEPS.format(bootstrap.LEAST_STEPS, steps) if steps < bootstrap.LEAST_STEPS else _NOT_BOTH
+            return {**base, **_none("rho", *INTERVAL), "steps": steps, "absent": absent}
+        return {**base, **_interval(told, "rho"), "steps": steps, "absent": ""}
+
+
+def _checked(asked: Asked) -> tuple[int, int]:
+    """Give the other span, empty where there is none. Raises Refused."""
+    begin, end = asked.span
+    if not 0 <= begin < end:
+        raise Refused("from", "The span is empty.", "Give from= and to= in milliseconds, from before to.")
+    if abs(asked.offset_s) > MOST_OFFSET_S:
+        raise Refused("offset", f"offset= is {asked.offset_s}.", "Give seconds east of UTC, such as 3600 or -18000.")
+    if asked.against is None:
+        return max(0, begin - (end - begin)), begin
+    if not 0 <= asked.against[0] < asked.against[1]:
+        fix = "Give against_from= and against_to= in milliseconds, from before to; or neither, for the span before."
+        raise Refused("against_from", "The span to compare with is empty.", fix)
+    return asked.against
+
+
+def _figures(held: Held | None, span: tuple[int, int]) -> dict[str, Any]:
+    """Sum a span up. ``measured``: the share of its steps in which anything is known; None where values are events."""
+    names = ("count", "mean", "min", "max", "last", *QUANTILES, "measured")
+    base: dict[str, Any] = {"from_ms": span[0], "to_ms": span[1]}
+    if held is None:
+        return {**base, "tier": None, "step_ms": None, **_none(*names), "absent": _BEFORE}
+    base |= {"tier": held.tier.name, "step_ms": held.tier.step_s * 1_000}
+    figures = held.buckets.figures
+    known = figures.samples > 0
+    if not known.any():
+        return {**base, **_none(*names), "absent": _why_nothing(held, span)}
+    whole, many = is_distribution(held.known.name), figures.samples[known].astype(np.float64)
+    means = figures.mean[known].astype(np.float64) if whole else held.means()
+    there = np.isfinite(means)
+    lasts = figures.last[np.isfinite(figures.last)]
+    low, high = float(np.nanmin(figures.low)), float(np.nanmax(figures.high))
+    quantiles: dict[str, float | None] = dict.fromkeys(QUANTILES)
+    if whole:
+        steps = _steps(held, held.from_s, held.to_s, held.to_s - held.from_s)
+        found = {name: _quantile(steps, each)[0] for name, each in QUANTILES.items()}
+        quantiles = {name: float(np.clip(each, low, high)) for name, each in found.items()}
+    told = {
+        "mean": float(np.average(means[there], weights=many[there] if whole else None)), "min": low, "max": high,
+        "last": float(lasts[-1]) if len(lasts) else None, **quantiles,
+        "measured": None if whole else float(there.mean()),
+    }  # fmt: skip
+    return {**base, "count": int(many.sum()), **_rounded(told), "absent": ""}
+
+
+def _why_nothing(held: Held, span: tuple[int, int]) -> str:
+    if span[0] >= held.now_ms:
+        return _FUTURE
+    return _COARSE if held.to_s <= held.from_s else _NOTHING
+
+
+def _changes(
+    before: Held | None, after: Held, figures: Sequence[Mapping[str, Any]], random: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Compare two spans: p50 and p95 of a distribution, else the mean; ``figures``: of both, in the same order."""
+    wanted = ("p50", "p95") if is_distribution(after.known.name) else ("mean",)
+    absent = next((each["absent"] for each in figures if each["absent"]), "")
+    if before is None or absent:
+        return [{"of": name, **_none(*CHANGE), "absent": absent} for name in wanted]
+    paired = _are_paired(*figures)
+    sides = (
+        _abreast(before, after, figures)
+        if paired
+        else [_steps(each, *_extent(each, STEPS)) for each in (before, after)]
+    )
+    return [_change(name, sides, random, paired=paired) for name in wanted]
+
+
+def _are_paired(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Tell whether two spans are as long as one another and whole days apart: their steps are of the same hours."""
+    long = after["to_ms"] - after["from_ms"] == before["to_ms"] - before["from_ms"]
+    return bool(long and (after["from_ms"] - before["from_ms"]) % (DAY_S * 1_000) == 0)
+
+
+def _abreast(before: Held, after: Held, figures: Sequence[Mapping[str, Any]]) -> list[Steps]:
+    """Cut two spans into the same steps, from where either of both begins to be known."""
+    apart_s = (figures[1]["from_ms"] - figures[0]["from_ms"]) // 1_000
+    extents = [_extent(before, STEPS), _extent(after, STEPS)]
+    tier_s = max(each.tier.step_s for each in (before, after))
+    begin_s = min(extents[0][0], extents[1][0] - apart_s) // tier_s * tier_s
+    end_s = max(extents[0][1], extents[1][1] - apart_s)
+    step_s = tier_s * -(-(end_s - begin_s) // (tier_s * STEPS))
+    cut = [_steps(each, begin_s + by, end_s + by, step_s) for each, by in ((before, 0), (after, apart_s))]
+    k = max(len(each.counts) for each in cut)
+    return [_longer(each, k) for each in cut]
+
+
+def _longer(steps: Steps, k: int) -> Steps:
+    """Give the same with gaps at its end, k steps in all."""
+    more = k - len(steps.counts)
+    bins = None if steps.bins is None else np.pad(steps.bins, ((0, more), (0, 0)))
+    return Steps(np.pad(steps.counts, (0, more)), np.pad(steps.sums, (0, more)), bins, steps.edges)
+
+
+def _change(name: str, sides: Sequence[Steps], random: np.random.Generator, *, paired: bool) -> dict[str, Any]:
+    """Compare one figure. A ratio is of what was measured before: none where that is not above 0."""
+    fewest = int(min(each.counts.sum() for each in sides))
+    if fewest < LEAST[name]:
+        return {"of": name, **_none(*CHANGE), "absent": _FEW_BOTH.format(LEAST[name], fewest)}
+    found = bootstrap.difference(sides[0], sides[1], QUANTILES.get(name), random, paired=paired)
+    if found is None:
+        return {"of": name, **_none(*CHANGE), "absent": _SLOW if paired else f"{_SLOW} {_OTHER}"}
+    before, after, told = found
+    by = before if before > 0 else math.nan
+    return {
+        "of": name,
+        **_rounded({"before": before, "after": after}), **_interval(told, "difference"),
+        **_rounded({"ratio": told.value / by, "ratio_low": told.low / by, "ratio_high": told.high / by}),
+        "absent": "",
+    }  # fmt: skip
+
+
+def _trend(held: Held, figures: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+    """Give the slope in a unit that fits the span, over as much of it as anything is known of."""
+    span_s = (figures["to_ms"] - figures["from_ms"]) / 1_000
+    per_s = next((unit_s for most_s, unit_s in PER_S if span_s <= most_s), WEEK_S)
+    base = {"per_ms": per_s * 1_000}
+    values, step_s, period = np.zeros(0), 1, 1
+    if not figures["absent"]:
+        begin_s, end_s, step_s = _extent(held, bootstrap.TREND_STEPS)
+        if end_s - begin_s >= DAILY_S:
+            step_s = next((each for each in PARTS_S if each >= step_s), DAY_S * -(-step_s // DAY_S))
+            period = max(1, DAY_S // step_s)
+        values = _typical(held, begin_s, end_s, step_s)
+    told = bootstrap.trend(values, random, period)
+    if told is None:
+        n = int(np.isfinite(values).sum())
+        few = _FEW.format(bootstrap.LEAST_STEPS, n) if n < bootstrap.LEAST_STEPS else _SLOW
+        return {**base, **_none("slope", *INTERVAL), "absent": figures["absent"] or few}
+    by = per_s / step_s
+    scaled = Interval(told.value * by, told.low * by, told.high * by, told.confidence)
+    return {**base, **_interval(scaled, "slope"), "absent": ""}
+
+
+def _profile(held: Held, figures: Mapping[str, Any], offset_s: int) -> dict[str, Any]:
+    """Give the median of each hour of the day: of the values of a distribution, else of the tier's steps."""
+    short = figures["to_ms"] - figures["from_ms"] < DAY_S * 1_000
+    if figures["absent"] or short:
+        return {"hours": None, "absent": figures["absent"] or _SHORT}
+    t_s = held.from_s + np.arange(0, held.to_s - held.from_s, held.tier.step_s)
+    if not is_distribution(held.known.name):
+        hours = profile(t_s, held.means(), offset_s)
+    else:
+        steps = _steps(held, held.from_s, held.to_s, held.tier.step_s, (t_s + offset_s) // HOUR_S % 24)
+        hours = np.full(24, np.nan)
+        hours[: len(steps.counts)][steps.known] = _quantile(steps, 0.5)
+    return {"hours": [None if np.isnan(each) else each for each in rounded(hours).tolist()], "absent": ""}
+
+
+def _extent(held: Held, most: int) -> tuple[int, int, int]:
+    """Give [begin, end) of what is known, and a step of the tier's that cuts it into ``most`` at most; in seconds."""
+    t_s, tier_s = held.buckets.t_s[held.buckets.figures.samples > 0], held.tier.step_s
+    begin_s, end_s = int(t_s[0]), int(t_s[-1]) + tier_s
+    return begin_s, end_s, tier_s * -(-(end_s - begin_s) // (tier_s * most))
+
+
+def _steps(held: Held, begin_s: int, end_s: int, step_s: int, places: Places | None = None) -> Steps:
+    """Cut [begin_s, end_s) of what is held into steps; ``places`` of each of the tier's, where not in order of time."""
+    buckets, tier_s = held.buckets, held.tier.step_s
+    if places is None:
+        places = (np.arange(held.from_s, held.to_s, tier_s) - begin_s) // step_s
+        places[(places < 0) | (places >= -(-(end_s - begin_s) // step_s))] = -1
+    k = int(places.max(initial=-1)) + 1
+    if not is_distribution(held.known.name):
+        values = held.means()
+        known = np.isfinite(values) & (places >= 0)
+        counts, sums = (_summed(places[known], of, k) for of in (np.ones(int(known.sum())), values[known]))
+        return Steps(counts, sums)
+    mine = places[(buckets.t_s - held.from_s) // tier_s]
+    inside, many = mine >= 0, buckets.figures.samples.astype(np.float64)
+    total = np.nan_to_num(buckets.figures.mean.astype(np.float64)) * many
+    counts, sums = (_summed(mine[inside], of[inside], k) for of in (many, total))
+    sketch = buckets.sketch
+    step_of = mine[(sketch.keys >> np.uint32(16)).astype(np.int64)]
+    numbers, at = np.unique(sketch.keys & np.uint32(0xFFFF), return_inverse=True)
+    chosen, b = step_of >= 0, len(numbers)
+    bins = _summed(step_of[chosen] * b + at[chosen], sketch.counts[chosen].astype(np.float64), k * b).reshape(k, b)
+    return Steps(counts, sums, bins.astype(np.float32), _edges(Sketch(numbers, sketch.counts[:0], sketch.halvings)))
+
+
+def _summed(places: Places, values: Floats, size: int) -> Floats:
+    """Sum values up by their places. Shape (size,)."""
+    found: Floats = np.bincount(places, values, size).astype(np.float64)
+    return found
+
+
+def _edges(sketch: Sketch) -> Floats:
+    """Give the ends of a sketch's bins, ascending, shape (2, b): ``values`` stands between them by core.sketch."""
+    middle = sketch.values()
+    growth = ((1 + ALPHA) / (1 - ALPHA)) ** 2**sketch.halvings
+    outer = np.abs(middle) * (growth + 1) / 2
+    found: Floats = np.sort(np.stack((np.copysign(outer / growth, middle), np.copysign(outer, middle))), axis=0)
+    return found
+
+
+def _typical(held: Held, begin_s: int, end_s: int, step_s: int) -> Floats:
+    """Give what is usual in each step, NaN in a gap: the median of a distribution, else the mean."""
+    steps = _steps(held, begin_s, end_s, step_s)
+    found = np.full(len(steps.counts), np.nan)
+    known = steps.known
+    found[known] = _quantile(steps, 0.5) if steps.bins is not None else steps.sums[known] / steps.counts[known]
+    return found
+
+
+def _quantile(steps: Steps, wanted: float) -> Floats:
+    """Give a quantile of each step that holds a value."""
+    if steps.bins is None or steps.edges is None:
+        return np.zeros(0)
+    return bootstrap.quantile(steps.bins[steps.known].astype(np.float64), steps.edges, wanted)
+
+
+def _interval(told: Interval, name: str) -> dict[str, Any]:
+    found = _rounded({name: told.value, "low": told.low, "high": told.high})
+    return {**found, "confidence": round(told.confidence, 4), "sure": told.sure}
+
+
+def _rounded(figures: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Give seven digits of each, None for what is no number."""
+    values = rounded(np.array([math.nan if each is None else each for each in figures.values()]))
+    return {name: value if math.isfinite(value) else None for name, value in zip(figures, values.tolist(), strict=True)}
+
+
+def _none(*names: str) -> dict[str, None]:
+    return dict.fromkeys(names)

@@ -1,0 +1,230 @@
+"""What hooks and the proxy send: lines of JSON, read, checked, and handed on as events."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from wfmon.collect.models.ingest import lines as form
+from wfmon.collect.models.ingest.events import Event, Source, Tokens
+from wfmon.core.clock import Clock
+
+VERSION = form.VERSION
+MAX_MESSAGE_BYTES = 262_144
+MAX_SOURCES = 256
+MAX_REFUSALS = 100
+"""Lines of one connection that may be refused before it is sent away."""
+EVENTS_PER_SECOND = 20_000
+"""Taken from one source; a chunk of tokens is one, and so is any other line. A second's worth may come at once."""
+TOPS_AN_EVENT = 20
+"""So many log-probabilities count as one event more: they are as much work."""
+GRACE_S = 2
+"""A source that comes back within this goes on with its requests."""
+POST_GRACE_S = 30
+"""The same for one that sends by POST: between two posts it has no connection."""
+FORGET_S = 60
+"""The least offset of the last one to two of these leads from a source's clock to ours: drift does not stick."""
+SET_BACK_US = 10_000_000
+"""Posts may overtake one another; a clock that goes back further was set back."""
+_NEVER = float("inf")
+
+
+class Refusal(NamedTuple):
+    """A line that was not taken: its number in the message, the field, and what it must be."""
+
+    line: int
+    field: str
+    detail: str
+
+
+class Taken(NamedTuple):
+    """What became of a message."""
+
+    events: int
+    refused: list[Refusal]
+
+
+class _Session:
+    """A source, over all its connections. Under its lock, but for ``connections``, which is under Ingest's."""
+
+    def __init__(self, source: Source, now_ns: int) -> None:
+        self.source = source
+        self.lock = threading.Lock()
+        self.connections = 0
+        self._least = self._least_before = _NEVER
+        self._turned_ns = now_ns
+        self._beat_us = -1
+        self._allowed = float(EVENTS_PER_SECOND)
+        self._filled_ns = now_ns
+
+    def beat(self, beat: form.Beat, now_ns: int) -> None:
+        """Learn where its clock stands against ours: the fastest message tells best."""
+        if beat.t_us < self._beat_us - SET_BACK_US:  # its clock was set back: what was learned is void
+            self._least = self._least_before = _NEVER
+        elif now_ns - self._turned_ns > FORGET_S * 1_000_000_000:
+            self._least_before, self._least, self._turned_ns = self._least, _NEVER, now_ns
+        self._beat_us = beat.t_us
+        self._least = min(self._least, now_ns / 1_000 - beat.t_us)
+        self.source.offset_us = min(self._least, self._least_before)
+        self.source.lost = max(self.source.lost, beat.lost)
+
+    def allows(self, weight: int, now_ns: int) -> bool:
+        """Tell whether so many more events may be taken now."""
+        gained = (now_ns - self._filled_ns) * (EVENTS_PER_SECOND / 1e9)
+        self._allowed = min(float(EVENTS_PER_SECOND), self._allowed + gained)
+        self._filled_ns = now_ns
+        if weight > self._allowed:
+            return False
+        self._allowed -= weight
+        return True
+
+
+class Ingest:
+    """Opens connections. Any thread; each connection belongs to the thread that reads it."""
+
+    def __init__(self, clock: Clock, put: Callable[[Sequence[Event]], int], *, boot: str) -> None:
+        self.clock = clock
+        self.put = put
+        self.boot = boot
+        self.dropped: Counter[str] = Counter()
+        """Lines not taken, by cause: ``model_refused`` (not of the form), ``model_too_fast``."""
+        # Keys the token hashes: of this boot alone, so that what they stand for cannot be looked up later.
+        self._key = secrets.token_hex(16)
+        self._lock = threading.Lock()
+        self._sessions: dict[str, _Session] = {}  # under the lock
+
+    def hello(self) -> dict[str, Any]:
+        """What a client is greeted with: ``{"type": "hello", "version", "boot", "key", "max_bytes"}``."""
+        return {
+            "type": "hello", "version": VERSION, "boot": self.boot, "key": self._key, "max_bytes": MAX_MESSAGE_BYTES
+        }  # fmt: skip
+
+    def open(self, *, post: bool = False) -> Connection:
+        """Open a connection; ``post``: for one POST, whose source has 30 s to send the next one."""
+        return Connection(self, POST_GRACE_S if post else GRACE_S)
+
+    def join(self, source: Source, grace_s: int) -> _Session:
+        """Give the session of a source: the one it had, if it is back in time. Raises Refused, ValueError."""
+        now_ns = self.clock.mono_ns()
+        with self._lock:
+            for key in [key for key, each in self._sessions.items() if each.source.gone(now_ns)]:
+                del self._sessions[key]
+            session = self._sessions.get(source.key)
+            if session is None:
+                if len(self._sessions) >= MAX_SOURCES and not self._part_with_one():
+                    raise ValueError(f"{MAX_SOURCES} sources speak already; come back later")
+                session = self._sessions[source.key] = _Session(source, now_ns)
+            elif (session.source.pid, session.source.via) != (source.pid, source.via):
+                raise form.Refused("id", "belongs to another process: make it random, one for each process")
+            elif grace_s == GRACE_S:
+                session.source.joined += 1
+            session.connections += 1
+            session.source.left_ns = None
+            session.source.grace_ns = grace_s * 1_000_000_000
+            return session
+
+    def _part_with_one(self) -> bool:
+        """Let go of the source that has been away for longest, to make room; under the lock. False: all are here."""
+        away = [(each.source.left_ns, key) for key, each in self._sessions.items() if each.source.left_ns is not None]
+        if away:
+            self._sessions.pop(min(away)[1]).source.grace_ns = -1
+        return bool(away)
+
+    def leave(self, session: _Session) -> None:
+        """One of the session's connections ended."""
+        with self._lock:
+            session.connections -= 1
+            if not session.connections:
+                session.source.left_ns = self.clock.mono_ns()
+
+    def count(self, cause: str, lines: int) -> None:
+        """Count lines that were not taken."""
+        with self._lock:
+            self.dropped[cause] += lines
+
+
+class Connection:
+    """One client's lines. ``close`` when it ends: its source then has two seconds to come back."""
+
+    def __init__(self, ingest: Ingest, grace_s: int) -> None:
+        self._ingest = ingest
+        self._grace_s = grace_s
+        self._session: _Session | None = None
+        self._refused = 0
+        self._closed = False
+
+    def take(self, text: bytes) -> Taken:
+        """Read the lines of one message. Raises ValueError when the client must be sent away.
+
+        What could be read before is taken even then. Of lines that come too fast the first alone is told.
+        """
+        if self._closed:
+            raise ValueError("the connection is closed")
+        if len(text) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message is at most {MAX_MESSAGE_BYTES} bytes: send several")
+        now_ns = self._ingest.clock.mono_ns()
+        events: list[Event] = []
+        refused: list[Refusal] = []
+        too_fast = 0
+        for number, line in enumerate(text.split(b"\n"), 1):
+            if not line or line.isspace():
+                continue
+            if too_fast:
+                too_fast += 1
+                continue
+            try:
+                taken = self._line(line, now_ns, events)
+            except form.Refused as why:
+                refused.append(Refusal(number, why.field, why.detail))
+                self._refused += 1
+                if self._refused >= MAX_REFUSALS:
+                    break
+            else:
+                if not taken:
+                    too_fast = 1
+                    detail = f"more than {EVENTS_PER_SECOND} events a second: send fewer; the rest was not taken"
+                    refused.append(Refusal(number, "line", detail))
+        if too_fast:
+            self._ingest.count("model_too_fast", too_fast)
+        if len(refused) > bool(too_fast):
+            self._ingest.count("model_refused", len(refused) - bool(too_fast))
+        number_taken = self._ingest.put(events) if events else 0
+        if self._refused >= MAX_REFUSALS:
+            raise ValueError(f"{MAX_REFUSALS} lines were refused, the last: {refused[-1].field} {refused[-1].detail}")
+        return Taken(number_taken, refused)
+
+    def close(self) -> None:
+        """The connection ended. Idempotent; ``take`` then raises."""
+        if not self._closed:
+            self._closed = True
+            if self._session is not None:
+                self._ingest.leave(self._session)
+
+    def _line(self, line: bytes, now_ns: int, events: list[Event]) -> bool:
+        """Read one line; False when it comes too fast. Raises Refused, ValueError."""
+        fields = form.parse(line)
+        if self._session is None:
+            self._session = self._ingest.join(form.source(fields), self._grace_s)
+            return True
+        session = self._session
+        with session.lock:
+            if fields["e"] == "beat":
+                session.beat(form.beat(fields), now_ns)
+                return True
+            event = form.event(session.source, fields)
+            if session.source.offset_us == _NEVER:
+                raise form.Refused("e", "a beat must come before: it tells how your clock stands")
+            if not session.allows(_weight(event), now_ns):
+                return False
+            events.append(event)
+            return True
+
+
+def _weight(event: Event) -> int:
+    if not isinstance(event, Tokens):
+        return 1
+    tops = 0 if event.tops is None else sum(len(top) for top in event.tops if top is not None)
+    return len(event.t_us) + tops // TOPS_AN_EVENT

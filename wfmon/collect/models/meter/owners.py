@@ -1,0 +1,43 @@
+"""Who tells of a server: of hook, proxy and scrape the best one that is alive, so that a request is counted once."""
+
+from __future__ import annotations
+
+from wfmon.collect.models.ingest.events import Source
+
+ALIVE_US = 10_000_000
+"""A source is alive for a server while a request of it is open there, and so long after the last one."""
+RANKS = {"hook": 2, "proxy": 1, "scrape": 0}
+_BY_RANK = ("hook", "proxy")
+
+
+class Owners:
+    """Remembers who had requests where. One thread. Times: the monitor's monotonic microseconds."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], dict[Source, list[float]]] = {}  # (server, via): last time, open requests
+
+    def touch(self, server: str, source: Source, now_us: float, opened: int = 0) -> None:
+        """A request of the source at the server was heard of; ``opened``: 1 a counted one began, -1 it ended."""
+        seen = self._seen.setdefault((server, source.via), {}).setdefault(source, [now_us, 0])
+        seen[0] = now_us
+        seen[1] += opened
+
+    def of(self, server: str, now_us: float) -> str:
+        """Give who owns the server now: hook, proxy or scrape."""
+        return next((via for via in _BY_RANK if self.tells(server, via, now_us)), "scrape")
+
+    def tells(self, server: str, via: str, now_us: float) -> bool:
+        """Tell whether a source of this kind is alive for the server, the owner or not."""
+        return any(
+            (opened > 0 or now_us - last_us <= ALIVE_US) and not source.gone(int(now_us * 1_000))
+            for source, (last_us, opened) in self._seen.get((server, via), {}).items()
+        )
+
+    def forget(self, now_us: float) -> None:
+        """Let go of those that are no longer alive."""
+        for key, seen in list(self._seen.items()):
+            for source, (last_us, opened) in list(seen.items()):
+                if source.gone(int(now_us * 1_000)) or (opened <= 0 and now_us - last_us > ALIVE_US):
+                    del seen[source]
+            if not seen:
+                del self._seen[key]

@@ -1,0 +1,175 @@
+"""``python -m wfmon proxy``: read the options, bind, pass on until a signal comes, then drain."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import os
+import signal
+from collections import Counter
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+import wfmon
+from wfmon.core.clock import SystemClock
+from wfmon.core.log import JsonLines
+from wfmon.core.settings import ProxySettings, default_data_dir
+from wfmon.proxy.address import Address, AddressError, listening, upstream
+from wfmon.proxy.logprobs import Asker
+from wfmon.proxy.reporting import Telling
+from wfmon.proxy.running import LOG, Lock, Running
+from wfmon.proxy.server import ProxyServer
+
+log = logging.getLogger(__name__)
+LOCK_TRIES, LOCK_TRY_S = 20, 0.05
+MAX_LOG_BYTES = 262_144
+HELP = "see every client of a model server with no code: a streaming pass-through"
+EXAMPLES = """examples:
+  python -m wfmon proxy                                    Ollama at 11434, seen at 127.0.0.1:11500
+  python -m wfmon proxy --upstream http://127.0.0.1:8080 --listen 127.0.0.1:11501
+  OLLAMA_HOST=127.0.0.1:11500 ollama run llama3.2          a client, pointed at the proxy
+  python -m wfmon proxy --logprobs 8                       ask for log-probabilities too, and strip them again
+"""
+
+
+class StartError(Exception):
+    """The proxy could not start; the message is one sentence for the user."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    default = ProxySettings()
+    parser.add_argument(
+        "--upstream", default=default.upstream, metavar="URL", help=f"the model server (default: {default.upstream})"
+    )
+    parser.add_argument(
+        "--listen", default=default.listen, metavar="HOST:PORT",
+        help=f"where clients come in (default: {default.listen}; port 0 takes any free one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--logprobs", type=int, default=default.logprobs, metavar="K",
+        help="ask for so many log-probabilities a token (1 to 20) and strip them again (default: 0, do not)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="the monitor's data folder (default: as the monitor's)"
+    )
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run until a signal; gives the exit code. Raises StartError."""
+    try:
+        leads_to, at = upstream(given.upstream), listening(given.listen)
+    except AddressError as error:
+        raise StartError(str(error)) from None
+    if not 0 <= given.logprobs <= 20:
+        raise StartError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
+    if leads_to.port == at.port and set(leads_to.hosts) & set(at.hosts):
+        raise StartError(f"The proxy cannot lead to itself: --upstream and --listen are both {at.label}.")
+    given.data_dir = given.data or default_data_dir()
+    if not given.supervised:
+        return asyncio.run(_serve(given, leads_to, at))
+    os.umask(0o077)
+    logs = _log_to(given.data_dir / "logs")
+    try:
+        return asyncio.run(_serve(given, leads_to, at))
+    except StartError as error:
+        log.error("%s", error)  # noqa: TRY400  the sentence is all there is to say
+        raise
+    finally:
+        logs.close()
+
+
+async def _serve(given: argparse.Namespace, leads_to: Address, at: Address) -> int:
+    clock = SystemClock()
+    counts: Counter[str] = Counter()
+    telling = Telling(given.data_dir, leads_to.label, counts)
+    asker = Asker(given.logprobs, counts) if given.logprobs else None
+    server = ProxyServer(clock, leads_to, counts, telling.begin, asker)
+    asked, again = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_on_error)
+    _on_signals(loop, asked, again)
+    lock = await _lock(given.data_dir) if given.supervised else None
+    try:
+        bound = await _bind(server, at)
+        if lock is not None:
+            lock.publish(
+                Running(
+                    os.getpid(), given.listen, given.upstream, given.logprobs, bound.label, wfmon.__version__,
+                    clock.now_ms(),
+                )
+            )  # fmt: skip
+        print(f"http://{bound.label} leads to http://{leads_to.label}.   Ctrl-C ends it.", flush=True)  # noqa: T201
+        log.info("listening at %s, leading to %s", bound.label, leads_to.label)
+        await asked.wait()
+        server.stop_listening()
+    finally:
+        if lock is not None:
+            lock.close()  # the next one may start while this one drains
+    await server.drain(again)
+    telling.close()
+    log.info("ended: %s", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing came")
+    return 0
+
+
+async def _bind(server: ProxyServer, at: Address) -> Address:
+    try:
+        return await server.listen(at)
+    except OSError as error:
+        why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise StartError(
+            f"The proxy cannot listen at {at.label}: {why}. Choose another with --listen HOST:PORT."
+        ) from None
+
+
+async def _lock(folder: Path) -> Lock:
+    """Take the folder's lock; the monitor, which looks whether it is held, holds it for an instant."""
+    for _ in range(LOCK_TRIES):
+        try:
+            return Lock(folder)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_TRY_S)
+        except OSError as error:
+            raise StartError(
+                f"The data folder {folder} cannot be used ({error.strerror}). Give another with --data."
+            ) from None
+    raise StartError(f"Another proxy runs already on {folder}.")
+
+
+def _log_to(folder: Path) -> logging.Handler:
+    """Log JSON lines to ``proxy.log`` in a folder, two files of 256 KB at most."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = RotatingFileHandler(folder / LOG, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"The log in {folder} cannot be written ({error.strerror}).") from None
+    handler.setFormatter(JsonLines())
+    logging.getLogger("wfmon").addHandler(handler)
+    logging.getLogger("wfmon").setLevel(logging.INFO)
+    logging.raiseExceptions = False
+    return handler
+
+
+def _on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what the loop caught, by its kind: its words and its callback's arguments could hold what passed by."""
+    del loop
+    log.error("the loop met an error: %s", type(context.get("exception")).__name__)
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, again: asyncio.Event) -> None:
+    """Let the first signal ask for the end, the second one for now."""
+
+    def note() -> None:
+        if asked.is_set():
+            again.set()
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, note)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(note))

@@ -1,0 +1,169 @@
+"""One request and its answer, followed on a copy: what it names, when its tokens came, how it ended. Never its text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+import orjson
+
+from wfmon.proxy.dialects import Answer, Dialect
+from wfmon.proxy.http1 import Head
+from wfmon.proxy.lines import Events
+
+MAX_COPY_BYTES = 4_194_304
+"""Of a request, and of an answer that is not streamed; of a longer one the JSON is not looked at."""
+ABORTED = frozenset({"client_closed", "upstream_closed", "proxy_stopped"})
+DONE = b"[DONE]"
+
+
+class Emit(Protocol):
+    """Where the facts of one request go."""
+
+    def start(self, t_us: int, model: str) -> None:
+        """It began."""
+
+    def tokens(self, t_us: int, n: int, top: tuple[float, ...] | None) -> None:
+        """A chunk came."""
+
+    def end(self, t_us: int, status: str, reason: str, figures: dict[str, Any]) -> None:
+        """It is over."""
+
+
+class Exchange:
+    """A request that is not a model's: nothing is looked at."""
+
+    def request_body(self, payload: bytes) -> None:
+        """More of the request's body."""
+
+    def request_end(self) -> None:
+        """The request is whole."""
+
+    def response_head(self, head: Head, t_us: int) -> None:
+        """The answer began."""
+
+    def response_body(self, payload: bytes, t_us: int) -> None:
+        """More of the answer."""
+
+    def response_end(self, t_us: int) -> None:
+        """The answer is whole."""
+
+    def gone(self, t_us: int, reason: str) -> None:
+        """It ended before its answer was whole."""
+
+
+class ModelExchange(Exchange):
+    """A request to a model. ``t_us`` is when its first byte came. One thread."""
+
+    def __init__(self, dialect: Dialect, t_us: int, emit: Emit, counts: Counter[str]) -> None:
+        self._emit = emit
+        self._counts = counts
+        self._t_us = t_us
+        self._answer = Answer(dialect)
+        self._copy: list[bytes] = []
+        self._size = 0
+        self._begun = False
+        self._unnamed = "(no model named)"
+        self._status = 0
+        self._events: Events | None = None  # of a streamed answer
+        self._whole = False
+        self._until_close = False
+
+    def request_body(self, payload: bytes) -> None:
+        if not self._keep(payload):
+            self._unnamed = "(large request)"
+
+    def request_end(self) -> None:
+        document = self._parse(self._take())
+        if isinstance(document, dict) and isinstance(model := document.get("model"), str):
+            # llama-cpp-python's is the path of a file.
+            self._begin(model.replace("\\", "/").rpartition("/")[2] if model.endswith(".gguf") else model)
+
+    def response_head(self, head: Head, t_us: int) -> None:
+        del t_us
+        self._take()
+        self._status = head.status
+        if self._status >= 400:
+            return
+        if head.get(b"content-encoding").lower() not in (b"", b"identity"):
+            self._counts["encoded"] += 1
+            return
+        kind = head.get(b"content-type").partition(b";")[0].strip().lower()
+        self._until_close = not head.get(b"transfer-encoding") and not head.get(b"content-length")
+        if kind == b"text/event-stream":
+            self._events = Events("sse")
+        elif kind in (b"application/x-ndjson", b"application/ndjson", b"application/jsonl"):
+            self._events = Events("lines")
+        else:
+            self._whole = kind == b"application/json"
+
+    def response_body(self, payload: bytes, t_us: int) -> None:
+        if self._events is not None:
+            for text in self._events.feed(payload):
+                self._event(text, t_us)
+        elif self._whole:
+            self._keep(payload)
+
+    def response_end(self, t_us: int) -> None:
+        if self._status >= 400:
+            self._end(t_us, "error", f"http_{self._status}")
+            return
+        if self._events is not None:
+            for text in self._events.rest():
+                self._event(text, t_us)
+            if self._until_close and not self._answer.finished:
+                self._end(t_us, "aborted", "upstream_closed")
+                return
+        elif self._whole:
+            self._answer.whole(self._parse(self._take()))
+        self._end(t_us, self._answer.status, self._answer.reason)
+
+    def gone(self, t_us: int, reason: str) -> None:
+        self._take()
+        self._end(t_us, "aborted" if reason in ABORTED else "error", reason)
+
+    def _event(self, text: bytes, t_us: int) -> None:
+        if text.strip() == DONE:
+            self._answer.ended = True
+            return
+        try:
+            chunks = self._answer.event(orjson.loads(text))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            self._counts["odd_events"] += 1
+            return
+        if chunks:
+            self._begin(self._answer.told.model)
+            for n, top in chunks:
+                self._emit.tokens(t_us, n, top)
+
+    def _begin(self, model: str) -> None:
+        if not self._begun and model:
+            self._begun = True
+            self._emit.start(self._t_us, model)
+
+    def _end(self, t_us: int, status: str, reason: str) -> None:
+        if self._events is not None:
+            self._counts["long_events"] += self._events.skipped
+        self._begin(self._answer.told.model or self._unnamed)
+        self._emit.end(t_us, status, reason, self._answer.figures)
+
+    def _keep(self, payload: bytes) -> bool:
+        """Copy up to the limit; past it nothing is kept."""
+        self._size += len(payload)
+        if self._size > MAX_COPY_BYTES:
+            self._copy.clear()
+            return False
+        self._copy.append(payload)
+        return True
+
+    def _take(self) -> bytes:
+        copy, self._size = b"".join(self._copy), 0
+        self._copy.clear()
+        return copy
+
+    def _parse(self, text: bytes) -> object:
+        try:
+            return orjson.loads(text) if text else None
+        except ValueError:
+            self._counts["odd_bodies"] += 1
+            return None

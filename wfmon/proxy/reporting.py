@@ -1,0 +1,62 @@
+"""What the proxy sees, told to the monitor by the hook's own sender. While the monitor is away it drops and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from wfmon.hook.hook import Hook
+from wfmon.hook.inbox import END, TOKENS, Record
+from wfmon.hook.place import find
+from wfmon.proxy.dialects import dialect_of
+from wfmon.proxy.exchange import Exchange, ModelExchange
+from wfmon.proxy.http1 import Head
+
+NAME = "wfmon proxy"
+
+
+class Telling:
+    """Follows requests for one upstream, ``server`` being its host:port. The loop's thread; sending has its own."""
+
+    def __init__(self, data_dir: Path, server: str, counts: Counter[str]) -> None:
+        self._server = server
+        self._counts = counts
+        folder = str(data_dir)
+        self.hook = Hook(find=lambda: find(folder), via="proxy", name=NAME, server=server)
+
+    def begin(self, head: Head, t_us: int) -> Exchange:
+        """Follow a request whose first byte came at ``t_us``."""
+        method, target, _ = head.first
+        dialect = dialect_of(method, target)
+        if dialect is None:
+            return Exchange()
+        self._counts["requests"] += 1
+        return ModelExchange(dialect, t_us, _Told(self.hook, self._server), self._counts)
+
+    def close(self) -> None:
+        """Send what waits, for 0.2 s at most. Idempotent."""
+        self.hook.close()
+
+
+class _Told:
+    """One request, on its way into the sender's inbox."""
+
+    def __init__(self, hook: Hook, server: str) -> None:
+        self._hook = hook
+        self._server = server
+        self._record: Record | None = None
+
+    def start(self, t_us: int, model: str) -> None:
+        self._record = self._hook.record(model, self._server, t_us=t_us)
+        self._hook.begin(self._record)
+
+    def tokens(self, t_us: int, n: int, top: tuple[float, ...] | None) -> None:
+        if self._record is not None:
+            self._record.tokens += n
+            self._hook.inbox.put((TOKENS, self._record, t_us, n, None, None, top, None, b""))
+
+    def end(self, t_us: int, status: str, reason: str, figures: dict[str, Any]) -> None:
+        if self._record is not None:
+            self._record.ended = (END, self._record, t_us, status, reason, figures)
+            self._hook.inbox.put(self._record.ended)

@@ -1,0 +1,328 @@
+"""What is done to the file from outside the monitor: told, checked, copied, made smaller, put back.
+
+``info``, ``check`` and ``backup`` only read, so the monitor may run meanwhile. ``compact`` and ``restore`` are for
+whoever holds ``alone``; ``forget`` for that one, or for the running writer on its own connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from wfmon.core.clock import Clock
+from wfmon.core.lock import try_lock
+from wfmon.store import database, migrate
+from wfmon.store.ballast import BALLAST
+from wfmon.store.check import Checked as Checked  # noqa: PLC0414  one place to look for what can be done
+from wfmon.store.check import check as check  # noqa: PLC0414
+from wfmon.store.check import known as known  # noqa: PLC0414
+from wfmon.store.check import tables
+from wfmon.store.deletion import forget as forget  # noqa: PLC0414
+from wfmon.store.deletion import preview as preview  # noqa: PLC0414
+from wfmon.store.deletion import scrub
+from wfmon.store.read import Reader
+
+LOCK, SERVER = "lock", "server.json"
+"""The monitor's own lock in the data folder, and where it says its process."""
+TRIES, TRY_S = 5, 0.02
+"""Somebody who looks whether a monitor runs holds the lock for an instant; so it is tried a few times."""
+_ASIDE = ("replaced", "damaged", "empty", "part")
+"""In names of copies that are ours to delete. Another program's file that was set aside is not."""
+_SIDES = ("-wal", "-shm", "-journal")
+_DISK = "Look whether the disk is well, then try again."
+_HEAD_BYTES, _ID_AT = 72, 68
+_MAGIC = b"SQLite format 3\0"
+
+
+class Refused(Exception):
+    """It was not done, and nothing was changed; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What is in the file. Times are UTC milliseconds; ``series``: (text, bytes), the largest first."""
+
+    path: str
+    version: int
+    bytes: int
+    wal_bytes: int
+    free_bytes: int
+    first_ms: int | None
+    end_ms: int | None
+    journal_seconds: int
+    tiers: list[dict[str, Any]]
+    tables: dict[str, int]
+    series: list[tuple[str, int]]
+    copies: list[tuple[str, int]]
+    """Other files of the data folder that hold a copy of the history, and their bytes."""
+
+
+class Copied(NamedTuple):
+    """A copy that was verified: its rows by table, and its bytes."""
+
+    rows: dict[str, int]
+    bytes: int
+
+
+class Shrunk(NamedTuple):
+    """Bytes of the file with its WAL."""
+
+    before: int
+    after: int
+
+
+@contextlib.contextmanager
+def alone(folder: Path, clock: Clock) -> Iterator[None]:
+    """Hold the data folder's lock, so that no monitor runs meanwhile. Raises Refused when one does, OSError."""
+    with os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
+        for _ in range(TRIES):
+            if try_lock(lock):
+                break
+            clock.wait(threading.Event(), TRY_S)
+        else:
+            raise Refused(
+                f"The monitor runs on {folder}{_process(folder)}: "
+                "stop it with Ctrl-C where it was started, then run this again."
+            )
+        yield
+
+
+def there(path: Path) -> Path:
+    """Give the file's path back. Raises Refused where there is none."""
+    if not path.is_file():
+        raise Refused(
+            f"There is no history at {path}: "
+            "start the monitor, which makes one, or name its data folder with --data DIR."
+        )
+    return path
+
+
+def info(path: Path) -> Info:
+    """Tell what the file holds. Raises Refused, NotOurs, NewerSchema, sqlite3.Error."""
+    with database.reading(there(path)) as connection:
+        version = known(connection)
+        seconds = int(connection.execute("SELECT count(*) FROM journal").fetchone()[0])
+    reader = Reader(path)
+    usage, span = reader.usage(), reader.span()
+    sizes: dict[str, int] = usage["series"]
+    return Info(
+        path=str(path),
+        version=version,
+        bytes=usage["bytes"],
+        wal_bytes=usage["wal_bytes"],
+        free_bytes=usage["free_bytes"],
+        first_ms=span[0] * 1_000 if span else None,
+        end_ms=span[1] * 1_000 if span else None,
+        journal_seconds=seconds,
+        tiers=usage["tiers"],
+        tables=usage["tables"],
+        series=sorted(sizes.items(), key=lambda each: (-each[1], each[0])),
+        copies=[(each.name, each.stat().st_size) for each in copies(path)],
+    )
+
+
+def copies(path: Path) -> list[Path]:
+    """Give other files of the folder that hold a copy of the history: set aside, left behind, put there as a backup."""
+    own = {path.name, BALLAST, *(path.name + side for side in _SIDES)}
+    others = (each for each in path.parent.iterdir() if each.name not in own and each.is_file())
+    return sorted(each for each in others if is_aside(path, each) or _is_ours(each))
+
+
+def is_aside(path: Path, other: Path) -> bool:
+    """Tell whether a file beside ``path`` is a history that was set aside, or a copy that was never finished."""
+    return other.name.startswith(tuple(f"{path.name}.{word}-" for word in _ASIDE))
+
+
+def forget_asides(path: Path) -> None:
+    """Delete the copies that wfmon itself set aside or left behind: part of forgetting everything. Raises OSError."""
+    for each in copies(path):
+        if is_aside(path, each):
+            each.unlink()
+
+
+def backup(path: Path, to: Path, *, force: bool = False) -> Copied:
+    """Copy the file to ``to`` (0600), while the monitor writes; what stands there changes once the copy is verified.
+
+    Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
+    """
+    there(path)
+    if to.resolve() in {path.resolve(), *(path.resolve().with_name(path.name + side) for side in _SIDES)}:
+        raise Refused(f"{to} is the history itself: name another file.")
+    if to.is_dir():
+        raise Refused(f"{to} is a folder: name a file in it.")
+    beside = [to.with_name(to.name + side) for side in _SIDES]  # of a file that was there before
+    if not force and any(each.exists() for each in (to, *beside)):
+        raise Refused(f"{to} is there already: name another file, or replace it with --force.")
+    with database.reading(path) as connection:
+        made, rows = _copy(
+            connection, path, to, "Put an earlier backup in its place: python -m wfmon store restore FILE"
+        )
+    try:
+        for each in beside:
+            each.unlink(missing_ok=True)
+        made.replace(to)
+    finally:
+        made.unlink(missing_ok=True)
+    _settle(to.parent)
+    return Copied(rows, to.stat().st_size)
+
+
+def compact(path: Path) -> Shrunk:
+    """Write the file anew without what is free in it. For whoever holds ``alone``.
+
+    Raises Refused, NotOurs, NewerSchema, Remains, sqlite3.Error, OSError; the file then stays as it was.
+    """
+    before = _bytes(there(path))
+    with contextlib.closing(database.open_writer(path)) as connection:
+        scrub(connection)
+    return Shrunk(before, _bytes(path))
+
+
+def restore(path: Path, file: Path, now_ms: int) -> tuple[Copied, Path | None]:
+    """Put a verified copy of ``file`` in place; gives what it holds, and where the one before is kept. Needs ``alone``.
+
+    Nothing is lost when a step fails: ``file`` is only read, and the one before is put back.
+    Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
+    """
+    if not file.is_file():
+        raise Refused(f"There is no file {file}: name a backup.")
+    if path.exists() and file.samefile(path):
+        raise Refused(f"{file} is the history itself: name a backup.")
+    with _reading_copy(file) as connection:
+        made, rows = _copy(connection, file, path, "Name another backup.")
+    aside = None
+    try:
+        if any(each.exists() for each in (path, *(path.with_name(path.name + side) for side in _SIDES))):
+            _empty_wal(path)
+            aside = database.set_aside(path, "replaced", now_ms)
+        try:
+            made.replace(path)
+            _verify(path, rows)
+        except BaseException:
+            _put_back(path, aside)
+            raise
+    finally:
+        made.unlink(missing_ok=True)
+    _settle(path.parent)
+    return Copied(rows, path.stat().st_size), aside
+
+
+def _process(folder: Path) -> str:
+    try:
+        return f" (process {int(json.loads((folder / SERVER).read_text('utf-8'))['pid'])})"
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return head.startswith(_MAGIC) and int.from_bytes(head[_ID_AT:_HEAD_BYTES], "big") == migrate.APPLICATION_ID
+
+
+def _bytes(path: Path) -> int:
+    sides = (path.with_name(path.name + side) for side in ("", "-wal"))
+    return sum(each.stat().st_size for each in sides if each.exists())
+
+
+@contextlib.contextmanager
+def _reading_copy(file: Path) -> Iterator[sqlite3.Connection]:
+    """As ``database.reading``, but a file that is whole in itself may lie where nothing can be written."""
+    if any(file.with_name(file.name + side).exists() for side in _SIDES):
+        with database.reading(file) as connection:
+            yield connection
+        return
+    with contextlib.closing(_connect_immutable(file)) as connection:
+        connection.execute("BEGIN")
+        yield connection
+
+
+def _connect_immutable(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
+def _copy(source: sqlite3.Connection, named: Path, beside: Path, fix: str) -> tuple[Path, dict[str, int]]:
+    """Copy what ``source`` sees into a private file beside another, one file whole in itself; verify both.
+
+    Gives it, and its rows by table. Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
+    """
+    _sound(source, named, fix)
+    rows = count(source)
+    handle, name = tempfile.mkstemp(prefix=f"{beside.name}.part-", dir=beside.parent)
+    os.close(handle)
+    made = Path(name)
+    try:
+        with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE").fetchall()  # else it would want a WAL to be read
+        _verify(made, rows)
+    except BaseException:
+        for side in ("", *_SIDES):
+            made.with_name(made.name + side).unlink(missing_ok=True)
+        raise
+    return made, rows
+
+
+def count(connection: sqlite3.Connection) -> dict[str, int]:
+    """Give the rows of each table. Raises sqlite3.Error."""
+    return {
+        table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  our own names
+        for table in tables()
+    }
+
+
+def _sound(connection: sqlite3.Connection, named: Path, fix: str) -> None:
+    try:
+        known(connection)
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if not database.is_corrupt(error):
+            raise
+        found = str(error)
+    if found != "ok":
+        raise Refused(f"{named} is damaged ({' '.join(found.split())}), so it was not copied. {fix}")
+
+
+def _verify(file: Path, rows: dict[str, int]) -> None:
+    with contextlib.closing(_connect_immutable(file)) as connection:
+        _sound(connection, file, _DISK)
+        if count(connection) != rows:
+            raise Refused(f"{file} does not hold what was copied into it, so nothing was changed. {_DISK}")
+
+
+def _empty_wal(path: Path) -> None:
+    """Bring what a killed monitor left in the WAL into its file, so that one file is all there is to move."""
+    if _is_ours(path):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _put_back(path: Path, aside: Path | None) -> None:
+    """Undo ``set_aside``; what stands in its place is a copy."""
+    for side in ("", *_SIDES):
+        here = path.with_name(path.name + side)
+        here.unlink(missing_ok=True)
+        if aside is not None and aside.with_name(aside.name + side).exists():
+            aside.with_name(aside.name + side).replace(here)
+
+
+def _settle(folder: Path) -> None:
+    """Let a rename reach the disk, where the system can be asked for it."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,156 @@
+"""How long and how much is kept: the settings of it, changed while the monitor runs, and what a change would delete."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wfmon.core import settings as core_settings
+from wfmon.core.settings import Setting, Settings, SettingsError
+from wfmon.store import database
+from wfmon.store.deletion_job import Refused
+from wfmon.store.retention import Due, Keep, preview
+from wfmon.store.tiers import TIERS
+
+TIER_SETTINGS = tuple(f"store.keep_{tier.name}_days" for tier in TIERS)
+TABLE_SETTINGS = {
+    "request": "store.keep_requests_days", "annotation": "store.keep_annotations_days",
+    "alert": "store.keep_alerts_days",
+}  # fmt: skip
+SIZE_SETTING = "store.max_bytes"
+NAMES = (*TIER_SETTINGS, *TABLE_SETTINGS.values(), SIZE_SETTING)
+"""In the order in which they are shown."""
+
+
+class Keeping:
+    """The settings of what is kept. Any thread."""
+
+    def __init__(self, settings: Settings, path: Path, now_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._path = path
+        self._now_ms = now_ms
+        self._lock = threading.Lock()  # of changes: one at a time
+        self._rows = {row.name: row for row in core_settings.catalogue() if row.name in NAMES}
+        # Replaced whole under the lock, read by any.
+        self._changed: Mapping[str, tuple[Any, str]] = {}
+        self._keep = _keep(self._values())
+
+    def keep(self) -> Keep:
+        """Give what holds now."""
+        return self._keep
+
+    def changed(self) -> Mapping[str, tuple[Any, str]]:
+        """Give what was changed since the start, by setting: its value, and where that comes from."""
+        return self._changed
+
+    def retention(self) -> list[dict[str, Any]]:
+        """Give each setting: {name, value, default, low, high, origin, back}; ``back``: the value beneath a change."""
+        changed = self._changed
+        return [
+            {
+                "name": name, "value": changed[name][0] if name in changed else self._value(name),
+                "default": row.default, "low": row.low, "high": row.high,
+                "origin": changed[name][1] if name in changed else self._settings.origin.get(name, "default"),
+                "back": self._beneath(name)[0],
+            }
+            for name, row in ((name, self._rows[name]) for name in NAMES)
+        ]  # fmt: skip
+
+    def preview(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell what a change would delete; only reads. ``changes``: by setting, None for what stands beneath.
+
+        {shorter: [settings], bytes, parts, tiers: [...], tables: {...}, over: [...], hints: [...]}; of tiers, tables
+        and over each {rows, bytes, until_ms}: about all that is older goes. Raises Refused, sqlite3.Error.
+        """
+        before = self._values()
+        values = before | self._checked(changes)
+        found = None
+        if self._path.exists():
+            with database.reading(self._path) as connection:
+                found = preview(connection, _keep(values), self._now_ms() // 1_000)
+        tiers, over = (found.tiers, found.over) if found else ((), ())
+        tables = found.tables if found else {}
+        return {
+            "shorter": [name for name in NAMES if values[name] < before[name]],
+            "parts": sum(due.rows for due in (*tiers, *over)),
+            "bytes": sum(due.bytes for due in (*tiers, *over, *tables.values())),
+            "tiers": [{"name": tier.name, **_told(due, tier.chunk_s)} for tier, due in zip(TIERS, tiers, strict=False)],
+            "tables": {name: _told(due) for name, due in tables.items()},
+            "over": [{"name": tier.name, **_told(due, tier.chunk_s)} for tier, due in zip(TIERS, over, strict=False)],
+            "hints": _hints(values),
+        }
+
+    def change(self, changes: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Keep a change, now and at later starts; gives ``retention``. Raises Refused, SettingsError, OSError."""
+        with self._lock:
+            beneath = {name: self._beneath(name) for name in changes}
+            new = {name: None if value == beneath[name][0] else value for name, value in self._checked(changes).items()}
+            core_settings.save_changes(self._settings, new)
+            self._changed = {**self._changed} | {
+                name: beneath[name] if value is None else (value, "settings.json") for name, value in new.items()
+            }
+            self._keep = _keep(self._values())
+        return self.retention()
+
+    def _value(self, name: str) -> Any:  # noqa: ANN401  of the setting's own type
+        return core_settings.value_of(self._settings, name)
+
+    def _values(self) -> dict[str, Any]:
+        return {name: self._changed[name][0] if name in self._changed else self._value(name) for name in NAMES}
+
+    def _beneath(self, name: str) -> tuple[Any, str]:
+        """Give what holds without a change made in the page, and where it comes from."""
+        if self._settings.origin.get(name) == "settings.json":
+            return self._settings.beneath[name]
+        return self._value(name), self._settings.origin.get(name, "default")
+
+    def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the values of a change in their types. Raises Refused."""
+        if not changes:
+            raise Refused("values", "No setting was named.", f"Name at least one of {', '.join(NAMES)}.")
+        found = {}
+        for name, value in changes.items():
+            row = self._rows.get(name)
+            if row is None:
+                raise Refused(
+                    name, f"{name[:80]} is no setting of how long is kept.", f"Name one of {', '.join(NAMES)}."
+                )
+            try:
+                found[name] = self._beneath(name)[0] if value is None else core_settings.checked(name, value)
+            except SettingsError as error:
+                raise Refused(name, str(error), fix_of(row)) from None
+        return found
+
+
+def fix_of(row: Setting) -> str:
+    """Say what a setting may be."""
+    kind = "a whole number of bytes" if row.type is int else "a number of days"
+    return f"Give {kind} from {row.low:,.15g} to {row.high:,.15g}."
+
+
+def _keep(values: Mapping[str, Any]) -> Keep:
+    return Keep.of(
+        [values[name] for name in TIER_SETTINGS], {table: values[name] for table, name in TABLE_SETTINGS.items()},
+        values[SIZE_SETTING],
+    )  # fmt: skip
+
+
+def _hints(values: Mapping[str, Any]) -> list[str]:
+    """Say where a coarser tier reaches back less far than a finer one: it may, but its long spans then end there."""
+    found = []
+    for finer, coarser in itertools.pairwise(TIERS):
+        one, other = values[TIER_SETTINGS[finer.number]], values[TIER_SETTINGS[coarser.number]]
+        if other < one:
+            found.append(
+                f"Buckets of {coarser.name} would be kept for {other:g} days and those of {finer.name} for {one:g}: "
+                f"charts of a long span would end after {other:g} days."
+            )
+    return found
+
+
+def _told(due: Due, chunk_s: int = 0) -> dict[str, Any]:
+    until_ms = None if due.to_s is None else (due.to_s + chunk_s) * 1_000
+    return {"rows": due.rows, "bytes": due.bytes, "until_ms": until_ms}

@@ -1,0 +1,251 @@
+"""The History page's controls: which span, which series, compared with what, and what to take away.
+
+assets/history.mjs listens to ``data-act``: each press changes the view, and the view is drawn anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from wfmon.core.catalogue import METRICS
+from wfmon.core.types import Series
+from wfmon.ui.history.markup import act_button
+from wfmon.ui.history.views import COMPARISONS
+from wfmon.ui.kit import ids, ranges
+
+AREAS = ("system", "gpu", "model", "network", "ux", "monitor", "servers")
+MOST_LISTED = 120
+"""Series that the chooser lists at once; more are found by typing."""
+
+
+def controls() -> Component:
+    """Make what chooses: the range, the series, what to compare with, and what to take away."""
+    return html.Section(
+        [_range_line(), _series_line(), _chooser(), _more_line()],
+        className="panel choose",
+        **{"aria-label": "What is shown"},
+    )
+
+
+def _range_line() -> Component:
+    presets = [act_button(name, "range", text, label=text, kind="preset") for text, name in ranges.PRESETS]
+    typed = html.Div(
+        [
+            dcc.Input(
+                id=ids.HISTORY_TYPED,
+                type="text",
+                placeholder="last 3 h, yesterday, …",
+                autoComplete="off",
+                spellCheck="false",
+                className="field typed",
+            ),
+            act_button("Show", "typed", label="Show the range that was typed"),
+        ],
+        className="typed-range",
+    )
+    ends = html.Div(
+        [
+            html.Label(["From ", _calendar(ids.HISTORY_FROM)]),
+            html.Label(["to ", _calendar(ids.HISTORY_TO)]),
+        ],
+        className="ends",
+    )
+    return html.Div(
+        [
+            html.Div(presets, className="segments presets", role="group", **{"aria-label": "Range"}),
+            html.Label([html.Span("Range in words", className="aside"), typed]),
+            ends,
+        ],
+        className="line",
+    )
+
+
+def _calendar(name: str) -> Component:
+    return dcc.Input(id=name, type="datetime-local", step=60, className="field calendar")
+
+
+def _series_line() -> Component:
+    return html.Div(
+        [
+            html.Div(id=ids.HISTORY_CHIPS, className="chips", role="list", **{"aria-label": "Series that are shown"}),
+            html.Button(
+                "Add series",
+                type="button",
+                className="text",
+                id="history-add",
+                **{
+                    "data-act": "choose",
+                    "aria-label": "Add series",
+                    "aria-expanded": "false",
+                    "aria-controls": "history-chooser",
+                },
+            ),
+            html.Button(
+                "More",
+                type="button",
+                className="text more-button",
+                **{"data-act": "more", "aria-expanded": "false", "aria-label": "More: ends, comparison, saved views"},
+            ),
+        ],
+        className="line",
+    )
+
+
+def _chooser() -> Component:
+    areas = [act_button("all", "area", "*", label="all areas", kind="preset")] + [
+        act_button(area, "area", area, kind="preset") for area in AREAS
+    ]
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Label(
+                        [
+                            html.Span("Find", className="aside"),
+                            dcc.Input(
+                                id=ids.HISTORY_FIND,
+                                type="search",
+                                placeholder='Find: cpu, llama, core="0" …',
+                                autoComplete="off",
+                                spellCheck="false",
+                                className="field find",
+                                value="",
+                            ),
+                        ]
+                    ),
+                    html.Div(areas, className="segments", role="group", **{"aria-label": "Area"}),
+                    act_button("Done", "choose"),
+                ],
+                className="line",
+            ),
+            html.Div(id=ids.HISTORY_LIST, className="found", role="group", **{"aria-label": "Series that are kept"}),
+        ],
+        id="history-chooser",
+        className="chooser",
+        hidden=True,
+    )
+
+
+def _more_line() -> Component:
+    options = [html.Option(words, value=value) for value, words in COMPARISONS]
+    compare = html.Label(
+        [
+            "Compare with ",
+            html.Select(
+                [*options, html.Option("another start", value="other")],
+                className="field",
+                id="history-compare",
+                **{"data-act": "compare"},
+            ),
+        ]
+    )
+    other = html.Label(
+        [html.Span("Start of the period to compare with", className="aside"), _calendar(ids.HISTORY_OTHER)],
+        id="history-other-label",
+        hidden=True,
+    )
+    quantiles = act_button(
+        "p50, p95", "quantiles", title="Lines of the median and the 95th percentile, where they are kept"
+    )
+    quantiles.id = "history-quantiles"
+    saved = html.Div(
+        [
+            html.Label(
+                [
+                    html.Span("Saved views", className="aside"),
+                    html.Select([], className="field", id="history-views", **{"data-act": "open-view"}),
+                ]
+            ),
+            dcc.Input(
+                id=ids.HISTORY_NAME,
+                type="text",
+                placeholder="Name of this view",
+                maxLength=40,
+                autoComplete="off",
+                className="field name",
+            ),
+            act_button("Save", "save-view", label="Save this view under the name"),
+            act_button("Delete", "delete-view", label="Delete the chosen view"),
+        ],
+        className="saved",
+        role="group",
+        **{"aria-label": "Saved views"},
+    )
+    return html.Div(
+        [
+            compare,
+            other,
+            quantiles,
+            saved,
+            html.Div(
+                [
+                    act_button("Copy link", "link", title="A link that shows exactly this"),
+                    html.Button(
+                        "CSV",
+                        type="button",
+                        className="text",
+                        id=ids.HISTORY_CSV,
+                        title="The numbers shown, as a file",
+                        **{"aria-label": "Download the numbers shown as CSV"},
+                    ),
+                ],
+                className="take",
+            ),
+        ],
+        className="line more-line",
+    )
+
+
+def found(kept: Sequence[Mapping[str, Any]], text: str, area: str, chosen: Sequence[str]) -> list[Component]:
+    """List what can be chosen: a metric as a whole, and below it each of its series."""
+    listed = _matching(kept, text, area)
+    if not listed:
+        return [html.P("Nothing of that name is kept. Try a part of a metric's name, or a label.", className="none")]
+    made: list[Component] = []
+    count = 0
+    for name, its in listed.items():
+        if count >= MOST_LISTED:
+            made.append(html.P("There is more: type a part of its name.", className="none"))
+            break
+        count += len(its)
+        made.append(_metric(name, its, chosen))
+    return made
+
+
+def _matching(kept: Sequence[Mapping[str, Any]], text: str, area: str) -> dict[str, list[str]]:
+    words = text.lower().split()
+    listed: dict[str, list[str]] = {}
+    for row in sorted(kept, key=lambda row: (_area_order(row["name"]), row["series"])):
+        help_ = METRICS[row["name"]].help if row["name"] in METRICS else ""
+        inside = f"{row['series']} {' '.join(f'{k}={v}' for k, v in row['labels'].items())} {help_}".lower()
+        if area in ("*", row["name"].partition(".")[0]) and all(word in inside for word in words):
+            listed.setdefault(row["name"], []).append(row["series"])
+    return listed
+
+
+def _area_order(name: str) -> tuple[int, int]:
+    area = name.partition(".")[0]
+    order = list(METRICS)
+    return (AREAS.index(area) if area in AREAS else len(AREAS), order.index(name) if name in METRICS else len(order))
+
+
+def _metric(name: str, its: Sequence[str], chosen: Sequence[str]) -> Component:
+    labelled = [text for text in its if "{" in text]
+    whole = _pick(name, name, name in chosen)
+    metric = METRICS.get(name)
+    single = [_pick(text, ", ".join(_values(text)), text in chosen or name in chosen) for text in labelled]
+    inside = [whole, html.Span(metric.help if metric else "", className="help")]
+    return html.Div([*inside, *([html.Div(single, className="singles")] if single else [])], className="metric")
+
+
+def _values(text: str) -> list[str]:
+    return [f"{key} {value}" for key, value in Series.parse(text).labels]
+
+
+def _pick(selector: str, words: str, on: bool) -> Component:  # noqa: FBT001
+    data = {"data-act": "toggle", "data-to": selector, "aria-label": words, "aria-pressed": str(on).lower()}
+    return html.Button(words, type="button", className="pick", **data)

@@ -1,0 +1,124 @@
+"""A series over a range as arrays, and what can be said of it in a few figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wfmon.core import units
+from wfmon.core.types import Series
+
+Floats = NDArray[np.float64]
+
+_SHARES = np.array((0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0))
+_PROBITS = (0.410, 0.779)
+"""How far p75 and p90 of a normal distribution lie on the way from its median to its p95."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series over a range: ``envelope`` of shape (n, 3): min, mean, max; NaN a gap. ``quantiles``: p50, p95, p99.
+
+    ``counts`` (n,), samples a step, is there where the series is a distribution.
+    """
+
+    series: str
+    unit: str
+    from_ms: int
+    step_ms: int
+    envelope: Floats
+    quantiles: Floats | None = None
+    counts: Floats | None = None
+
+    @property
+    def name(self) -> str:
+        return self.series.partition("{")[0]
+
+    @property
+    def label(self) -> str:
+        """What tells it from the metric's other series; empty where nothing does."""
+        return ", ".join(value for _, value in Series.parse(self.series).labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Of what is shown; None where nothing was measured, p95 where no distribution is kept."""
+
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    last: float | None = None
+    p95: float | None = None
+
+
+def read(found: Mapping[str, Any], quantiles: Mapping[str, Any] | None, counts: Mapping[str, Any] | None) -> list[Line]:
+    """Make lines of what queries gave: the envelope, and of distributions their quantiles and counts."""
+    more = {row["series"]: row["points"] for row in (quantiles or {"series": ()})["series"]}
+    many = {row["series"]: row["points"] for row in (counts or {"series": ()})["series"]}
+    lines = []
+    for row in found["series"]:
+        text, points = row["series"], row["points"]
+        lines.append(
+            Line(
+                text, units.unit_of(row["name"], row["unit"]), points[0][0] if points else found["from_ms"],
+                row["step_ms"], _columns(points, 3), _columns(more[text], 3) if text in more else None,
+                _columns(many[text], 1)[:, 0] if text in many else None,
+            )
+        )  # fmt: skip
+    return lines
+
+
+def _columns(points: Sequence[Sequence[float | None]], width: int) -> Floats:
+    return np.array([point[1 : width + 1] for point in points], np.float64).reshape(len(points), width)
+
+
+def statistics(line: Line) -> Stats:
+    """Sum a line up. A step of a distribution weighs as many as its samples; every other step weighs the same."""
+    low, mean, high = line.envelope.T
+    known = np.isfinite(mean)
+    if not known.any():
+        return Stats()
+    weights = np.ones(len(mean)) if line.counts is None or len(line.counts) != len(mean) else line.counts
+    weights = np.nan_to_num(weights[known])
+    average = float(np.average(mean[known], weights=weights if weights.sum() > 0 else None))
+    lows, highs = low[known], high[known]
+    return Stats(average, float(lows.min()), float(highs.max()), float(mean[known][-1]), _p95(line))
+
+
+def _p95(line: Line, wanted: float = 0.95) -> float | None:
+    """Give the 95th percentile over all steps, of what is kept of each: its least, p50, p95, p99 and largest value.
+
+    Between p50 and p95 a step is taken as log-normal, as times are; beyond, as straight.
+    """
+    if (
+        line.quantiles is None
+        or line.counts is None
+        or not len(line.quantiles) == len(line.envelope) == len(line.counts)
+    ):
+        return None
+    known = np.isfinite(line.quantiles).all(axis=1) & np.isfinite(line.envelope[:, 1]) & (line.counts > 0)
+    if not known.any():
+        return None
+    p50, p95, p99 = line.quantiles[known].T
+    between = [np.where(p50 > 0, p50 * (p95 / np.where(p50 > 0, p50, 1)) ** z, p50 + (p95 - p50) * z) for z in _PROBITS]
+    knots = np.stack([line.envelope[known, 0], p50, *between, p95, p99, line.envelope[known, 2]])
+    knots, weights = np.maximum.accumulate(knots, axis=0), line.counts[known]
+    low, high = float(knots[0].min()), float(knots[-1].max())
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (_below(knots, middle) @ weights) < wanted * weights.sum() else (low, middle)
+    return min(high, float(np.nanmax(line.envelope[:, 2])))  # a sketch knows its values to some percent
+
+
+def _below(knots: Floats, value: float) -> Floats:
+    """Give the share of each step that lies below a value; ``knots`` of shape (7, n) are where ``_SHARES`` lie."""
+    at = np.clip((knots <= value).sum(axis=0) - 1, 0, len(_SHARES) - 2)
+    steps = np.arange(knots.shape[1])
+    low, high = knots[at, steps], knots[at + 1, steps]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        way = np.where(high > low, np.clip((value - low) / (high - low), 0, 1), value >= low)
+    return np.asarray(_SHARES[at] + (_SHARES[at + 1] - _SHARES[at]) * way)

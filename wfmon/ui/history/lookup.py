@@ -1,0 +1,178 @@
+"""From a view to what the History page shows: asks the store, and hands the numbers to the picture."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wfmon.analyse.marks import KIND as UNUSUAL
+from wfmon.core.types import Series, Services
+from wfmon.ui.history import lines as of_lines
+from wfmon.ui.history import picture as history
+from wfmon.ui.history.lines import Line
+from wfmon.ui.history.picture import Picture
+from wfmon.ui.history.views import DEFAULT_SERIES, View
+from wfmon.ui.kit.ranges import Range, iso, zone
+
+POINTS, POINTS_NARROW = 1_000, 400
+CSV_HEAD = ("time", "t_ms", "period", "series", "unit", "step_ms", "min", "mean", "max", "p50", "p95", "p99")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is a formula to a spreadsheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor."""
+
+    fixed: View
+    range: Range
+    lines: tuple[Line, ...] = ()
+    step_ms: int = 0
+    tier: str = ""
+    compared: Range | None = None
+    before: tuple[Line, ...] = ()
+    marks: tuple[Mapping[str, Any], ...] = ()
+    missing: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was measured in the range."""
+        return not any((line.envelope == line.envelope).any() for line in self.lines)
+
+
+def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narrow: bool = False) -> Shown:
+    """Ask for what a view shows. Raises ranges.NotUnderstood, analyse.query.Refused, sqlite3.Error, OSError."""
+    shown = view.range(now_ms, minutes_east)
+    compared = view.compared(shown)
+    kept = services.kept_series()
+    wanted = view.series or DEFAULT_SERIES
+    there = {text: [row for row in kept if fits(text, row)] for text in wanted}
+    chosen = tuple(text for text in wanted if there[text])
+    missing = tuple(text for text in wanted if not there[text]) if view.series else ()
+    fixed = view.fixed(shown, view.series or chosen)
+    marks = tuple(row for row in services.annotations(shown.from_ms, shown.to_ms) if row["kind"] != UNUSUAL)
+    if not chosen:
+        return Shown(fixed, shown, compared=compared, marks=marks, missing=missing)
+    of_distributions = tuple({row["series"]: 0 for text in chosen for row in there[text] if row["distribution"]})
+    points = POINTS_NARROW if narrow else POINTS
+    found = services.query(chosen, shown.from_ms, shown.to_ms, points, "envelope")
+    lines = _lines(services, found, of_distributions, shown, points)
+    marks += _unusual(services, shown, lines)
+    before: list[Line] = []
+    if compared is not None:
+        earlier = services.query(chosen, compared.from_ms, compared.to_ms, points, "envelope")
+        before = _lines(services, earlier, of_distributions, compared, points)
+    return Shown(
+        fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, chosen
+    )
+
+
+def _unusual(services: Services, shown: Range, lines: Sequence[Line]) -> tuple[dict[str, Any], ...]:
+    """Give what was unusual of the series that are shown, as marks with their series and their end."""
+    there = {line.series for line in lines}
+    return tuple(
+        {
+            "t_ms": max(row["since_ms"], shown.from_ms), "until_ms": row["until_ms"], "kind": UNUSUAL,
+            "series": row["series"], "text": row["text"],
+        }
+        for row in services.was_unusual(shown.from_ms, shown.to_ms)
+        if row["series"] in there
+    )  # fmt: skip
+
+
+def _lines(
+    services: Services, found: Mapping[str, Any], of_distributions: Sequence[str], span: Range, points: int
+) -> list[Line]:
+    if not of_distributions:
+        return of_lines.read(found, None, None)
+    quantiles, counts = (
+        services.query(of_distributions, span.from_ms, span.to_ms, points, fn) for fn in ("quantiles", "count")
+    )
+    return of_lines.read(found, quantiles, counts)
+
+
+def picture(shown: Shown, minutes_east: int, *, narrow: bool = False) -> Picture:
+    """Draw it."""
+    before = {line.series: line for line in shown.before}
+    return history.build(
+        shown.range, minutes_east, shown.lines, None if shown.compared is None else (shown.compared, before),
+        shown.marks, quantiles=shown.fixed.quantiles, narrow=narrow,
+    )  # fmt: skip
+
+
+def spec(picture: Picture, shown: Shown, view: View, now_ms: int) -> dict[str, Any]:
+    """Give what assets/history.mjs needs: the figure, what belongs to each chart, and what the controls should say."""
+    return {
+        "figure": picture.figure,
+        "empty": shown.empty,
+        "fixed": shown.fixed.query(),
+        "series": shown.fixed.series,
+        "from_ms": shown.range.from_ms,
+        "to_ms": shown.range.to_ms,
+        "now_ms": now_ms,
+        "step_ms": shown.step_ms,
+        "tier": shown.tier,
+        "text": "" if view.span else view.text,
+        "compare": view.compare,
+        "compared_ms": shown.compared.from_ms if shown.compared else None,
+        "quantiles": view.quantiles,
+        "rows": [
+            {"name": row.name, "unit": row.unit, "top": row.top, "height": row.height, "lines": [
+                {"series": line.series, "label": line.label, "trace": trace, "from_ms": line.from_ms,
+                 "step_ms": line.step_ms} for line, trace in zip(row.lines, row.traces, strict=True)
+            ]}
+            for row in picture.rows
+        ],
+    }  # fmt: skip
+
+
+def fits(selector: str, row: Mapping[str, Any]) -> bool:
+    """Tell whether a series is one of a selector's: labels may be left out, or be ``*``."""
+    if selector.partition("{")[0] != row["name"]:
+        return False
+    try:
+        wanted = Series.parse(selector)
+    except ValueError:
+        return False
+    labels = row["labels"]
+    return all(
+        key in labels and (value == labels[key] or ("*" in value and fnmatch.fnmatchcase(labels[key], value)))
+        for key, value in wanted.labels
+    )
+
+
+def csv_text(shown: Shown, minutes_east: int) -> str:
+    """Give what is shown as CSV: a row a series and step that is known, with the numbers of the query."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow((f"time ({zone(minutes_east)})", *CSV_HEAD[1:]))
+    for period, lines in (("shown", shown.lines), ("compared", shown.before)):
+        for line in lines:
+            writer.writerows(_csv_rows(line, period, minutes_east))
+    return out.getvalue()
+
+
+def _csv_rows(line: Line, period: str, minutes_east: int) -> Iterable[tuple[Any, ...]]:
+    texts = inert(period), inert(line.series), inert(line.unit)
+    for at, (low, mean, high) in enumerate(line.envelope.tolist()):
+        t_ms = line.from_ms + at * line.step_ms
+        quantiles = [] if line.quantiles is None or at >= len(line.quantiles) else line.quantiles[at].tolist()
+        if mean == mean:  # noqa: PLR0124  NaN: nothing is known of this step
+            figures = [_cell(each) for each in (low, mean, high, *(quantiles or [None] * 3))]
+            yield (iso(t_ms, minutes_east), t_ms, *texts, line.step_ms, *figures)
+
+
+def _cell(value: float | None) -> float | int | str:
+    if value is None or value != value:  # noqa: PLR0124  NaN
+        return ""
+    return int(value) if value.is_integer() else value
+
+
+def inert(text: str) -> str:
+    """Give a text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -1,0 +1,289 @@
+"""The History page's markup: the frame of its charts, what stands over and under each, and what is said of them.
+
+assets/history.mjs listens to the ``data-act`` of these: each changes the view, and the view is drawn anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from wfmon.core import units
+from wfmon.ui.history.lines import Stats
+from wfmon.ui.history.lookup import Shown
+from wfmon.ui.history.picture import COLORS, HEAD, MORE, PLOT, Picture, Row
+from wfmon.ui.kit import ids, ranges
+from wfmon.ui.kit.parts import Content
+from wfmon.ui.kit.ranges import Range
+
+CONFIG = {
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "displaylogo": False,
+    "displayModeBar": False,
+    "scrollZoom": False,
+    "doubleClick": False,
+    "responsive": True,
+    "showTips": False,
+}
+MOST_MARKS = 100
+AS_CHOSEN = "The range as it was chosen (0)"
+STACK_WORDS = (
+    "Charts. Arrow keys move in time, plus and minus zoom, 0 shows the range as it was chosen, Backspace goes back."
+)
+
+
+def act_button(
+    words: Content, act: str, value: str = "", label: str = "", title: str = "", kind: str = "text"
+) -> Component:
+    """Make a button that changes the view; its words are its name unless ``label`` says it better."""
+    more = {"data-act": act, "data-to": value} if value else {"data-act": act}
+    more["aria-label"] = label or str(words)
+    return html.Button(words, type="button", className=kind, title=title or None, **more)
+
+
+def charts() -> Component:
+    """Make the frame of the charts: tools, the figure, and what lies over it."""
+    tools = (
+        ("←", "pan", "-0.5", "Earlier (←)"),
+        ("−", "zoom", "2", "Zoom out (−)"),
+        ("+", "zoom", "0.5", "Zoom in (+)"),
+        ("→", "pan", "0.5", "Later (→)"),
+    )
+    back = act_button("Back", "back", title="Back to the range before (Backspace)")
+    back.id, back.hidden = "history-back", True
+    return html.Section(
+        [
+            html.Header(
+                [
+                    html.Div(
+                        [
+                            html.H2("", id=ids.HISTORY_SAID),
+                            html.P("", id=ids.HISTORY_DETAIL, className="detail"),
+                        ]
+                    ),
+                    html.Div(
+                        [
+                            back,
+                            *(act_button(sign, act, to, words, words, kind="icon") for sign, act, to, words in tools),
+                            act_button("⟲", "reset", "", AS_CHOSEN, AS_CHOSEN, kind="icon"),
+                            act_button("Refresh", "refresh", title="Ask for the newest"),
+                        ],
+                        className="zoom",
+                        role="group",
+                        **{"aria-label": "Zoom and move"},
+                    ),
+                ],
+                className="charts-head",
+            ),
+            html.Div(id=ids.HISTORY_MESSAGE, className="message", role="status"),
+            html.Div(
+                [
+                    dcc.Graph(id=ids.HISTORY_GRAPH, config=CONFIG, responsive=True, figure=BLANK, className="graph"),
+                    html.Div(skeleton(), id=ids.HISTORY_ROWS, className="rows"),
+                ],
+                id="history-stack",
+                className="stack",
+                tabIndex=0,
+                role="group",
+                **{"aria-label": STACK_WORDS},
+            ),
+            html.Div(id=ids.HISTORY_EVENTS, className="events"),
+        ],
+        className="panel charts",
+        **{"aria-label": "Charts", "data-busy": ""},
+    )
+
+
+BLANK: dict[str, Any] = {
+    "data": [],
+    "layout": {
+        "height": 600,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": {"visible": False},
+        "yaxis": {"visible": False},
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+    },
+}
+
+
+def stores() -> list[Component]:
+    """Make what the page remembers between callbacks; saved views stay in this browser."""
+    return [
+        dcc.Store(id=ids.HISTORY_VIEW),
+        dcc.Store(id=ids.HISTORY_CLIENT),
+        dcc.Store(id=ids.HISTORY_SPEC),
+        dcc.Store(id=ids.HISTORY_DONE),
+        dcc.Store(id=ids.HISTORY_AREA, data=""),
+        dcc.Store(id=ids.HISTORY_SAVED, storage_type="local"),
+        dcc.Download(id=ids.HISTORY_DOWNLOAD),
+    ]
+
+
+def skeleton() -> list[Component]:
+    """Make what stands there before the first answer: the size of what will."""
+    return [html.Div([html.I(), html.I(), html.I()], className="row skeleton") for _ in range(3)]
+
+
+def chips(shown: Shown, *, chosen: bool) -> list[Component]:
+    """Make a chip for each selector; those that were never seen say so."""
+    made = []
+    for text in shown.fixed.series:
+        absent = text in shown.missing
+        words: list[Component | str] = [html.Span(text, className="code")]
+        if absent:
+            words.append(html.Small("never seen"))
+        words.append(act_button("×", "remove", text, label=f"Remove {text}", title="Remove", kind="icon"))
+        made.append(html.Span(words, className="chip never" if absent else "chip", role="listitem"))
+    if chosen:
+        made.append(act_button("Default", "default", title="The series that are shown by default"))
+    return made
+
+
+def rows(picture: Picture, shown: Shown) -> list[Component]:
+    """Make what lies over the figure: of each chart its title, its buttons, its figures."""
+    return [_row(row, shown) for row in picture.rows]
+
+
+def _row(row: Row, shown: Shown) -> Component:
+    name = row.name
+    head = html.Header(
+        [
+            html.H3(row.title),
+            html.Span(name, className="code"),
+            act_button("Table", "table", name, label=f"{row.title}: as a table", kind="text small"),
+            act_button(
+                "×", "remove-metric", name, label=f"{row.title}: remove this chart", title="Remove", kind="icon"
+            ),
+        ],
+        style={"height": f"{HEAD}px"},
+    )
+    plot = html.Div(className="plot", style={"height": f"{PLOT}px"})
+    stats = [_line(row, at, shown) for at in range(len(row.lines))]
+    return html.Div(
+        [head, plot, html.Div(stats, className="stats"), _statistics(row)],
+        className="row",
+        key=name,
+        style={"top": f"{row.top}px", "height": f"{row.height}px"},
+        **{"data-metric": name},
+    )
+
+
+def _statistics(row: Row) -> Component:
+    """Make what opens the statistics of a chart; assets/lib/span-statistics.mjs fills it then."""
+    summary = html.Summary(
+        ["Statistics", html.Span(f" of {row.title}", className="aside")], style={"height": f"{MORE}px"}
+    )
+    return html.Details(
+        [summary, html.Div(className="statistics")], className="reckoned", **{"data-statistics": row.name}
+    )
+
+
+def _line(row: Row, at: int, shown: Shown) -> Component:
+    line, stats, before = row.lines[at], row.stats[at], row.compared[at]
+    several = len(row.lines) > 1
+    figures = [("mean", stats.mean), ("min", stats.min), ("max", stats.max), ("last", stats.last)]
+    if line.quantiles is not None:
+        figures.append(("p95", stats.p95))
+    pairs = [_figure(word, units.text(value, line.unit)) for word, value in figures]
+    if shown.compared is not None:
+        pairs.append(_changed(stats, before or Stats(), line.unit))
+    key: list[Component | str] = [html.I(style={"background": f"var(--s-{at % COLORS + 1})"})] if several else []
+    return html.Div(
+        [
+            html.P([*key, html.Span(line.label)], className="who", title=line.label) if line.label else "",
+            html.Dl(pairs),
+        ],
+        className="stat-line",
+        style={"height": f"{row.line_px}px"},
+        **{"data-series": line.series},
+    )
+
+
+def _figure(word: str, figure: str) -> Component:
+    return html.Div([html.Dt(word), html.Dd(figure)], className="figure")
+
+
+def _changed(stats: Stats, before: Stats, unit: str) -> Component:
+    words = units.change(stats.mean, before.mean)
+    figure = [units.text(before.mean, unit), html.Span(f" ({words})" if before.mean is not None else "")]
+    return html.Div(
+        [html.Dt("mean before"), html.Dd(figure)],
+        className="figure changed",
+        **{"data-change": words},
+    )
+
+
+def detail(shown: Shown, minutes_east: int) -> str:
+    """Say how fine the picture is, and in which zone."""
+    parts = [ranges.length(shown.range.span_ms), ranges.zone(minutes_east)]
+    if shown.step_ms:
+        parts.insert(1, f"a point is {ranges.length(shown.step_ms)}, from the {shown.tier} tier")
+    if shown.compared is not None:
+        parts.append(f"dashed: {ranges.words(shown.compared, minutes_east)}")
+    return " · ".join(parts)
+
+
+def message(shown: Shown, store: Mapping[str, Any], now_ms: int, minutes_east: int) -> list[Component | str]:
+    """Say why there is nothing to see, or what is not recorded; nothing where all is well."""
+    said: list[Component | str] = []
+    off = store["state"] == "off"
+    since = store.get("from_ms")
+    if shown.empty:
+        said.append(html.P("Nothing was recorded in this range.", className="lead-line"))
+        said.append(html.P(_since(since, shown.range, now_ms, minutes_east)))
+        if shown.missing:
+            said.append(html.P(f"Never seen by this monitor: {', '.join(shown.missing)}."))
+    if off:
+        said.append(
+            html.P(
+                "Recording is off: only what was recorded before and the last minutes can be seen. It is switched on "
+                "in Settings, or with store.enabled in config.yaml.",
+                className="warn",
+            )
+        )
+    elif store.get("reason"):
+        said.append(html.P(store["reason"], className="warn"))
+    return said
+
+
+def _since(since: int | None, shown: Range, now_ms: int, minutes_east: int) -> str:
+    if since is None:
+        return "There is no history yet: it begins with the first minute that wfmon runs. Look again shortly."
+    begun = ranges.local(since, minutes_east)
+    words = f"The history begins on {begun.day} {begun:%b %Y} at {begun:%H:%M}"
+    ago = f", {ranges.length(max(0, now_ms - since))} ago" if since <= now_ms else ""
+    hint = "choose a later range" if shown.to_ms <= since else "wfmon may not have run then, or the collector was off"
+    return f"{words}{ago}: {hint}."
+
+
+def trouble(words: str, fix: str = "") -> list[Component | str]:
+    """Say what went wrong and what to do."""
+    return [html.P(words, className="bad"), *([html.P(fix)] if fix else [])]
+
+
+def events(marks: Sequence[Mapping[str, Any]], minutes_east: int) -> list[Component | str]:
+    """List what happened in the range, for those who do not point at marks."""
+    if not marks:
+        return []
+    shown = marks[-MOST_MARKS:]
+    items = [
+        html.Li(
+            [
+                html.Time(
+                    ranges.iso(mark["t_ms"], minutes_east).replace("T", " ")[:19],
+                    dateTime=datetime.fromtimestamp(mark["t_ms"] / 1_000, UTC).isoformat(),
+                ),
+                html.Span(mark["text"]),
+            ]
+        )
+        for mark in reversed(shown)
+    ]
+    left = f", the last {len(shown)}" if len(shown) < len(marks) else ""
+    words = f"What happened in this range: {len(marks)} {'entry' if len(marks) == 1 else 'entries'}{left}"
+    return [html.Details([html.Summary(words), html.Ol(items)])]

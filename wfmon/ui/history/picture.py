@@ -1,0 +1,309 @@
+"""The History page's picture: numbers of the store become one figure of stacked charts, and what is said below each.
+
+Pure: ``build`` takes what queries gave. The figure is plotly's, as plain dicts, with two forms of its own that
+assets/lib/history.mjs resolves: a colour is a token of wfmon.css (``--s-1``, ``--s-1/20`` for 20 %), and a line's
+envelope stands in ``meta`` (``low``, ``high``), so that nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from wfmon.analyse.marks import KIND as UNUSUAL
+from wfmon.core import units
+from wfmon.core.catalogue import METRICS
+from wfmon.ui.history.lines import Floats, Line, Stats, statistics
+from wfmon.ui.kit.ranges import Range, iso
+
+TOP, BOTTOM = 26, 30
+"""Pixels above and below all charts: the axis of time stands at both ends."""
+LANE = 22
+"""What happened, as marks in a lane of its own above the charts."""
+HEAD, PLOT, GAP = 36, 128, 14
+LINE, MORE = 24, 32
+"""Of a row: its title, its picture, one line of figures a series, what opens the statistics, and air."""
+LINE_NARROW, FIGURES_NARROW, AIR_NARROW = 58, 16, 8
+"""On a narrow page figures take two lines below the series' name, sometimes three, and stand below the axis' labels."""
+LEFT, RIGHT = 72, 12
+COLORS = 6
+MAX_MARKS = 200
+BAND, FADED = 18, 60
+"""How much of its colour an envelope has, and a compared line, in percent."""
+UNUSUAL_SHARE = 16
+SYMBOLS = {"alert": "diamond", UNUSUAL: "circle"}
+MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sleep": "--warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One chart: the series of a metric, which share their unit. Pixels are from the figure's top."""
+
+    name: str
+    unit: str
+    top: int
+    height: int
+    lines: tuple[Line, ...]
+    stats: tuple[Stats, ...]
+    compared: tuple[Stats | None, ...]
+    traces: tuple[int, ...]
+    """Of each line, the number of its trace in the figure."""
+    line_px: int
+    """Of the figures of each line."""
+
+    @property
+    def title(self) -> str:
+        metric = METRICS.get(self.name)
+        return metric.help.rstrip(".") if metric else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What ``build`` makes: the figure, its rows, its height in pixels."""
+
+    figure: dict[str, Any]
+    rows: tuple[Row, ...] = field(default=())
+    height: int = 0
+
+
+def build(
+    shown: Range,
+    minutes_east: int,
+    lines: Sequence[Line],
+    compared: tuple[Range, Mapping[str, Line]] | None = None,
+    marks: Sequence[Mapping[str, Any]] = (),
+    *,
+    quantiles: bool = False,
+    narrow: bool = False,
+) -> Picture:
+    """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series."""
+    groups = [tuple(group) for _, group in groupby(_together(lines), lambda line: line.name)]
+    sizes = [_line_px(group, narrow=narrow, compared=compared is not None) for group in groups]
+    air = AIR_NARROW if narrow else 0
+    heights = [HEAD + PLOT + air + len(group) * px + MORE for group, px in zip(groups, sizes, strict=True)]
+    height = TOP + LANE + sum(each + GAP for each in heights) + BOTTOM
+    inner = height - TOP - BOTTOM
+
+    def domain(top: float, size: float) -> list[float]:
+        return [max(0.0, 1 - (top - TOP + size) / inner), min(1.0, 1 - (top - TOP) / inner)]
+
+    traces: list[dict[str, Any]] = []
+    axes: dict[str, Any] = {}
+    rows, top = [], TOP + LANE
+    for number, group in enumerate(groups, 1):
+        axis = f"y{number}" if number > 1 else "y"
+        before = [compared[1].get(line.series) if compared else None for line in group]
+        axes[f"yaxis{number if number > 1 else ''}"] = _y_axis(group, before, domain(top + HEAD, PLOT), quantiles)
+        at = []
+        for place, (line, other) in enumerate(zip(group, before, strict=True)):
+            color = f"--s-{place % COLORS + 1}" if len(group) > 1 else f"--s-{(number - 1) % COLORS + 1}"
+            if other is not None and compared is not None:
+                traces += _compared(other, shown.from_ms - compared[0].from_ms, minutes_east, axis, color)
+            at.append(len(traces))
+            traces += _drawn(line, minutes_east, axis, color, quantiles=quantiles)
+        rows.append(
+            Row(
+                group[0].name, group[0].unit, top, heights[number - 1], group,
+                tuple(map(statistics, group)), tuple(None if each is None else statistics(each) for each in before),
+                tuple(at), sizes[number - 1],
+            )
+        )  # fmt: skip
+        top += rows[-1].height + GAP
+    traces.append(_lane(marks, minutes_east, len(groups) + 1))
+    axes[f"yaxis{len(groups) + 1}"] = {
+        "domain": domain(TOP, LANE), "range": [0, 1], "fixedrange": True, "visible": False, "anchor": "x2",
+    }  # fmt: skip
+    layout = _layout(shown, minutes_east, height, len(groups))
+    axes_of = {line.series: traces[at]["yaxis"] for row in rows for line, at in zip(row.lines, row.traces, strict=True)}
+    layout["shapes"] = [
+        _band(mark, shown, minutes_east, axes_of[mark["series"]]) if mark["kind"] == UNUSUAL
+        else _shape(mark, minutes_east)
+        for mark in _chosen(marks)
+    ]  # fmt: skip
+    return Picture({"data": traces, "layout": {**layout, **axes}}, tuple(rows), height)
+
+
+def _line_px(group: Sequence[Line], *, narrow: bool, compared: bool) -> int:
+    if not narrow:
+        return LINE
+    return LINE_NARROW + FIGURES_NARROW * (compared and any(line.quantiles is not None for line in group))
+
+
+def _together(lines: Sequence[Line]) -> list[Line]:
+    """Give the lines with those of a metric beside one another, in the order in which the metrics came."""
+    order = list(dict.fromkeys(line.name for line in lines))
+    return sorted(lines, key=lambda line: order.index(line.name))
+
+
+def _drawn(line: Line, minutes_east: int, axis: str, color: str, *, quantiles: bool) -> list[dict[str, Any]]:
+    """Give the traces of a line: itself with its envelope, points that stand alone, and quantiles if asked for."""
+    low, mean, high = line.envelope.T
+    base = {
+        "type": "scatter",
+        "mode": "lines",
+        "yaxis": axis,
+        "x0": iso(line.from_ms, minutes_east),
+        "dx": line.step_ms,
+    }
+    name = line.label or line.name
+    trace = {
+        **base, "name": name, "y": _listed(mean), "line": {"color": color, "width": 1.5},
+        "hovertemplate": f"{units.hover('y', line.unit)}<extra>{escaped(name)}</extra>",
+    }  # fmt: skip
+    known = np.isfinite(mean)
+    if known.any() and not (np.array_equal(low[known], high[known])):
+        trace["meta"] = {"low": _listed(low), "high": _listed(high), "band": f"{color}/{BAND}", "unit": line.unit}
+        trace["hovertemplate"] = f"{units.hover('y', line.unit)}%{{customdata}}<extra>{escaped(name)}</extra>"
+    found = [trace, *_points(line, mean, 0, minutes_east, axis, {"color": color, "size": 4})]
+    if quantiles and line.quantiles is not None:
+        for column, (word, dash) in enumerate((("p50", "dot"), ("p95", "dashdot"))):
+            found.append(
+                {
+                    **base, "name": f"{name} {word}", "y": _listed(line.quantiles[:, column]),
+                    "line": {"color": color, "width": 1, "dash": dash},
+                    "hovertemplate": f"{units.hover('y', line.unit)}<extra>{word} {escaped(line.label)}</extra>",
+                }
+            )  # fmt: skip
+    return found
+
+
+def _points(
+    line: Line, mean: Floats, shift_ms: int, minutes_east: int, axis: str, marker: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Give values that stand between gaps as points: a line would not show them."""
+    known = np.isfinite(mean)
+    alone = known & ~np.concatenate(([False], known[:-1])) & ~np.concatenate((known[1:], [False]))
+    at = np.flatnonzero(alone)
+    if not len(at):
+        return []
+    times = [iso(line.from_ms + shift_ms + int(i) * line.step_ms, minutes_east) for i in at]
+    return [
+        {
+            "type": "scatter", "mode": "markers", "yaxis": axis, "hoverinfo": "skip", "x": times,
+            "y": _listed(mean[at]), "marker": marker,
+        }
+    ]  # fmt: skip
+
+
+def _compared(line: Line, shift_ms: int, minutes_east: int, axis: str, color: str) -> list[dict[str, Any]]:
+    name, mean = f"before {line.label}".rstrip(), line.envelope[:, 1]
+    trace = {
+        "type": "scatter", "mode": "lines", "yaxis": axis, "name": name,
+        "x0": iso(line.from_ms + shift_ms, minutes_east), "dx": line.step_ms, "y": _listed(mean),
+        "line": {"color": f"{color}/{FADED}", "width": 1.2, "dash": "dash"},
+        "hovertemplate": f"{units.hover('y', line.unit)}<extra>{escaped(name)}</extra>",
+    }  # fmt: skip
+    marker = {"color": f"{color}/{FADED}", "size": 5, "symbol": "circle-open"}
+    return [trace, *_points(line, mean, shift_ms, minutes_east, axis, marker)]
+
+
+def _y_axis(
+    group: Sequence[Line],
+    before: Sequence[Line | None],
+    domain: list[float],
+    quantiles: bool,  # noqa: FBT001
+) -> dict[str, Any]:
+    unit = group[0].unit
+    values = [each.envelope for each in (*group, *before) if each is not None]
+    values += [each.quantiles[:, :2] for each in group if quantiles and each.quantiles is not None]
+    flat = np.concatenate([each.ravel() for each in values])
+    flat = flat[np.isfinite(flat)]
+    low, high = bounds(group[0].name, flat)
+    marks = units.ticks(low, high)
+    return {
+        "domain": domain, "range": [low, high], "fixedrange": True, "tickvals": marks,
+        "ticktext": units.tick_texts(marks, unit), "gridcolor": "--grid", "zeroline": False, "anchor": "x",
+        "tickfont": {"color": "--ink-3", "size": 11}, "ticks": "",
+    }  # fmt: skip
+
+
+def bounds(name: str, values: Floats) -> tuple[float, float]:
+    """Give the ends of an axis: from 0 where the metric begins there, with a little air."""
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    metric = METRICS.get(name)
+    if metric is not None and metric.low == 0.0 and low >= 0:
+        low = 0.0
+    if high <= low:
+        high = low + (abs(low) * 0.1 or 1.0)
+    air = (high - low) * 0.06
+    top = high + air
+    if metric is not None and metric.high is not None and high <= metric.high:
+        top = min(top, metric.high * 1.02)
+    return (low if low == 0.0 else low - air), top
+
+
+def _chosen(marks: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return marks[-MAX_MARKS:]
+
+
+def _shape(mark: Mapping[str, Any], minutes_east: int) -> dict[str, Any]:
+    at = iso(mark["t_ms"], minutes_east)
+    color = MARK_COLORS.get(mark["kind"], "--line-strong")
+    return {
+        "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "layer": "below",
+        "line": {"color": color, "width": 1, "dash": "dot"},
+    }  # fmt: skip
+
+
+def _band(mark: Mapping[str, Any], shown: Range, minutes_east: int, axis: str) -> dict[str, Any]:
+    """Give the stretch in which a series was unusual: such a mark belongs to one series, and lies behind its chart."""
+    until_ms = shown.to_ms if mark["until_ms"] is None else min(mark["until_ms"], shown.to_ms)
+    return {
+        "type": "rect", "xref": "x", "yref": f"{axis} domain", "x0": iso(mark["t_ms"], minutes_east),
+        "x1": iso(until_ms, minutes_east), "y0": 0, "y1": 1, "layer": "below",
+        "fillcolor": f"--ink-3/{UNUSUAL_SHARE}", "line": {"color": "--ink-3", "width": 1, "dash": "dot"},
+    }  # fmt: skip
+
+
+def _lane(marks: Sequence[Mapping[str, Any]], minutes_east: int, number: int) -> dict[str, Any]:
+    """Give the marks of what happened; alerts stand out by form and colour."""
+    chosen = _chosen(marks)
+    return {
+        "type": "scatter", "mode": "markers", "name": "What happened", "xaxis": "x2", "yaxis": f"y{number}",
+        "x": [iso(mark["t_ms"], minutes_east) for mark in chosen], "y": [0.5] * len(chosen),
+        "text": [escaped(mark["text"]) for mark in chosen], "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "size": 9, "color": [MARK_COLORS.get(mark["kind"], "--ink-3") for mark in chosen],
+            "symbol": [SYMBOLS.get(mark["kind"], "triangle-down") for mark in chosen],
+        },
+    }  # fmt: skip
+
+
+def _layout(shown: Range, minutes_east: int, height: int, count: int) -> dict[str, Any]:
+    span = [iso(shown.from_ms, minutes_east), iso(shown.to_ms, minutes_east)]
+    stops = (([None, 60_000], "%H:%M:%S"), ([60_000, 86_400_000], "%H:%M\n%d %b"), ([86_400_000, None], "%d %b\n%Y"))
+    axis = {
+        "type": "date", "range": span, "uirevision": f"{shown.from_ms}-{shown.to_ms}", "gridcolor": "--grid",
+        "tickfont": {"color": "--ink-3", "size": 11}, "nticks": 8, "zeroline": False, "ticks": "",
+        "hoverformat": "%d %b %Y, %H:%M:%S",
+        "tickformatstops": [{"dtickrange": ends, "value": form} for ends, form in stops],
+    }  # fmt: skip
+    return {
+        "height": height, "autosize": True, "margin": {"l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM, "pad": 0},
+        "paper_bgcolor": "--panel", "plot_bgcolor": "rgba(0,0,0,0)", "showlegend": False,
+        "font": {"family": "Inter, DejaVu Sans, system-ui, sans-serif", "color": "--ink-2", "size": 12},
+        "hovermode": "x unified", "hoversubplots": "axis", "dragmode": "zoom", "uirevision": "history",
+        "hoverlabel": {"bgcolor": "--raised", "bordercolor": "--line-strong", "font": {"color": "--ink", "size": 11}},
+        "selectdirection": "h",
+        "xaxis": {
+            **axis, "anchor": "free", "position": 0, "showspikes": True, "spikemode": "across",
+            "spikesnap": "cursor", "spikethickness": 1, "spikecolor": "--ink-3", "spikedash": "solid",
+        },
+        "xaxis2": {**axis, "matches": "x", "side": "top", "anchor": f"y{count + 1}", "showgrid": False,
+                   "tickformatstops": [{"dtickrange": ends, "value": form.split("\n")[0]} for ends, form in stops]},
+    }  # fmt: skip
+
+
+def _listed(values: Floats) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  NaN
+
+
+def escaped(text: str) -> str:
+    """Give a text that plotly writes as it is: it reads a few tags of HTML, and ``%{`` in templates."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "% {")

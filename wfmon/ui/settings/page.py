@@ -1,0 +1,323 @@
+"""The Settings page's parts: every setting and where its value comes from; what is recorded, and how much of it.
+
+Pure functions of what `Services` gives; nothing here asks by itself except `data_of`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dash import html
+from dash.development.base_component import Component
+
+from wfmon.core.settings import SettingsError, default_data_dir
+from wfmon.core.types import Services
+from wfmon.ui.kit.panels import Group, Panel
+from wfmon.ui.kit.parts import note
+from wfmon.ui.settings.parts import bytes_text, moment, origin, span_text, table
+
+SWITCH, TOLD, DATA = "record-switch", "record-told", "settings-data"
+WRONG, AGAIN = "settings-wrong", "settings-again"
+"""Ids of what the callback reads and writes."""
+LARGEST = 20
+"""Series that are listed by their size."""
+STATES = {
+    "recording": "Recording",
+    "off": "Recording is off",
+    "full": "Waiting: the disk is full",
+    "locked": "Waiting: the file is held",
+    "newer": "Not recording: the file is of a newer wfmon",
+    "failed": "Waiting: the file cannot be written",
+}
+SECTIONS = {
+    "server": "The listener",
+    "collect.system": "Collector: CPU, memory, disk, temperatures",
+    "collect.gpu": "Collector: graphics cards",
+    "collect.network": "Collector: traffic on localhost",
+    "collect.monitor": "Collector: wfmon itself",
+    "collect.ux": "Collector: open pages",
+    "collect.model": "Collector: hooks and the proxy",
+    "collect.servers": "Collector: model servers",
+    "window": "The live window",
+    "stream": "The stream",
+    "store": "The history",
+    "analyse": "The analysis",
+    "log": "Log files",
+    "energy": "The energy index",
+    "proxy": "The proxy",
+    "demo": "The built-in model",
+    "": "In general",
+}
+"""Sections in words; one without a row is called by its name."""
+COMMANDS = (
+    ("See what is kept", "info"),
+    ("Check all of it", "check"),
+    ("Back up, also while it runs", "backup ~/wfmon-backup.db"),
+    ("Restore, once it is stopped", "restore ~/wfmon-backup.db"),
+    ("Forget there, once it is stopped; --yes does it", 'forget --before "7 days"'),
+)
+"""What is done to the file from a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the page tells of the history. ``wrong``: why it is not known."""
+
+    store: Mapping[str, Any]
+    wrong: str = ""
+
+
+def data_of(services: Services) -> Data:
+    """Ask how the history fares; what goes wrong is said, never raised."""
+    try:
+        return Data(services.store())
+    except (sqlite3.Error, OSError) as error:
+        return Data({}, f"The history could not be read ({error}). Look again in a moment.")
+
+
+def turned(services: Services, way: str) -> tuple[Any, ...]:
+    """Turn the recording "on" or "off", or leave it (""); give what the callback writes, in order."""
+    failed = ""
+    if way:
+        try:
+            services.record(way == "on")
+        except (SettingsError, OSError) as error:
+            failed = f"The choice could not be kept ({error}). Mend or free the data folder; then try again."
+    data = data_of(services)
+    line = wrong_line(replace(data, wrong=failed) if failed else data)
+    on = "true" if is_on(data) else "false"
+    return on, state_words(data), data_body(data), line.children, line.className, line.hidden
+
+
+# --- words
+
+
+def value_text(value: object) -> str:
+    """Write a setting's value as config.yaml has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value in ("", None):
+        return "empty"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def section_of(name: str) -> tuple[str, str]:
+    """Split a setting's name into its section and what is left: ``collect.gpu``, ``rate_hz``."""
+    section, _, last = name.rpartition(".")
+    return section, last
+
+
+def grouped(table: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Give the settings by section, in their order; those of no section are the last."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in table:
+        found.setdefault(section_of(row["name"])[0], []).append(row)
+    bare = found.pop("", None)
+    return {**found, "": bare} if bare else found
+
+
+def wrong_of(data: Data) -> str:
+    """Say in one line what is wrong with the history; "" while nothing is."""
+    store = data.store
+    return data.wrong or " ".join(filter(None, (store["reason"], store["notice"])))
+
+
+def largest(store: Mapping[str, Any]) -> list[tuple[str, int, float]]:
+    """Give the largest series: its name, bytes, share of all series."""
+    sizes: Mapping[str, int] = {text: size for text, size in store["usage"]["series"].items() if size}
+    whole = sum(sizes.values()) or 1
+    order = sorted(sizes.items(), key=lambda each: (-each[1], each[0]))[:LARGEST]
+    return [(text, size, size / whole) for text, size in order]
+
+
+# --- markup
+
+
+def wrong_line(data: Data) -> Component:
+    """Make the line at the top of the page: what is wrong, or what the user should know of this start."""
+    text = wrong_of(data)
+    trouble = bool(data.wrong or data.store.get("reason"))
+    return html.P(text, id=WRONG, className=f"page-note{' bad' if trouble else ''}", role="status", hidden=not text)
+
+
+def groups(table: Sequence[Mapping[str, Any]], data: Data, more: Sequence[Panel] = ()) -> tuple[Group, Group]:
+    """Make the page: the data first, with the panels that delete, then a panel a section."""
+    record = html.Div([record_switch(on=is_on(data)), html.Div(state_words(data), id=TOLD)], className="record")
+    kept = Panel(
+        "data",
+        "The history",
+        [record, html.Div(data_body(data), id=DATA), _commands(data)],
+        width=12,
+        now=_again(),
+        foot=(note("the text of prompts and answers is never kept, and nothing leaves this machine"),),
+        charted=False,
+    )
+    sections = [
+        Panel(
+            f"settings-{section.replace('.', '-') or 'general'}",
+            SECTIONS.get(section, section),
+            _settings_table(section, rows),
+            width=12,
+            charted=False,
+        )
+        for section, rows in grouped(table).items()
+    ]
+    lead = "Defaults, then config.yaml, then what was changed in the page, then the command line: the later one counts."
+    about = "What is recorded, how much of it, how long it is kept, and what is forgotten."
+    return Group((kept, *more), "Data", about), Group(sections, "Settings", lead)
+
+
+def _again() -> Component:
+    return html.Button(
+        "Refresh", id=AGAIN, type="button", className="text", **{"aria-label": "Refresh: look again how much is kept"}
+    )
+
+
+def is_on(data: Data) -> bool:
+    """Tell whether it records, or would if it could."""
+    return data.store.get("state", "recording") != "off"
+
+
+def state_words(data: Data) -> list[Component]:
+    """Make the words beside the switch: the state, and why."""
+    if data.wrong:
+        return [html.P("Not known", className="state-line bad"), html.P(data.wrong, className="state-why")]
+    store, state = data.store, data.store["state"]
+    good = "What was recorded stays." if state == "off" else "Every series, once a second."
+    waits = [" Since ", moment(store["since_ms"]), "."] if store["reason"] and store["since_ms"] else []
+    return [
+        html.P(STATES.get(state, state), className=f"state-line{'' if state in ('recording', 'off') else ' bad'}"),
+        html.P([store["reason"] or good, *waits], className="state-why"),
+    ]
+
+
+def data_body(data: Data) -> list[Component]:
+    """Make what changes of the data panel: the figures, tiers and series."""
+    if data.wrong:
+        return [html.P("Its figures are not known.", className="none")]
+    store = data.store
+    usage = store["usage"]
+    since = [moment(store["from_ms"])] if store["from_ms"] is not None else ["nothing yet"]
+    limit = store["keep"]["max_bytes"]
+    facts = (
+        ("Kept since", since),
+        ("The file", [bytes_text(usage["bytes"]), html.Small(f" of {bytes_text(limit)} at most")]),
+        ("Its write-ahead log", [bytes_text(usage["wal_bytes"])]),
+        ("Free inside the file", [bytes_text(usage["free_bytes"])]),
+        ("Requests", _rows(usage, store, "request")),
+        ("Events: starts, sleep, clock", _rows(usage, store, "annotation")),
+        ("Alerts", _rows(usage, store, "alert")),
+        ("Series", [f"{len(usage['series']):,}"]),
+    )
+    path = html.P(["It lies in ", html.Code(store["path"]), ", readable by you alone."], className="path")
+    return [
+        html.Dl([html.Div([html.Dt(name), html.Dd(what)]) for name, what in facts], className="data-facts"),
+        path,
+        html.Div([_tiers(store), _largest(store)], className="data-tables"),
+    ]
+
+
+def _rows(usage: Mapping[str, Any], store: Mapping[str, Any], table: str) -> list[Component | str]:
+    kept = store["keep"]["tables"].get(table)
+    small = [html.Small(f" kept {span_text(kept)}")] if kept else []
+    return [f"{usage['tables'].get(table, 0):,}", *small]
+
+
+def record_switch(*, on: bool) -> Component:
+    """Make the switch of the recording."""
+    return html.Button(
+        html.I(),
+        id=SWITCH,
+        type="button",
+        role="switch",
+        className="switch",
+        **{"aria-checked": "true" if on else "false", "aria-label": "Record what is measured"},
+    )
+
+
+def _tiers(store: Mapping[str, Any]) -> Component:
+    rows = [
+        (
+            f"1 {_step(tier['step_s'])}" if tier["step_s"] in (1, 60, 3_600) else _step(tier["step_s"]),
+            span_text(kept),
+            moment(tier["first_s"] * 1000) if tier["first_s"] is not None else "–",
+            f"{tier['chunks']:,}",
+            bytes_text(tier["bytes"]),
+        )
+        for tier, kept in zip(store["usage"]["tiers"], store["keep"]["tiers"], strict=True)
+    ]
+    heads = (("A bucket", ""), ("Kept", ""), ("Reaches back to", "opt"), ("Chunks", "num opt"), ("Bytes", "num"))
+    return html.Div([html.H4("How finely"), table("Tiers of the history", heads, rows)])
+
+
+def _step(seconds: int) -> str:
+    return span_text(seconds).removeprefix("1 ")
+
+
+def _largest(store: Mapping[str, Any]) -> Component:
+    found = largest(store)
+    title = html.H4("The largest series")
+    if not found:
+        return html.Div([title, html.P("Nothing is sealed yet: that takes five minutes.", className="none")])
+    rows = [
+        (
+            html.Code(name, title=name),
+            html.Span(html.I(style={"width": f"{share * 100:.1f}%"}), className="share", **{"aria-hidden": "true"}),
+            f"{share:.1%}",
+            bytes_text(size),
+        )
+        for name, size, share in found
+    ]
+    heads = (("Series", ""), ("", "opt"), ("Share", "num opt"), ("Bytes", "num"))
+    return html.Div([title, table("The largest series of the history", heads, rows)])
+
+
+def commands(path: str) -> list[tuple[str, str]]:
+    """Give what is done to the file at ``path`` from a terminal: words, and the command that they stand for."""
+    folder = Path(path).parent
+    where = "" if not path or folder == default_data_dir() else f" --data {shlex.quote(str(folder))}"
+    return [(words, f"python -m wfmon store {what}{where}") for words, what in COMMANDS]
+
+
+def _commands(data: Data) -> Component:
+    rows = [
+        html.Div([html.Dt(words), html.Dd(html.Code(command))])
+        for words, command in commands(data.store.get("path", ""))
+    ]
+    return html.Div([html.H4("From a terminal"), html.Dl(rows)], className="commands")
+
+
+def _settings_table(section: str, rows: Sequence[Mapping[str, Any]]) -> Component:
+    heads = (("Setting", ""), ("Value", ""), ("From", ""), ("A change works", "opt"))
+    return table(
+        f"Settings: {SECTIONS.get(section, section)}",
+        heads,
+        [
+            (
+                [html.Code(row["name"]), html.Small(row["help"])],
+                [html.Span(value_text(row["value"]), className="set-value"), *_default(row)],
+                origin(row["origin"]),
+                "at the next start" if row["restart"] else _where(row["name"]),
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def _default(row: Mapping[str, Any]) -> list[Component]:
+    same = row["value"] == row["default"]
+    return [] if same else [html.Small(f"default {value_text(row['default'])}")]
+
+
+def _where(name: str) -> Component | str:
+    """Say where a setting is changed that takes effect at once."""
+    if name.startswith("collect."):
+        return html.A("at once, on System", href="/system", **{"data-nav": "system"})
+    return "at once, above" if name.startswith("store.") else "at once"

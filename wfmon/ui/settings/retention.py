@@ -1,0 +1,183 @@
+"""How long is kept, as fields of the Settings page: a change that keeps less tells beforehand what it deletes.
+
+Pure functions of what ``Services`` gives; ``kept`` asks, and gives what its callback writes, in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dash import dcc, html, no_update
+from dash.development.base_component import Component
+
+from wfmon.core.settings import SettingsError
+from wfmon.core.types import Services
+from wfmon.store.deletion_job import Refused
+from wfmon.ui.kit.panels import Panel
+from wfmon.ui.kit.parts import note
+from wfmon.ui.settings.parts import buttons, bytes_text, count, moment, origin, span_text, table, trouble
+
+ROWS, SAVE, SAID, PENDING = "keep-rows", "keep-save", "keep-said", "keep-pending"
+MB = 1_000_000
+LABELS = {
+    "store.keep_1s_days": "Each second",
+    "store.keep_10s_days": "Every 10 seconds",
+    "store.keep_1min_days": "Each minute",
+    "store.keep_5min_days": "Every 5 minutes",
+    "store.keep_1h_days": "Each hour",
+    "store.keep_requests_days": "Requests to models",
+    "store.keep_annotations_days": "What happened: starts, sleep, clock",
+    "store.keep_alerts_days": "Alerts",
+    "store.max_bytes": "All of it, at most",
+}
+_TIER = {
+    "1s": "each second", "10s": "every 10 seconds", "1min": "each minute", "5min": "every 5 minutes", "1h": "each hour",
+}  # fmt: skip
+TABLES = {"request": "request", "annotation": "event", "alert": "alert"}
+"""What a row of a table is called."""
+
+
+def value(name: Any) -> dict[str, Any]:  # noqa: ANN401  a name, or Dash's ALL
+    """Give the id of a setting's field."""
+    return {"type": "keep-value", "name": name}
+
+
+def do_of(do: Any) -> dict[str, Any]:  # noqa: ANN401  a word, or Dash's ALL
+    """Give the id of a button: "confirm", "leave", "back store.keep_1s_days"."""
+    return {"type": "keep-do", "do": do}
+
+
+def panel(retention: Sequence[Mapping[str, Any]]) -> Panel:
+    """Make the panel."""
+    body = [
+        html.Div(rows(retention), id=ROWS),
+        html.Div(
+            [html.Button("Save", id=SAVE, type="button", className="text primary"), dcc.Store(id=PENDING)],
+            className="act",
+        ),
+        html.Div(id=SAID, className="said", **{"aria-live": "polite"}),
+    ]
+    foot = (note("a change holds at once; before anything is deleted you see what"),)
+    return Panel("keep", "How long it is kept", body, width=12, charted=False, foot=foot)
+
+
+def rows(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str] | None = None, wrong: str = "") -> Component:
+    """Make the table of fields. ``typed``: what stands in them, where that is not what holds."""
+    made = []
+    for row in retention:
+        name, unit = row["name"], "MB" if row["name"] == "store.max_bytes" else "days"
+        shown = (typed or {}).get(name, text_of(name, row["value"]))
+        field = dcc.Input(
+            id=value(name), type="text", inputMode="decimal", autoComplete="off", value=shown, debounce=False,
+            className=f"field{' wrong' if name == wrong else ''}",
+        )  # fmt: skip
+        back = []
+        if row["value"] != row["back"]:
+            words = f"Back to {text_of(name, row['back'])} {unit}"
+            back = [
+                html.Button(
+                    words, id=do_of(f"back {name}"), type="button", className="text",
+                    **{"aria-label": f"{LABELS[name]}: {words.lower()}"},
+                )
+            ]  # fmt: skip
+        low, high = (float(text_of(name, row[end])) for end in ("low", "high"))
+        spoken = html.Span(LABELS[name], className="aside")
+        made.append((
+            [LABELS[name], html.Small(f"{low:,.12g} to {high:,.12g} {unit}")],
+            html.Div([html.Label([spoken, field, html.Span(unit, className="unit")]), *back], className="act"),
+            bytes_text(row["value"]) if unit == "MB" else span_text(row["value"] * 86_400),
+            origin(row["origin"]),
+        ))  # fmt: skip
+    heads = (("Of what", ""), ("Kept for", ""), ("Now", "opt"), ("From", "opt"))
+    return table("How long is kept", heads, made)
+
+
+def text_of(name: str, value: float) -> str:
+    """Write a value as it stands in its field: days, or MB."""
+    return f"{value / MB if name == 'store.max_bytes' else value:.12g}"
+
+
+def changes_of(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str | None]) -> dict[str, Any]:
+    """Give what was typed and is not what holds, in the settings' units; what is no number stays a text."""
+    found: dict[str, Any] = {}
+    for row in retention:
+        name, text = row["name"], (typed.get(row["name"]) or "").strip()
+        if name not in typed or text == text_of(name, row["value"]):
+            continue
+        try:
+            number = float(text)
+        except ValueError:
+            found[name] = text
+            continue
+        found[name] = _whole(number * MB) if name == "store.max_bytes" else number
+    return found
+
+
+def kept(
+    services: Services, do: str, typed: Mapping[str, str | None], pending: Mapping[str, Any] | None
+) -> tuple[Any, ...]:
+    """Save, confirm, leave, or go back: rows, what is said, what awaits the second step, where the focus goes."""
+    retention = services.retention()
+    if do == "leave":
+        return rows(retention), [html.P("Nothing was changed.")], None, SAVE
+    if do.startswith("back "):
+        changes: dict[str, Any] = {do.removeprefix("back "): None}
+    else:
+        changes = dict(pending or {}) if do == "confirm" else changes_of(retention, typed)
+    if not changes:
+        return no_update, [html.P("Nothing was changed: these values hold already.")], None, SAVE
+    try:
+        if do != "confirm":
+            told = services.retain_preview(changes)
+            if told["shorter"]:
+                return no_update, shorter(told), changes, do_of("confirm")
+        after = services.retain(changes)
+    except Refused as error:
+        kept_typed = {name: text or "" for name, text in typed.items()}
+        again = rows(retention, kept_typed, error.field)
+        return again, [trouble(str(error), error.fix)], None, value(error.field) if error.field in LABELS else SAVE
+    except (SettingsError, sqlite3.Error, OSError) as error:
+        fix = "Mend or free the data folder; then try again."
+        return no_update, [trouble(f"The choice could not be kept ({error}).", fix)], None, SAVE
+    names = ", ".join(LABELS[name].lower() if name != "store.max_bytes" else "the size" for name in changes)
+    held = 0
+    with contextlib.suppress(sqlite3.Error, OSError):  # it holds, whether that can be told or not
+        held = services.store().get("held_s", 0) if do == "confirm" else 0
+    when = f" Nothing is deleted for {span_text(held)} yet, for the clock may be wrong." if held else ""
+    deleted = f" What is past its time is deleted over the next minutes.{when}" if do == "confirm" else ""
+    return rows(after), [html.P(f"It holds now and at every start: {names}.{deleted}")], None, SAVE
+
+
+def shorter(told: Mapping[str, Any]) -> list[Component]:
+    """Say what a change would delete, with the buttons of the second step."""
+    lines = [
+        *(_line(count(row["rows"], "part"), row) for row in told["tiers"] if row["rows"]),
+        *(
+            [f"{count(row['rows'], TABLES[name])}, {bytes_text(row['bytes'])}: up to ", moment(row["until_ms"])]
+            for name, row in told["tables"].items() if row["rows"]
+        ),
+        *(_line(f"for the size, about {count(row['rows'], 'part')}", row) for row in told["over"] if row["rows"]),
+    ]  # fmt: skip
+    if lines:
+        head = f"This deletes {bytes_text(told['bytes'])} of the history for good:"
+    else:
+        head = "This deletes nothing that is kept now; from now on it goes sooner."
+    yes = "Delete it and keep less" if lines else "Keep less"
+    return [
+        html.P(head, className="ask"),
+        html.Ul([html.Li(line) for line in lines]),
+        *(html.P(hint) for hint in told["hints"]),
+        buttons((yes, do_of("confirm"), "text danger"), ("Leave it as it is", do_of("leave"), "text")),
+    ]
+
+
+def _line(parts: str, row: Mapping[str, Any]) -> list[Any]:
+    what = f"{parts} of {_TIER[row['name']]}, {bytes_text(row['bytes'])}: what is older than "
+    return [what, moment(row["until_ms"])]
+
+
+def _whole(number: float) -> float | int:
+    return round(number) if abs(number) < 1e18 and abs(number - round(number)) < 1e-3 else number
