@@ -37,7 +37,8 @@ import callbacks
 from wfmon import serve
 from wfmon.core import log as core_log
 from wfmon.core.clock import Clock, SystemClock
-from wfmon.core.settings import Settings, SettingsError, load
+from wfmon.core.errors import SettingsError
+from wfmon.core.settings import Settings, load
 from wfmon.runtime import Runtime
 from wfmon.serve import instance
 from wfmon.serve.launch import Launcher, open_running
@@ -81,9 +82,9 @@ class Monitor:
         self.dash.layout = shell.layout
         callbacks.register(self.dash)
         self._hooks = serve.install(
-            server, self.runtime.services(), hub=self.runtime.hub, ingest=self.runtime.ingest, token=token,
+            server, self.runtime.services, hub=self.runtime.hub, ingest=self.runtime.ingest, token=token,
             launcher=self.launcher, door=self.door, script_hashes=self.dash.csp_hashes, clock=clock,
-            on_refusal=self.runtime.count_refusal,
+            on_refusal=self.runtime.status.count_refusal,
         )  # fmt: skip
 
     def start(self, running: instance.Instance) -> None:
@@ -91,7 +92,7 @@ class Monitor:
         ca_file, context = _tls(self._settings, self._clock) if self._settings.server.tls else ("", None)
         self._listener = Listener(
             self.dash.server, HOST, self._settings.server.port, clock=self._clock, on_error=_log_error,
-            on_refusal=self.runtime.count_refusal, ssl_context=context, http2=context is not None,
+            on_refusal=self.runtime.status.count_refusal, ssl_context=context, http2=context is not None,
         )  # fmt: skip
         self._port = self._listener.port
         self.runtime.start()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 from typing import Any
 
 import orjson
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, no_update
 
-from wfmon.analyse.query import Refused
 from wfmon.core.clock import SystemClock
+from wfmon.core.errors import WfmonError
 from wfmon.ui import services
 from wfmon.ui.history import controls, lookup
 from wfmon.ui.history import markup as parts
 from wfmon.ui.history.views import View
 from wfmon.ui.kit import ids, ranges
-
-log = logging.getLogger(__name__)
-LOOK_AGAIN = "Refresh tries again; the log in the data folder tells what happened."
 
 
 def register(app: Dash) -> None:
@@ -52,7 +47,7 @@ def register(app: Dash) -> None:
         if not area:
             return no_update  # nobody looks at the list
         chosen = orjson.loads(spec)["series"] if spec else ()
-        return controls.found(services().kept_series(), text or "", area, chosen)
+        return controls.found(services().history.series(), text or "", area, chosen)
 
     @app.callback(
         Output(ids.HISTORY_DOWNLOAD, "data"),
@@ -75,14 +70,9 @@ def _drawn(view: View, east: int, *, narrow: bool) -> tuple[Any, ...]:
     now_ms = SystemClock().now_ms()
     try:
         shown = lookup.look(services(), view, now_ms, east, narrow=narrow)
-        store = services().store()
-    except ranges.NotUnderstood as error:
-        return parts.trouble(str(error)), *(no_update,) * 6
-    except Refused as error:
+        store = services().store.status()
+    except WfmonError as error:
         return parts.trouble(str(error), error.fix), *(no_update,) * 6
-    except (sqlite3.Error, OSError) as error:
-        log.warning("the history could not be read: %s", error)
-        return parts.trouble(f"The history cannot be read ({error}).", LOOK_AGAIN), *(no_update,) * 6
     picture = lookup.picture(shown, east, narrow=narrow)
     return (
         parts.message(shown, store, now_ms, east),

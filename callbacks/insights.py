@@ -47,8 +47,8 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def look(span: dict[str, int], _minutes: int | None) -> Any:  # noqa: ANN401  Dash's own form
-        return insights.unusual(services().unusual(), int(span["offset"]))
+        return insights.unusual(services().insights.unusual(), int(span["offset"]))
 
     @app.callback(Input(insights.CANCEL, "n_clicks"), prevent_initial_call=True)
     def cancel(_clicks: int) -> None:
-        services().cancel_insights()
+        services().insights.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import ALL, MATCH, Dash, Input, Output, ctx, no_update
 
+from wfmon.core.services import DemoCommand
 from wfmon.ui import services
 from wfmon.ui.kit import ids
 
@@ -41,9 +42,9 @@ def register(app: Dash) -> None:
         return text, state, f"demo-state {state}"
 
 
-def _told(what: str) -> tuple[str, str]:
+def _told(what: DemoCommand) -> tuple[str, str]:
     """Say it to the built-in model; gives the sentence and the word of its state."""
-    told = services().demo(what)
+    told = services().models.demo(command=what)
     state = told["state"]
     sentence = STATES["unlimited" if state == "running" and not told["rate"] else state].format(**told)
     return f"{sentence} ({told['reason']})" if state == "running" and told["reason"] else sentence, state

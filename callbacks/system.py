@@ -18,6 +18,8 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def switch(_clicks: int, which: dict[str, str]) -> str:
-        turned_on = next(status.state == "off" for status in services().collectors() if status.name == which["name"])
-        services().switch(which["name"], turned_on)
+        turned_on = next(
+            status.state == "off" for status in services().live.collectors() if status.name == which["name"]
+        )
+        services().settings.switch_collector(name=which["name"], enabled=turned_on)
         return "true" if turned_on else "false"

@@ -22,7 +22,7 @@ def layout(**_query: str) -> Component:
         "Overview",
         Group(
             (
-                energy_panel("overview", services().settings()),
+                energy_panel("overview", services().settings.table()),
                 Panel(
                     "cpu",
                     "CPU",

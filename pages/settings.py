@@ -17,9 +17,9 @@ dash.register_page(__name__, path="/settings", name="Settings", title="Settings 
 
 def layout(**_query: str) -> Component:
     """Lay out the page, as things stand now. What is wrong with the history stands above all."""
-    told = services()
-    data = settings.data_of(told)
-    more = (retention.panel(told.retention()), deletion.panel(data.store, told.forgetting()))
-    laid = page("settings", "Settings", *settings.groups(told.settings(), data, more))
+    data = settings.data_of(services())
+    store = services().store
+    more = (retention.panel(store.retention()), deletion.panel(data.store, store.deletion()))
+    laid = page("settings", "Settings", *settings.groups(services().settings.table(), data, more))
     laid.children[1:1] = [settings.wrong_line(data), dcc.Store(id=CLIENT), dcc.Store(id=FOCUS)]
     return laid

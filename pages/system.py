@@ -165,7 +165,7 @@ def layout(**_query: str) -> Component:
         Group(PROCESSOR, "Processor and memory"),
         Group((*DISK, GPU, PROCESSES), "Disk, graphics, processes"),
         Group(
-            (Panel("collectors", "Collectors", collectors(services().collectors()), width=12, charted=False),),
+            (Panel("collectors", "Collectors", collectors(services().live.collectors()), width=12, charted=False),),
             "What is measured",
             "A collector that is switched off stops looking; the choice is kept.",
         ),

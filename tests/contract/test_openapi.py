@@ -282,19 +282,22 @@ def test_a_query_and_the_series_of_the_history_have_the_described_form(tmp_path)
     monitor = Runtime(load(None, tmp_path), clock, page_token=str)
     monitor.ticker.put(Frame("system", clock.now_ms(), Layout((Series("system.cpu_percent"),)), np.array([5.0])))
     monitor.ticker.beat()
-    told = monitor.services()
+    history = monitor.services.history
     for fn in ("envelope", "mean"):
-        lines = told.query(["system.cpu_percent"], clock.now_ms() - 5_000, clock.now_ms() + 1, 5, fn)
+        lines = history.query(
+            series=["system.cpu_percent"], from_ms=clock.now_ms() - 5_000, to_ms=clock.now_ms() + 1, points=5, fn=fn
+        )
         form("Lines").validate(json.loads(json.dumps(lines)))
-    form("KeptSeries").validate(told.kept_series()[0])
+    form("KeptSeries").validate(history.series()[0])
 
 
 def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
     import numpy as np
 
     from wfmon.core.clock import FakeClock
+    from wfmon.core.services import StatisticsQuery
     from wfmon.core.settings import load
-    from wfmon.core.types import Asked, Frame, Layout, Series
+    from wfmon.core.types import Frame, Layout, Series
     from wfmon.runtime import Runtime
 
     clock = FakeClock()
@@ -306,10 +309,10 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
         monitor.ticker.put(Frame("system", clock.now_ms(), layout, random.uniform(5, 50, 3)))
         monitor.ticker.beat()
         clock.advance(1)
-    now, statistics = clock.now_ms(), monitor.services().statistics
-    full = [statistics(Asked(name, (now - 120_000, now), None, names[1])) for name in names]
+    now, statistics = clock.now_ms(), monitor.services.history.statistics
+    full = [statistics(query=StatisticsQuery(name, (now - 120_000, now), None, names[1])) for name in names]
     assert [each["changes"][0]["absent"] for each in full] == [""] * 3
-    empty = statistics(Asked(names[0], (now + 1_000, now + 2_000), (1, 2), names[1]))
+    empty = statistics(query=StatisticsQuery(names[0], (now + 1_000, now + 2_000), (1, 2), names[1]))
     assert empty["span"]["absent"]
     for told in (*full, empty):
         form("Statistics").validate(json.loads(json.dumps(told)))
@@ -318,6 +321,7 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
 def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
     from tests.unit.store.house import House
     from wfmon.core.settings import load
+    from wfmon.runtime.settings import ChangedSettings
     from wfmon.store.retention_settings import Keeping
 
     house = House(tmp_path, "a", "b_ms")
@@ -329,7 +333,7 @@ def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
         house.run(1, b_ms=1.0)
         assert made.status()["state"] == "done"
         form("Forgetting").validate(made.status())
-    keeping = Keeping(load(None, tmp_path), house.writer.path, house.clock.now_ms)
+    keeping = Keeping(ChangedSettings(load(None, tmp_path)), house.writer.path, house.clock.now_ms)
     form("RetentionPreview").validate(keeping.preview({"store.keep_1s_days": 0.02}))
     form("Retention").validate({"retention": keeping.change({"store.keep_1s_days": 0.02})})
     form("Store").validate(

@@ -31,13 +31,13 @@ import os, signal, sys
 from pathlib import Path
 from tests.unit.store.house import House
 from wfmon.core.clock import FakeClock
-from wfmon.store import forgetting
+from wfmon.store import deletion_job
 
-forgetting.OPS = 20  # more moments to be killed at
+deletion_job.OPS = 20  # more moments to be killed at
 folder, now_s, name, at = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 looks = 0
 
-class Dying(forgetting.Forgetting):
+class Dying(deletion_job.Forgetting):
     def _breaks_off(self, wanted):
         global looks
         looks += 1

@@ -34,7 +34,7 @@ def refusal(line):
     """Read a line; gives why it was refused, None if it was not."""
     try:
         read(line)
-    except lines.Refused as why:
+    except lines.BadLine as why:
         return why
     return None
 

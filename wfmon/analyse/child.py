@@ -8,10 +8,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import wfmon
+from wfmon.core.answers import InsightsReport
 from wfmon.core.clock import Clock
+from wfmon.core.errors import Cancelled, Failed, Refused
 
 PATIENCE_S = 60
 KEEP_S = 300
@@ -19,17 +20,6 @@ KEEP_S = 300
 MAX_DAYS = 90
 PROGRAM = (sys.executable, "-m", "wfmon.analyse")
 _ROOT = Path(wfmon.__file__).resolve().parent.parent
-
-
-class Failed(Exception):
-    """The analysis gave no answer; the message is one sentence for the user."""
-
-
-class Cancelled(Failed):
-    """Somebody ended it before it was done."""
-
-    def __init__(self) -> None:
-        super().__init__("The analysis was cancelled before it was done.")
 
 
 class Analyst:
@@ -44,17 +34,20 @@ class Analyst:
         self._program = program
         self._lock = threading.Lock()
         # Under the lock.
-        self._kept: dict[tuple[int, int], tuple[int, int, dict[str, Any]]] = {}
+        self._kept: dict[tuple[int, int], tuple[int, int, InsightsReport]] = {}
         self._working = threading.Lock()
         # Under this one, which is never held while the child works.
         self._child: subprocess.Popen[str] | None = None
         self._cancels = 0
         self._forgettings = 0
 
-    def insights(self, days: int, offset_s: int) -> dict[str, Any]:
-        """Give what ``wfmon.analyse.insights.insights`` tells of the last days. Raises Failed, ValueError."""
+    def insights(self, days: int, offset_s: int) -> InsightsReport:
+        """Give what ``wfmon.analyse.insights.insights`` tells of the last days. Raises Failed, Refused."""
         if not 1 <= days <= MAX_DAYS or abs(offset_s) > 86_400:
-            raise ValueError(f"days must be from 1 to {MAX_DAYS}, and the zone within a day of UTC")
+            raise Refused(
+                "days", f"The analysis was asked for {days} days, {offset_s} s east of UTC.",
+                f"Give days= from 1 to {MAX_DAYS}, and offset= in seconds east of UTC, such as 3600 or -18000.",
+            )  # fmt: skip
         cancels = self._cancels
         with self._lock:
             at_ns, of, known = self._kept.get((days, offset_s), (0, 0, None))
@@ -78,7 +71,7 @@ class Analyst:
             if self._child is not None:
                 self._child.kill()
 
-    def _run(self, days: int, offset_s: int, cancels: int) -> dict[str, Any]:
+    def _run(self, days: int, offset_s: int, cancels: int) -> InsightsReport:
         if not self._path.exists():
             raise Failed("There is no history yet: it begins when recording is on.")
         command = [
@@ -100,7 +93,7 @@ class Analyst:
         if child.returncode:
             last = said.strip().splitlines()[-1:] or ["it said nothing"]
             raise Failed(f"The analysis failed: {last[0][:300]}")
-        found: dict[str, Any] = json.loads(out)
+        found: InsightsReport = json.loads(out)
         return found
 
     def _begun(self, command: Sequence[str], cancels: int) -> subprocess.Popen[str]:

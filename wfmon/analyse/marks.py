@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from wfmon.analyse.anomaly import ALSO, MINUTE_S, Run
+from wfmon.core.answers import ANOMALY, Annotation, Anomaly
 from wfmon.core.catalogue import METRICS
 from wfmon.core.types import Series
 
-KIND = "anomaly"
+KIND = ANOMALY
 LONGEST_MS = 86_400_000
 """Notes are looked for so long before a span and after it: what lasts longer is found by its beginning alone."""
 Write = Callable[[float | None, str], str]
@@ -22,7 +23,7 @@ Write = Callable[[float | None, str], str]
 _KEPT = ("series", "value", "low", "high", "z", "days", "since_ms", "until_ms")
 
 
-def row_of(series: Series, run: Run, write: Write, *, over: bool = False) -> dict[str, Any]:
+def row_of(series: Series, run: Run, write: Write, *, over: bool = False) -> Anomaly:
     """Give what is told of a run: {series, name, labels, label, unit, value, last, low, high, z, days, since_ms,
     until_ms, usually, text, also}; ``until_ms`` is None while it lasts.
     """
@@ -41,7 +42,7 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _worded(row: Mapping[str, Any], write: Write) -> dict[str, Any]:
+def _worded(row: Mapping[str, Any], write: Write) -> Anomaly:
     """Add to a row what follows from its figures."""
     series = Series.parse(row["series"])
     metric = METRICS.get(series.name)
@@ -49,11 +50,11 @@ def _worded(row: Mapping[str, Any], write: Write) -> dict[str, Any]:
     of = ", ".join(" ".join(value.split()) for _, value in series.labels)
     label = (metric.help.rstrip(".") if metric else series.name) + (f" ({of})" if of else "")
     usually = f"usually {_between(row['low'], row['high'], unit, write)} at this hour"
-    return {
+    return cast("Anomaly", {
         **row, "name": series.name, "labels": dict(series.labels), "label": label, "unit": unit, "usually": usually,
         "also": [str(Series(name, series.labels)) for name in ALSO.get(series.name, ())],
         "text": f"{label}: {write(row['value'], unit)}, {usually} ({row['days']} days).",
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def _between(low: float, high: float, unit: str, write: Write) -> str:
@@ -74,26 +75,24 @@ def note(row: Mapping[str, Any], write: Write, seen_ms: int) -> str:
     return f"{text}\n{json.dumps({**{name: row[name] for name in _KEPT}, 'seen_ms': seen_ms}, separators=(',', ':'))}"
 
 
-def told(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def told(rows: Iterable[Annotation]) -> list[Annotation]:
     """Give notes of all kinds as a person reads them."""
     return [{**row, "text": row["text"].partition("\n")[0] if row["kind"] == KIND else row["text"]} for row in rows]
 
 
-def past(
-    rows: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, Any]], from_ms: int, to_ms: int, write: Write
-) -> list[dict[str, Any]]:
+def past(rows: Iterable[Annotation], now: Iterable[Anomaly], from_ms: int, to_ms: int, write: Write) -> list[Anomaly]:
     """Give what was unusual in [from, to), the oldest first, from notes and what is unusual now.
 
     Of what has no second note (the monitor was killed) the end is when it was seen last.
     """
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: dict[tuple[str, int], Anomaly] = {}
     for row in rows:
         figures = _figures(row["text"]) if row["kind"] == KIND else None
         if figures is not None:
             seen_ms = figures.pop("seen_ms")
             figures["until_ms"] = figures["until_ms"] or max(seen_ms, figures["since_ms"] + MINUTE_S * 1_000)
             found[figures["series"], figures["since_ms"]] = _worded({**figures, "last": None}, write)
-    found.update(((each["series"], each["since_ms"]), dict(each)) for each in now)
+    found.update(((each["series"], each["since_ms"]), each) for each in now)
     touching = [
         each for each in found.values()
         if each["since_ms"] < to_ms and (each["until_ms"] is None or each["until_ms"] > from_ms)

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wfmon.core.answers import KeptSeries, Query
 from wfmon.core.catalogue import METRICS
+from wfmon.core.errors import Refused
 from wfmon.core.types import Series
 from wfmon.store.buckets import NONE, Buckets, between, joined, of_samples
 from wfmon.store.read import Known, Reader
@@ -30,15 +32,6 @@ HOLD_S = 15
 DIGITS = 7
 _LEAST = 1e-15
 """What is smaller is told with all its digits."""
-
-
-class Refused(ValueError):
-    """A query that cannot be answered: the field, what is wrong with it, and the fix."""
-
-    def __init__(self, field: str, detail: str, fix: str) -> None:
-        super().__init__(detail)
-        self.field = field
-        self.fix = fix
 
 
 class Hot(NamedTuple):
@@ -81,7 +74,7 @@ class History:
         self._now_ms = now_ms
         self._keep = keep
 
-    def series(self) -> list[dict[str, Any]]:
+    def series(self) -> list[KeptSeries]:
         """Give every series that there is anything of: {series, name, labels, unit, kind, first_ms, distribution}."""
         return [
             {
@@ -94,7 +87,7 @@ class History:
 
     def query(
         self, series: Sequence[str], from_ms: int, to_ms: int, points: int = 1_000, fn: str = "envelope"
-    ) -> dict[str, Any]:
+    ) -> Query:
         """Give {from_ms, to_ms, step_ms, tier, fn, series: [{series, name, labels, unit, kind, step_ms, points}]}.
 
         A point is [t_ms, min, mean, max] for "envelope", [t_ms, p50, p95, p99] for "quantiles", else [t_ms, value];

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from wfmon.analyse import bootstrap
 from wfmon.analyse.bootstrap import Floats, Interval, Steps
-from wfmon.analyse.query import Held, History, Refused, is_distribution, rounded
+from wfmon.analyse.query import Held, History, is_distribution, rounded
 from wfmon.analyse.statistics import profile
+from wfmon.core.answers import Statistics
+from wfmon.core.errors import Refused
+from wfmon.core.services import StatisticsQuery
 from wfmon.core.sketch import ALPHA, Sketch
-from wfmon.core.types import Asked, Series
+from wfmon.core.types import Series
 
 Places = NDArray[np.int64]
 
@@ -73,7 +76,7 @@ class Spans:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    def statistics(self, asked: Asked) -> dict[str, Any]:
+    def statistics(self, asked: StatisticsQuery) -> Statistics:
         """Give {series, name, labels, unit, kind, distribution, span, against, changes, trend, ...}: docs/api.md.
 
         Every part has ``absent``: why there is none, else "". Raises Refused.
@@ -93,7 +96,7 @@ class Spans:
             "methods": METHODS,
         }  # fmt: skip
 
-    def _correlation(self, shown: Held, asked: Asked, random: np.random.Generator) -> dict[str, Any]:
+    def _correlation(self, shown: Held, asked: StatisticsQuery, random: np.random.Generator) -> dict[str, Any]:
         other = self._history.held(asked.other, *asked.span, BUCKETS, "with")
         base = {"with": other.known.text, "unit": other.known.unit}
         values = [np.zeros(0)] * 2
@@ -114,7 +117,7 @@ class Spans:
         return {**base, **_interval(told, "rho"), "steps": steps, "absent": ""}
 
 
-def _checked(asked: Asked) -> tuple[int, int]:
+def _checked(asked: StatisticsQuery) -> tuple[int, int]:
     """Give the other span, empty where there is none. Raises Refused."""
     begin, end = asked.span
     if not 0 <= begin < end:

@@ -7,12 +7,11 @@ hour, a few series a second, of the minutes that the history keeps; nothing but 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,10 @@ from wfmon.analyse.anomaly import (
     usual,
     windows,
 )
+from wfmon.core.answers import Annotation, Anomaly, AnomalyStatus
 from wfmon.core.catalogue import METRICS, Metric
 from wfmon.core.clock import Clock
+from wfmon.core.errors import Unreadable
 from wfmon.core.types import ClockStep, Series
 from wfmon.store.read import Reader
 from wfmon.store.tiers import TIERS
@@ -79,7 +80,7 @@ class Told(NamedTuple):
     judged: int = 0
     series: int = 0
     days: int = 0
-    now: tuple[dict[str, Any], ...] = ()
+    now: tuple[Anomaly, ...] = ()
 
 
 class _Known(NamedTuple):
@@ -143,23 +144,27 @@ class Unusual:
             self._runs, self._known, self._hour_s = {}, {}, 0
             self._told = self._told._replace(now=())
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> AnomalyStatus:
         """How it fares: {state, reason, at_ms, judged, series, days, needs_days, most_days, now: [rows of marks]}."""
         told = self._told
-        return {**told._asdict(), "now": list(told.now), "needs_days": LEAST_DAYS, "most_days": DAYS}
+        return {
+            "state": told.state, "reason": told.reason, "at_ms": told.at_ms, "judged": told.judged,
+            "series": told.series, "days": told.days, "now": list(told.now), "needs_days": LEAST_DAYS,
+            "most_days": DAYS,
+        }  # fmt: skip
 
-    def past(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
-        """Give what was unusual in [from, to), or is: rows of ``marks``. Raises sqlite3.Error."""
+    def past(self, from_ms: int, to_ms: int) -> list[Anomaly]:
+        """Give what was unusual in [from, to), or is: rows of ``marks``. Raises Unreadable."""
         notes = self._reader.annotations(from_ms - marks.LONGEST_MS, to_ms + marks.LONGEST_MS, MOST_NOTES)
         return marks.past(notes, self._told.now, from_ms, to_ms, self._sources.write)
 
-    def annotations(self, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
-        """Give what the history notes of [from, to), as a person reads it. Raises sqlite3.Error."""
+    def annotations(self, from_ms: int, to_ms: int) -> list[Annotation]:
+        """Give what the history notes of [from, to), as a person reads it. Raises Unreadable."""
         return marks.told(self._reader.annotations(from_ms, to_ms))
 
-    def facts(self) -> list[dict[str, Any]]:
+    def facts(self) -> list[dict[str, object]]:
         """Give what live pages show of what is unusual now, so little that it seldom changes."""
-        return [{name: row[name] for name in SHOWN_LIVE} for row in self._told.now]
+        return [{name: value for name, value in row.items() if name in SHOWN_LIVE} for row in self._told.now]
 
     # --- the thread
 
@@ -260,7 +265,7 @@ class Unusual:
         write = self._sources.write
         if before is not None and before.told and after is None:
             row = marks.row_of(series, before, write, over=True)
-            self._sources.annotate(marks.KIND, marks.note(row, write, now_ms), row["until_ms"])
+            self._sources.annotate(marks.KIND, marks.note(row, write, now_ms), before.until_s * 1_000)
         if after is not None and after.told and (before is None or not before.told):
             row = marks.row_of(series, after, write)
             self._sources.annotate(marks.KIND, marks.note(row, write, now_ms), row["since_ms"])
@@ -302,10 +307,10 @@ class Unusual:
             if any(text not in self._numbers for text in texts):
                 self._numbers = {each.text: each.id for each in self._reader.series() if each.name in WATCHED}
             found = self._earlier({text: self._numbers[text] for text in texts if text in self._numbers})
-        except (sqlite3.Error, OSError) as error:
+        except Unreadable as error:
             self._waiting.extend(texts)
             self._retry_ns = self._clock.mono_ns() + RETRY_S * 1_000_000_000
-            self._trouble = f"The history cannot be read ({error}); it is tried again in a minute."
+            self._trouble = f"{error} It is tried again in a minute."
             return
         self._trouble = ""
         span = self._hour_s - ASIDE_S, self._hour_s + HOUR_S + ASIDE_S

@@ -13,6 +13,7 @@ from wfmon.core.catalogue import LABEL_CAPS, MAX_LABEL_CHARS, MAX_SERIES, METRIC
 from wfmon.core.types import Layout, Series
 
 if TYPE_CHECKING:
+    from wfmon.core.answers import SeriesRow
     from wfmon.core.types import Ids
 
 
@@ -72,7 +73,7 @@ class Registry:
         """Give (id, series, metric) of every id from ``since`` on, in order of ids."""
         return [(since + i, s, self._metrics[s.name]) for i, s in enumerate(self._series[since:])]
 
-    def describe(self, since: int = 0) -> list[dict[str, object]]:
+    def describe(self, since: int = 0) -> list[SeriesRow]:
         """Give the wire's description of every series from id ``since`` on."""
         return [
             {"id": number, "name": s.name, "unit": metric.unit, "kind": metric.kind, "labels": dict(s.labels)}

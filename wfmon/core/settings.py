@@ -18,11 +18,9 @@ from typing import Any
 
 import yaml
 
+from wfmon.core.errors import NotSaved, SettingsError
+
 MAX_CONFIG_BYTES = 1_000_000
-
-
-class SettingsError(ValueError):
-    """A setting cannot be used; the message is one sentence for the user."""
 
 
 def opt(
@@ -346,7 +344,7 @@ def load(
 
 
 def save_change(settings: Settings, name: str, value: Any) -> None:  # noqa: ANN401
-    """Keep a change made in the page in <data>/settings.json (0600, replaced whole). Raises SettingsError, OSError."""
+    """Keep a change made in the page in <data>/settings.json (0600, replaced whole). Raises SettingsError, NotSaved."""
     save_changes(settings, {name: value})
 
 
@@ -355,19 +353,19 @@ _SAVING = threading.Lock()
 
 
 def save_changes(settings: Settings, changes: Mapping[str, Any]) -> None:
-    """Keep several, all or none; None takes one back out. Any thread. Raises SettingsError, OSError."""
+    """Keep several, all or none; None takes one back out. Any thread. Raises SettingsError, NotSaved."""
+    new = {name: None if value is None else checked(name, value, "settings.json: ") for name, value in changes.items()}
     path = settings.data_dir / "settings.json"
-    with _SAVING:
-        found = {key: val for key, (val, _) in _read_json(path).items()} if path.exists() else {}
-        for name, value in changes.items():
-            if value is None:
-                found.pop(name, None)
-            else:
-                found[name] = checked(name, value, "settings.json: ")
-        scratch = path.with_suffix(".tmp")
-        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            json.dump(found, out, indent=1, sort_keys=True)
-        scratch.replace(path)
+    try:
+        with _SAVING:
+            found = {key: val for key, (val, _) in _read_json(path).items()} if path.exists() else {}
+            kept = {name: value for name, value in {**found, **new}.items() if value is not None}
+            scratch = path.with_suffix(".tmp")
+            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+                json.dump(kept, out, indent=1, sort_keys=True)
+            scratch.replace(path)
+    except (OSError, SettingsError) as error:
+        raise NotSaved(error) from error
 
 
 def checked(name: str, value: Any, place: str = "") -> Any:  # noqa: ANN401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -246,83 +246,12 @@ class Request:
     """Empty for a slow one: what was measured does not say why."""
 
 
+CAUSE_NOT_KNOWN = "cause not known"
+"""Why a request was slow, where nothing that was measured says."""
+
+
 class Judgement(NamedTuple):
     """Whether a request was slow, and at most two causes, the costliest first."""
 
     slow: bool
     causes: tuple[Cause, ...] = ()
-
-
-class Asked(NamedTuple):
-    """A span of a series and another to compare with, both [from_ms, to_ms); ``other``: a series to correlate, or "".
-
-    ``against`` None: as long a span, right before. ``offset_s``: the user's zone, east of UTC.
-    """
-
-    series: str
-    span: tuple[int, int]
-    against: tuple[int, int] | None = None
-    other: str = ""
-    offset_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What pages and routes may ask of a running monitor; every field may be called from any thread."""
-
-    health: Callable[[], dict[str, Any]]
-    series: Callable[[], list[dict[str, Any]]]
-    latest: Callable[[], dict[str, Any]]
-    window: Callable[[str, float], dict[str, Any]]
-    windows: Callable[[float], dict[str, Any]]
-    collectors: Callable[[], list[CollectorStatus]]
-    switch: Callable[[str, bool], None]
-    settings: Callable[[], list[dict[str, Any]]]
-    page_token: Callable[[], str]
-    models: Callable[[], list[dict[str, Any]]]
-    requests: Callable[[int], list[dict[str, Any]]]
-    """The newest requests, at most so many, newest first: the fields of ``Request``."""
-    request: Callable[[str], dict[str, Any]]
-    """One request with ``ticks``: {t_ms: [since the start], tokens: [...], entropy_bits: [... or None]}. KeyError."""
-    servers: Callable[[], list[dict[str, Any]]]
-    demo: Callable[[str], dict[str, Any]]
-    """Say "start", "stop" or "" to the built-in model; gives {state, reason, pid, url, models, rate}."""
-    proxy: Callable[[], dict[str, Any]]
-    """How the proxy fares: {state, reason, pid, listen, upstream}."""
-    kept_series: Callable[[], list[dict[str, Any]]]
-    """Every series of the history: {series, name, labels, unit, kind, first_ms, distribution}."""
-    query: Callable[[Sequence[str], int, int, int, str], dict[str, Any]]
-    """``query(series, from_ms, to_ms, points, fn)``: see ``analyse.query``. Raises ``analyse.query.Refused``."""
-    statistics: Callable[[Asked], dict[str, Any]]
-    """What can be said of a span of one series: see ``analyse.spans``. Raises ``analyse.query.Refused``."""
-    annotations: Callable[[int, int], list[dict[str, Any]]]
-    """What happened in [from_ms, to_ms): {t_ms, kind, text}, in order of time."""
-    unusual: Callable[[], dict[str, Any]]
-    """What is unusual now, and how that is known: ``analyse.unusual.Unusual.status``."""
-    was_unusual: Callable[[int, int], list[dict[str, Any]]]
-    """What was unusual in [from_ms, to_ms), or is: rows of ``analyse.marks``, the oldest first."""
-    past_requests: Callable[[int, int, int, str], Iterable[dict[str, Any]]]
-    """``past_requests(from_ms, to_ms, limit, model)``: the fields of ``Request``, newest first; "": every model. They
-    are read as they are taken: sqlite3.Error may come then."""
-    insights: Callable[[int, int], dict[str, Any]]
-    """``insights(days, offset_s)``: see ``analyse.insights``. Takes a second. Raises ``child.Failed``, ValueError."""
-    cancel_insights: Callable[[], None]
-    """End the process that works on them: whoever waits for its answer gets ``child.Cancelled``, a ``child.Failed``."""
-    store: Callable[[], dict[str, Any]]
-    """How the history fares: {state, reason, notice, ..., usage, keep}."""
-    record: Callable[[bool], None]
-    """Switch recording on or off, now and at later starts. Raises SettingsError, OSError."""
-    forget: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """Forget ``{before_ms}``, ``{series}`` or ``{all}``; gives ``forgetting``. Raises ``forgetting.Refused``, Busy."""
-    forget_preview: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """What that would delete: see ``store.forgetting.told``. Raises ``forgetting.Refused``, sqlite3.Error, OSError."""
-    forgetting: Callable[[], dict[str, Any]]
-    """How far it is: {state, asked, done, of, reason, began_ms, ended_ms, can_stop, gone}."""
-    call_off: Callable[[], bool]
-    """Call it off; True while nothing is deleted for good."""
-    retention: Callable[[], list[dict[str, Any]]]
-    """How long and how much is kept: {name, value, default, low, high, origin, back} a setting."""
-    retain: Callable[[Mapping[str, Any]], list[dict[str, Any]]]
-    """Change that, now and at later starts; None: as if never changed. Raises Refused, SettingsError, OSError."""
-    retain_preview: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """What a change would delete: see ``store.keeping``. Raises ``forgetting.Refused``, sqlite3.Error, OSError."""

@@ -15,7 +15,7 @@ USUAL_TEMPERATURE = 0.7
 """Below 1, as with most servers: a model of so little text wanders otherwise."""
 
 
-class Refused(Exception):
+class BadRequest(Exception):
     """A request cannot be answered: the HTTP status, a sentence without any of its text, the field, a word."""
 
     def __init__(self, status: int, sentence: str, field: str | None = None, code: str | None = None) -> None:
@@ -32,7 +32,7 @@ def number(body: Mapping[str, Any], name: str, usual: float, low: float, high: f
     if found is None:
         return usual
     if isinstance(found, bool) or not isinstance(found, (int, float)) or not low <= found <= high:
-        raise Refused(400, f"{name} must be a number from {low:g} to {high:g}.", name)
+        raise BadRequest(400, f"{name} must be a number from {low:g} to {high:g}.", name)
     return float(found)
 
 
@@ -40,7 +40,7 @@ def whole(body: Mapping[str, Any], name: str, usual: int, low: int, high: int) -
     """Give a whole number between bounds."""
     found = number(body, name, usual, low, high)
     if found != int(found):
-        raise Refused(400, f"{name} must be a whole number.", name)
+        raise BadRequest(400, f"{name} must be a whole number.", name)
     return int(found)
 
 
@@ -50,7 +50,7 @@ def flag(body: Mapping[str, Any], name: str, *, usual: bool) -> bool:
     if found is None:
         return usual
     if not isinstance(found, bool):
-        raise Refused(400, f"{name} must be true or false.", name)
+        raise BadRequest(400, f"{name} must be true or false.", name)
     return found
 
 
@@ -60,7 +60,7 @@ def text(body: Mapping[str, Any], name: str) -> str:
     if found is None:
         return ""
     if not isinstance(found, str):
-        raise Refused(400, f"{name} must be text.", name)
+        raise BadRequest(400, f"{name} must be text.", name)
     return found
 
 
@@ -70,7 +70,7 @@ def part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise Refused(400, f"{name} must be an object.", name)
+        raise BadRequest(400, f"{name} must be an object.", name)
     return found
 
 
@@ -78,7 +78,7 @@ def said(body: Mapping[str, Any]) -> str:
     """Give the text of a conversation: what was said, in order, one paragraph each."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise Refused(400, "messages must be a list with at least one message.", "messages")
+        raise BadRequest(400, "messages must be a list with at least one message.", "messages")
     return "\n\n".join(_content(message) for message in messages)
 
 
@@ -89,7 +89,7 @@ def _content(message: Any) -> str:  # noqa: ANN401  whatever came
         texts = [each for each in parts if isinstance(each, str)]
         content = " ".join(texts) if len(texts) == len(content) else None
     if not isinstance(content, str):
-        raise Refused(400, "Each message needs a content that is text.", "messages")
+        raise BadRequest(400, "Each message needs a content that is text.", "messages")
     return content
 
 
@@ -98,7 +98,7 @@ def stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     found = body.get("stop")
     listed = [] if found is None else [found] if isinstance(found, str) else found
     if not isinstance(listed, list) or len(listed) > 16 or not all(isinstance(each, str) for each in listed):
-        raise Refused(400, "stop must be a text, or a list of up to 16.", "stop")
+        raise BadRequest(400, "stop must be a text, or a list of up to 16.", "stop")
     return tuple(each for each in listed if each)
 
 
@@ -106,7 +106,7 @@ def ask(body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tok
     """Put a request together; ``body`` holds the sampling fields, which both protocols call the same."""
     read = vocabulary.read(prompt)
     if len(read) > MAX_CONTEXT:
-        raise Refused(
+        raise BadRequest(
             400, f"The prompt has {len(read)} tokens; this model reads {MAX_CONTEXT}.", "messages",
             "context_length_exceeded",
         )  # fmt: skip

@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 
 
 def wanted(body: Mapping[str, Any], model: Model, *, chat: bool) -> Wanted:
-    """Read a request for /api/chat or /api/generate. Raises asked.Refused."""
+    """Read a request for /api/chat or /api/generate. Raises asked.BadRequest."""
     options = asked.part(body, "options")
     limit = asked.whole(options, "num_predict", asked.USUAL_TOKENS, -2, asked.MAX_TOKENS)
     if chat:

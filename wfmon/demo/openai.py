@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from wfmon.demo import asked
-from wfmon.demo.asked import Refused
+from wfmon.demo.asked import BadRequest
 from wfmon.demo.engine import Answer, Ask, Model, Step
 from wfmon.demo.sampling import MAX_TOP
 from wfmon.demo.tokens import Vocabulary
@@ -25,7 +25,7 @@ class Wanted(NamedTuple):
 
 
 def chat(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
-    """Read a request for /v1/chat/completions. Raises Refused."""
+    """Read a request for /v1/chat/completions. Raises BadRequest."""
     limit = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     tokens = asked.whole(body, limit, asked.USUAL_TOKENS, 1, asked.MAX_TOKENS)
     ask = asked.ask(body, asked.said(body), vocabulary, max_tokens=tokens, top=asked.top_of(body))
@@ -33,14 +33,14 @@ def chat(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
 
 
 def completion(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
-    """Read a request for /v1/completions. Raises Refused."""
+    """Read a request for /v1/completions. Raises BadRequest."""
     prompt = body.get("prompt", "")
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
     if not isinstance(prompt, str):
-        raise Refused(400, "prompt must be one text.", "prompt")
+        raise BadRequest(400, "prompt must be one text.", "prompt")
     if body.get("echo"):
-        raise Refused(400, "echo is not offered.", "echo")
+        raise BadRequest(400, "echo is not offered.", "echo")
     tokens = asked.whole(body, "max_tokens", 16, 1, asked.MAX_TOKENS)
     top = None if body.get("logprobs") is None else asked.whole(body, "logprobs", 0, 0, MAX_TOP)
     return _wanted(body, asked.ask(body, prompt, vocabulary, max_tokens=tokens, top=top), chat=False)
@@ -48,13 +48,13 @@ def completion(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
 
 def _wanted(body: Mapping[str, Any], ask: Ask, *, chat: bool) -> Wanted:
     if body.get("n") not in {None, 1}:
-        raise Refused(400, "n must be 1: one answer a request.", "n")
+        raise BadRequest(400, "n must be 1: one answer a request.", "n")
     options = asked.part(body, "stream_options")
     usage = asked.flag(options, "include_usage", usual=False)
     return Wanted(ask, asked.flag(body, "stream", usual=False), usage, chat)
 
 
-def error(refused: Refused) -> Json:
+def error(refused: BadRequest) -> Json:
     """Give the body of an error."""
     kind = "invalid_request_error" if refused.status < 500 else "server_error"
     return {"error": {"message": refused.sentence, "type": kind, "param": refused.field, "code": refused.code}}

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import wfmon
 from wfmon.core.clock import Clock
 from wfmon.demo import ollama, openai
-from wfmon.demo.asked import Refused
+from wfmon.demo.asked import BadRequest
 from wfmon.demo.engine import Answer, Ask, Gone, Model, Step, Timing, Watch
 
 HOST = "127.0.0.1"
@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer what the base class refuses (a bad request line, an unknown method) in our form."""
         self.close_connection = True
         with contextlib.suppress(OSError):
-            self._send(int(code), openai.error(Refused(int(code), "This is not a request that is answered here.")))
+            self._send(int(code), openai.error(BadRequest(int(code), "This is not a request that is answered here.")))
 
     def _answer(self, method: str) -> None:
         path = urlsplit(self.path).path
@@ -152,7 +152,7 @@ class Handler(BaseHTTPRequestHandler):
             body = self._body() if method == "POST" else b""
             self._check()
             self._route("GET" if method == "HEAD" else method, path, body)
-        except Refused as refused:
+        except BadRequest as refused:
             self._refuse(refused, path)
         except (OSError, Gone):
             self.close_connection = True
@@ -160,19 +160,19 @@ class Handler(BaseHTTPRequestHandler):
     def _check(self) -> None:
         """Keep web pages of other sites out, and names that were led here."""
         if _name("//" + self.headers.get("Host", "")) not in NAMES:
-            raise Refused(403, "The Host header must name this machine: 127.0.0.1 or localhost.")
+            raise BadRequest(403, "The Host header must name this machine: 127.0.0.1 or localhost.")
         origin = self.headers.get("Origin")
         if origin is not None and _name(origin) not in NAMES:
-            raise Refused(403, "Web pages of other sites are not answered.")
+            raise BadRequest(403, "Web pages of other sites are not answered.")
 
     def _body(self) -> bytes:
         told, *others = self.headers.get_all("Content-Length", [""])
         if others or not re.fullmatch(r"[0-9]{1,15}", told) or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            raise Refused(411, "The request needs one Content-Length, and no Transfer-Encoding.")
+            raise BadRequest(411, "The request needs one Content-Length, and no Transfer-Encoding.")
         if int(told) > MAX_BODY:
             self.close_connection = True
-            raise Refused(413, f"The request is larger than {MAX_BODY} bytes.")
+            raise BadRequest(413, f"The request is larger than {MAX_BODY} bytes.")
         return self.rfile.read(int(told))
 
     def _route(self, method: str, path: str, body: bytes) -> None:
@@ -199,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/api/show":
             asked = _parsed(body)
             return self._send(200, ollama.show(self._model(asked.get("model") or asked.get("name")), server.clock))
-        raise Refused(404, "There is no such route here.", None, "not_found")
+        raise BadRequest(404, "There is no such route here.", None, "not_found")
 
     def _openai(self, body: Json, *, chat: bool) -> None:
         model = self._model(body.get("model"))
@@ -269,7 +269,7 @@ class Handler(BaseHTTPRequestHandler):
         told = "".join(f"{name}: {text}\r\n" for name, text in rows.items())
         return f"HTTP/1.1 {status} {self.responses.get(status, ('',))[0]}\r\n{told}\r\n".encode("latin-1")
 
-    def _refuse(self, refused: Refused, path: str) -> None:
+    def _refuse(self, refused: BadRequest, path: str) -> None:
         body = {"error": refused.sentence} if path.startswith("/api/") else openai.error(refused)
         try:
             self._send(refused.status, body)
@@ -280,7 +280,7 @@ class Handler(BaseHTTPRequestHandler):
         found = self.server.models.get(name.removesuffix(":latest")) if isinstance(name, str) else None
         if found is None:
             there = ", ".join(self.server.models)
-            raise Refused(404, f"There is no such model here; there are {there}.", "model", "model_not_found")
+            raise BadRequest(404, f"There is no such model here; there are {there}.", "model", "model_not_found")
         return found
 
 
@@ -295,9 +295,9 @@ def _parsed(body: bytes) -> Json:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(400, "The body is not JSON.") from None
+        raise BadRequest(400, "The body is not JSON.") from None
     if not isinstance(found, dict):
-        raise Refused(400, "The body must be a JSON object.")
+        raise BadRequest(400, "The body must be a JSON object.")
     return found
 
 

@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from wfmon.core.answers import DemoStatus
 
 FILE = "demo.json"
 
@@ -21,9 +23,12 @@ class State(NamedTuple):
     models: tuple[str, ...] = ()
     rate: float = 0.0
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> DemoStatus:
         """Give it as pages and routes have it."""
-        return {**self._asdict(), "models": list(self.models)}
+        return {
+            "state": self.state, "reason": self.reason, "pid": self.pid, "url": self.url,
+            "models": list(self.models), "rate": self.rate,
+        }  # fmt: skip
 
 
 def write(data: Path, state: State) -> None:

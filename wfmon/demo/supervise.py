@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import wfmon
+from wfmon.core.answers import DemoStatus
 from wfmon.core.clock import Clock
 from wfmon.core.settings import DemoSettings
 from wfmon.demo import state
@@ -33,7 +33,7 @@ class DemoProcess:
         self._failed = ""
         self._closed = False
 
-    def say(self, what: str) -> dict[str, Any]:
+    def say(self, what: str) -> DemoStatus:
         """Take "start", "stop", "wait" (at most 10 s, until it has started or failed) or ""; gives {state: off|
         starting|running|failed, reason, pid, url, models, rate}. A running one may have a reason too:
         its port is another than set.

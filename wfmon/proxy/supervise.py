@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import wfmon
+from wfmon.core.answers import ProxyStatus
 from wfmon.core.clock import Clock
 from wfmon.core.settings import ProxySettings
 from wfmon.proxy import running
@@ -51,7 +51,7 @@ class ProxyProcess:
             if not self._closed:
                 self._step()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ProxyStatus:
         """Give {state: off|starting|running|draining|failed, reason, pid, listen, upstream}."""
         with self._lock:
             found = self._running

@@ -11,7 +11,7 @@ from wfmon.serve import launch, plotly
 from wfmon.serve.guard import Door, Guard, bearer
 from wfmon.serve.headers import Headers
 from wfmon.serve.peer import same_user
-from wfmon.serve.routes import api
+from wfmon.serve.routes import install_routes
 from wfmon.serve.routes.hook import Hooks, install_hook
 from wfmon.serve.routes.stream import install_live
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from wfmon.collect.models.ingest.inbox import Ingest
     from wfmon.core.clock import Clock
-    from wfmon.core.types import Services
+    from wfmon.core.services import Services
     from wfmon.serve.launch import Launcher
     from wfmon.serve.token import Token
     from wfmon.stream.hub import Hub
@@ -53,9 +53,8 @@ def install(
     """
     server.extensions["wfmon"] = services
     server.register_blueprint(launch.routes(launcher, token, door))
-    server.register_blueprint(api.routes(services))
     server.register_blueprint(plotly.routes())
-    api.install_errors(server)
+    install_routes(server, services)
     install_live(
         server, hub, token.check_page_token, authorized=lambda: token.check(bearer(request.environ) or ""),
         on_error=lambda where, error: log.error("%s failed", where, exc_info=error),

@@ -13,7 +13,7 @@ import h11
 from simple_websocket import ConnectionClosed
 
 from wfmon.serve.transport import ClientGone, Transport
-from wfmon.serve.wsgi import Headers, OnError, Refused, RequestBody, environ, examine, refuse, run
+from wfmon.serve.wsgi import Headers, MalformedRequest, OnError, RequestBody, environ, examine, refuse, run
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -49,7 +49,7 @@ class Http1Connection:
             exchange = _Exchange(http, self._transport, self._clock, self._limits)
             try:
                 request = exchange.head(first_byte_s)
-            except Refused as refused:
+            except MalformedRequest as refused:
                 refuse(exchange, "GET", refused)
                 return self._limits.linger_s
             if request is None:
@@ -86,7 +86,9 @@ class Http1Connection:
         )
         if env.get("HTTP_UPGRADE", "").lower() == "websocket":
             if exchange.early():
-                refuse(exchange, method, Refused(400, "a WebSocket client waits for the answer before it sends"))
+                refuse(
+                    exchange, method, MalformedRequest(400, "a WebSocket client waits for the answer before it sends")
+                )
                 return
             env["werkzeug.socket"] = UpgradedSocket(self._transport, exchange.take)
         run(self._app, env, exchange, self._on_error)
@@ -107,7 +109,7 @@ class _Exchange:
         self.taken = False
 
     def head(self, first_byte_s: float) -> h11.Request | None:
-        """The next request's head; None when the client is done or never began. Raises Refused."""
+        """The next request's head; None when the client is done or never began. Raises MalformedRequest."""
         deadline_ns: int | None = None
         while True:
             event = self._event()
@@ -122,7 +124,7 @@ class _Exchange:
             except TimeoutError:
                 if deadline_ns is None:
                     return None
-                raise Refused(408, "the head of the request took too long to arrive") from None
+                raise MalformedRequest(408, "the head of the request took too long to arrive") from None
             except ConnectionError:
                 return None
 
@@ -178,7 +180,7 @@ class _Exchange:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            raise Refused(error.error_status_hint, f"this is no proper HTTP/1.1: {error}") from error
+            raise MalformedRequest(error.error_status_hint, f"this is no proper HTTP/1.1: {error}") from error
 
     def _receive(self, silence_s: float, deadline_ns: int | None) -> None:
         """One read from the client, b"" included. Raises TimeoutError, ConnectionError."""
@@ -201,7 +203,7 @@ class _Exchange:
             try:
                 self._receive(self._limits.silence_s, self._body_deadline_ns)
             except TimeoutError:
-                raise Refused(408, "the body of the request took too long to arrive") from None
+                raise MalformedRequest(408, "the body of the request took too long to arrive") from None
         return b""
 
     def _drained(self) -> bool:
@@ -209,7 +211,7 @@ class _Exchange:
         try:
             while self._http.their_state is h11.SEND_BODY and self._event() is not h11.NEED_DATA:
                 pass
-        except Refused:
+        except MalformedRequest:
             return False
         return self._http.their_state in _REQUEST_READ
 

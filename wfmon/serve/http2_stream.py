@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from wfmon.serve.wsgi import Headers, Refused, RequestBody
+from wfmon.serve.wsgi import Headers, MalformedRequest, RequestBody
 
 if TYPE_CHECKING:
     from wfmon.core.clock import Clock
@@ -54,5 +54,5 @@ class Stream:
         patience_s = min(self._limits.silence_s, (self._body_deadline_ns - now_ns) / 1e9)
         piece = self._connection.next_piece(self, max(0.0, patience_s))
         if piece is None:
-            raise Refused(408, "the body of the request took too long to arrive")
+            raise MalformedRequest(408, "the body of the request took too long to arrive")
         return piece

@@ -36,7 +36,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-class Refused(Exception):
+class MalformedRequest(Exception):
     """A request that the server answers itself: status and a sentence for the client."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -53,12 +53,12 @@ class RequestBody(io.RawIOBase):
     """
 
     def __init__(self, pull: Callable[[], bytes], cap: int) -> None:
-        """`pull()` gives the next piece, b"" at the end; it raises Refused or ClientGone."""
+        """`pull()` gives the next piece, b"" at the end; it raises MalformedRequest or ClientGone."""
         self._pull = pull
         self._left = cap
         self._piece = b""
         self._ended = False
-        self.refused: Refused | None = None
+        self.refused: MalformedRequest | None = None
 
     def readable(self) -> bool:
         return True
@@ -78,11 +78,11 @@ class RequestBody(io.RawIOBase):
                 piece = self._pull()
                 self._left -= len(piece)
                 if self._left < 0:
-                    self.refused = Refused(413, "the body of this request is larger than the server accepts")
-            except Refused as refused:
+                    self.refused = MalformedRequest(413, "the body of this request is larger than the server accepts")
+            except MalformedRequest as refused:
                 self.refused = refused
             except ClientGone:
-                self.refused = Refused(400, "the client broke off")
+                self.refused = MalformedRequest(400, "the client broke off")
         if self.refused is not None:
             raise default_exceptions[self.refused.status](self.refused.detail)
         self._ended = not piece
@@ -109,24 +109,24 @@ class Sink(Protocol):
         """The response cannot be completed: the client must not take it for a whole one."""
 
 
-def examine(target: str, headers: Headers, limits: Limits) -> Refused | None:
+def examine(target: str, headers: Headers, limits: Limits) -> MalformedRequest | None:
     """Why the server refuses a request from its head alone, or None. Header names are in lower case."""
     if len(target) > limits.request_line_bytes:
-        return Refused(414, f"the address is longer than {limits.request_line_bytes} bytes")
+        return MalformedRequest(414, f"the address is longer than {limits.request_line_bytes} bytes")
     if not target.startswith("/"):
-        return Refused(400, "the request's target is not a path: this is no proxy")
+        return MalformedRequest(400, "the request's target is not a path: this is no proxy")
     if len(headers) > limits.head_count:
-        return Refused(431, f"more than {limits.head_count} header lines")
+        return MalformedRequest(431, f"more than {limits.head_count} header lines")
     if sum(len(name) + len(value) for name, value in headers) > limits.head_bytes:
-        return Refused(431, f"the header lines are longer than {limits.head_bytes} bytes")
+        return MalformedRequest(431, f"the header lines are longer than {limits.head_bytes} bytes")
     names = {name for name, _ in headers}
     if {"content-length", "transfer-encoding"} <= names:
-        return Refused(400, "Content-Length and Transfer-Encoding contradict each other")
+        return MalformedRequest(400, "Content-Length and Transfer-Encoding contradict each other")
     length = next((value for name, value in headers if name == "content-length"), "0")
     if not length.isdecimal():
-        return Refused(400, "Content-Length is not a number")
+        return MalformedRequest(400, "Content-Length is not a number")
     if int(length) > limits.body_bytes:
-        return Refused(413, f"the body is larger than {limits.body_bytes} bytes")
+        return MalformedRequest(413, f"the body is larger than {limits.body_bytes} bytes")
     return None
 
 
@@ -193,7 +193,7 @@ def reason(status: int) -> str:
         return ""
 
 
-def refuse(sink: Sink, method: str, refused: Refused) -> None:
+def refuse(sink: Sink, method: str, refused: MalformedRequest) -> None:
     """Answer a request without the application."""
     headers, body = problem(refused.status, refused.detail)
     sink.start(refused.status, reason(refused.status), headers, bodiless=method == "HEAD")
@@ -282,7 +282,7 @@ class _Response:
             self._sink.abort()
         else:
             self._started = self._finished = True
-            failure = Refused(500, "the server failed on this request")
+            failure = MalformedRequest(500, "the server failed on this request")
             refuse(self._sink, self._method, self._sink.body.refused or failure)
 
     @property

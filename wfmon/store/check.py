@@ -112,7 +112,7 @@ def _of_journal(connection: sqlite3.Connection, numbers: np.ndarray[tuple[int], 
     for seq, t_s, data in connection.execute("SELECT seq, t_s, data FROM journal ORDER BY seq"):
         try:
             ids = codec.decode_second(t_s, data).ids
-        except codec.Unreadable as error:
+        except codec.CorruptBlob as error:
             yield f"Second {seq} of the journal: {error}."
             continue
         strange = ids[~np.isin(ids, numbers)]
@@ -136,7 +136,7 @@ def _of_chunks(connection: sqlite3.Connection, numbers: np.ndarray[tuple[int], n
             yield f"Chunk {key} is said to be of {size} bytes and has {len(data)}."
         try:
             t_s = codec.decode_chunk(data, start_s, tier.step_s).t_s
-        except codec.Unreadable as error:
+        except codec.CorruptBlob as error:
             yield f"Chunk {key} of the tier {tier.name}: {error}."
             continue
         if len(t_s) and t_s[-1] >= start_s + tier.chunk_s:  # that they ascend, the codec has seen

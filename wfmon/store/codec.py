@@ -24,7 +24,7 @@ _HEAD = struct.Struct("<BHI")
 _FIGURES: tuple[type[Any], ...] = (np.uint32, np.float32, np.float32, np.float32, np.float32)
 
 
-class Unreadable(ValueError):
+class CorruptBlob(ValueError):
     """A blob that is damaged, or of a version that is not known."""
 
 
@@ -34,7 +34,7 @@ def encode_second(second: Second) -> bytes:
 
 
 def decode_second(t_s: int, data: bytes) -> Second:
-    """Read a second. Raises Unreadable."""
+    """Read a second. Raises CorruptBlob."""
     ids, figures, sketch = _unpack(data)
     owners = sketch.keys >> _UP
     at = np.searchsorted(ids, owners)
@@ -48,7 +48,7 @@ def encode_chunk(buckets: Buckets, start_s: int, step_s: int) -> bytes:
 
 
 def decode_chunk(data: bytes, start_s: int, step_s: int, *, sketches: bool = True) -> Buckets:
-    """Read a chunk, or of a distribution its figures alone, which takes a third of the time. Raises Unreadable."""
+    """Read a chunk, or of a distribution its figures alone, which takes a third of the time. Raises CorruptBlob."""
     offsets, figures, sketch = _unpack(data, sketches=sketches)
     _check(offsets, sketch, not len(sketch.keys) or int(sketch.keys[-1] >> _UP) < len(offsets))
     return Buckets(offsets.astype(np.int64) * step_s + start_s, figures, sketch)
@@ -66,7 +66,7 @@ def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], 
     try:
         version, rows, bins = _HEAD.unpack_from(data)
         if version != VERSION:
-            raise Unreadable(f"a blob of version {version} is not known here")
+            raise CorruptBlob(f"a blob of version {version} is not known here")
         figures_at, sketch_at = 2 * rows, (2 + 4 * len(_FIGURES)) * rows
         if not sketches and bins:
             bins, inflated = 0, zlib.decompressobj().decompress(data[_HEAD.size :], sketch_at or 1)
@@ -74,9 +74,9 @@ def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], 
             inflated = zlib.decompress(data[_HEAD.size :])
         planes = np.frombuffer(inflated, np.uint8)
     except (struct.error, zlib.error, TypeError) as error:  # TypeError: text in a column of bytes
-        raise Unreadable(f"a blob is damaged ({error})") from None
+        raise CorruptBlob(f"a blob is damaged ({error})") from None
     if len(planes) != sketch_at + 8 * bins:
-        raise Unreadable("a blob is damaged: it holds more or less than it tells")
+        raise CorruptBlob("a blob is damaged: it holds more or less than it tells")
     index = _columns(planes[:figures_at], np.uint16, 1, rows)[0]
     figures = _columns(planes[figures_at:sketch_at], np.uint32, len(_FIGURES), rows)
     columns = [column.view(kind) for column, kind in zip(figures, _FIGURES, strict=True)]
@@ -89,7 +89,7 @@ def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], 
 def _check(index: NDArray[np.uint16], sketch: Sketch, owned: bool) -> None:  # noqa: FBT001
     """Refuse what is in no order, and bins that are nobody's: whoever works with these would fail, or be wrong."""
     if not (owned and (index[1:] > index[:-1]).all() and (sketch.keys[1:] > sketch.keys[:-1]).all()):
-        raise Unreadable("a blob is damaged: its rows are in disorder")
+        raise CorruptBlob("a blob is damaged: its rows are in disorder")
 
 
 def _planes(kind: type[Any], columns: Sequence[NDArray[Any]]) -> bytes:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wfmon.core.clock import Clock, SystemClock
+from wfmon.core.errors import Refused
 from wfmon.core.settings import default_data_dir
 from wfmon.store import database, maintenance
 from wfmon.store.deletion import Asked, Before, Everything, Named, NoSuchSeries, Remains, Tally
@@ -85,7 +86,7 @@ def run(given: argparse.Namespace) -> int:
     }[given.action]  # fmt: skip
     try:
         return action(given, path, clock)
-    except (maintenance.Refused, NoSuchSeries, Remains, database.NewerSchema) as error:
+    except (Refused, NoSuchSeries, Remains, database.NewerSchema) as error:
         raise StartError(str(error)) from None
     except (database.NotOurs, sqlite3.Error, OSError) as error:
         raise StartError(_sentence(error, path)) from None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from wfmon.core.errors import Unreadable
 from wfmon.store import migrate
 from wfmon.store.tiers import TIERS
 
@@ -133,6 +134,16 @@ def newest_second(connection: sqlite3.Connection) -> int | None:
         f"SELECT max(t_s) FROM (SELECT max(t_s) AS t_s FROM journal UNION ALL {' UNION ALL '.join(each)})"  # noqa: S608
     ).fetchone()[0]
     return None if newest is None else int(newest)
+
+
+@contextmanager
+def asking(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give ``reading``'s connection to whoever answers a user. Raises Unreadable, whatever goes wrong."""
+    try:
+        with reading(path) as connection:
+            yield connection
+    except (sqlite3.Error, OSError) as error:
+        raise Unreadable(f"The history could not be read ({error}).", "Try again in a moment.") from error
 
 
 @contextmanager

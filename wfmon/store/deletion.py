@@ -257,7 +257,7 @@ def _kept(connection: sqlite3.Connection, asked: Before, plan: _Plan, tell: _Tel
     for t_s, data in connection.execute("SELECT t_s, data FROM journal WHERE t_s >= ?", (from_s,)):
         try:
             kept.update(codec.decode_second(t_s, data).ids.tolist())
-        except codec.Unreadable:
+        except codec.CorruptBlob:
             continue  # nobody can read it: it keeps no series alive
     return kept
 
@@ -279,7 +279,7 @@ def _cut_chunk(connection: sqlite3.Connection, key: int, from_s: int) -> _Part:
     step_s = TIERS[tier].step_s
     try:
         buckets = codec.decode_chunk(data, start_s, step_s)
-    except codec.Unreadable:
+    except codec.CorruptBlob:
         return _Part("chunk", key, data, None, number)
     left = between(buckets, from_s, 2**62)
     if len(left) == len(buckets):
@@ -291,7 +291,7 @@ def _cut_second(connection: sqlite3.Connection, key: int, series: dict[int, str]
     t_s, data = connection.execute("SELECT t_s, data FROM journal WHERE seq = ?", (key,)).fetchone()
     try:
         second = codec.decode_second(t_s, data)
-    except codec.Unreadable:
+    except codec.CorruptBlob:
         return _Part("journal", key, data, None)
     numbers = np.array(list(series), np.uint16)
     stays = ~np.isin(second.ids, numbers)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wfmon.core.answers import DELETION_UNDER_WAY, DeletionPreview, DeletionStatus, FileSize
 from wfmon.core.clock import Clock
+from wfmon.core.errors import Busy, Refused
 from wfmon.core.types import Series
 from wfmon.store import database, maintenance
 from wfmon.store.deletion import (
@@ -43,23 +45,8 @@ WIPE_AGAIN_S = 30.0
 """After so long the file is tried to be wiped again, where somebody read it or the disk was full."""
 LONGEST = 4_000
 """Letters of a series' text that are read."""
-UNDER_WAY = ("waiting", "counting", "deleting", "wiping")
-"""States in which nothing else can be asked; ``wiping``: it is deleted, the file is made anew."""
 _DELETED = ("wiping", "remains")
 _FIELDS = ("before_ms", "series", "all")
-
-
-class Refused(ValueError):
-    """It cannot be done as asked; the message is one sentence. ``field``: of what was asked; ``fix``: what helps."""
-
-    def __init__(self, field: str, why: str, fix: str) -> None:
-        super().__init__(why)
-        self.field = field
-        self.fix = fix
-
-
-class Busy(Exception):
-    """Something is being forgotten; the message is one sentence."""
 
 
 class _CalledOff(Exception):
@@ -68,7 +55,7 @@ class _CalledOff(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """``word``: none, one of UNDER_WAY, done, remains, called_off, failed. ``done``, ``of``: parts that were cut."""
+    """``word``: none, one of DELETION_UNDER_WAY, done, remains, called_off, failed; ``done`` of ``of`` parts cut."""
 
     word: str = "none"
     asked: Asked | None = None
@@ -102,29 +89,29 @@ class Forgetting:
 
     # --- from any thread
 
-    def preview(self, what: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell what ``ask`` would delete; only reads. Raises Refused, sqlite3.Error, OSError."""
+    def preview(self, what: Mapping[str, Any]) -> DeletionPreview:
+        """Tell what ``ask`` would delete; only reads. Raises Refused, Unreadable."""
         asked = self._asked(what)
         if not self._path.exists():
-            return {**told(Tally({}, Removed(0, 0), ()), asked), "copies": []}
+            return told(Tally({}, Removed(0, 0), ()), asked, [])
         try:
-            with database.reading(self._path) as connection:
-                return {**told(preview(connection, asked), asked), "copies": self._copies(asked)}
+            with database.asking(self._path) as connection:
+                return told(preview(connection, asked), asked, self._copies(asked))
         except NoSuchSeries as error:
             raise _no_series(error) from None
 
-    def ask(self, what: Mapping[str, Any]) -> dict[str, Any]:
-        """Have it forgotten at the writer's next beat; gives the status. Raises Refused, Busy, sqlite3.Error."""
+    def ask(self, what: Mapping[str, Any]) -> DeletionStatus:
+        """Have it forgotten at the writer's next beat; gives the status. Raises Refused, Busy, Unreadable."""
         asked = self._asked(what)
         if isinstance(asked, Named) and self._path.exists():
             try:
-                with database.reading(self._path) as connection:
+                with database.asking(self._path) as connection:
                     find(connection, asked.text)
             except NoSuchSeries as error:
                 raise _no_series(error) from None
         with self._lock:
-            if self._state.word in UNDER_WAY:
-                raise Busy("Something is being forgotten at the moment.")
+            if self._state.word in DELETION_UNDER_WAY:
+                raise Busy("Something is being forgotten at the moment.", "Wait until it is done.")
             self._state = _State("waiting", asked, began_ms=self._clock.now_ms())
             self._called_off = False
         return self.status()
@@ -136,13 +123,13 @@ class Forgetting:
             self._called_off = self._called_off or possible
         return possible
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> DeletionStatus:
         """Tell how far it is: {state, asked, done, of, reason, began_ms, ended_ms, can_stop, gone}."""
         with self._lock:
             state, called_off = self._state, self._called_off
-        gone = None
+        gone: DeletionPreview | None = None
         if state.tally is not None and state.asked is not None:
-            gone = {**told(state.tally, state.asked), "copies": self._copies(state.asked)}
+            gone = told(state.tally, state.asked, self._copies(state.asked))
         return {
             "state": state.word, "asked": None if state.asked is None else _words(state.asked),
             "done": state.done, "of": state.of, "reason": state.reason,
@@ -250,10 +237,10 @@ class Forgetting:
     def _asked(self, what: Mapping[str, Any]) -> Asked:
         return asked_of(what, self._clock.now_ms())
 
-    def _copies(self, asked: Asked) -> list[dict[str, Any]]:
+    def _copies(self, asked: Asked) -> list[FileSize]:
         """Give the copies of the history in its folder that stay."""
         everything = isinstance(asked, Everything)
-        found = []
+        found: list[FileSize] = []
         for each in maintenance.copies(self._path):
             if not (everything and maintenance.is_aside(self._path, each)):
                 with contextlib.suppress(FileNotFoundError):  # it may go at any time
@@ -306,7 +293,7 @@ class Forgetting:
         else:
             self._end("failed", f"Nothing was deleted ({error}). See what python -m wfmon store check says.")
 
-    def _end(self, word: str, reason: str = "", of: tuple[str, ...] = UNDER_WAY) -> None:
+    def _end(self, word: str, reason: str = "", of: tuple[str, ...] = DELETION_UNDER_WAY) -> None:
         with self._lock:
             if self._state.word in of:
                 self._state = replace(self._state, word=word, reason=reason, ended_ms=self._clock.now_ms())
@@ -339,12 +326,8 @@ def asked_of(what: Mapping[str, Any], now_ms: int) -> Asked:
     }[field]  # fmt: skip
 
 
-def told(tally: Tally, asked: Asked) -> dict[str, Any]:
-    """Write a tally for pages and routes.
-
-    {asked, bytes, parts, touched, series: [...], rows: {table: number}, cut, before_ms}. ``parts``: chunks and seconds
-    that go; ``touched``: series that lose something; ``series``: those that go with their name.
-    """
+def told(tally: Tally, asked: Asked, copies: list[FileSize]) -> DeletionPreview:
+    """Write a tally for pages and routes."""
     rows = {table: removed.rows for table, removed in tally.removed.items()}
     return {
         "asked": _words(asked),
@@ -355,6 +338,7 @@ def told(tally: Tally, asked: Asked) -> dict[str, Any]:
         "series": list(tally.series),
         "rows": {table: rows.get(table, 0) for table in ("request", "annotation", "alert")},
         "before_ms": asked.t_ms if isinstance(asked, Before) else None,
+        "copies": copies,
     }
 
 

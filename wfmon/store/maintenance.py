@@ -15,10 +15,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
+from wfmon.core.answers import TierUsage
 from wfmon.core.clock import Clock
+from wfmon.core.errors import Refused
 from wfmon.core.lock import try_lock
 from wfmon.store import database, migrate
 from wfmon.store.ballast import BALLAST
@@ -43,10 +45,6 @@ _HEAD_BYTES, _ID_AT = 72, 68
 _MAGIC = b"SQLite format 3\0"
 
 
-class Refused(Exception):
-    """It was not done, and nothing was changed; the message is one sentence for the user."""
-
-
 @dataclass(frozen=True, slots=True)
 class Info:
     """What is in the file. Times are UTC milliseconds; ``series``: (text, bytes), the largest first."""
@@ -59,7 +57,7 @@ class Info:
     first_ms: int | None
     end_ms: int | None
     journal_seconds: int
-    tiers: list[dict[str, Any]]
+    tiers: list[TierUsage]
     tables: dict[str, int]
     series: list[tuple[str, int]]
     copies: list[tuple[str, int]]
@@ -90,8 +88,9 @@ def alone(folder: Path, clock: Clock) -> Iterator[None]:
             clock.wait(threading.Event(), TRY_S)
         else:
             raise Refused(
+                "folder",
                 f"The monitor runs on {folder}{_process(folder)}: "
-                "stop it with Ctrl-C where it was started, then run this again."
+                "stop it with Ctrl-C where it was started, then run this again.",
             )
         yield
 
@@ -100,8 +99,9 @@ def there(path: Path) -> Path:
     """Give the file's path back. Raises Refused where there is none."""
     if not path.is_file():
         raise Refused(
+            "file",
             f"There is no history at {path}: "
-            "start the monitor, which makes one, or name its data folder with --data DIR."
+            "start the monitor, which makes one, or name its data folder with --data DIR.",
         )
     return path
 
@@ -156,12 +156,12 @@ def backup(path: Path, to: Path, *, force: bool = False) -> Copied:
     """
     there(path)
     if to.resolve() in {path.resolve(), *(path.resolve().with_name(path.name + side) for side in _SIDES)}:
-        raise Refused(f"{to} is the history itself: name another file.")
+        raise Refused("file", f"{to} is the history itself: name another file.")
     if to.is_dir():
-        raise Refused(f"{to} is a folder: name a file in it.")
+        raise Refused("file", f"{to} is a folder: name a file in it.")
     beside = [to.with_name(to.name + side) for side in _SIDES]  # of a file that was there before
     if not force and any(each.exists() for each in (to, *beside)):
-        raise Refused(f"{to} is there already: name another file, or replace it with --force.")
+        raise Refused("file", f"{to} is there already: name another file, or replace it with --force.")
     with database.reading(path) as connection:
         made, rows = _copy(
             connection, path, to, "Put an earlier backup in its place: python -m wfmon store restore FILE"
@@ -194,9 +194,9 @@ def restore(path: Path, file: Path, now_ms: int) -> tuple[Copied, Path | None]:
     Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
     """
     if not file.is_file():
-        raise Refused(f"There is no file {file}: name a backup.")
+        raise Refused("file", f"There is no file {file}: name a backup.")
     if path.exists() and file.samefile(path):
-        raise Refused(f"{file} is the history itself: name a backup.")
+        raise Refused("file", f"{file} is the history itself: name a backup.")
     with _reading_copy(file) as connection:
         made, rows = _copy(connection, file, path, "Name another backup.")
     aside = None
@@ -292,14 +292,14 @@ def _sound(connection: sqlite3.Connection, named: Path, fix: str) -> None:
             raise
         found = str(error)
     if found != "ok":
-        raise Refused(f"{named} is damaged ({' '.join(found.split())}), so it was not copied. {fix}")
+        raise Refused("file", f"{named} is damaged ({' '.join(found.split())}), so it was not copied. {fix}")
 
 
 def _verify(file: Path, rows: dict[str, int]) -> None:
     with contextlib.closing(_connect_immutable(file)) as connection:
         _sound(connection, file, _DISK)
         if count(connection) != rows:
-            raise Refused(f"{file} does not hold what was copied into it, so nothing was changed. {_DISK}")
+            raise Refused("file", f"{file} does not hold what was copied into it, so nothing was changed. {_DISK}")
 
 
 def _empty_wal(path: Path) -> None:

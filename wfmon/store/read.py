@@ -7,13 +7,14 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from wfmon.core.answers import Annotation, RequestRow, Usage
 from wfmon.store import codec
 from wfmon.store.buckets import NONE, Buckets, Second, between, joined, of_series
-from wfmon.store.database import reading
+from wfmon.store.database import asking
 from wfmon.store.tiers import TIERS, Tier
 
 FOREVER_S = 2**40
@@ -32,7 +33,7 @@ class Known(NamedTuple):
 
 
 class Reader:
-    """Reads the file at ``path``. Raises sqlite3.Error; an absent file has nothing in it."""
+    """Reads the file at ``path``. Raises Unreadable; an absent file has nothing in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -82,7 +83,7 @@ class Reader:
         sealed_to_s, parts = 0, {number: list[Buckets]() for number in ids}
         if self._path.exists() and ids and to_s > from_s:
             from_s, to_s = from_s // tier.step_s * tier.step_s, -(-to_s // tier.step_s) * tier.step_s
-            with reading(self._path) as connection:
+            with asking(self._path) as connection:
                 for number, buckets in _chunks(connection, ids, from_s, to_s, tier, sketches=sketches):
                     parts[number].append(buckets)
                 sealed_to_s = _sealed_to(connection)
@@ -91,7 +92,7 @@ class Reader:
                 parts[number].append(buckets)
         return sealed_to_s, parts
 
-    def requests(self, from_ms: int, to_ms: int, *, limit: int = 5_000, model: str = "") -> Iterator[dict[str, Any]]:
+    def requests(self, from_ms: int, to_ms: int, *, limit: int = 5_000, model: str = "") -> Iterator[RequestRow]:
         """Give requests that began in [from, to), the newest first: the fields of ``core.types.Request``.
 
         One at a time: some thousands at once are ten megabytes.
@@ -99,7 +100,7 @@ class Reader:
         if not self._path.exists():
             return
         which = " AND model = ?" if model else ""
-        with reading(self._path) as connection:
+        with asking(self._path) as connection:
             connection.row_factory = sqlite3.Row
             for row in connection.execute(
                 f"SELECT * FROM request WHERE started_ms >= ? AND started_ms < ?{which}"  # noqa: S608  a literal
@@ -108,24 +109,24 @@ class Reader:
             ):
                 yield _request(row)
 
-    def request(self, name: str) -> dict[str, Any]:
+    def request(self, name: str) -> RequestRow:
         """Give one request. Raises KeyError."""
         rows = self._all("SELECT * FROM request WHERE id = ?", (name,))
         if not rows:
             raise KeyError(name)
         return _request(rows[0])
 
-    def annotations(self, from_ms: int, to_ms: int, limit: int = 1_000) -> list[dict[str, Any]]:
+    def annotations(self, from_ms: int, to_ms: int, limit: int = 1_000) -> list[Annotation]:
         """Give {t_ms, kind, text} of what happened in [from, to), the newest at most, in order of time."""
         rows = self._all(
             "SELECT t_ms, kind, text FROM annotation WHERE t_ms >= ? AND t_ms < ? ORDER BY t_ms DESC, id DESC LIMIT ?",
             (from_ms, to_ms, limit),
         )
-        return [dict(row) for row in reversed(rows)]
+        return [{"t_ms": t_ms, "kind": kind, "text": text} for t_ms, kind, text in reversed(rows)]
 
-    def usage(self) -> dict[str, Any]:
+    def usage(self) -> Usage:
         """Give {bytes, free_bytes, wal_bytes, tiers: [{...}], series: {text: bytes}, tables: {name: rows}}."""
-        tiers = {row["tier"]: row for row in self._all(
+        tiers = {row[0]: tuple(row) for row in self._all(
             "SELECT tier, count(*) AS chunks, sum(bytes) AS bytes, min(start_s) AS first_s FROM chunk GROUP BY tier"
         )}  # fmt: skip
         tables = self._all(
@@ -143,13 +144,15 @@ class Reader:
             "wal_bytes": _size(self._path.with_name(self._path.name + "-wal")),
             "tiers": [
                 {
+                    "tier": tier.number,
                     "name": tier.name,
                     "step_s": tier.step_s,
-                    **(
-                        dict(tiers[tier.number]) if tier.number in tiers else {"chunks": 0, "bytes": 0, "first_s": None}
-                    ),
+                    "chunks": row[1],
+                    "bytes": row[2],
+                    "first_s": row[3],
                 }
                 for tier in TIERS
+                for row in [tiers.get(tier.number, (tier.number, 0, 0, None))]
             ],
             "series": {text: size for text, size in sizes},  # noqa: C416  rows are no pairs to the type checker
             "tables": {name: rows for name, rows in tables},  # noqa: C416
@@ -158,7 +161,7 @@ class Reader:
     def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         if not self._path.exists():
             return []
-        with reading(self._path) as connection:
+        with asking(self._path) as connection:
             connection.row_factory = sqlite3.Row
             return connection.execute(statement, values).fetchall()
 
@@ -200,7 +203,7 @@ def _sealed_to(connection: sqlite3.Connection) -> int:
 def _decoded(data: bytes, start_s: int, tier: Tier, *, sketches: bool) -> Buckets:
     try:
         return codec.decode_chunk(data, start_s, tier.step_s, sketches=sketches)
-    except codec.Unreadable as error:
+    except codec.CorruptBlob as error:
         log.warning("a part of the history from %d on cannot be read: %s", start_s, error)
         return NONE
 
@@ -211,17 +214,17 @@ def _journal(connection: sqlite3.Connection, from_s: int, to_s: int) -> list[Sec
     for t_s, data in rows:
         try:
             found.append(codec.decode_second(t_s, data))
-        except codec.Unreadable:
+        except codec.CorruptBlob:
             continue  # the sealer counts it
     return found
 
 
-def _request(row: sqlite3.Row) -> dict[str, Any]:
+def _request(row: sqlite3.Row) -> RequestRow:
     found = dict(row)
     found["stalls"] = json.loads(found["stalls"])
     found["causes"] = json.loads(found["causes"])
     found["slow"] = None if found["slow"] is None else bool(found["slow"])
-    return found
+    return cast("RequestRow", found)
 
 
 def _marks(values: Sequence[int]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from wfmon.core import settings as core_settings
-from wfmon.core.settings import Setting, Settings, SettingsError
+from wfmon.core.answers import Due as DueRow
+from wfmon.core.answers import RetentionPreview, RetentionRow
+from wfmon.core.errors import Refused, SettingsError
+from wfmon.core.settings import Setting
 from wfmon.store import database
-from wfmon.store.deletion_job import Refused
 from wfmon.store.retention import Due, Keep, preview
 from wfmon.store.tiers import TIERS
 
@@ -25,51 +26,56 @@ NAMES = (*TIER_SETTINGS, *TABLE_SETTINGS.values(), SIZE_SETTING)
 """In the order in which they are shown."""
 
 
+class HeldSettings(Protocol):
+    """The settings that hold now, with their one owner: see ``runtime.settings.ChangedSettings``."""
+
+    def value(self, name: str) -> Any:  # noqa: ANN401  of the setting's own type
+        """Give the value that holds now."""
+
+    def origin(self, name: str) -> str:
+        """Say where it comes from."""
+
+    def beneath(self, name: str) -> tuple[Any, str]:
+        """Give the value without a change made in the page, and where it comes from."""
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Hold these from now on; None takes a change back. Raises SettingsError, NotSaved."""
+
+
 class Keeping:
     """The settings of what is kept. Any thread."""
 
-    def __init__(self, settings: Settings, path: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(self, settings: HeldSettings, path: Path, now_ms: Callable[[], int]) -> None:
         self._settings = settings
         self._path = path
         self._now_ms = now_ms
-        self._lock = threading.Lock()  # of changes: one at a time
         self._rows = {row.name: row for row in core_settings.catalogue() if row.name in NAMES}
-        # Replaced whole under the lock, read by any.
-        self._changed: Mapping[str, tuple[Any, str]] = {}
-        self._keep = _keep(self._values())
+        self._keep = _keep(self._values())  # replaced whole, read by any thread
 
     def keep(self) -> Keep:
         """Give what holds now."""
         return self._keep
 
-    def changed(self) -> Mapping[str, tuple[Any, str]]:
-        """Give what was changed since the start, by setting: its value, and where that comes from."""
-        return self._changed
-
-    def retention(self) -> list[dict[str, Any]]:
-        """Give each setting: {name, value, default, low, high, origin, back}; ``back``: the value beneath a change."""
-        changed = self._changed
+    def retention(self) -> list[RetentionRow]:
+        """Give each setting; ``back``: the value beneath a change."""
         return [
             {
-                "name": name, "value": changed[name][0] if name in changed else self._value(name),
-                "default": row.default, "low": row.low, "high": row.high,
-                "origin": changed[name][1] if name in changed else self._settings.origin.get(name, "default"),
-                "back": self._beneath(name)[0],
+                "name": name, "value": self._settings.value(name), "default": row.default, "low": row.low or 0,
+                "high": row.high or 0, "origin": self._settings.origin(name), "back": self._settings.beneath(name)[0],
             }
             for name, row in ((name, self._rows[name]) for name in NAMES)
         ]  # fmt: skip
 
-    def preview(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell what a change would delete; only reads. ``changes``: by setting, None for what stands beneath.
+    def preview(self, changes: Mapping[str, Any]) -> RetentionPreview:
+        """Give what a change would delete; only reads. ``changes``: by setting, None for what stands beneath.
 
-        {shorter: [settings], bytes, parts, tiers: [...], tables: {...}, over: [...], hints: [...]}; of tiers, tables
-        and over each {rows, bytes, until_ms}: about all that is older goes. Raises Refused, sqlite3.Error.
+        Raises Refused, Unreadable.
         """
         before = self._values()
         values = before | self._checked(changes)
         found = None
         if self._path.exists():
-            with database.reading(self._path) as connection:
+            with database.asking(self._path) as connection:
                 found = preview(connection, _keep(values), self._now_ms() // 1_000)
         tiers, over = (found.tiers, found.over) if found else ((), ())
         tables = found.tables if found else {}
@@ -83,29 +89,16 @@ class Keeping:
             "hints": _hints(values),
         }
 
-    def change(self, changes: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Keep a change, now and at later starts; gives ``retention``. Raises Refused, SettingsError, OSError."""
-        with self._lock:
-            beneath = {name: self._beneath(name) for name in changes}
-            new = {name: None if value == beneath[name][0] else value for name, value in self._checked(changes).items()}
-            core_settings.save_changes(self._settings, new)
-            self._changed = {**self._changed} | {
-                name: beneath[name] if value is None else (value, "settings.json") for name, value in new.items()
-            }
-            self._keep = _keep(self._values())
+    def change(self, changes: Mapping[str, Any]) -> list[RetentionRow]:
+        """Keep a change, now and at later starts; gives ``retention``. Raises Refused, NotSaved."""
+        beneath = {name: self._settings.beneath(name)[0] for name in self._rows}
+        new = {name: None if value == beneath[name] else value for name, value in self._checked(changes).items()}
+        self._settings.change(new)
+        self._keep = _keep(self._values())
         return self.retention()
 
-    def _value(self, name: str) -> Any:  # noqa: ANN401  of the setting's own type
-        return core_settings.value_of(self._settings, name)
-
     def _values(self) -> dict[str, Any]:
-        return {name: self._changed[name][0] if name in self._changed else self._value(name) for name in NAMES}
-
-    def _beneath(self, name: str) -> tuple[Any, str]:
-        """Give what holds without a change made in the page, and where it comes from."""
-        if self._settings.origin.get(name) == "settings.json":
-            return self._settings.beneath[name]
-        return self._value(name), self._settings.origin.get(name, "default")
+        return {name: self._settings.value(name) for name in NAMES}
 
     def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Give the values of a change in their types. Raises Refused."""
@@ -119,7 +112,7 @@ class Keeping:
                     name, f"{name[:80]} is no setting of how long is kept.", f"Name one of {', '.join(NAMES)}."
                 )
             try:
-                found[name] = self._beneath(name)[0] if value is None else core_settings.checked(name, value)
+                found[name] = self._settings.beneath(name)[0] if value is None else core_settings.checked(name, value)
             except SettingsError as error:
                 raise Refused(name, str(error), fix_of(row)) from None
         return found
@@ -151,6 +144,6 @@ def _hints(values: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _told(due: Due, chunk_s: int = 0) -> dict[str, Any]:
+def _told(due: Due, chunk_s: int = 0) -> DueRow:
     until_ms = None if due.to_s is None else (due.to_s + chunk_s) * 1_000
     return {"rows": due.rows, "bytes": due.bytes, "until_ms": until_ms}

@@ -162,13 +162,13 @@ class Sealer:
         for t_s, data in rows:
             try:
                 yield codec.decode_second(t_s, data)
-            except codec.Unreadable:
+            except codec.CorruptBlob:
                 self.unreadable += count
 
     def _chunk(self, data: bytes, start_s: int, step_s: int) -> Buckets:
         try:
             return codec.decode_chunk(data, start_s, step_s)
-        except codec.Unreadable:
+        except codec.CorruptBlob:
             self.unreadable += 1
             return NONE
 

@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wfmon.core.answers import WriterStatus
 from wfmon.core.clock import Clock
 from wfmon.core.types import ClockStep, Request, Series
 from wfmon.store import database
@@ -171,7 +172,7 @@ class Writer:
         with self._lock:
             return self._enabled
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> WriterStatus:
         """How it fares: {state, reason, since_ms, notice, held_s, waiting, write_ms, longest_ms, counts}.
 
         ``held_s``: for so long nothing is deleted by age, for the clock may be wrong.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from wfmon.core.answers import ClientHealth
 from wfmon.stream import wire
 from wfmon.stream.changes import Since
 from wfmon.stream.mailbox import DROP, LEVELS, NEVER, NORMAL, ONCE_A_SECOND, Mailbox, next_level
-from wfmon.stream.messages import Refused, Said, parse
+from wfmon.stream.messages import Said, StreamClosed, parse
 
 if TYPE_CHECKING:
     from wfmon.core.clock import Clock
@@ -64,7 +65,7 @@ class Client:
         self.tables: frozenset[str] = frozenset()
         self.level = NORMAL
         self.sent = 0
-        self.ended: Refused | None = None
+        self.ended: StreamClosed | None = None
         self._clock = clock
         self._capacity = capacity
         self._ticks = ticks_a_second
@@ -128,7 +129,7 @@ class Client:
         """Whether the sender has been stuck on one piece for so long: the client does not read."""
         return self._busy_ns is not None and now_ns - self._busy_ns >= seconds * 1e9
 
-    def end(self, why: Refused) -> None:
+    def end(self, why: StreamClosed) -> None:
         """Close the client: it is told why, and its thread hangs up. Any thread; the first reason stands."""
         if self.ended is None:
             self.ended = why
@@ -157,7 +158,7 @@ class Client:
             try:
                 self._pay()
                 self._act(self, parse(data))
-            except Refused as why:
+            except StreamClosed as why:
                 self.end(why)
 
     def _pay(self) -> None:
@@ -166,9 +167,9 @@ class Client:
         self._allowance = min(MESSAGES_AT_ONCE, self._allowance + earned) - 1
         self._refilled_ns = now_ns
         if self._allowance < 0:
-            raise Refused("too_fast", f"More than {MESSAGES_A_SECOND} messages a second.")
+            raise StreamClosed("too_fast", f"More than {MESSAGES_A_SECOND} messages a second.")
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ClientHealth:
         """Describe the client for the health page."""
         return {
             "client": self.name,

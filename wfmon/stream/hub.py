@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from wfmon.core.answers import StreamHealth
 from wfmon.stream import wire
 from wfmon.stream.changes import Changes
 from wfmon.stream.client import HELLO_S, Client, Plan
 from wfmon.stream.history import Grid, History
-from wfmon.stream.messages import Refused, Said
+from wfmon.stream.messages import Said, StreamClosed
 from wfmon.stream.watch import Selectors, Watched, selectors
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Hub:
         with self._lock:
             return any(table in client.tables and not client.paused for client in self._live())
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> StreamHealth:
         """Describe the clients and the cost of frames. Any thread."""
         with self._lock:
             return {
@@ -172,17 +173,17 @@ class Hub:
     def open(
         self, transport: Literal["websocket", "sse"], wake: threading.Event, abort: Callable[[], None], *, trusted: bool
     ) -> Client:
-        """Take a client in; it gets nothing until its hello, for which it has 5 s. Raises Refused.
+        """Take a client in; it gets nothing until its hello, for which it has 5 s. Raises StreamClosed.
 
         ``wake`` is set when there is something to take; ``abort`` cuts the connection, from another thread.
         ``trusted``: the request itself proved who asks, so that the hello needs no token.
         """
         with self._lock:
             if self._stopping:
-                raise Refused("stopping", "The monitor stops.")
+                raise StreamClosed("stopping", "The monitor stops.")
             if len(self._clients) >= self._max_clients:
                 self._closed["full"] += 1
-                raise Refused(
+                raise StreamClosed(
                     "full", f"{self._max_clients} clients watch already. Close a page, or raise server.max_clients."
                 )
             client = Client(
@@ -215,7 +216,7 @@ class Hub:
         with self._lock:
             self._stopping = True
             for client in self._clients.values():
-                client.end(Refused("stopping", "The monitor stops."))
+                client.end(StreamClosed("stopping", "The monitor stops."))
             self._left.wait_for(lambda: not self._clients, STOP_S)
             rest = list(self._clients.values())
         for client in rest:
@@ -225,14 +226,18 @@ class Hub:
 
     def _act(self, client: Client, said: Said) -> None:
         if client.said_hello == (said.kind == "hello"):
-            raise Refused("refused", "The first message is hello, once." if client.said_hello else "Say hello first.")
+            raise StreamClosed(
+                "refused", "The first message is hello, once." if client.said_hello else "Say hello first."
+            )
         self._says[said.kind](client, said.fields)
 
     def _hello(self, client: Client, fields: dict[str, Any]) -> None:
         if fields["version"] != wire.VERSION:
-            raise Refused("version", f"This monitor speaks version {wire.VERSION} of the protocol. Reload the page.")
+            raise StreamClosed(
+                "version", f"This monitor speaks version {wire.VERSION} of the protocol. Reload the page."
+            )
         if not client.trusted and not self.check_token(fields.get("token", "")):
-            raise Refused("token", "The hello's token is not the one of this monitor. Reload the page.")
+            raise StreamClosed("token", "The hello's token is not the one of this monitor. Reload the page.")
         client.set_rate(fields.get("rate_hz", self._ticks_a_second))
         watched = self._prepare(fields.get("watch", {}))
         since = fields["since"] if fields.get("boot") == self.boot and "since" in fields else None
@@ -300,7 +305,7 @@ class Hub:
         try:
             self._push_ux(fields, who)
         except ValueError as error:
-            raise Refused("refused", f"ux: {error}") from error
+            raise StreamClosed("refused", f"ux: {error}") from error
 
     def _watch(self, client: Client, fields: dict[str, Any]) -> None:
         watched = self._prepare(fields)
@@ -311,13 +316,13 @@ class Hub:
                 client.go_on_from(-1)  # what is new to it has values that may not change for long
 
     def _prepare(self, fields: dict[str, Any]) -> tuple[Selectors, Watched] | None:
-        """Read selectors and match them with every series, outside the lock: it may take a while. Raises Refused."""
+        """Read selectors and match every series, outside the lock: it may take a while. Raises StreamClosed."""
         if fields.get("series") is None:
             return None
         try:
             given = selectors(fields["series"])
         except ValueError as error:
-            raise Refused("refused", f"watch: {error}") from error
+            raise StreamClosed("refused", f"watch: {error}") from error
         watched = self._watched.get(given) or Watched(given)
         watched.flags(self._registry)
         return given, watched
@@ -379,10 +384,10 @@ class Hub:
         now_ns = self._clock.mono_ns()
         for client in self._clients.values():
             if client.stalled(now_ns, self._stall_seconds):
-                client.end(Refused("stalled", f"Nothing was read for {self._stall_seconds:g} s."))
+                client.end(StreamClosed("stalled", f"Nothing was read for {self._stall_seconds:g} s."))
                 client.abort()
             elif not client.said_hello and now_ns - client.opened_ns >= HELLO_S * 1e9:
-                client.end(Refused("no_hello", f"No hello came within {HELLO_S:g} s."))
+                client.end(StreamClosed("no_hello", f"No hello came within {HELLO_S:g} s."))
 
 
 def _table(name: str, table: Table, t_ms: int) -> wire.Outgoing:

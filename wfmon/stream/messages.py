@@ -29,7 +29,7 @@ CODES = {
 """Why the monitor closes a client, and the WebSocket close code that says so."""
 
 
-class Refused(Exception):
+class StreamClosed(Exception):
     """A client is closed: ``cause`` is a key of CODES, ``sentence`` says what it did and what to do."""
 
     def __init__(self, cause: str, sentence: str) -> None:
@@ -126,26 +126,28 @@ _FORMS: dict[str, _Form] = {
 
 
 def parse(data: str | bytes) -> Said:
-    """Read one message. Raises Refused."""
+    """Read one message. Raises StreamClosed."""
     if isinstance(data, bytes):
-        raise Refused("binary", "This stream speaks JSON text; a binary message has no meaning here.")
+        raise StreamClosed("binary", "This stream speaks JSON text; a binary message has no meaning here.")
     if len(data) > MAX_MESSAGE_BYTES:
-        raise Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
+        raise StreamClosed("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
     try:
         told = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Refused("malformed", f"This is not JSON: {error}.") from error
+        raise StreamClosed("malformed", f"This is not JSON: {error}.") from error
     if not isinstance(told, dict) or not isinstance(kind := told.pop("type", None), str):
-        raise Refused("refused", 'A message is an object with its name under "type".')
+        raise StreamClosed("refused", 'A message is an object with its name under "type".')
     if kind == "ux":
         return Said(kind, told)
     form = _FORMS.get(kind)
     if form is None:
-        raise Refused("refused", f"There is no message of type {kind[:32]!r}; known are {', '.join([*_FORMS, 'ux'])}.")
+        raise StreamClosed(
+            "refused", f"There is no message of type {kind[:32]!r}; known are {', '.join([*_FORMS, 'ux'])}."
+        )
     for name in form.needed:
         if name not in told:
-            raise Refused("refused", f"{kind}: {name!r} is missing.")
+            raise StreamClosed("refused", f"{kind}: {name!r} is missing.")
     wrong = _object({**form.needed, **form.optional})(told)
     if wrong:
-        raise Refused("refused", f"{kind} {wrong[:200]}.")
+        raise StreamClosed("refused", f"{kind} {wrong[:200]}.")
     return Said(kind, told)

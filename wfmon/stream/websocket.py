@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from wfmon.stream import wire
-from wfmon.stream.messages import CODES, MAX_MESSAGE_BYTES, Refused
+from wfmon.stream.messages import CODES, MAX_MESSAGE_BYTES, StreamClosed
 
 if TYPE_CHECKING:
     from wfmon.stream.hub import Hub
@@ -97,7 +97,7 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
     """
     try:
         client = hub.open("websocket", ws.event, ws.sock.abort, trusted=trusted)
-    except Refused as why:
+    except StreamClosed as why:
         say_goodbye(ws, why, [wire.message("error", code=why.code, detail=why.sentence)])
         return
     cause = ""
@@ -116,14 +116,14 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
     except OSError:
         cause = "lost"
     except Exception:
-        client.end(Refused("failed", "The monitor met an error of its own; its log says more."))
+        client.end(StreamClosed("failed", "The monitor met an error of its own; its log says more."))
         raise
     finally:
         hub.leave(client, cause)
         say_goodbye(ws, client.ended, client.take())
 
 
-def say_goodbye(ws: WebSocket, why: Refused | None, last: list[wire.Outgoing]) -> None:
+def say_goodbye(ws: WebSocket, why: StreamClosed | None, last: list[wire.Outgoing]) -> None:
     """Tell the client why, let it take leave in its own time, and see that the reader ends."""
     try:
         if why is not None and ws.connected:

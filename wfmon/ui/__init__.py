@@ -6,7 +6,7 @@ from typing import cast
 
 import flask
 
-from wfmon.core.types import Services
+from wfmon.core.services import Services
 
 
 def services() -> Services:

@@ -17,7 +17,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from wfmon.ui import services
-from wfmon.ui.kit import ids
+from wfmon.ui.kit import ids, notices
 
 LOOK_COOKIE = "wfmon-look"
 """``theme.side``, written by assets/lib/theme.mjs: ``dark.folded``, ``.open``."""
@@ -65,7 +65,13 @@ SHORTCUTS = (
 
 
 class App(dash.Dash):
-    """Dash, with the frame's own parts filled in for each request: the page's token, theme, sidebar."""
+    """Dash, with the frame's own parts filled in for each request: the page's token, theme, sidebar.
+
+    What goes wrong in a callback becomes the page's notice.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  Dash's own signature
+        super().__init__(*args, on_error=notices.on_error, **options)
 
     def interpolate_index(self, **parts: Any) -> str:  # noqa: ANN401  Dash's own signature
         """Give the HTML of a page."""
@@ -89,8 +95,8 @@ def index_string() -> str:
 
 
 def layout() -> Component:
-    """Lay out what Dash owns: the page itself."""
-    return html.Main(dash.page_container, id=ids.MAIN, tabIndex=-1)
+    """Lay out what Dash owns: the notice, and the page itself."""
+    return html.Main([notices.notice(), dash.page_container], id=ids.MAIN, tabIndex=-1)
 
 
 def look(cookie: str) -> tuple[str, str]:

@@ -11,7 +11,8 @@ import pytest
 from tests.unit.proxy.house import eventually
 from tests.unit.store.house import START_S, House
 from wfmon.analyse.__main__ import main, share_within
-from wfmon.analyse.child import KEEP_S, Analyst, Cancelled, Failed
+from wfmon.analyse.child import KEEP_S, Analyst
+from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.core.types import Cause, Request
 from wfmon.store.buckets import NONE
 
@@ -189,7 +190,7 @@ def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path):
 
 @pytest.mark.parametrize(("days", "offset"), [(0, 0), (91, 0), (-1, 0), (7, 90_000)])
 def test_days_and_zone_have_bounds(tmp_path, days, offset):
-    with pytest.raises(ValueError, match="days must be"):
+    with pytest.raises(Refused, match="was asked for"):
         Analyst(tmp_path / "wfmon.db", House(tmp_path).clock).insights(days, offset)
 
 

@@ -7,9 +7,10 @@ import sqlite3
 import numpy as np
 import pytest
 
-from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, History, Hot, Refused, rounded
+from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, History, Hot, rounded
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
+from wfmon.core.errors import Refused
 from wfmon.core.types import Series
 from wfmon.store.read import Reader
 from wfmon.store.retention import Keep

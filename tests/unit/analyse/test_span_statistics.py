@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.unit.analyse.test_query import CPU, START_S, TTFT, Past
-from wfmon.analyse.query import Refused
 from wfmon.analyse.span_statistics import LEAST, Spans
-from wfmon.core.types import Asked
+from wfmon.core.errors import Refused
+from wfmon.core.services import StatisticsQuery
 from wfmon.store.tiers import DAY_S
 
 MEMORY, DISK = "system.memory_percent", "system.disk_total_bytes"
@@ -26,7 +26,7 @@ def dice(seed=1):
 def ask(past, series, from_s, to_s, against=None, other="", offset_s=0):
     """What is said, as JSON says it: no NaN."""
     ms = None if against is None else (against[0] * 1_000, against[1] * 1_000)
-    told = Spans(past.history).statistics(Asked(series, (from_s * 1_000, to_s * 1_000), ms, other, offset_s))
+    told = Spans(past.history).statistics(StatisticsQuery(series, (from_s * 1_000, to_s * 1_000), ms, other, offset_s))
     return json.loads(json.dumps(told, allow_nan=False))
 
 
@@ -163,13 +163,13 @@ def test_a_span_in_which_nothing_was_recorded_says_so_and_the_other_is_there(hou
 @pytest.mark.parametrize(
     ("asked", "field"),
     [
-        (Asked("gpu.power_watts", (1, 2)), "series"),
-        (Asked("", (1, 2)), "series"),
-        (Asked("system.cpu percent{", (1, 2)), "series"),
-        (Asked(CPU, (2, 2)), "from"),
-        (Asked(CPU, (1, 2), (5, 4)), "against_from"),
-        (Asked(CPU, (1, 2), None, "gpu.power_watts"), "with"),
-        (Asked(CPU, (1, 2), None, "", 90_000), "offset"),
+        (StatisticsQuery("gpu.power_watts", (1, 2)), "series"),
+        (StatisticsQuery("", (1, 2)), "series"),
+        (StatisticsQuery("system.cpu percent{", (1, 2)), "series"),
+        (StatisticsQuery(CPU, (2, 2)), "from"),
+        (StatisticsQuery(CPU, (1, 2), (5, 4)), "against_from"),
+        (StatisticsQuery(CPU, (1, 2), None, "gpu.power_watts"), "with"),
+        (StatisticsQuery(CPU, (1, 2), None, "", 90_000), "offset"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_field(hours, asked, field):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,6 +15,7 @@ from wfmon.analyse.unusual import LEAP_S, OFF, READING, RETRY_S, SETTLE_S, STEPP
 from wfmon.core import units
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
+from wfmon.core.errors import Unreadable
 from wfmon.core.types import ClockStep, Series
 
 DAY, HOUR = 86_400, 3_600
@@ -195,7 +195,7 @@ def test_switched_off_there_is_no_thread_and_it_says_so(week):
 
 def test_a_file_that_is_held_is_a_reason_and_is_tried_again(week, monkeypatch):
     def held(*_args):
-        raise sqlite3.OperationalError("database is locked")
+        raise Unreadable("The history could not be read (database is locked).")
 
     with monkeypatch.context() as broken:
         broken.setattr(week.house.reader, "buckets", held)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 
 import flask
 import pytest
 
-from wfmon.analyse.child import Failed
-from wfmon.analyse.query import Refused as NoQuery
 from wfmon.collect.models.ingest.inbox import Ingest
 from wfmon.core.clock import FakeClock
+from wfmon.core.errors import Busy, Failed, NotSaved, Refused, Unknown, Unreadable
 from wfmon.core.types import CollectorStatus, Series
 from wfmon.serve import Door, install
 from wfmon.serve.launch import Launcher
 from wfmon.serve.token import Token
-from wfmon.store.deletion_job import Busy
-from wfmon.store.deletion_job import Refused as NotForgotten
-from wfmon.stream.messages import Refused
+from wfmon.stream.messages import StreamClosed
 
 PORT = 9445
 SECRET = "T" * 43
@@ -76,31 +72,29 @@ class FullHub:
     """Takes no client: a request that reaches it was let in."""
 
     def open(self, *_args, **_more):
-        raise Refused("full", "Too many watch.")
+        raise StreamClosed("full", "Too many watch.")
 
     def client(self, name):
         del name
 
 
-class FakeServices:
-    """What a running monitor would say."""
+class FakeLive:
+    """Two series, one of them absent; one collector."""
 
     def __init__(self):
         self.switched = {}
-        self.said = []
         self.rows = [
             {"id": 0, "name": "system.cpu_percent", "labels": {}, "unit": "%", "kind": "gauge", "t_ms": 5,
              "value": 12.5},
             {"id": 1, "name": "system.swap_used_bytes", "labels": {}, "unit": "B", "kind": "gauge", "t_ms": 5,
              "value": None},
         ]  # fmt: skip
-        self.cache_seconds = 300
-        self.recording = True
-        self.disk_full = False
-        self.forgetting_state = "none"
 
     def health(self):
         return {"status": "ok", "stream": {"late_ms": float("nan")}}
+
+    def collectors(self):
+        return [CollectorStatus("system", "running" if self.switched.get("system", True) else "off")]
 
     def series(self):
         return [{key: row[key] for key in ("id", "name", "unit", "kind", "labels")} for row in self.rows]
@@ -108,126 +102,176 @@ class FakeServices:
     def latest(self):
         return {"now_ms": 7, "series": self.rows}
 
-    def window(self, text, span_s):
-        if str(Series.parse(text)) != "system.cpu_percent":
-            raise KeyError(text)
-        return {"series": text, "unit": "%", "span_s": span_s, "count": 2, "mean": 12.5}
+    def window(self, *, series, span_s):
+        try:
+            Series.parse(series)
+        except ValueError as error:
+            raise Refused("series", f"{error}.", "Write it as /api/v1/series does.") from None
+        if series != "system.cpu_percent":
+            raise Unknown("series", "series", "No such series was seen since the start.", "GET /api/v1/series.")
+        return {"series": series, "unit": "%", "span_s": span_s, "count": 2, "mean": 12.5}
 
-    def windows(self, span_s):
+    def windows(self, *, span_s):
         if span_s not in (1, 10, 300):
-            raise ValueError("Windows of all series span 1, 10, 300 seconds")
+            raise Refused("window", "Windows of all series span 1, 10, 300 seconds.", "Give window=1.")
         return {"now_ms": 7, "series": []}
 
-    def collectors(self):
-        return [CollectorStatus("system", "running" if self.switched.get("system", True) else "off")]
 
-    def switch(self, name, enabled):
-        if name != "system":
-            raise KeyError(name)
-        self.switched[name] = enabled
+class FakeModels:
+    """A model, many requests, a server that wants a key."""
+
+    def __init__(self, said):
+        self._said = said
 
     def models(self):
         return [{"model": "tiny", "server": "127.0.0.1:11434", "energy": 0.5, "ttft_ms": float("nan")}]
 
-    def requests(self, limit):
+    def requests(self, *, limit):
         return [{"id": f"r{number}", "ttft_ms": None} for number in range(min(limit, 60))]
 
-    def request(self, name):
-        if name != "a:1.b-c_d":
-            raise KeyError(name)
-        return {"id": name, "ticks": {"t_ms": [1.5], "tokens": [1], "entropy_bits": [None]}}
+    def request(self, *, request_id):
+        if request_id != "a:1.b-c_d":
+            raise Unknown("request", "id", "No such request is kept.", "GET /api/v1/requests lists those that are.")
+        return {"id": request_id, "ticks": {"t_ms": [1.5], "tokens": [1], "entropy_bits": [None]}}
 
     def servers(self):
         return [{"server": "127.0.0.1:11434", "state": "needs_key"}]
 
-    def demo(self, what):
-        self.said.append(what)
-        return {"state": "running" if what == "start" else "off", "reason": "", "pid": None}
-
     def proxy(self):
         return {"state": "off", "reason": "", "pid": None, "listen": "", "upstream": ""}
 
-    def kept_series(self):
+    def demo(self, *, command=""):
+        self._said.append(command)
+        return {"state": "running" if command == "start" else "off", "reason": "", "pid": None}
+
+
+class FakeHistory:
+    """Answers any span, and remembers what it was asked."""
+
+    def __init__(self, said):
+        self._said = said
+
+    def series(self):
         return [{"series": "system.cpu_percent", "name": "system.cpu_percent", "distribution": False}]
 
-    def query(self, series, from_ms, to_ms, points, fn):
-        self.said.append((series, from_ms, to_ms, points, fn))
+    def query(self, *, series, from_ms, to_ms, points, fn):
+        self._said.append((series, from_ms, to_ms, points, fn))
         if not series:
-            raise NoQuery("series", "No series was named.", "Give series=.")
+            raise Refused("series", "No series was named.", "Give series=.")
         return {"series": [{"series": name, "points": [[from_ms, float("nan"), 1.5, 2.0]]} for name in series]}
 
-    def statistics(self, asked):
-        self.said.append(asked)
-        if not asked.series:
-            raise NoQuery("series", "No series was named.", "Give series=.")
-        return {"series": asked.series, "span": {"mean": 1.5, "p95": None}}
+    def statistics(self, *, query):
+        self._said.append(query)
+        if not query.series:
+            raise Refused("series", "No series was named.", "Give series=.")
+        return {"series": query.series, "span": {"mean": 1.5, "p95": None}}
 
-    def annotations(self, from_ms, to_ms):
+    def annotations(self, *, from_ms, to_ms):
         return [{"t_ms": from_ms, "kind": "start", "text": "The monitor started."}]
 
-    def unusual(self):
-        return {"state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]}
-
-    def was_unusual(self, from_ms, to_ms):
-        return [{"series": "system.cpu_percent", "since_ms": from_ms, "until_ms": to_ms}]
-
-    def past_requests(self, from_ms, to_ms, limit, model):
-        self.said.append((from_ms, to_ms, limit, model))
+    def requests(self, *, from_ms, to_ms, limit, model=""):
+        self._said.append((from_ms, to_ms, limit, model))
         return [{"id": "a"}]
 
-    def insights(self, days, offset_s):
+
+class FakeInsights:
+    """No findings, and one series that is unusual."""
+
+    def report(self, *, days, offset_s):
         if days < 1:
-            raise ValueError("days")
+            raise Refused("days", "The analysis was asked for no days.", "Give days= from 1 to 90, and offset=.")
         if days > 80:
             raise Failed("The analysis failed: no.")
         return {"findings": [], "said": [days, offset_s]}
 
-    def store(self):
+    def unusual(self):
+        return {"state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]}
+
+    def past_unusual(self, *, from_ms, to_ms):
+        return [{"series": "system.cpu_percent", "since_ms": from_ms, "until_ms": to_ms}]
+
+
+class FakeStore:
+    """A file that records, may be full, and may be at a deletion."""
+
+    def __init__(self, said):
+        self._said = said
+        self.recording = True
+        self.disk_full = False
+        self.deletion_state = "none"
+
+    def status(self):
         return {"state": "recording" if self.recording else "off"}
 
-    def record(self, enabled):
+    def record(self, *, enabled):
         if self.disk_full:
-            raise OSError(28, "No space left on device")
+            raise NotSaved(OSError(28, "No space left on device"))
         self.recording = enabled
 
-    def forgetting(self):
-        return {"state": self.forgetting_state}
+    def deletion(self):
+        return {"state": self.deletion_state}
 
-    def forget_preview(self, what):
+    def preview_deletion(self, *, what):
         if set(what) != {"all"}:
-            raise NotForgotten("before_ms", "It is not said what to forget.", "Send one of them.")
+            raise Refused("before_ms", "It is not said what to forget.", "Send one of them.")
         return {"parts": 5}
 
-    def forget(self, what):
-        if self.forgetting_state == "deleting":
-            raise Busy("Something is being forgotten at the moment.")
+    def delete(self, *, what):
+        if self.deletion_state == "deleting":
+            raise Busy("Something is being forgotten at the moment.", "Wait until it is done.")
         if self.disk_full:
-            raise sqlite3.OperationalError("disk I/O error")
-        self.said.append(what)
-        self.forgetting_state = "waiting"
-        return self.forgetting()
+            raise Unreadable("The history could not be read (disk I/O error).", "Try again in a moment.")
+        self._said.append(what)
+        self.deletion_state = "waiting"
+        return self.deletion()
 
-    def call_off(self):
-        return self.forgetting_state == "deleting"
+    def cancel_deletion(self):
+        return self.deletion_state == "deleting"
 
     def retention(self):
         return [{"name": "store.keep_1s_days", "value": 0.25}]
 
-    def retain_preview(self, changes):
+    def preview_retention(self, *, changes):
         if "store.keep_1s_days" not in changes:
-            raise NotForgotten("store.max_bytes", "store.max_bytes must be more.", "Give more.")
+            raise Refused("store.max_bytes", "store.max_bytes must be more.", "Give more.")
         return {"shorter": list(changes)}
 
-    def retain(self, changes):
-        self.retain_preview(changes)
+    def change_retention(self, *, changes):
+        self.preview_retention(changes=changes)
         if self.disk_full:
-            raise OSError(28, "No space left on device")
-        self.said.append(changes)
+            raise NotSaved(OSError(28, "No space left on device"))
+        self._said.append(changes)
         return self.retention()
 
-    def settings(self):
+
+class FakeSettings:
+    """One setting, one collector."""
+
+    def __init__(self, live):
+        self._live = live
+        self.cache_seconds = 300
+
+    def table(self):
         return [{"name": "window.cache_seconds", "value": self.cache_seconds, "default": 300, "origin": "default",
                  "restart": True}]  # fmt: skip
+
+    def switch_collector(self, *, name, enabled):
+        if name != "system":
+            raise Unknown("collector", "name", "There is no such collector.", "GET /api/v1/collectors lists them.")
+        self._live.switched[name] = enabled
+
+
+class FakeServices:
+    """What a running monitor would say. ``said``: what it was asked, in order."""
+
+    def __init__(self):
+        self.said = []
+        self.live = FakeLive()
+        self.models = FakeModels(self.said)
+        self.history = FakeHistory(self.said)
+        self.insights = FakeInsights()
+        self.store = FakeStore(self.said)
+        self.settings = FakeSettings(self.live)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_the_figures_of_a_chunk_come_back_without_its_sketches(n, distributions)
     assert found.t_s.tolist() == whole.t_s.tolist()
     assert [column.tobytes() for column in found.figures] == [column.tobytes() for column in whole.figures]
     assert len(found.sketch.keys) == 0
-    with pytest.raises(codec.Unreadable):
+    with pytest.raises(codec.CorruptBlob):
         codec.decode_chunk(data[:9], T, 1, sketches=False)
 
 
@@ -93,15 +93,15 @@ def test_a_chunk_of_gaps_alone_comes_back():
 
 def test_a_blob_of_another_version_is_refused():
     data = codec.encode_second(seconds(1)[0])
-    with pytest.raises(codec.Unreadable, match="version 2 is not known"):
+    with pytest.raises(codec.CorruptBlob, match="version 2 is not known"):
         codec.decode_second(T, b"\x02" + data[1:])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x00\x00\x00\x00\x00\x00", b"\x01" + bytes(20), None, "text", 7])
 def test_what_is_no_blob_is_unreadable(data):
-    with pytest.raises(codec.Unreadable):
+    with pytest.raises(codec.CorruptBlob):
         codec.decode_second(T, data)
-    with pytest.raises(codec.Unreadable):
+    with pytest.raises(codec.CorruptBlob):
         codec.decode_chunk(data, T, 1)
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_blob_is_unreadable(data):
 def test_a_blob_that_was_cut_off_anywhere_is_unreadable(decode):
     data = codec.encode_second(seconds(1)[0])
     for end in range(len(data)):
-        with pytest.raises(codec.Unreadable):
+        with pytest.raises(codec.CorruptBlob):
             decode(data[:end])
 
 
@@ -125,7 +125,7 @@ def test_a_blob_with_any_one_bit_turned_is_unreadable_or_still_in_order():
             damaged[at] ^= 1 << bit
             try:
                 found = codec.decode_chunk(bytes(damaged), T, 1)
-            except codec.Unreadable:
+            except codec.CorruptBlob:
                 continue
             read += 1
             assert (np.diff(found.t_s) > 0).all()
@@ -136,7 +136,7 @@ def test_a_blob_with_any_one_bit_turned_is_unreadable_or_still_in_order():
 def test_rubbish_is_unreadable():
     rng = np.random.default_rng(3)
     for size in range(200):
-        with pytest.raises(codec.Unreadable):
+        with pytest.raises(codec.CorruptBlob):
             codec.decode_chunk(rng.bytes(size), T, 1)
 
 
@@ -164,21 +164,21 @@ def blob(index, keys):
     ids=["rows in disorder", "a row twice", "bins in disorder", "bins of nobody"],
 )
 def test_a_blob_that_says_what_cannot_be_is_unreadable(index, keys):
-    with pytest.raises(codec.Unreadable, match="in disorder"):
+    with pytest.raises(codec.CorruptBlob, match="in disorder"):
         codec.decode_second(T, blob(index, keys))
-    with pytest.raises(codec.Unreadable, match="in disorder"):
+    with pytest.raises(codec.CorruptBlob, match="in disorder"):
         codec.decode_chunk(blob(index, keys), T, 1)
 
 
 def test_a_blob_that_tells_fewer_rows_than_it_holds_is_unreadable():
     data = blob([1, 2, 3], [])
-    with pytest.raises(codec.Unreadable, match="holds more or less than it tells"):
+    with pytest.raises(codec.CorruptBlob, match="holds more or less than it tells"):
         codec.decode_second(T, struct.pack("<BHI", 1, 2, 0) + data[7:])
 
 
 def test_a_damaged_head_that_tells_terabytes_takes_none():
     data = blob([1, 2, 3], [])
-    with pytest.raises(codec.Unreadable):
+    with pytest.raises(codec.CorruptBlob):
         codec.decode_second(T, struct.pack("<BHI", 1, 3, 2**32 - 1) + data[7:])
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from tests.unit.store.house import START_S
 from tests.unit.store.test_maintenance import METRIC, MODEL, OTHER, Models, is_anywhere, rows, text_of
+from wfmon.core.errors import Busy, Refused
 from wfmon.core.types import Series
 from wfmon.store import database, deletion, deletion_job, maintenance
 from wfmon.store.deletion import Remains
-from wfmon.store.deletion_job import WIPE_AGAIN_S, Busy, Refused
+from wfmon.store.deletion_job import WIPE_AGAIN_S
 from wfmon.store.series_ids import Described
 from wfmon.store.writer import LAG_S
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.store.house import START_S, House
 from wfmon.core.clock import FakeClock
+from wfmon.core.errors import Refused
 from wfmon.core.types import Request
 from wfmon.serve import instance
 from wfmon.store import codec, database, maintenance
@@ -146,7 +147,7 @@ def test_info_tells_what_the_file_holds(lived):
 
 
 def test_info_of_no_file_says_where_it_looked(tmp_path):
-    with pytest.raises(maintenance.Refused, match="--data DIR"):
+    with pytest.raises(Refused, match="--data DIR"):
         maintenance.info(tmp_path / "wfmon.db")
 
 
@@ -265,7 +266,7 @@ def test_a_backup_is_one_private_file_of_what_was_there_while_the_writer_goes_on
 def test_a_backup_does_not_replace_a_file_unless_told(lived, tmp_path):
     to = tmp_path / "there.db"
     to.write_text("mine")
-    with pytest.raises(maintenance.Refused, match="--force"):
+    with pytest.raises(Refused, match="--force"):
         maintenance.backup(lived.writer.path, to)
     assert to.read_text() == "mine"
     to.with_name("there.db-wal").write_bytes(b"of the one before")  # SQLite would play it into the new one
@@ -276,19 +277,19 @@ def test_a_backup_does_not_replace_a_file_unless_told(lived, tmp_path):
 
 def test_a_stray_wal_beside_a_backup_counts_as_there(lived, tmp_path):
     (tmp_path / "new.db-wal").write_bytes(b"x")
-    with pytest.raises(maintenance.Refused, match="--force"):
+    with pytest.raises(Refused, match="--force"):
         maintenance.backup(lived.writer.path, tmp_path / "new.db")
 
 
 @pytest.mark.parametrize("name", ["wfmon.db", "wfmon.db-wal", "link.db"])
 def test_the_history_is_no_place_for_its_backup(lived, name):
     (lived.folder / "link.db").symlink_to(lived.writer.path)
-    with pytest.raises(maintenance.Refused, match="is the history itself"):
+    with pytest.raises(Refused, match="is the history itself"):
         maintenance.backup(lived.writer.path, lived.folder / name, force=True)
 
 
 def test_a_folder_is_no_place_for_a_backup(lived, tmp_path):
-    with pytest.raises(maintenance.Refused, match="name a file in it"):
+    with pytest.raises(Refused, match="name a file in it"):
         maintenance.backup(lived.writer.path, tmp_path, force=True)
 
 
@@ -299,7 +300,7 @@ def test_a_copy_that_is_not_equal_replaces_nothing_and_leaves_nothing(lived, tmp
     real, seen = maintenance.count, []
     monkeypatch.setattr(maintenance, "count", lambda c: seen.append(1) or {**real(c), "alert": len(seen)})
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(maintenance.Refused, match="does not hold what was copied"):
+    with pytest.raises(Refused, match="does not hold what was copied"):
         maintenance.backup(lived.writer.path, to, force=True)
     assert to.read_text() == "mine"
     assert sorted(tmp_path.iterdir()) == before
@@ -311,7 +312,7 @@ def test_of_a_damaged_history_there_is_no_backup(lived, tmp_path):
     with path.open("r+b") as file:
         file.seek(4_096 * 2)
         file.write(b"\xa5" * 4_096 * 6)
-    with pytest.raises(maintenance.Refused, match=r"is damaged .* store restore FILE"):
+    with pytest.raises(Refused, match=r"is damaged .* store restore FILE"):
         maintenance.backup(path, tmp_path / "new.db")
     assert not (tmp_path / "new.db").exists()
 
@@ -351,7 +352,7 @@ def test_alone_is_refused_while_a_monitor_runs_and_keeps_one_from_starting(tmp_p
     folder = tmp_path / "data"
     running = instance.Instance(folder, FakeClock())
     running.publish(url="http://127.0.0.1:1", ca_file="", boot="b", started_ms=0)
-    with pytest.raises(maintenance.Refused, match=r"process \d+\): stop it"), maintenance.alone(folder, FakeClock()):
+    with pytest.raises(Refused, match=r"process \d+\): stop it"), maintenance.alone(folder, FakeClock()):
         pass
     running.close()
     with maintenance.alone(folder, FakeClock()), pytest.raises(instance.AlreadyRunning):
@@ -452,7 +453,7 @@ def test_what_is_no_backup_is_refused_and_the_history_stays(backed_up, kind):
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             connection.execute("PRAGMA user_version = 99" if kind == "newer" else "PRAGMA application_id = 7")
     before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
-    with pytest.raises((maintenance.Refused, database.NotOurs, database.NewerSchema, sqlite3.DatabaseError)):
+    with pytest.raises((Refused, database.NotOurs, database.NewerSchema, sqlite3.DatabaseError)):
         maintenance.restore(path, file, 0)
     assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
 

@@ -13,7 +13,7 @@ from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
 from wfmon.core.types import Batch
 from wfmon.stream.client import HELLO_S
-from wfmon.stream.messages import Refused
+from wfmon.stream.messages import StreamClosed
 
 
 class Bench:
@@ -181,7 +181,7 @@ def test_one_client_too_many_is_refused():
     bench = Bench(max_clients=2)
     bench.open()
     bench.open(hello=False)
-    with pytest.raises(Refused, match=r"2 clients watch already\. Close a page") as refused:
+    with pytest.raises(StreamClosed, match=r"2 clients watch already\. Close a page") as refused:
         bench.open()
     assert refused.value.code == 1013
     assert bench.hub.stats()["closed"] == {"full": 1}
@@ -191,7 +191,7 @@ def test_after_close_nobody_comes_in_and_closing_again_does_nothing():
     bench = Bench()
     bench.hub.close()
     bench.hub.close()
-    with pytest.raises(Refused, match=r"The monitor stops\."):
+    with pytest.raises(StreamClosed, match=r"The monitor stops\."):
         bench.open()
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.stream_house import FROM_CLIENT
-from wfmon.stream.messages import CODES, Refused, parse
+from wfmon.stream.messages import CODES, StreamClosed, parse
 
 GOOD = [
     {"type": "hello", "version": 1},
@@ -47,7 +47,7 @@ def test_what_the_schema_allows_is_taken(message):
 @pytest.mark.parametrize("message", BAD, ids=json.dumps)
 def test_what_the_schema_forbids_is_refused_with_a_sentence(message):
     assert not FROM_CLIENT.is_valid(message)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(StreamClosed) as refused:
         parse(json.dumps(message))
     assert (refused.value.cause, refused.value.code) == ("refused", 1008)
     assert refused.value.sentence.endswith(".")
@@ -64,7 +64,7 @@ def test_what_the_schema_forbids_is_refused_with_a_sentence(message):
     ids=lambda value: str(value)[:30],
 )  # fmt: skip
 def test_what_is_no_message_is_refused_by_its_fault(data, cause):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(StreamClosed) as refused:
         parse(data)
     assert refused.value.cause == cause
 

@@ -17,9 +17,10 @@ from dash.development.base_component import Component
 import callbacks
 from wfmon.collect import monitor, network, system
 from wfmon.core.catalogue import METRICS, WATCHED_TABLES
+from wfmon.core.errors import NotSaved
 from wfmon.core.types import CollectorStatus
 from wfmon.ui import shell
-from wfmon.ui.kit import panels, parts, tables
+from wfmon.ui.kit import notices, panels, parts, tables
 
 ROOT = Path(__file__).parents[3]
 STATUSES = [
@@ -50,15 +51,15 @@ def app(switched):
     server = flask.Flask("wfmon", static_folder=None)
     server.extensions["wfmon"] = SimpleNamespace(
         page_token=lambda: 'a"<token>',
-        collectors=lambda: STATUSES,
-        switch=lambda name, on: switched.append((name, on)),
-        settings=lambda: [
-            {"name": name, "value": value, "default": value, "origin": "default", "restart": True, "help": "Help."}
-            for name, value in (("energy.smoothing", 0.4), ("stream.rate_hz", 60))
-        ],
-        store=lambda: STORE,
-        retention=list,
-        forgetting=lambda: {"state": "none"},
+        live=SimpleNamespace(collectors=lambda: STATUSES),
+        settings=SimpleNamespace(
+            switch_collector=lambda *, name, enabled: switched.append((name, enabled)),
+            table=lambda: [
+                {"name": name, "value": value, "default": value, "origin": "default", "restart": True, "help": "Help."}
+                for name, value in (("energy.smoothing", 0.4), ("stream.rate_hz", 60))
+            ],
+        ),
+        store=SimpleNamespace(status=lambda: STORE, retention=list, deletion=lambda: {"state": "none"}),
     )
     app = shell.App(
         "wfmon", server=server, use_pages=True, pages_folder=str(ROOT / "pages"), assets_folder=str(ROOT / "assets"),
@@ -287,6 +288,25 @@ def test_a_click_on_a_switch_turns_the_collector(app, switched, name, turned_on)
     assert switched == [(name, turned_on)]
     (response,) = answer.get_json()["response"].values()
     assert response == {"aria-checked": str(turned_on).lower()}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotSaved(OSError(28, "No space left on device")), "No space left on device). Repair or free the data folder"),
+        (ZeroDivisionError("a secret path"), notices.UNFORESEEN),
+    ],
+)
+def test_what_a_callback_cannot_do_is_said_on_the_page_and_the_switch_stays(app, monkeypatch, error, words):
+    def fail(**_asked):
+        raise error
+
+    monkeypatch.setattr(app.server.extensions["wfmon"].settings, "switch_collector", fail)
+    answer = click(app, "system").get_json()
+    assert answer.get("response", {}) == {}
+    shown = answer["sideUpdate"]
+    assert words in shown[notices.TEXT]["children"]
+    assert shown[notices.NOTICE] == {"hidden": False}
 
 
 @every_page

@@ -10,6 +10,7 @@ import orjson
 from flask import Response, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from wfmon.core.errors import Refused
 from wfmon.serve.problem import Problem
 
 PART = 1_000
@@ -47,8 +48,27 @@ def bad(field: str, detail: str, fix: str) -> Response:
     return Problem(400, "field", detail, fix, extra={"field": field}).response()
 
 
-def not_kept(error: Exception) -> Response:
-    """Answer that a choice could not be written into the data folder."""
-    return Problem(
-        507, "storage", f"The choice could not be kept ({error}).", "Mend or free the data folder; then try again."
-    ).response()
+def read_switch(member: str) -> bool:
+    """Read a body that is one member, true or false. Raises Refused, BadRequest, UnsupportedMediaType."""
+    body = read_body()
+    if not isinstance(body, dict) or set(body) != {member} or not isinstance(body[member], bool):
+        fix = f'Send {{"{member}": true}} or {{"{member}": false}}.'
+        raise Refused(member, "The body does not say what to do.", fix)
+    return bool(body[member])
+
+
+def read_span(begin: str = "from", end: str = "to") -> tuple[int, int]:
+    """Read the ends of a span from the address, UTC milliseconds. Raises Refused."""
+    found = []
+    for field in (begin, end):
+        text = request.args.get(field, "")
+        number = whole(text)
+        if number < 0:
+            raise Refused(field, f"{field}= is {text[:40]!r}.", "Give UTC milliseconds, such as 1767225600000.")
+        found.append(number)
+    return found[0], found[1]
+
+
+def whole(text: str) -> int:
+    """Read a whole number; -1 for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else -1

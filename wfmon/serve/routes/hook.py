@@ -19,7 +19,7 @@ from wfmon.collect.models.ingest.inbox import MAX_MESSAGE_BYTES, Ingest
 from wfmon.serve.problem import Problem
 from wfmon.serve.upgrade import websocket
 from wfmon.stream import wire
-from wfmon.stream.messages import Refused
+from wfmon.stream.messages import StreamClosed
 from wfmon.stream.websocket import say_goodbye
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class Hooks:
         for seat in seats:
             seat.end()
 
-    def refusal(self) -> Refused | None:
+    def refusal(self) -> StreamClosed | None:
         """Tell why nobody more can come, None while there is room."""
         if self._stopping:
-            return Refused("stopping", _STOPPING)
-        return Refused("full", _FULL) if len(self._open) >= MAX_CLIENTS else None
+            return StreamClosed("stopping", _STOPPING)
+        return StreamClosed("full", _FULL) if len(self._open) >= MAX_CLIENTS else None
 
     def converse(self, ws: WebSocket) -> None:
         """Serve a client until one side ends it, in the calling thread. Raises nothing."""
@@ -75,7 +75,7 @@ class Hooks:
             pass  # it is gone, or has read nothing for three seconds
         except Exception as error:  # noqa: BLE001  the edge of the connection's thread
             _log_failure(error)
-            why = Refused("failed", "The monitor met an error of its own; its log says more.")
+            why = StreamClosed("failed", "The monitor met an error of its own; its log says more.")
         finally:
             with self._lock:
                 self._open.discard(seat)
@@ -110,14 +110,14 @@ class Hooks:
         answer = {"taken": taken.events, "refused": [each._asdict() for each in taken.refused]}
         return Response(orjson.dumps(answer), content_type="application/json")
 
-    def _enter(self, seat: _Seat) -> Refused | None:
+    def _enter(self, seat: _Seat) -> StreamClosed | None:
         with self._lock:
             why = self.refusal()
             if why is None:
                 self._open.add(seat)
             return why
 
-    def _serve(self, ws: WebSocket, seat: _Seat) -> Refused | None:
+    def _serve(self, ws: WebSocket, seat: _Seat) -> StreamClosed | None:
         connection = self._ingest.open()
         try:
             seat.send([wire.Outgoing(orjson.dumps(self._ingest.hello()))])
@@ -179,26 +179,26 @@ def install_hook(server: Flask, ingest: Ingest) -> Hooks:
     return hooks
 
 
-def _converse(ws: WebSocket, seat: _Seat, connection: Connection) -> Refused | None:
+def _converse(ws: WebSocket, seat: _Seat, connection: Connection) -> StreamClosed | None:
     """Take messages until the connection ends; gives why the client is sent away, None when it went by itself."""
     while True:
         is_open = ws.connected  # asked first: what came before the end is still taken
         while ws.input_buffer:
             message = ws.input_buffer.pop(0)
             if isinstance(message, bytes):
-                return Refused("binary", "Lines of JSON come as text.")
+                return StreamClosed("binary", "Lines of JSON come as text.")
             lines = message.encode()
             if len(lines) > MAX_MESSAGE_BYTES:  # simple-websocket has counted characters
-                return Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
+                return StreamClosed("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
             try:
                 taken = connection.take(lines)
             except ValueError as error:
-                return Refused("refused", str(error))
+                return StreamClosed("refused", str(error))
             if taken.refused:
                 seat.send([_refused(each) for each in taken.refused])
         ws.sock.obeyed()
         if seat.stopping:
-            return Refused("stopping", _STOPPING)
+            return StreamClosed("stopping", _STOPPING)
         if not is_open:
             return None
         ws.event.wait(1.0)  # the timeout is for a reader that dies without a word; all else sets the event
@@ -215,7 +215,7 @@ def _unread(detail: str, refused: list[Refusal]) -> Response:
     return Problem(400, "lines", detail, "docs/ingest.md has the form of the lines.", extra=extra).response()
 
 
-def _unavailable(why: Refused) -> Response:
+def _unavailable(why: StreamClosed) -> Response:
     fix = "End a program that you do not need." if why.cause == "full" else "Start the monitor again."
     return Problem(503, why.cause, why.sentence, fix).response()
 

@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from wfmon.serve.problem import Problem
 from wfmon.serve.upgrade import websocket
-from wfmon.stream.messages import MAX_MESSAGE_BYTES, Refused
+from wfmon.stream.messages import MAX_MESSAGE_BYTES, StreamClosed
 from wfmon.stream.sse import events, last_event
 from wfmon.stream.websocket import UNREAD_BYTES, converse
 
@@ -59,7 +59,7 @@ def install_live(
         wake = threading.Event()
         try:
             client = hub.open("sse", wake, _cut_by_listener, trusted=True)
-        except Refused as why:
+        except StreamClosed as why:
             return _problem(why)
         client.receive(_hello())
         response = Response(events(hub, client, wake), content_type="text/event-stream", headers=SSE_HEADERS)
@@ -76,7 +76,7 @@ def install_live(
         try:
             client.receive(request.get_data(cache=False).decode(errors="surrogateescape"))
         except RequestEntityTooLarge:
-            client.end(Refused("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes."))
+            client.end(StreamClosed("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes."))
         return Response(status=204) if client.ended is None else _problem(client.ended)
 
 
@@ -95,7 +95,7 @@ def _hello() -> str:
     return orjson.dumps(hello).decode()
 
 
-def _problem(why: Refused) -> Response:
+def _problem(why: StreamClosed) -> Response:
     fix = FIXES.get(why.cause, "See the protocol's page in docs/.")
     return Problem(STATUSES.get(why.cause, 400), why.cause, why.sentence, fix).response()
 

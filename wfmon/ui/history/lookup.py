@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wfmon.analyse.marks import KIND as UNUSUAL
-from wfmon.core.types import Series, Services
+from wfmon.core.answers import ANOMALY
+from wfmon.core.services import Services
+from wfmon.core.types import Series
 from wfmon.ui.history import lines as of_lines
 from wfmon.ui.history import picture as history
 from wfmon.ui.history.lines import Line
@@ -46,26 +47,32 @@ class Shown:
 
 
 def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narrow: bool = False) -> Shown:
-    """Ask for what a view shows. Raises ranges.NotUnderstood, analyse.query.Refused, sqlite3.Error, OSError."""
+    """Ask for what a view shows. Raises Refused, Unreadable."""
     shown = view.range(now_ms, minutes_east)
     compared = view.compared(shown)
-    kept = services.kept_series()
+    kept = services.history.series()
     wanted = view.series or DEFAULT_SERIES
     there = {text: [row for row in kept if fits(text, row)] for text in wanted}
     chosen = tuple(text for text in wanted if there[text])
     missing = tuple(text for text in wanted if not there[text]) if view.series else ()
     fixed = view.fixed(shown, view.series or chosen)
-    marks = tuple(row for row in services.annotations(shown.from_ms, shown.to_ms) if row["kind"] != UNUSUAL)
+    marks: tuple[Mapping[str, Any], ...] = tuple(
+        row for row in services.history.annotations(from_ms=shown.from_ms, to_ms=shown.to_ms) if row["kind"] != ANOMALY
+    )
     if not chosen:
         return Shown(fixed, shown, compared=compared, marks=marks, missing=missing)
     of_distributions = tuple({row["series"]: 0 for text in chosen for row in there[text] if row["distribution"]})
     points = POINTS_NARROW if narrow else POINTS
-    found = services.query(chosen, shown.from_ms, shown.to_ms, points, "envelope")
+    found = services.history.query(
+        series=chosen, from_ms=shown.from_ms, to_ms=shown.to_ms, points=points, fn="envelope"
+    )
     lines = _lines(services, found, of_distributions, shown, points)
     marks += _unusual(services, shown, lines)
     before: list[Line] = []
     if compared is not None:
-        earlier = services.query(chosen, compared.from_ms, compared.to_ms, points, "envelope")
+        earlier = services.history.query(
+            series=chosen, from_ms=compared.from_ms, to_ms=compared.to_ms, points=points, fn="envelope"
+        )
         before = _lines(services, earlier, of_distributions, compared, points)
     return Shown(
         fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, chosen
@@ -77,10 +84,10 @@ def _unusual(services: Services, shown: Range, lines: Sequence[Line]) -> tuple[d
     there = {line.series for line in lines}
     return tuple(
         {
-            "t_ms": max(row["since_ms"], shown.from_ms), "until_ms": row["until_ms"], "kind": UNUSUAL,
+            "t_ms": max(row["since_ms"], shown.from_ms), "until_ms": row["until_ms"], "kind": ANOMALY,
             "series": row["series"], "text": row["text"],
         }
-        for row in services.was_unusual(shown.from_ms, shown.to_ms)
+        for row in services.insights.past_unusual(from_ms=shown.from_ms, to_ms=shown.to_ms)
         if row["series"] in there
     )  # fmt: skip
 
@@ -91,7 +98,8 @@ def _lines(
     if not of_distributions:
         return of_lines.read(found, None, None)
     quantiles, counts = (
-        services.query(of_distributions, span.from_ms, span.to_ms, points, fn) for fn in ("quantiles", "count")
+        services.history.query(series=of_distributions, from_ms=span.from_ms, to_ms=span.to_ms, points=points, fn=fn)
+        for fn in ("quantiles", "count")
     )
     return of_lines.read(found, quantiles, counts)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from wfmon.analyse.marks import KIND as UNUSUAL
 from wfmon.core import units
+from wfmon.core.answers import ANOMALY
 from wfmon.core.catalogue import METRICS
 from wfmon.ui.history.lines import Floats, Line, Stats, statistics
 from wfmon.ui.kit.ranges import Range, iso
@@ -34,8 +34,8 @@ COLORS = 6
 MAX_MARKS = 200
 BAND, FADED = 18, 60
 """How much of its colour an envelope has, and a compared line, in percent."""
-UNUSUAL_SHARE = 16
-SYMBOLS = {"alert": "diamond", UNUSUAL: "circle"}
+ANOMALY_SHARE = 16
+SYMBOLS = {"alert": "diamond", ANOMALY: "circle"}
 MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sleep": "--warn"}
 
 
@@ -120,7 +120,7 @@ def build(
     layout = _layout(shown, minutes_east, height, len(groups))
     axes_of = {line.series: traces[at]["yaxis"] for row in rows for line, at in zip(row.lines, row.traces, strict=True)}
     layout["shapes"] = [
-        _band(mark, shown, minutes_east, axes_of[mark["series"]]) if mark["kind"] == UNUSUAL
+        _band(mark, shown, minutes_east, axes_of[mark["series"]]) if mark["kind"] == ANOMALY
         else _shape(mark, minutes_east)
         for mark in _chosen(marks)
     ]  # fmt: skip
@@ -257,7 +257,7 @@ def _band(mark: Mapping[str, Any], shown: Range, minutes_east: int, axis: str) -
     return {
         "type": "rect", "xref": "x", "yref": f"{axis} domain", "x0": iso(mark["t_ms"], minutes_east),
         "x1": iso(until_ms, minutes_east), "y0": 0, "y1": 1, "layer": "below",
-        "fillcolor": f"--ink-3/{UNUSUAL_SHARE}", "line": {"color": "--ink-3", "width": 1, "dash": "dot"},
+        "fillcolor": f"--ink-3/{ANOMALY_SHARE}", "line": {"color": "--ink-3", "width": 1, "dash": "dot"},
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The Insights page's parts: findings, health, the week, budgets, causes, from ``services().insights``."""
+"""The Insights page's parts: findings, health, the week, budgets, causes, from ``services().insights.report``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from wfmon.analyse.child import Cancelled, Failed
-from wfmon.core.types import Services
+from wfmon.core.errors import Cancelled, Failed, Refused
+from wfmon.core.services import Services
 from wfmon.ui.history.views import View
 from wfmon.ui.kit import ids
 
@@ -74,12 +74,12 @@ def show(services: Services, span: Mapping[str, int]) -> tuple[Any, ...]:
     """Give the children of findings, health, week, budgets, causes; where there is no answer, each says why."""
     days, offset_s = int(span["days"]), int(span["offset"])
     try:
-        told = services.insights(days, offset_s)
+        told = services.insights.report(days=days, offset_s=offset_s)
     except Cancelled as error:
         again = html.P(f"{error} Choose the days again to ask anew.", className="muted")
         return again, *(html.P("–", className="muted") for _ in range(4))
-    except (Failed, ValueError) as error:
-        sentence = html.P(str(error), className="trouble", role="alert")
+    except (Failed, Refused) as error:
+        sentence = html.P(error.sentences, className="trouble", role="alert")
         return sentence, *(html.P("–", className="muted") for _ in range(4))
     return (
         findings(told, offset_s), health(told["health"]), week(told["week"], offset_s), budgets(told["budgets"]),

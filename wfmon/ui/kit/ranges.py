@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from wfmon.core.errors import Refused
+
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 PRESETS = (
     ("last 15 min", "15 min"),
@@ -44,8 +46,11 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?"
 _INSTANT = re.compile(rf"(?:({_DAY}|today|yesterday)(?:[ t]+|$))?({_CLOCK})?")
 
 
-class NotUnderstood(ValueError):
+class NotUnderstood(Refused):
     """What was typed is no range; the message says why, and what is understood."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("range", detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ assets/lib/past-requests.mjs; the grid's cells are written by assets/requests.js
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,8 +17,9 @@ import orjson
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from wfmon.collect.models.meter.tables import NOT_KNOWN
-from wfmon.core.types import Services
+from wfmon.core.errors import Unreadable
+from wfmon.core.services import Services
+from wfmon.core.types import CAUSE_NOT_KNOWN
 from wfmon.ui.kit.panels import Panel
 from wfmon.ui.kit.parts import note
 from wfmon.ui.requests.spread import FIGURES, SPREAD, Row, figures
@@ -259,21 +259,21 @@ def look(services: Services, span: Mapping[str, Any]) -> View:
     if from_ms >= to_ms:
         return View("empty", [], "", "The span ends before it begins: choose a later end.")
     try:
-        in_memory = {each["id"] for each in services.requests(MOST_IN_MEMORY)}
-        past = iter(services.past_requests(from_ms, to_ms, MOST_ROWS + 1, model))
+        in_memory = {each["id"] for each in services.models.requests(limit=MOST_IN_MEMORY)}
+        past = iter(services.history.requests(from_ms=from_ms, to_ms=to_ms, limit=MOST_ROWS + 1, model=model))
         parts: list[str] = []
         spread: list[Row] = []
         slow = 0
         # A part at a time: all rows at once are ten megabytes, here and once more in Dash's encoder.
-        while part := [finished(row, in_memory) for row in islice(past, min(PART, MOST_ROWS - len(spread)))]:
+        while part := [finished({**row}, in_memory) for row in islice(past, min(PART, MOST_ROWS - len(spread)))]:
             parts.append(orjson.dumps(part).decode()[1:-1])
             spread += [{name: row[name] for name in SPREAD} for row in part]
             slow += sum(1 for row in part if row["slow"])
         more = next(past, None) is not None
-        models = models_of(services.kept_series(), spread)
-        store = {} if spread else services.store()
-    except (sqlite3.Error, OSError) as error:
-        return View("error", [], "", f"The history could not be read ({error}). Look again in a moment.")
+        models = models_of(services.history.series(), spread)
+        store: Mapping[str, Any] = {} if spread else services.store.status()
+    except Unreadable as error:
+        return View("error", [], "", error.sentences)
     if not spread:
         return View("empty", models, "", nothing(store, model))
     summary = (
@@ -300,7 +300,7 @@ def finished(row: Row, in_memory: set[str]) -> Row:
 def why(request: Mapping[str, Any]) -> str:
     """Say why a request was slow, in its causes' words."""
     told = ", ".join(cause["text"] for cause in request["causes"])
-    return told or (NOT_KNOWN if request["slow"] else "")
+    return told or (CAUSE_NOT_KNOWN if request["slow"] else "")
 
 
 def models_of(series: Iterable[Mapping[str, Any]], past: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -5,15 +5,16 @@ Pure functions of what ``Services`` gives; ``forgot``, ``chosen`` and ``watched`
 
 from __future__ import annotations
 
-import sqlite3
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import dcc, html, no_update
 from dash.development.base_component import Component
 
-from wfmon.core.types import Services
-from wfmon.store.deletion_job import UNDER_WAY, Busy, Refused
+from wfmon.core.answers import DELETION_UNDER_WAY
+from wfmon.core.errors import Busy, Refused, Unreadable
+from wfmon.core.services import Services
 from wfmon.ui.kit import ranges
 from wfmon.ui.kit.panels import Panel
 from wfmon.ui.kit.parts import note
@@ -47,7 +48,7 @@ def do_of(do: Any) -> dict[str, Any]:  # noqa: ANN401  a word, or Dash's ALL
 
 def panel(store: Mapping[str, Any], status: Mapping[str, Any]) -> Panel:
     """Make the panel. ``store``: as ``Services.store`` tells it, empty where it cannot; ``status``: how far it is."""
-    busy = status["state"] in UNDER_WAY
+    busy = status["state"] in DELETION_UNDER_WAY
     body = [
         html.Div(form("before", store), id=FORM, hidden=busy),
         html.Div(
@@ -111,10 +112,9 @@ def chosen(services: Services, do: str, what: str) -> tuple[Any, ...] | None:
     if kind not in ("what", "age"):
         return None
     way, text = (which, "") if kind == "what" else (what, which)
-    try:
-        store = services.store()
-    except (sqlite3.Error, OSError):
-        store = {}
+    store: Mapping[str, Any] = {}
+    with contextlib.suppress(Unreadable):  # the form needs little of it, and the page says elsewhere what is wrong
+        store = services.store.status()
     return form(way, store, text), way, None, do_of(do)
 
 
@@ -137,33 +137,29 @@ def forgot(
     try:
         if do == "look":
             asked = _asked(what, text, now_ms, east)
-            told = services.forget_preview(asked)
+            told = services.store.preview_deletion(what=asked)
             return goes(told, sure=False), asked, True, False, do_of("confirm") if _any(told) else LOOK
         if do == "confirm" and pending == {"all": True}:
-            told = services.forget_preview(pending)
+            told = services.store.preview_deletion(what=pending)
             return goes(told, sure=True), {**pending, "sure": True}, True, False, do_of("confirm")
         if do == "confirm" and pending:
             asked = {name: value for name, value in pending.items() if name != "sure"}
-            return progress(services.forget(asked)), None, False, True, ""
+            return progress(services.store.delete(what=asked)), None, False, True, ""
         if do == "stop":
-            services.call_off()
-            return progress(services.forgetting()), None, False, True, ""
-    except ranges.NotUnderstood as error:
-        return [trouble(str(error))], None, True, False, TEXT
+            services.store.cancel_deletion()
+            return progress(services.store.deletion()), None, False, True, ""
     except Refused as error:
         fix = "Choose one of those that the field offers." if error.field == "series" else error.fix
         return [trouble(str(error), fix)], None, True, False, TEXT
-    except Busy as error:
-        return [trouble(str(error), "Wait until it is done.")], None, False, False, LOOK
-    except (sqlite3.Error, OSError) as error:
-        return [trouble(f"The history could not be read ({error}).", "Try again.")], None, True, False, LOOK
+    except (Busy, Unreadable) as error:
+        return [trouble(str(error), error.fix)], None, isinstance(error, Unreadable), False, LOOK
     return [html.P("Nothing was deleted.")], None, True, False, LOOK
 
 
 def watched(services: Services) -> tuple[Any, ...]:
     """Look how far it is: what is said, whether to stop watching, whether the form is hidden, where the focus goes."""
-    status = services.forgetting()
-    busy = status["state"] in UNDER_WAY
+    status = services.store.deletion()
+    busy = status["state"] in DELETION_UNDER_WAY
     again = status["state"] == "remains"  # it is looked at until the bytes are wiped, and the form is free meanwhile
     return progress(status), not (busy or again), busy, no_update if busy or again else LOOK
 
@@ -207,7 +203,7 @@ def details(told: Mapping[str, Any]) -> list[Component]:
 def progress(status: Mapping[str, Any]) -> list[Component]:
     """Say how far it is, or what became of it."""
     state = status["state"]
-    if state in UNDER_WAY:
+    if state in DELETION_UNDER_WAY:
         bar = html.Progress(**({"value": status["done"], "max": status["of"]} if status["of"] else {}))
         share = f", {status['done'] / status['of']:.0%}" if status["of"] else ""
         stop = [buttons(("Call it off", do_of("stop"), "text"))] if status["can_stop"] else []

@@ -6,7 +6,6 @@ Pure functions of what `Services` gives; nothing here asks by itself except `dat
 from __future__ import annotations
 
 import shlex
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from wfmon.core.settings import SettingsError, default_data_dir
-from wfmon.core.types import Services
+from wfmon.core.errors import NotSaved, Unreadable
+from wfmon.core.services import Services
+from wfmon.core.settings import default_data_dir
 from wfmon.ui.kit.panels import Group, Panel
 from wfmon.ui.kit.parts import note
 from wfmon.ui.settings.parts import bytes_text, moment, origin, span_text, table
@@ -75,9 +75,9 @@ class Data:
 def data_of(services: Services) -> Data:
     """Ask how the history fares; what goes wrong is said, never raised."""
     try:
-        return Data(services.store())
-    except (sqlite3.Error, OSError) as error:
-        return Data({}, f"The history could not be read ({error}). Look again in a moment.")
+        return Data(services.store.status())
+    except Unreadable as error:
+        return Data({}, error.sentences)
 
 
 def turned(services: Services, way: str) -> tuple[Any, ...]:
@@ -85,9 +85,9 @@ def turned(services: Services, way: str) -> tuple[Any, ...]:
     failed = ""
     if way:
         try:
-            services.record(way == "on")
-        except (SettingsError, OSError) as error:
-            failed = f"The choice could not be kept ({error}). Mend or free the data folder; then try again."
+            services.store.record(enabled=way == "on")
+        except NotSaved as error:
+            failed = error.sentences
     data = data_of(services)
     line = wrong_line(replace(data, wrong=failed) if failed else data)
     on = "true" if is_on(data) else "false"

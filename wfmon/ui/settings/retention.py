@@ -6,16 +6,14 @@ Pure functions of what ``Services`` gives; ``kept`` asks, and gives what its cal
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import dcc, html, no_update
 from dash.development.base_component import Component
 
-from wfmon.core.settings import SettingsError
-from wfmon.core.types import Services
-from wfmon.store.deletion_job import Refused
+from wfmon.core.errors import NotSaved, Refused, Unreadable
+from wfmon.core.services import Services
 from wfmon.ui.kit.panels import Panel
 from wfmon.ui.kit.parts import note
 from wfmon.ui.settings.parts import buttons, bytes_text, count, moment, origin, span_text, table, trouble
@@ -120,7 +118,7 @@ def kept(
     services: Services, do: str, typed: Mapping[str, str | None], pending: Mapping[str, Any] | None
 ) -> tuple[Any, ...]:
     """Save, confirm, leave, or go back: rows, what is said, what awaits the second step, where the focus goes."""
-    retention = services.retention()
+    retention = services.store.retention()
     if do == "leave":
         return rows(retention), [html.P("Nothing was changed.")], None, SAVE
     if do.startswith("back "):
@@ -131,21 +129,20 @@ def kept(
         return no_update, [html.P("Nothing was changed: these values hold already.")], None, SAVE
     try:
         if do != "confirm":
-            told = services.retain_preview(changes)
+            told = services.store.preview_retention(changes=changes)
             if told["shorter"]:
                 return no_update, shorter(told), changes, do_of("confirm")
-        after = services.retain(changes)
+        after = services.store.change_retention(changes=changes)
     except Refused as error:
         kept_typed = {name: text or "" for name, text in typed.items()}
         again = rows(retention, kept_typed, error.field)
         return again, [trouble(str(error), error.fix)], None, value(error.field) if error.field in LABELS else SAVE
-    except (SettingsError, sqlite3.Error, OSError) as error:
-        fix = "Mend or free the data folder; then try again."
-        return no_update, [trouble(f"The choice could not be kept ({error}).", fix)], None, SAVE
+    except (NotSaved, Unreadable) as error:
+        return no_update, [trouble(str(error), error.fix)], None, SAVE
     names = ", ".join(LABELS[name].lower() if name != "store.max_bytes" else "the size" for name in changes)
     held = 0
-    with contextlib.suppress(sqlite3.Error, OSError):  # it holds, whether that can be told or not
-        held = services.store().get("held_s", 0) if do == "confirm" else 0
+    with contextlib.suppress(Unreadable):  # it holds, whether that can be told or not
+        held = services.store.status().get("held_s", 0) if do == "confirm" else 0
     when = f" Nothing is deleted for {span_text(held)} yet, for the clock may be wrong." if held else ""
     deleted = f" What is past its time is deleted over the next minutes.{when}" if do == "confirm" else ""
     return rows(after), [html.P(f"It holds now and at every start: {names}.{deleted}")], None, SAVE

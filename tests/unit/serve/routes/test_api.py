@@ -6,14 +6,13 @@ import json
 import logging
 import math
 import re
-import sqlite3
 
 import orjson
 import pytest
 
 from wfmon.core.catalogue import METRICS
-from wfmon.core.settings import SettingsError
-from wfmon.core.types import Asked
+from wfmon.core.errors import NotSaved, Unreadable
+from wfmon.core.services import StatisticsQuery
 from wfmon.serve.problem import CONTENT_TYPE
 from wfmon.serve.routes import openmetrics
 from wfmon.serve.routes.answers import PART
@@ -41,9 +40,9 @@ def switch(house, name="system", body='{"enabled": false}', kind="application/js
 
 def test_health_series_latest_and_settings_are_what_the_monitor_says(house):
     assert get(house, "/api/v1/health") == {"status": "ok", "stream": {"late_ms": None}}, "NaN is no JSON"
-    assert get(house, "/api/v1/series") == {"series": house.services.series()}
-    assert get(house, "/api/v1/latest") == house.services.latest()
-    assert get(house, "/api/v1/settings") == {"settings": house.services.settings()}
+    assert get(house, "/api/v1/series") == {"series": house.services.live.series()}
+    assert get(house, "/api/v1/latest") == house.services.live.latest()
+    assert get(house, "/api/v1/settings") == {"settings": house.services.settings.table()}
     assert get(house, "/api/v1/collectors")["collectors"][0]["name"] == "system"
 
 
@@ -68,7 +67,7 @@ def test_windows_of_all_series_have_three_spans(house, text):
 
 
 def test_the_longest_window_follows_the_setting(house):
-    house.services.cache_seconds = 600
+    house.services.settings.cache_seconds = 600
     assert get(house, "/api/v1/window?series=system.cpu_percent&window=600")["span_s"] == 600
 
 
@@ -85,7 +84,7 @@ def test_a_collector_is_switched_and_its_state_told(house):
     answer = switch(house)
     assert answer.status_code == 200
     assert json.loads(answer.data)["state"] == "off"
-    assert house.services.switched == {"system": False}
+    assert house.services.live.switched == {"system": False}
     assert json.loads(switch(house, body='{"enabled": true}').data)["state"] == "running"
 
 
@@ -95,7 +94,7 @@ def test_a_collector_is_switched_and_its_state_told(house):
 )
 def test_a_switch_that_says_something_else_changes_nothing(house, body):
     assert problem(switch(house, body=body), 400)["field"] == "enabled"
-    assert house.services.switched == {}
+    assert house.services.live.switched == {}
 
 
 @pytest.mark.parametrize(
@@ -105,27 +104,26 @@ def test_a_switch_that_says_something_else_changes_nothing(house, body):
 )  # fmt: skip
 def test_a_malformed_switch_is_a_problem_of_the_client(house, body, kind, status):
     problem(switch(house, body=body, kind=kind), status)
-    assert house.services.switched == {}
+    assert house.services.live.switched == {}
 
 
 def test_an_unknown_collector_is_not_found(house):
     assert problem(switch(house, "nope"), 404)["field"] == "name"
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SettingsError("settings.json is broken")])
-def test_a_switch_that_cannot_be_kept_says_why(house, error):
-    def fail(*_args):
-        raise error
+def test_a_switch_that_cannot_be_kept_says_why(house):
+    def fail(**_asked):
+        raise NotSaved(OSError(28, "No space left on device"))
 
-    house.services.switch = fail
-    assert str(error) in problem(switch(house), 507)["detail"]
+    house.services.settings.switch_collector = fail
+    assert "No space left on device" in problem(switch(house), 507)["detail"]
 
 
 def test_models_requests_servers_and_the_proxy_are_what_the_monitor_says(house):
-    model = house.services.models()[0]
+    model = house.services.models.models()[0]
     assert get(house, "/api/v1/models") == {"models": [{**model, "ttft_ms": None}]}
-    assert get(house, "/api/v1/servers") == {"servers": house.services.servers()}
-    assert get(house, "/api/v1/proxy") == house.services.proxy()
+    assert get(house, "/api/v1/servers") == {"servers": house.services.models.servers()}
+    assert get(house, "/api/v1/proxy") == house.services.models.proxy()
 
 
 def test_the_last_50_requests_are_listed_unless_asked_otherwise(house):
@@ -142,10 +140,10 @@ def test_a_limit_that_is_none_is_refused_by_field(house, text):
 
 
 def test_one_request_is_given_with_its_ticks_and_one_that_is_not_kept_is_not_found(house):
-    assert get(house, "/api/v1/requests/a:1.b-c_d") == house.services.request("a:1.b-c_d")
+    assert get(house, "/api/v1/requests/a:1.b-c_d") == house.services.models.request(request_id="a:1.b-c_d")
     found = problem(house.ask("/api/v1/requests/none"), 404)
     assert found["field"] == "id"
-    assert "collect.model.requests" in found["fix"]
+    assert found["fix"] == "GET /api/v1/requests lists those that are."
 
 
 def demo(house, body, kind="application/json"):
@@ -307,9 +305,9 @@ def test_a_query_that_is_none_says_which_field_and_the_fix(house, query, field):
 
 def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(house):
     get(house, "/api/v1/statistics?series=a.b&from=1000&to=2000")
-    assert house.services.said == [Asked("a.b", (1000, 2000))]
+    assert house.services.said == [StatisticsQuery("a.b", (1000, 2000))]
     told = get(house, "/api/v1/statistics?series=a&from=5&to=9&against_from=1&against_to=4&with=c.d&offset=-18000")
-    assert house.services.said[-1] == Asked("a", (5, 9), (1, 4), "c.d", -18_000)
+    assert house.services.said[-1] == StatisticsQuery("a", (5, 9), (1, 4), "c.d", -18_000)
     assert told["span"] == {"mean": 1.5, "p95": None}
 
 
@@ -338,7 +336,7 @@ def past(house, count, error=None):
     """Have the history hold so many requests, and fail then; gives what was read of it, and None when it is let go."""
     taken = []
 
-    def rows(*_args):
+    def rows(**_asked):
         try:
             for number in range(count):
                 taken.append(number)
@@ -348,7 +346,7 @@ def past(house, count, error=None):
         finally:
             taken.append(None)
 
-    house.services.past_requests = rows
+    house.services.history.requests = rows
     return taken
 
 
@@ -370,10 +368,10 @@ def test_requests_of_the_past_are_all_read_before_any_is_sent(house):
 
 
 def test_requests_of_the_past_that_cannot_be_read_are_a_problem(house):
-    error = sqlite3.OperationalError("database is locked")
+    error = Unreadable("The history could not be read (database is locked).", "Try again in a moment.")
     for count in (0, PART - 1, PART + 1):
         taken = past(house, count, error)
-        problem(house.ask("/api/v1/history/requests?from=5&to=6"), 500)
+        problem(house.ask("/api/v1/history/requests?from=5&to=6"), 503)
         assert taken[-1] is None
 
 
@@ -391,7 +389,7 @@ def test_recording_is_switched_off_and_on(house):
     assert json.loads(said('{"recording": true}').data) == {"state": "recording"}
     for body in ("[]", "{}", '{"recording": 1}', '{"recording": true, "x": 1}'):
         assert problem(said(body), 400)["field"] == "recording"
-    house.services.disk_full = True
+    house.services.store.disk_full = True
     problem(said('{"recording": false}'), 507)
     assert get(house, "/api/v1/store") == {"state": "recording"}
 
@@ -445,13 +443,13 @@ def test_what_is_not_said_rightly_forgets_nothing_and_names_the_field(house, bod
 def test_forgetting_is_called_off_while_it_can_be(house):
     path = "/api/v1/store/forget"
     assert "Nothing is being forgotten" in problem(told(house, path, {"cancel": True}), 409)["detail"]
-    house.services.forgetting_state = "deleting"
+    house.services.store.deletion_state = "deleting"
     assert told(house, path, {"cancel": True}).status_code == 202
     assert "at the moment" in problem(told(house, path, {"all": True, "preview": False}), 409)["detail"]
 
 
 def test_a_history_that_cannot_be_read_is_told_as_such(house):
-    house.services.disk_full = True
+    house.services.store.disk_full = True
     problem(told(house, "/api/v1/store/forget", {"all": True, "preview": False}), 503)
 
 
@@ -466,7 +464,7 @@ def test_how_long_is_kept_is_changed_once_it_was_looked_at(house):
         assert problem(told(house, path, body), 400)["field"] in ("values", "x")
     assert problem(told(house, path, {"values": values, "preview": None}), 400)["field"] == "preview"
     assert problem(told(house, path, {"values": {"store.max_bytes": 1}}), 400)["field"] == "store.max_bytes"
-    house.services.disk_full = True
+    house.services.store.disk_full = True
     problem(told(house, path, {"values": values, "preview": False}), 507)
 
 
@@ -482,6 +480,6 @@ def test_the_histories_real_answer_can_be_told(tmp_path, house):
 
     store = Store(tmp_path / "real", "a.b", "c_ms")
     store.run(700, **{"a.b": 1.0, "c_ms": 2.0})
-    house.services.store = lambda: {"usage": store.reader.usage(), "state": "recording"}
+    house.services.store.status = lambda: {"usage": store.reader.usage(), "state": "recording"}
     usage = get(house, "/api/v1/store")["usage"]
     assert usage["series"]["c_ms"] > usage["series"]["a.b"] > 0

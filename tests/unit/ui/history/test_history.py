@@ -294,10 +294,10 @@ KEPT = [
 def asked(log):
     """Services that give two points of every series that fits, and write down what they were asked."""
 
-    def query(selectors, from_ms, to_ms, points, fn):
-        log.append((tuple(selectors), from_ms, to_ms, points, fn))
+    def query(*, series, from_ms, to_ms, points, fn):
+        log.append((tuple(series), from_ms, to_ms, points, fn))
         width = {"envelope": 3, "quantiles": 3}.get(fn, 1)
-        found = [row for text in selectors for row in KEPT if lookup.fits(text, row)]
+        found = [row for text in series for row in KEPT if lookup.fits(text, row)]
         values = [from_ms % 97 + i for i in range(width)]
         return {
             "from_ms": from_ms, "to_ms": to_ms, "step_ms": 4_000, "tier": "1s", "fn": fn,
@@ -306,10 +306,12 @@ def asked(log):
         }  # fmt: skip
 
     return SimpleNamespace(
-        kept_series=lambda: KEPT,
-        query=query,
-        annotations=lambda *_: [{"t_ms": T0, "kind": "start", "text": "Started."}],
-        was_unusual=lambda *_: [],
+        history=SimpleNamespace(
+            series=lambda: KEPT,
+            query=query,
+            annotations=lambda **_: [{"t_ms": T0, "kind": "start", "text": "Started."}],
+        ),
+        insights=SimpleNamespace(past_unusual=lambda **_: []),
     )
 
 
@@ -331,12 +333,12 @@ def test_by_default_it_shows_what_there_is_of_the_usual():
 
 def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_series_leave_no_mark():
     services = asked([])
-    services.annotations = lambda *_: [
+    services.history.annotations = lambda **_: [
         {"t_ms": T0 + 5, "kind": "anomaly", "text": "The note of the same."},
         {"t_ms": T0, "kind": "start", "text": "Started."},
     ]
     odd = {"series": "system.memory_percent", "since_ms": T0 - 60_000, "until_ms": None, "text": "Odd."}
-    services.was_unusual = lambda *_: [odd, {**odd, "series": "gpu.power_watts"}]
+    services.insights.past_unusual = lambda **_: [odd, {**odd, "series": "gpu.power_watts"}]
     shown = lookup.look(services, View(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, 0)
     assert [mark["text"] for mark in shown.marks] == ["Started.", "Odd."]
     assert shown.marks[1]["t_ms"] == T0  # what began before is marked where the range begins

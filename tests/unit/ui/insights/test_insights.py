@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from wfmon.analyse.child import Cancelled, Failed
+from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.ui.insights import page as insights
 
 HOUR = 3_600
@@ -32,10 +32,13 @@ def text(component):
 
 
 class Services:
+    """Services whose analysis gives this, or fails so."""
+
     def __init__(self, told):
         self.told = told
+        self.insights = self
 
-    def insights(self, days, offset_s):
+    def report(self, *, days, offset_s):
         if isinstance(self.told, Exception):
             raise self.told
         return {**self.told, "asked": (days, offset_s)}
@@ -71,7 +74,9 @@ def test_an_empty_list_is_a_good_answer_and_says_which(requests, words):
     assert words in text(insights.findings({**TOLD, "findings": [], "requests": requests}, 0))
 
 
-@pytest.mark.parametrize("error", [Failed("The analysis failed: no."), ValueError("days must be from 1 to 90")])
+@pytest.mark.parametrize(
+    "error", [Failed("The analysis failed: no."), Refused("days", "days= is 91.", "Give 1 to 90.")]
+)
 def test_where_there_is_no_answer_the_page_says_why(error):
     first, *others = insights.show(Services(error), {"days": 7, "offset": 0})
     assert str(error) in text(first)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from types import SimpleNamespace
 
 import pytest
 
+from wfmon.core.errors import Unreadable
 from wfmon.core.types import Request
 from wfmon.ui.requests import page as requests
 
@@ -27,18 +27,20 @@ def house(found=(), *, live=(), kept=1, state="recording", error=None):
     """Services with a past, that remember what they were asked."""
     asked = []
 
-    def past_requests(*given):
-        asked.append(given)
+    def past_requests(**given):
+        asked.append(tuple(given.values()))
         if error:
             raise error
         return list(found)
 
     return SimpleNamespace(
         asked=asked,
-        past_requests=past_requests,
-        kept_series=lambda: [{"labels": {"model": "quiet-1", "server": "s"}}, {"labels": {}}],
-        store=lambda: {"state": state, "usage": {"tables": {"request": kept}}},
-        requests=lambda _limit: [{"id": name} for name in live],
+        history=SimpleNamespace(
+            requests=past_requests,
+            series=lambda: [{"labels": {"model": "quiet-1", "server": "s"}}, {"labels": {}}],
+        ),
+        store=SimpleNamespace(status=lambda: {"state": state, "usage": {"tables": {"request": kept}}}),
+        models=SimpleNamespace(requests=lambda *, limit: [{"id": name} for name in live[:limit]]),
     )
 
 
@@ -102,11 +104,11 @@ def test_a_span_that_ends_before_it_begins_is_not_asked_of_the_history():
     assert "ends before it begins" in view.none
 
 
-@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), OSError("gone")])
-def test_a_history_that_cannot_be_read_is_said_and_not_raised(error):
+def test_a_history_that_cannot_be_read_is_said_and_not_raised():
+    error = Unreadable("The history could not be read (disk I/O error).", "Try again in a moment.")
     view = requests.look(house(error=error), SPAN)
     assert view.state == "error"
-    assert str(error) in view.none
+    assert view.none == error.sentences
 
 
 def test_what_is_told_is_text_and_never_markup():

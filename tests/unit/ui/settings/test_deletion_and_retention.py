@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from dash import no_update
 
 from tests.unit.store.house import START_S, House
 from tests.unit.ui.settings.test_settings import store, text
 from tests.unit.ui.test_pages import walk
+from wfmon.core.errors import NotSaved, Unreadable
 from wfmon.core.settings import load
+from wfmon.runtime.settings import ChangedSettings
+from wfmon.runtime.topics import StoreTopic
 from wfmon.store.retention_settings import NAMES, Keeping
 from wfmon.ui.kit import ranges
 from wfmon.ui.settings import deletion, retention
@@ -25,15 +26,18 @@ class Told:
     def __init__(self, folder):
         self.house = House(folder, "a", 'b_ms{x="1"}')
         self.house.run(700, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
-        keeping = Keeping(load(None, folder), self.house.writer.path, self.house.clock.now_ms)
-        self.retention, self.retain, self.retain_preview = keeping.retention, keeping.change, keeping.preview
-        made = self.house.writer.forgetting
-        self.forget, self.forget_preview, self.forgetting = made.ask, made.preview, made.status
-        self.call_off = made.call_off
-        self.held_s = 0
+        settings = ChangedSettings(load(None, folder))
+        keeping = Keeping(settings, self.house.writer.path, self.house.clock.now_ms)
+        self.store = Topic(self.house.writer, self.house.reader, keeping, settings)
 
-    def store(self):
-        return {**store(), "usage": self.house.reader.usage(), **self.house.writer.status(), "held_s": self.held_s}
+
+class Topic(StoreTopic):
+    """The real one, with what the settings' panel shows beside it. ``held_s`` as it is told."""
+
+    held_s = 0
+
+    def status(self):
+        return {**store(), **super().status(), "held_s": self.held_s}
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def buttons(shown):
 
 
 def typed(told, **values):
-    found = {row["name"]: retention.text_of(row["name"], row["value"]) for row in told.retention()}
+    found = {row["name"]: retention.text_of(row["name"], row["value"]) for row in told.store.retention()}
     return found | {f"store.{name}": value for name, value in values.items()}
 
 
@@ -61,7 +65,7 @@ def typed(told, **values):
 
 
 def test_every_setting_has_a_field_with_its_unit_and_its_bounds(told):
-    shown = retention.rows(told.retention())
+    shown = retention.rows(told.store.retention())
     fields = {each.id["name"]: each.value for each in walk(shown) if "keep-value" in str(getattr(each, "id", ""))}
     assert list(fields) == list(NAMES)
     assert (fields["store.keep_1s_days"], fields["store.max_bytes"]) == ("0.25", "500")
@@ -82,7 +86,7 @@ def test_every_setting_has_a_field_with_its_unit_and_its_bounds(told):
     ],
 )
 def test_what_was_typed_is_read_in_the_settings_units(told, given, changes):
-    assert retention.changes_of(told.retention(), typed(told, **given)) == changes
+    assert retention.changes_of(told.store.retention(), typed(told, **given)) == changes
 
 
 def test_longer_is_saved_at_once(told):
@@ -92,7 +96,7 @@ def test_longer_is_saved_at_once(told):
     assert "1 day" in text(rows)
     assert "changed in the page" in text(rows)
     assert buttons(rows) == {"back store.keep_1s_days": "Back to 0.25 days", "back store.max_bytes": "Back to 500 MB"}
-    assert next(row["value"] for row in told.retention() if row["name"] == "store.max_bytes") == 600_000_000
+    assert next(row["value"] for row in told.store.retention() if row["name"] == "store.max_bytes") == 600_000_000
 
 
 def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
@@ -105,12 +109,15 @@ def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
     assert "This deletes 4.6 kB of the history for good" in words
     assert "of each second" in words
     assert set(buttons(said)) == {"confirm", "leave"}
-    assert told.retention()[0]["value"] == 0.25
-    told.held_s = 1_800
+    assert told.store.retention()[0]["value"] == 0.25
+    told.store.held_s = 1_800
     rows, said, pending, _ = retention.kept(told, "confirm", typed(told, keep_10s_days="99"), pending)
     assert "deleted over the next minutes" in text(said)
     assert "Nothing is deleted for 30 minutes yet" in text(said)
-    assert [row["value"] for row in told.retention()[:2]] == [0.02, 2.0]  # what was shown, not what was typed since
+    assert [row["value"] for row in told.store.retention()[:2]] == [
+        0.02,
+        2.0,
+    ]  # what was shown, not what was typed since
 
 
 def test_shorter_with_nothing_to_delete_yet_says_so_and_a_coarser_tier_that_is_shorter_is_told(told):
@@ -134,7 +141,7 @@ def test_back_to_the_default_that_keeps_less_is_asked_too(told):
     assert pending == {"store.keep_1s_days": None}
     assert "deletes nothing that is kept now" in text(said)
     retention.kept(told, "confirm", typed(told), pending)
-    assert (told.retention()[0]["value"], told.retention()[0]["origin"]) == (0.25, "default")
+    assert (told.store.retention()[0]["value"], told.store.retention()[0]["origin"]) == (0.25, "default")
 
 
 @pytest.mark.parametrize("value", ["0", "x", "", "nan", "inf", "-1"])
@@ -145,14 +152,14 @@ def test_a_wrong_value_names_its_setting_the_fix_and_gets_the_focus(told, value)
     assert (pending, focus) == (None, retention.value("store.keep_10s_days"))
     field = next(each for each in walk(rows) if getattr(each, "id", None) == retention.value("store.keep_10s_days"))
     assert (field.value, field.className) == (value, "field wrong")
-    assert told.retention()[1]["value"] == 2.0
+    assert told.store.retention()[1]["value"] == 2.0
 
 
 def test_a_choice_that_cannot_be_kept_is_said(told):
-    def full(_):
-        raise OSError("No space left")
+    def full(*, changes):
+        raise NotSaved(OSError("No space left"))
 
-    told.retain = full
+    told.store.change_retention = full
     assert "No space left" in text(retention.kept(told, "save", typed(told, keep_1s_days="1"), None)[1])
 
 
@@ -215,9 +222,9 @@ def test_everything_wants_a_third_press(told):
     said, pending, *_ = asked(told, "confirm", "all", pending=pending)
     assert "There is no way back." in text(said)
     assert buttons(said)["confirm"] == "Yes, delete everything"
-    assert told.forgetting()["state"] == "none"
+    assert told.store.deletion()["state"] == "none"
     asked(told, "confirm", "all", pending=pending)
-    assert told.forgetting()["state"] == "waiting"
+    assert told.store.deletion()["state"] == "waiting"
 
 
 def test_it_is_called_off_by_its_button(told):
@@ -230,7 +237,7 @@ def test_it_is_called_off_by_its_button(told):
 
 def test_left_alone_nothing_is_forgotten(told):
     assert text(asked(told, "leave", pending={"all": True})[0]) == "Nothing was deleted."
-    assert told.forgetting()["state"] == "none"
+    assert told.store.deletion()["state"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -261,20 +268,20 @@ def test_a_second_one_is_told_to_wait_and_one_that_failed_says_why(told):
 
 
 def test_a_history_that_cannot_be_read_is_said(told):
-    def broken(_):
-        raise sqlite3.OperationalError("disk I/O error")
+    def broken(*, what):
+        raise Unreadable("The history could not be read (disk I/O error).", "Try again in a moment.")
 
-    told.forget_preview = broken
+    told.store.preview_deletion = broken
     assert "disk I/O error" in text(asked(told, "look", "all")[0])
 
 
 def test_the_form_is_of_one_way_at_a_time(told):
-    before = deletion.form("before", told.store())
+    before = deletion.form("before", told.store.status())
     assert set(buttons(before)) == {"what before", "what series", "what all", "age 1 day", "age 7 days", "age 30 days"}
-    series = deletion.form("series", told.store())
+    series = deletion.form("series", told.store.status())
     assert [each.value for each in walk(series) if type(each).__name__ == "Option"] == ["a", 'b_ms{x="1"}']
     assert "One of the 2 kept" in text(series)
-    everything = deletion.form("all", told.store())
+    everything = deletion.form("all", told.store.status())
     assert any(getattr(each, "hidden", False) for each in walk(everything))
     made, way, said, focus = deletion.chosen(told, "age 7 days", "before")
     assert (way, said, focus) == ("before", None, deletion.do_of("age 7 days"))

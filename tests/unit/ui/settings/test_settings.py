@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from types import SimpleNamespace
 
 import pytest
 from dash.development.base_component import Component
 
 from wfmon.core import settings as core_settings
+from wfmon.core.errors import NotSaved, Unreadable
 from wfmon.store.retention import Keep
 from wfmon.store.tiers import TIERS
 from wfmon.ui.settings import page as settings
@@ -157,33 +157,36 @@ def test_before_anything_is_sealed_the_page_says_so():
 
 
 class Switched:
-    """Services whose recording can be switched."""
+    """A store whose recording can be switched."""
 
     def __init__(self, tmp_path, error=None):
         self.path = str(tmp_path / "absent.db")
         self.on = True
         self.error = error
 
-    def record(self, on):
+    def record(self, *, enabled):
         if self.error:
             raise self.error
-        self.on = on
+        self.on = enabled
 
-    def store(self):
+    def status(self):
         return store(path=self.path, state="recording" if self.on else "off")
 
 
 def test_the_switch_turns_the_recording_and_shows_it(tmp_path):
-    services = Switched(tmp_path)
+    switched = Switched(tmp_path)
+    services = SimpleNamespace(store=switched)
     on, words, *_, hidden = settings.turned(services, "off")
-    assert (on, services.on, hidden) == ("false", False, True)
+    assert (on, switched.on, hidden) == ("false", False, True)
     assert text(words).startswith("Recording is off")
     assert settings.turned(services, "")[0] == "false"
     assert settings.turned(services, "on")[0] == "true"
 
 
 def test_a_choice_that_cannot_be_kept_is_said_and_the_switch_stays(tmp_path):
-    on, words, body, line, style, hidden = settings.turned(Switched(tmp_path, OSError("read-only")), "off")
+    on, words, body, line, style, hidden = settings.turned(
+        SimpleNamespace(store=Switched(tmp_path, NotSaved(OSError("read-only")))), "off"
+    )
     assert on == "true"
     assert "read-only" in line
     assert ("bad" in style, hidden) == (True, False)
@@ -193,9 +196,9 @@ def test_a_choice_that_cannot_be_kept_is_said_and_the_switch_stays(tmp_path):
 
 def test_a_history_that_cannot_be_read_leaves_the_page_standing():
     def broken():
-        raise sqlite3.OperationalError("disk I/O error")
+        raise Unreadable("The history could not be read (disk I/O error).", "Try again.")
 
-    found = settings.data_of(SimpleNamespace(store=broken))
+    found = settings.data_of(SimpleNamespace(store=SimpleNamespace(status=broken)))
     assert "disk I/O error" in settings.wrong_line(found).children
     data_group, sections = settings.groups(TABLE, found)
     assert "Not known" in text(data_group.panels[0].body)

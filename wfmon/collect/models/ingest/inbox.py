@@ -107,7 +107,7 @@ class Ingest:
         return Connection(self, POST_GRACE_S if post else GRACE_S)
 
     def join(self, source: Source, grace_s: int) -> _Session:
-        """Give the session of a source: the one it had, if it is back in time. Raises Refused, ValueError."""
+        """Give the session of a source: the one it had, if it is back in time. Raises BadLine, ValueError."""
         now_ns = self.clock.mono_ns()
         with self._lock:
             for key in [key for key, each in self._sessions.items() if each.source.gone(now_ns)]:
@@ -118,7 +118,7 @@ class Ingest:
                     raise ValueError(f"{MAX_SOURCES} sources speak already; come back later")
                 session = self._sessions[source.key] = _Session(source, now_ns)
             elif (session.source.pid, session.source.via) != (source.pid, source.via):
-                raise form.Refused("id", "belongs to another process: make it random, one for each process")
+                raise form.BadLine("id", "belongs to another process: make it random, one for each process")
             elif grace_s == GRACE_S:
                 session.source.joined += 1
             session.connections += 1
@@ -177,7 +177,7 @@ class Connection:
                 continue
             try:
                 taken = self._line(line, now_ns, events)
-            except form.Refused as why:
+            except form.BadLine as why:
                 refused.append(Refusal(number, why.field, why.detail))
                 self._refused += 1
                 if self._refused >= MAX_REFUSALS:
@@ -204,7 +204,7 @@ class Connection:
                 self._ingest.leave(self._session)
 
     def _line(self, line: bytes, now_ns: int, events: list[Event]) -> bool:
-        """Read one line; False when it comes too fast. Raises Refused, ValueError."""
+        """Read one line; False when it comes too fast. Raises BadLine, ValueError."""
         fields = form.parse(line)
         if self._session is None:
             self._session = self._ingest.join(form.source(fields), self._grace_s)
@@ -216,7 +216,7 @@ class Connection:
                 return True
             event = form.event(session.source, fields)
             if session.source.offset_us == _NEVER:
-                raise form.Refused("e", "a beat must come before: it tells how your clock stands")
+                raise form.BadLine("e", "a beat must come before: it tells how your clock stands")
             if not session.allows(_weight(event), now_ns):
                 return False
             events.append(event)

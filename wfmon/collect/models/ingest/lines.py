@@ -60,7 +60,7 @@ FIELDS: dict[str, frozenset[str]] = {
 """Every field that a kind of line may have."""
 
 
-class Refused(ValueError):
+class BadLine(ValueError):
     """A line is not of the form: the field, and what it must be. Never quotes what came."""
 
     def __init__(self, field: str, detail: str) -> None:
@@ -83,33 +83,33 @@ def label(text: str) -> str:
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """Give the fields of a line, all of them known ones. Raises Refused."""
+    """Give the fields of a line, all of them known ones. Raises BadLine."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         # From None: the error carries the line.
-        raise Refused("line", "must be one object of JSON, without NaN or Infinity, ended by a line feed") from None
+        raise BadLine("line", "must be one object of JSON, without NaN or Infinity, ended by a line feed") from None
     if type(fields) is not dict:
-        raise Refused("line", "must be an object: {...}")
+        raise BadLine("line", "must be an object: {...}")
     kind = fields.get("e")
     known = FIELDS.get(kind) if type(kind) is str else None
     if known is None:
-        raise Refused("e", f"must be one of {', '.join(FIELDS)}")
+        raise BadLine("e", f"must be one of {', '.join(FIELDS)}")
     if not fields.keys() <= known:
         name = next(name for name in fields if name not in known)
         shown = name if _FIELD_NAME.fullmatch(name) else "(unnamed)"
-        raise Refused(shown, f"is no field of {kind}: leave it out; text is never taken")
+        raise BadLine(shown, f"is no field of {kind}: leave it out; text is never taken")
     return fields
 
 
 def source(fields: dict[str, Any]) -> Source:
-    """Make a source of its line. Raises Refused."""
+    """Make a source of its line. Raises BadLine."""
     if fields.get("e") != "source":
-        raise Refused("e", "the first line must be source: it says who speaks")
+        raise BadLine("e", "the first line must be source: it says who speaks")
     if fields.get("v") != VERSION or type(fields["v"]) is not int:
-        raise Refused("v", f"must be {VERSION}, the version of the form that this monitor reads")
+        raise BadLine("v", f"must be {VERSION}, the version of the form that this monitor reads")
     if fields.get("via") not in _VIAS:
-        raise Refused("via", "must be hook or proxy")
+        raise BadLine("via", "must be hook or proxy")
     return Source(
         _matching(fields, "id", _ID, "must be 8 to 64 of A-Z a-z 0-9 _ -, random for each process"),
         fields["via"],
@@ -121,25 +121,25 @@ def source(fields: dict[str, Any]) -> Source:
 
 
 def beat(fields: dict[str, Any]) -> Beat:
-    """Read a beat. Raises Refused."""
+    """Read a beat. Raises BadLine."""
     return Beat(_whole(fields, "t", 0, MAX_T_US), 0 if "lost" not in fields else _whole(fields, "lost", 0, MAX_T_US))
 
 
 def event(who: Source, fields: dict[str, Any]) -> Event:
-    """Read any other line of a source. Raises Refused."""
+    """Read any other line of a source. Raises BadLine."""
     reader = _READERS.get(fields["e"])
     if reader is None:
-        raise Refused("e", "source may stand in the first line only")
+        raise BadLine("e", "source may stand in the first line only")
     request = fields.get("r")
     if type(request) is not str or not _REQUEST.fullmatch(request):
-        raise Refused("r", "must be 1 to 64 of A-Z a-z 0-9 _ . : -, one for each request")
+        raise BadLine("r", "must be 1 to 64 of A-Z a-z 0-9 _ . : -, one for each request")
     return reader(who, request, fields)
 
 
 def _start(who: Source, request: str, fields: dict[str, Any]) -> Start:
     again = fields.get("again")
     if again is not None and type(again) is not bool:
-        raise Refused("again", "must be true or false")
+        raise BadLine("again", "must be true or false")
     return Start(
         who,
         request,
@@ -155,7 +155,7 @@ def _start(who: Source, request: str, fields: dict[str, Any]) -> Start:
 
 def _phase(who: Source, request: str, fields: dict[str, Any]) -> Phase:
     if fields.get("name") not in _PHASES:
-        raise Refused("name", f"must be one of {', '.join(_PHASES)}")
+        raise BadLine("name", f"must be one of {', '.join(_PHASES)}")
     return Phase(who, request, _whole(fields, "t", 0, MAX_T_US), fields["name"])
 
 
@@ -163,13 +163,13 @@ def _prompt(who: Source, request: str, fields: dict[str, Any]) -> Prompt:
     tokens = _whole(fields, "tokens", 0, MAX_TOKENS)
     cached = _count(fields, "cached")
     if cached is not None and cached > tokens:
-        raise Refused("cached", "must not be more than tokens")
+        raise BadLine("cached", "must not be more than tokens")
     return Prompt(who, request, _whole(fields, "t", 0, MAX_T_US), tokens, cached)
 
 
 def _end(who: Source, request: str, fields: dict[str, Any]) -> End:
     if fields.get("status") not in _STATUSES:
-        raise Refused("status", f"must be one of {', '.join(_STATUSES)}")
+        raise BadLine("status", f"must be one of {', '.join(_STATUSES)}")
     return End(
         who,
         request,
@@ -189,11 +189,11 @@ def _end(who: Source, request: str, fields: dict[str, Any]) -> End:
 def _tokens(who: Source, request: str, fields: dict[str, Any]) -> Tokens:
     times = fields.get("t")
     if type(times) is not list or not 0 < len(times) <= MAX_CHUNKS:
-        raise Refused("t", f"must be a list of 1 to {MAX_CHUNKS} whole microseconds, one a chunk")
+        raise BadLine("t", f"must be a list of 1 to {MAX_CHUNKS} whole microseconds, one a chunk")
     last = 0
     for each in times:
         if type(each) is not int or not last <= each <= MAX_T_US:
-            raise Refused("t", "must be whole microseconds of your monotonic clock that never fall")
+            raise BadLine("t", "must be whole microseconds of your monotonic clock that never fall")
         last = each
     many = len(times)
     if len(fields) == 3:  # e, r, t: the most usual line
@@ -204,16 +204,16 @@ def _tokens(who: Source, request: str, fields: dict[str, Any]) -> Tokens:
     else:
         for each in counts:
             if type(each) is not int or not 0 <= each <= MAX_CHUNK_TOKENS:
-                raise Refused("n", f"must be whole numbers from 0 to {MAX_CHUNK_TOKENS}, one a chunk")
+                raise BadLine("n", f"must be whole numbers from 0 to {MAX_CHUNK_TOKENS}, one a chunk")
     entropy, low, high = (_bits(fields, name, many) for name in ("entropy", "low", "high"))
     if low is not None and high is not None:
         for least, most in zip(low, high, strict=True):
             if least is not None and most is not None and least > most + ROUNDING:
-                raise Refused("low", "must not be more than high")
+                raise BadLine("low", "must not be more than high")
     sizes = _column(fields, "k", many)
     for each in sizes or ():
         if each is not None and (type(each) is not int or not 1 <= each <= MAX_VOCABULARY):
-            raise Refused("k", f"must be whole numbers from 1 to {MAX_VOCABULARY} or null, one a chunk")
+            raise BadLine("k", f"must be whole numbers from 1 to {MAX_VOCABULARY} or null, one a chunk")
     tops = _tops(fields, many)
     return Tokens(who, request, tuple(times), counts, entropy, low, high, sizes, tops, _hashes(fields, many, tops))
 
@@ -223,7 +223,7 @@ def _column(fields: dict[str, Any], name: str, many: int) -> tuple[Any, ...] | N
     if values is None:
         return None
     if type(values) is not list or len(values) != many:
-        raise Refused(name, "must be a list with one entry for each entry of t")
+        raise BadLine(name, "must be a list with one entry for each entry of t")
     return tuple(values)
 
 
@@ -231,7 +231,7 @@ def _bits(fields: dict[str, Any], name: str, many: int) -> tuple[float | None, .
     values = _column(fields, name, many)
     for each in values or ():
         if each is not None and (type(each) not in _NUMBERS or not -ROUNDING <= each <= MAX_BITS):
-            raise Refused(name, f"must be bits from 0 to {MAX_BITS} or null, one a chunk")
+            raise BadLine(name, f"must be bits from 0 to {MAX_BITS} or null, one a chunk")
     return values
 
 
@@ -245,14 +245,14 @@ def _tops(fields: dict[str, Any], many: int) -> tuple[tuple[float, ...] | None, 
             found.append(None)
             continue
         if type(each) is not list or not 0 < len(each) <= MAX_TOP:
-            raise Refused("top", f"must be lists of 1 to {MAX_TOP} natural log-probabilities, or null")
+            raise BadLine("top", f"must be lists of 1 to {MAX_TOP} natural log-probabilities, or null")
         last = ROUNDING
         for one in each:
             if type(one) not in _NUMBERS or not LEAST_LOG <= one <= last:
-                raise Refused("top", "must be natural log-probabilities: finite, at most 0, and falling")
+                raise BadLine("top", "must be natural log-probabilities: finite, at most 0, and falling")
             last = one
         if sum(map(math.exp, each)) > 1 + MAX_TOP * ROUNDING:
-            raise Refused("top", "must be natural log-probabilities of one distribution: these sum to more than 1")
+            raise BadLine("top", "must be natural log-probabilities of one distribution: these sum to more than 1")
         found.append(tuple(each))
     return tuple(found)
 
@@ -264,17 +264,17 @@ def _hashes(
     if values is None:
         return None
     if tops is None:
-        raise Refused("hash", "must come with top: one hash for each log-probability")
+        raise BadLine("hash", "must come with top: one hash for each log-probability")
     found: list[tuple[int, ...] | None] = []
     for each, top in zip(values, tops, strict=True):
         if each is None:
             found.append(None)
             continue
         if type(each) is not list or top is None or len(each) != len(top):
-            raise Refused("hash", "must be lists as long as those of top, or null")
+            raise BadLine("hash", "must be lists as long as those of top, or null")
         for one in each:
             if type(one) is not int or not 0 <= one <= MAX_T_US:
-                raise Refused("hash", "must be whole numbers of 53 bits, made with the key of this boot")
+                raise BadLine("hash", "must be whole numbers of 53 bits, made with the key of this boot")
         found.append(tuple(each))
     return tuple(found)
 
@@ -288,7 +288,7 @@ _READERS: dict[str, Callable[[Source, str, dict[str, Any]], Event]] = {
 def _matching(fields: dict[str, Any], name: str, pattern: re.Pattern[str], detail: str) -> str:
     value = fields.get(name)
     if type(value) is not str or not pattern.fullmatch(value):
-        raise Refused(name, detail)
+        raise BadLine(name, detail)
     return value
 
 
@@ -299,7 +299,7 @@ def _optional_text(fields: dict[str, Any], name: str, pattern: re.Pattern[str], 
 def _name(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if type(value) is not str or not 0 < len(value) <= MAX_LABEL_CHARS:
-        raise Refused(name, f"must be a name of 1 to {MAX_LABEL_CHARS} characters")
+        raise BadLine(name, f"must be a name of 1 to {MAX_LABEL_CHARS} characters")
     return label(value)
 
 
@@ -311,7 +311,7 @@ def _whole(fields: dict[str, Any], name: str, low: int, high: int) -> int:
     value = fields.get(name)
     if type(value) is not int or not low <= value <= high:
         what = "whole microseconds of your monotonic clock" if name == "t" else "a whole number"
-        raise Refused(name, f"must be {what} from {low} to {high}")
+        raise BadLine(name, f"must be {what} from {low} to {high}")
     return value
 
 
@@ -328,5 +328,5 @@ def _ms(fields: dict[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if type(value) not in _NUMBERS or not 0 <= value <= MAX_MS:
-        raise Refused(name, f"must be milliseconds from 0 to {MAX_MS}")
+        raise BadLine(name, f"must be milliseconds from 0 to {MAX_MS}")
     return float(value)

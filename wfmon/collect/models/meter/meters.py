@@ -16,6 +16,7 @@ from wfmon.collect.models.meter.batches import Frames
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import COLLECTOR, EnergyIndex, Now
 from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Book
+from wfmon.core.answers import ModelRow, RequestDetail, RequestRow, RequestTicks
 from wfmon.core.clock import STEP_MS, Clock
 from wfmon.core.types import Burst, CollectorStatus, Frame, Judgement, Request, TokenBatch
 
@@ -198,7 +199,7 @@ class Meters:
                 skipped=book.dropped.total(),
             )
 
-    def models(self) -> list[dict[str, Any]]:
+    def models(self) -> list[ModelRow]:
         """Every model that is known: the fields of the table, and the age of what a scrape told. Any thread."""
         with self._lock:
             now_us = self._clock.mono_ns() / 1_000
@@ -210,16 +211,16 @@ class Meters:
                 for model in self._book.models.values()
             ]
 
-    def requests(self, limit: int) -> list[dict[str, Any]]:
+    def requests(self, limit: int) -> list[RequestRow]:
         """The newest requests first. Any thread."""
         with self._lock:
             return [tables.fields(request) for request in self._book.requests(max(0, limit))]
 
-    def request(self, name: str) -> dict[str, Any]:
+    def request(self, name: str) -> RequestDetail:
         """One request with its ticks. Raises KeyError. Any thread."""
         with self._lock:
             request, ticks, phases = self._book.find(name)
-            empty: dict[str, Any] = {"t_ms": [], "tokens": [], "entropy_bits": []}
+            empty: RequestTicks = {"t_ms": [], "tokens": [], "entropy_bits": []}
             return {
                 **tables.fields(request),
                 "phases": [{"name": phase, "t_ms": t_ms} for phase, t_ms in phases],

@@ -7,6 +7,7 @@ from typing import Any
 
 from wfmon.collect.models.ingest.events import End, Phase, Prompt, Source, Start
 from wfmon.collect.models.meter.entropy import Entropy
+from wfmon.core.answers import RequestTicks
 from wfmon.core.types import Request
 
 STALL_MS = 400.0
@@ -53,11 +54,11 @@ class Ticks:
         self.t_ms = self.t_ms[::2]
         self.thinned *= 2
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> RequestTicks:
         """Give them as lists; an entropy that is not known is None."""
         return {
             "t_ms": [round(each, 3) for each in self.t_ms],
-            "tokens": self.tokens.tolist(),
+            "tokens": list(self.tokens),
             "entropy_bits": [round(each, 4) if each == each else None for each in self.entropy],  # noqa: PLR0124  NaN
         }
 

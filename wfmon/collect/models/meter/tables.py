@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import Any
+from typing import cast
 
 from wfmon.collect.models.meter.model import STATES, Model
-from wfmon.core.types import Cell, Request, Table
+from wfmon.core.answers import RequestRow
+from wfmon.core.types import CAUSE_NOT_KNOWN, Cell, Request, Table
 
 MODELS = (
     "model", "server", "via", "rate_hz", "runtime", "pid", "state", "tokens_per_second", "ttft_ms", "entropy_bits",
@@ -16,8 +17,6 @@ REQUESTS = (
     "id", "started_ms", "model", "server", "via", "prompt_tokens", "output_tokens", "queue_ms", "load_ms", "ttft_ms",
     "duration_ms", "tokens_per_second", "entropy_bits", "energy", "status", "why",
 )  # fmt: skip
-NOT_KNOWN = "cause not known"
-"""Why a request was slow, where nothing that was measured says."""
 MAX_ROWS = 50
 
 
@@ -47,7 +46,7 @@ def request_row(request: Request) -> tuple[Cell, ...]:
 
 def why(request: Request) -> str:
     """Give the causes in one line: "" for a request that was not slow, or that is not judged yet."""
-    return ", ".join(cause.text for cause in request.causes) or (NOT_KNOWN if request.slow else "")
+    return ", ".join(cause.text for cause in request.causes) or (CAUSE_NOT_KNOWN if request.slow else "")
 
 
 def models_table(rows: list[tuple[Cell, ...]]) -> Table:
@@ -60,12 +59,12 @@ def requests_table(requests: list[Request]) -> Table:
     return Table(REQUESTS, tuple(request_row(request) for request in requests[:MAX_ROWS]))
 
 
-def fields(request: Request) -> dict[str, Any]:
+def fields(request: Request) -> RequestRow:
     """Give a request as plain values for JSON."""
     found = {name: getattr(request, name) for name in Request.__dataclass_fields__}
     found["stalls"] = [list(each) for each in request.stalls]
     found["causes"] = [cause._asdict() for cause in request.causes]
-    return found
+    return cast("RequestRow", found)
 
 
 def _round(value: float | None, digits: int) -> float | None:

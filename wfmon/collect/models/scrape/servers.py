@@ -7,7 +7,6 @@ asked at most four times in its life; what is one, once a beat, and less often w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from wfmon.collect.models.scrape.processes import Processes
 from wfmon.collect.models.scrape.rows import COLUMNS, MAX_SERVERS, Row, plain, row_of
 from wfmon.collect.network import Sockets, these_sockets
 from wfmon.collect.sockets import Socket
+from wfmon.core.answers import ServerRow
 from wfmon.core.clock import Clock
 from wfmon.core.types import Frame, Layout, Series, Table
 
@@ -153,7 +153,7 @@ class ServersCollector:
             known[pid] = next((labels[one] for one in near if one in labels), self._above.get(pid))
         return known.get(pid)
 
-    def servers(self) -> list[dict[str, Any]]:
+    def servers(self) -> list[ServerRow]:
         """Every server found: the fields of the table, one object each. Any thread."""
         return [dict(zip(COLUMNS, row.cells(), strict=True)) for row in self._rows]
 

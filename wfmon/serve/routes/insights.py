@@ -1,0 +1,33 @@
+"""What stands out: the analysis of the last days, and what is unusual for this hour of the day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+
+from wfmon.serve.routes.answers import as_json, read_span, whole
+
+if TYPE_CHECKING:
+    from wfmon.core.services import Insights
+
+
+def insight_routes(insights: Insights) -> Blueprint:
+    """Make the routes."""
+    routes = Blueprint("insights", __name__)
+
+    @routes.get("/api/v1/insights")
+    def report() -> Response:
+        days, offset = request.args.get("days", "7"), request.args.get("offset", "0")
+        sign, digits = (-1, offset[1:]) if offset.startswith("-") else (1, offset)
+        return as_json(insights.report(days=whole(days), offset_s=sign * whole(digits)))
+
+    @routes.get("/api/v1/anomalies")
+    def anomalies() -> Response:
+        status = insights.unusual()
+        if request.args.keys() & {"from", "to"}:
+            from_ms, to_ms = read_span()
+            status = {**status, "past": insights.past_unusual(from_ms=from_ms, to_ms=to_ms)}
+        return as_json(status)
+
+    return routes
