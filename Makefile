@@ -12,7 +12,7 @@ TEST := .venv-test/bin
 # What is not born yet is left out.
 TYPED := $(wildcard wfmon pages callbacks app.py scripts)
 LINTED := $(wildcard wfmon pages callbacks app.py scripts tests bench examples)
-JS_TESTS := $(wildcard tests/js/*.test.mjs)
+JS_TESTS := $(wildcard tests/js/*.test.mjs tests/js/*/*.test.mjs)
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile

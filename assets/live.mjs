@@ -5,20 +5,20 @@
  * markup is in docs/markup.md.
  */
 
-import { Speaker } from "./lib/a11y.mjs";
-import { browserIo } from "./lib/browser.mjs";
-import { ServerClock } from "./lib/clock.mjs";
-import { Cursor } from "./lib/cursor.mjs";
-import { FrameMeter, PaintWatch, observe, pageName } from "./lib/frames.mjs";
-import { Link } from "./lib/link.mjs";
-import { Page } from "./lib/page.mjs";
-import { Paint } from "./lib/paint.mjs";
-import { Quality, STEPS } from "./lib/quality.mjs";
-import { StatusBar, connection } from "./lib/readouts.mjs";
-import { installShell } from "./lib/shell.mjs";
-import { Ring } from "./lib/stats.mjs";
-import { Store } from "./lib/store.mjs";
-import { apply } from "./lib/wire.mjs";
+import { Speaker } from "./lib/page/a11y.mjs";
+import { browserIo } from "./lib/stream/browser.mjs";
+import { ServerClock } from "./lib/stream/clock.mjs";
+import { Cursor } from "./lib/chart/cursor.mjs";
+import { FrameMeter, PaintWatch, observe, pageName } from "./lib/page/frames.mjs";
+import { Link } from "./lib/stream/link.mjs";
+import { Page } from "./lib/page/page.mjs";
+import { Paint } from "./lib/chart/paint.mjs";
+import { Quality, STEPS } from "./lib/page/quality.mjs";
+import { StatusBar, connection } from "./lib/page/readouts.mjs";
+import { installShell } from "./lib/shell/shell.mjs";
+import { Ring } from "./lib/series/stats.mjs";
+import { Store } from "./lib/series/store.mjs";
+import { apply } from "./lib/stream/wire.mjs";
 
 const TEXT_MS = 250;
 const CALM_MS = 1_000; // charts and texts when motion is not wanted
