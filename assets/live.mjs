@@ -19,6 +19,7 @@ import { installShell } from "./lib/shell/shell.mjs";
 import { Ring } from "./lib/series/stats.mjs";
 import { Store } from "./lib/series/store.mjs";
 import { apply } from "./lib/stream/wire.mjs";
+import { WIDGETS } from "./lib/widgets.mjs";
 
 const TEXT_MS = 250;
 const CALM_MS = 1_000; // charts and texts when motion is not wanted
@@ -47,7 +48,7 @@ class Live {
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
-    this.page = new Page(document, this.paint, () => this.#want());
+    this.page = new Page(document, this.paint, WIDGETS, () => this.#want());
     this.status = new StatusBar(document);
     this.shell = installShell(document);
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");

@@ -4,7 +4,8 @@
  */
 
 import { Speaker } from "../page/a11y.mjs";
-import { LOST_MS, Ribbon, allot, choose, modelKey, modelsOf, seenMs, slotOf } from "./energy.mjs";
+import { LOST_MS, Ribbon, allot, choose, seenMs } from "./energy.mjs";
+import { modelKey, modelsOf, slotOf } from "../series/models.mjs";
 import { card, energyFormula, evidence, face, gist, indexText, reading, rowsOf, sentence, serverLine } from "./energy-words.mjs";
 import { put } from "../page/readouts.mjs";
 import { RibbonPainter } from "./ribbons.mjs";

@@ -4,8 +4,9 @@
 
 import { ABSENT, clockTime, parts, span, text as written } from "../series/format.mjs";
 import {
-  CHARGING, DENSITY, MAX_SPEED, PX_PER_TOKEN, STALLING, STATES, densityOf, disagreement, pairOf, speedOf, toldAt, widthShare,
+  DENSITY, MAX_SPEED, PX_PER_TOKEN, densityOf, disagreement, pairOf, speedOf, toldAt, widthShare,
 } from "./energy.mjs";
+import { CHARGING, STALLING, STATES } from "../series/models.mjs";
 
 export const NOT_KNOWN = "n/a";
 const NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six"];

@@ -3,7 +3,8 @@
  * ribbon; gradients and buffers are made when the size or the theme changes, never in a frame.
  */
 
-import { CHARGING, DASH_PX, GLOW_PX, Particles, STALLING, disagreement, places } from "./energy.mjs";
+import { DASH_PX, GLOW_PX, Particles, disagreement, places } from "./energy.mjs";
+import { CHARGING, STALLING } from "../series/models.mjs";
 import { Layer, rgbOf } from "../chart/layer.mjs";
 import { SERIES_TOKENS } from "../chart/paint.mjs";
 

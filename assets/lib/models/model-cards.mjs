@@ -3,9 +3,10 @@
  * Names come from programs that we do not know: they go into the page as text and as label values, nowhere else.
  */
 
-import { STATES, modelKey, modelsOf, slotOf } from "../energy/energy.mjs";
+import { STATES, modelKey, modelsOf, slotOf } from "../series/models.mjs";
 import { span } from "../series/format.mjs";
 import { put } from "../page/readouts.mjs";
+import { records } from "../page/tables.mjs";
 import { seriesKey } from "../series/store.mjs";
 
 export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
@@ -28,11 +29,6 @@ export function filled(name, raw, { model, server, colour }) {
   spec.colors = spec.colors.map((token) => put_(token, String));
   spec.label = put_(spec.label, String);
   return JSON.stringify(spec);
-}
-
-/** Rows of a table as objects. */
-export function records(table) {
-  return table ? table.rows.map((row) => Object.fromEntries(table.columns.map((name, i) => [name, row[i] ?? null]))) : [];
 }
 
 export const keyOf = ({ model, server }) => JSON.stringify([model, server]);

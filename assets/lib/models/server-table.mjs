@@ -4,7 +4,7 @@
  */
 
 import { text as written } from "../series/format.mjs";
-import { records } from "./model-cards.mjs";
+import { records } from "../page/tables.mjs";
 import { put } from "../page/readouts.mjs";
 
 const STATES = { ok: "answers", needs_key: "needs a key", odd: "answers oddly", silent: "does not answer" };

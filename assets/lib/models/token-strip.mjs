@@ -6,7 +6,8 @@
 import { clockTime, text as written } from "../series/format.mjs";
 import { put } from "../page/readouts.mjs";
 import { seriesKey } from "../series/store.mjs";
-import { Marks, STALL_MS, TickColumns, reading, sentence, shade, spanFor, tallness, ticksIn } from "../chart/strip.mjs";
+import { Marks, STALL_MS, TickColumns, reading, sentence, spanFor, tallness, ticksIn } from "../chart/strip.mjs";
+import { stripColours, tint } from "../chart/tints.mjs";
 import { fillBody } from "../page/tables.mjs";
 
 const HEIGHT_PX = 62;
@@ -14,21 +15,6 @@ const TOP_PX = 15; // room for the marks' words
 const STALLING = 3; // of model.energy_state
 const ALT_TURNS = 16; // of four a second
 const TABLE_ROWS = 60;
-export const RAMP = ["--h-0", "--h-1", "--h-2", "--h-3", "--h-4", "--h-5"];
-const TOKENS = [...RAMP, "--ink", "--ink-3", "--bad", "--grid", "--s-dim"];
-
-/** The theme's colours that strips use: a map of token -> colour. */
-export function stripColours(element) {
-  const style = element.ownerDocument.defaultView.getComputedStyle(element.ownerDocument.documentElement);
-  return Object.fromEntries(TOKENS.map((token) => [token, style.getPropertyValue(token).trim()]));
-}
-
-/** The colour of an entropy. */
-export function tint(colours, bits) {
-  const step = shade(bits, RAMP.length);
-  return colours[step < 0 ? "--s-dim" : RAMP[step]];
-}
-
 const make = (document, tag, className, parent) => {
   const element = document.createElement(tag);
   element.className = className;

@@ -8,16 +8,19 @@ import { Legend } from "./legend.mjs";
 import { CollectorRow, Fact, Meter, Panel, Value } from "./readouts.mjs";
 import { DataTable } from "./tables.mjs";
 import { UnusualMark } from "./unusual.mjs";
-import { WIDGETS } from "../widgets.mjs";
 
 const NEAR = "120px"; // draw a little before it is seen
 const PARTS = 4; // frames that share the values' texts
 
-/** One page's charts, values, tables, panels. `onTables()` is called when other tables came into view. */
+/**
+ * One page's charts, values, tables, panels and widgets. `kinds`: the name of a widget -> its class. `onTables()` is called when
+ * other tables came into view.
+ */
 export class Page {
-  constructor(document, paint, onTables) {
+  constructor(document, paint, kinds, onTables) {
     this.document = document;
     this.paint = paint;
+    this.kinds = kinds;
     this.onTables = onTables;
     this.charts = [];
     this.byHost = new Map();
@@ -99,7 +102,7 @@ export class Page {
   }
 
   #addWidget(host) {
-    const widget = new WIDGETS[host.dataset.widget](host, { document: this.document, paint: this.paint, page: this });
+    const widget = new this.kinds[host.dataset.widget](host, { document: this.document, paint: this.paint, page: this });
     widget.host = host;
     widget.visible = false;
     if (widget.canvas) {

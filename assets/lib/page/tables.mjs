@@ -6,6 +6,11 @@ import { clockTime, parts } from "../series/format.mjs";
 
 const NONE = "–";
 
+/** Rows of a table as objects. */
+export function records(table) {
+  return table ? table.rows.map((row) => Object.fromEntries(table.columns.map((name, i) => [name, row[i] ?? null]))) : [];
+}
+
 /** Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written. */
 export function fillBody(body, rows, columns = []) {
   const { ownerDocument: document } = body;

@@ -3,7 +3,7 @@
  */
 
 import { clockTime, text as written } from "../series/format.mjs";
-import { records } from "../models/model-cards.mjs";
+import { records } from "../page/tables.mjs";
 import { RequestDialog } from "./request-timeline.mjs";
 
 /** Column -> its text; the others are figures with the unit of their column. */

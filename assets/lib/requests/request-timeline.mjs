@@ -7,7 +7,7 @@ import { momentText } from "../page/moments.mjs";
 import { put } from "../page/readouts.mjs";
 import { reading, tallness } from "../chart/strip.mjs";
 import { NAMES, axisTicks, failure, figures, lengthOf, phases, timelineSentence, verdict } from "./timeline.mjs";
-import { stripColours, tint } from "../models/token-strip.mjs";
+import { stripColours, tint } from "../chart/tints.mjs";
 
 const AGAIN_MS = 1_000; // a request that runs is asked for anew this often
 const JUDGED_MS = 3_000; // why it was slow is known so long after its end, at the latest

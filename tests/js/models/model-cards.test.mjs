@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { filled, keyOf, ordered, records, seenBy, told, whereOf } from "../../../assets/lib/models/model-cards.mjs";
+import { filled, keyOf, ordered, seenBy, told, whereOf } from "../../../assets/lib/models/model-cards.mjs";
+import { records } from "../../../assets/lib/page/tables.mjs";
 import { requestCell, wanted } from "../../../assets/lib/requests/request-table.mjs";
 import { CELLS, piecesOf } from "../../../assets/lib/models/server-table.mjs";
 import { parseSelector, splitSelectors } from "../../../assets/lib/series/store.mjs";
