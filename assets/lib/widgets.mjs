@@ -7,7 +7,7 @@
  * New elements of the markup's contract that it makes are found by `page.scan()`.
  */
 
-import { EnergyStage } from "./energy/energy-stage.mjs";
+import { EnergyStage } from "./overview/energy-stage.mjs";
 import { ModelCards } from "./models/model-cards.mjs";
 import { Moment } from "./page/moments.mjs";
 import { PastRequests } from "./requests/past-requests.mjs";

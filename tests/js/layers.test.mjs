@@ -11,7 +11,7 @@ const MAY = {
   chart: BASE,
   page: ["series", "stream", "chart"],
   shell: [],
-  energy: PAGE,
+  overview: PAGE,
   models: PAGE,
   requests: PAGE,
   history: PAGE,

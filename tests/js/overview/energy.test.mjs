@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import {
   BUDGET, DENSITY, FLASH_MS, MAX_SPEED, PX_PER_TOKEN, Particles, RECENT_MS, Ribbon, STALE_MS, Signals, allot, choose, densityOf, disagreement, places, seenMs, speedOf, widthShare,
-} from "../../../assets/lib/energy/energy.mjs";
+} from "../../../assets/lib/overview/energy.mjs";
 import { MODELS, STATES, modelKey, modelsOf, slotOf } from "../../../assets/lib/series/models.mjs";
 import { Store, Track } from "../../../assets/lib/series/store.mjs";
-import { bodyAlpha, lineAlpha, withAlpha } from "../../../assets/lib/energy/ribbons.mjs";
+import { bodyAlpha, lineAlpha, withAlpha } from "../../../assets/lib/overview/ribbons.mjs";
 import { T0 } from "../helpers.mjs";
 
 /** Tracks of one model: name -> [[ms after T0, value], ...] or one value at T0. */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Ribbon } from "../../../assets/lib/energy/energy.mjs";
+import { Ribbon } from "../../../assets/lib/overview/energy.mjs";
 import {
   ago, card, energyFormula, evidence, face, gist, rateText, reading, sentence, serverLine, sureness, wayText,
-} from "../../../assets/lib/energy/energy-words.mjs";
+} from "../../../assets/lib/overview/energy-words.mjs";
 import { Quality } from "../../../assets/lib/page/quality.mjs";
 import { Track } from "../../../assets/lib/series/store.mjs";
 import { cellText } from "../../../assets/lib/page/tables.mjs";
