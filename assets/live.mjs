@@ -30,7 +30,8 @@ const WINDOWS = { 1: 30, 2: 60, 3: 300 };
 const WINDOW_KEY = "wfmon.window";
 const RATES = { shown: 60, calm: 10, hidden: 1 };
 const CATCH_UP_MS = 1_000;
-const OWN_KEYS = "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
+const OWN_KEYS =
+  "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
 
 class Live {
   constructor(window) {
@@ -54,7 +55,18 @@ class Live {
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.speaker = new Speaker(document.getElementById("announcer") ?? this.#region(), 5_000);
     this.reader = new Speaker(this.#region(), 500);
-    this.view = { right: NaN, span: this.#savedWindow(), known: NaN, cursor: NaN, cursorMoved: 0, cursorCanvas: null, minutesEast: 0, now: 0, frozenMs: null, version: 0 };
+    this.view = {
+      right: NaN,
+      span: this.#savedWindow(),
+      known: NaN,
+      cursor: NaN,
+      cursorMoved: 0,
+      cursorCanvas: null,
+      minutesEast: 0,
+      now: 0,
+      frozenMs: null,
+      version: 0,
+    };
     this.seen = { right: NaN, span: NaN, moved: -1 };
     this.path = window.location.pathname;
     this.drawings = 0; // frames drawn
@@ -93,7 +105,10 @@ class Live {
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("pointermove", (event) => this.#pointer(event), { passive: true });
     document.addEventListener("pointerdown", (event) => this.#pointer(event), { passive: true });
-    document.addEventListener("focusout", (event) => this.page.byCanvas.get(event.target)?.shareAt && this.cursor.clear());
+    document.addEventListener(
+      "focusout",
+      (event) => this.page.byCanvas.get(event.target)?.shareAt && this.cursor.clear(),
+    );
     document.addEventListener("wfmon:theme", () => this.#themeChanged());
     document.addEventListener("wfmon:arranged", () => this.page.scan());
     document.addEventListener("wfmon:view", ({ target }) => this.page.setView(target, target.dataset.view));
@@ -207,7 +222,7 @@ class Live {
   // ---- the loop
 
   #frame(stamp) {
-    const { window, view, meter } = this;
+    const { window, meter } = this;
     window.requestAnimationFrame((next) => this.#frame(next));
     const now = window.performance.now();
     this.startMs = now;
@@ -273,7 +288,8 @@ class Live {
       chart.draw(view);
       chart.drawnVersion = view.version;
     });
-    for (const widget of page.widgets.values()) if (widget.visible) widget.draw?.(view, this.store, this.drawings, quality);
+    for (const widget of page.widgets.values())
+      if (widget.visible) widget.draw?.(view, this.store, this.drawings, quality);
   }
 
   /** The first task after the frame: layout and paint are done, the new samples are on the screen. */
@@ -329,10 +345,17 @@ class Live {
       (chart.table.open ? chart.table.element : chart.canvas).focus();
       return true;
     }
-    if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known)) return false;
+    if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known))
+      return false;
     view.cursorCanvas = chart.canvas;
     const instant = cursor.at(view.right, view.span);
-    if (instant === instant) this.reader.say(chart.reading(instant, view.known, view.minutesEast).map((row) => row.text).join(", "));
+    if (instant === instant)
+      this.reader.say(
+        chart
+          .reading(instant, view.known, view.minutesEast)
+          .map((row) => row.text)
+          .join(", "),
+      );
     return true;
   }
 

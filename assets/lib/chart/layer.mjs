@@ -37,7 +37,8 @@ export class Layer {
       const whole = ((opacity + 0.5) << 24) | rgb;
       for (let row = first, at = first * width + x; row < last; row += 1, at += width) pixels[at] = whole;
       if (first > top && last >= first) pixels[(first - 1) * width + x] = ((opacity * (first - top) + 0.5) << 24) | rgb;
-      if (bottom > last && last >= first && last < height) pixels[last * width + x] = ((opacity * (bottom - last) + 0.5) << 24) | rgb;
+      if (bottom > last && last >= first && last < height)
+        pixels[last * width + x] = ((opacity * (bottom - last) + 0.5) << 24) | rgb;
     }
   }
 

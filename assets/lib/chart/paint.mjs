@@ -3,8 +3,23 @@
  * Touches the document only to read tokens and to make off-screen canvases.
  */
 
-const TOKENS = ["--grid", "--line-strong", "--ink", "--ink-2", "--ink-3", "--panel", "--accent", "--warn",
-  "--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6", "--s-dim"];
+const TOKENS = [
+  "--grid",
+  "--line-strong",
+  "--ink",
+  "--ink-2",
+  "--ink-3",
+  "--panel",
+  "--accent",
+  "--warn",
+  "--s-1",
+  "--s-2",
+  "--s-3",
+  "--s-4",
+  "--s-5",
+  "--s-6",
+  "--s-dim",
+];
 export const SERIES_TOKENS = TOKENS.filter((name) => /^--s-\d/.test(name));
 const MAX_LABELS = 256;
 export const LABEL_PX = 10;

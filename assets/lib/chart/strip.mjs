@@ -9,7 +9,10 @@ import { text as written } from "../series/format.mjs";
 
 export const STALL_MS = 400;
 export const FULL_BITS = 6; // from here on the last colour
-const WINDOWS = [[30_000, 10_000], [60_000, 20_000]]; // the view's window -> the strip's
+const WINDOWS = [
+  [30_000, 10_000],
+  [60_000, 20_000],
+]; // the view's window -> the strip's
 const LONGEST_MS = 30_000;
 
 /** The strip's window for the view's: a third of it, from ten to thirty seconds. */
@@ -82,7 +85,10 @@ export class TickColumns {
   }
 
   #other(cursor, track) {
-    return (track ?? null) !== cursor.track || (track && (track.epoch !== cursor.epoch || track.total - cursor.cursor > track.size));
+    return (
+      (track ?? null) !== cursor.track ||
+      (track && (track.epoch !== cursor.epoch || track.total - cursor.cursor > track.size))
+    );
   }
 
   #point(cursor, track) {
@@ -182,12 +188,13 @@ export class Marks {
   #all({ firsts, intervals, chunks, active }, untilMs, fresh) {
     const first = (t, ms) => fresh.push({ kind: "first", from: t, to: t, ms });
     const stall = (from, to) => {
-      if (!fresh.some((mark) => mark.kind === "stall" && mark.to === to)) fresh.push({ kind: "stall", from, to, ms: to - from });
+      if (!fresh.some((mark) => mark.kind === "stall" && mark.to === to))
+        fresh.push({ kind: "stall", from, to, ms: to - from });
     };
     const known = [
       this.#new("first", firsts, untilMs, first),
       this.#new("interval", intervals, untilMs, (t, ms) => ms > STALL_MS && stall(t - ms, t)),
-      this.#new("chunk", chunks, untilMs, (t, tokens, before) => {
+      this.#new("chunk", chunks, untilMs, (t, _, before) => {
         if (t - before > STALL_MS && !meets(firsts, t) && openAll(active, before, t)) stall(before, t);
       }),
     ];
@@ -197,7 +204,8 @@ export class Marks {
   #new(kind, track, untilMs, take) {
     const known = this.cursors.get(kind);
     if (!track) return !known;
-    if (known && (known.track !== track || known.epoch !== track.epoch || track.total - known.total > track.size)) return false;
+    if (known && (known.track !== track || known.epoch !== track.epoch || track.total - known.total > track.size))
+      return false;
     let total = known ? known.total : track.total - track.size;
     let before = known ? known.before : NaN;
     for (let i = track.size - (track.total - total); i < track.size; i += 1) {
@@ -234,7 +242,10 @@ export function ticksIn(chunks, bits, from, to) {
 /** The i-th of some ticks in words: "token 12 of this window, 23 ms after the one before, 1.4 bits". */
 export function reading(ticks, i, scope = "this window") {
   const { t, tokens, bits } = ticks[i];
-  const what = tokens > 1 ? `chunk ${i + 1} of ${ticks.length} in ${scope}, ${tokens} tokens` : `token ${i + 1} of ${ticks.length} in ${scope}`;
+  const what =
+    tokens > 1
+      ? `chunk ${i + 1} of ${ticks.length} in ${scope}, ${tokens} tokens`
+      : `token ${i + 1} of ${ticks.length} in ${scope}`;
   const after = i > 0 ? `, ${written(t - ticks[i - 1].t, "ms")} after the one before` : "";
   return `${what}${after}, ${bits === bits && bits !== null ? written(bits, "bit") : "entropy not known"}`;
 }

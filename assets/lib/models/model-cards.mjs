@@ -14,7 +14,12 @@ const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no mo
 const PALETTE = ["--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6"];
 
 /** What only a server knows: scraped, whoever tells of the model's requests. */
-const SERVERS_OWN = new Set(["model.kv_cache_percent", "model.cache_hit_percent", "model.batch_size", "model.vram_bytes"]);
+const SERVERS_OWN = new Set([
+  "model.kv_cache_percent",
+  "model.cache_hit_percent",
+  "model.batch_size",
+  "model.vram_bytes",
+]);
 
 /** A label's value as it is written in a selector. */
 export const escapeLabel = (text) => text.replace(/[\\"]/g, "\\$&");
@@ -22,7 +27,8 @@ export const escapeLabel = (text) => text.replace(/[\\"]/g, "\\$&");
 /** Fill the placeholders of one attribute; in a chart's description the values are strings of JSON as well. */
 export function filled(name, raw, { model, server, colour }) {
   const plain = name === "data-model" || name === "data-server";
-  const put_ = (text, escape) => text.replace(/%(MODEL|SERVER|COLOR)%/g, (_, what) => escape({ MODEL: model, SERVER: server, COLOR: colour }[what]));
+  const put_ = (text, safe) =>
+    text.replace(/%(MODEL|SERVER|COLOR)%/g, (_, what) => safe({ MODEL: model, SERVER: server, COLOR: colour }[what]));
   if (name !== "data-chart") return put_(raw, plain || name === "style" ? (text) => text : escapeLabel);
   const spec = JSON.parse(raw);
   spec.series = spec.series.map((selector) => put_(selector, escapeLabel));
@@ -43,7 +49,7 @@ export function ordered(known, rows) {
 
 /** How a model is seen, in a word. */
 export function seenBy({ via, rate_hz: rate }) {
-  return via === "scrape" ? `scraped${rate ? ` at ${Number(rate.toPrecision(1))} Hz` : ""}` : via ?? "";
+  return via === "scrape" ? `scraped${rate ? ` at ${Number(rate.toPrecision(1))} Hz` : ""}` : (via ?? "");
 }
 
 /** Where it runs, in one line. */
@@ -144,7 +150,9 @@ export class ModelCards {
   #whyNone(store) {
     const status = store.collectors.get("model");
     const off = status?.state === "off" || status?.state === "error";
-    const text = off ? status.reason || "Looking at models is switched off; its switch stands at the foot of the System page." : "";
+    const text = off
+      ? status.reason || "Looking at models is switched off; its switch stands at the foot of the System page."
+      : "";
     put(this.why, text);
     this.why.hidden = text === "";
   }
@@ -167,7 +175,8 @@ export class ModelCards {
         this.cards.set(key, card);
         changed = true;
       }
-      if (this.place.children[i] !== card.element) this.place.insertBefore(card.element, this.place.children[i] ?? null);
+      if (this.place.children[i] !== card.element)
+        this.place.insertBefore(card.element, this.place.children[i] ?? null);
       card.update(byKey.get(key));
     });
     const left = this.order.length - wanted.length;

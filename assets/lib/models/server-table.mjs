@@ -92,9 +92,15 @@ export class ServerTable {
     const key = JSON.stringify([row.shows, row.lacks, row.fix]);
     if (body.dataset.told === key) return;
     body.dataset.told = key;
-    const told = [["Shows", row.shows], ["Does not show", row.lacks], ["To see more", row.fix]].filter(([, text]) => text);
+    const told = [
+      ["Shows", row.shows],
+      ["Does not show", row.lacks],
+      ["To see more", row.fix],
+    ].filter(([, text]) => text);
     body.rows[1].hidden = told.length === 0;
-    body.rows[1].cells[0].replaceChildren(...told.map(([name, text]) => (text === row.fix ? this.#fix(name, text) : this.#line(name, text))));
+    body.rows[1].cells[0].replaceChildren(
+      ...told.map(([name, text]) => (text === row.fix ? this.#fix(name, text) : this.#line(name, text))),
+    );
   }
 
   #line(name, text) {

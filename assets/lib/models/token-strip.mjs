@@ -28,10 +28,9 @@ export class TokenStrip {
     const { model, server } = host.dataset;
     this.name = model;
     this.keys = Object.fromEntries(
-      ["chunk_tokens", "entropy_bits", "inter_token_latency_ms", "ttft_ms", "energy_state", "requests_active"].map((metric) => [
-        metric,
-        seriesKey(`model.${metric}`, { model, server }),
-      ]),
+      ["chunk_tokens", "entropy_bits", "inter_token_latency_ms", "ttft_ms", "energy_state", "requests_active"].map(
+        (metric) => [metric, seriesKey(`model.${metric}`, { model, server })],
+      ),
     );
     this.columns = new TickColumns();
     this.marks = new Marks();
@@ -100,14 +99,20 @@ export class TokenStrip {
     const last = Math.floor(view.right / columnMs);
     const chunks = track("chunk_tokens");
     let from = this.columns.follow(chunks, track("entropy_bits"), columnMs, width + 2, view.right);
-    const told = { firsts: track("ttft_ms"), intervals: track("inter_token_latency_ms"), chunks, active: track("requests_active") };
+    const told = {
+      firsts: track("ttft_ms"),
+      intervals: track("inter_token_latency_ms"),
+      chunks,
+      active: track("requests_active"),
+    };
     const fresh = this.marks.follow(told, view.right - this.span * 1.5, view.right);
     if (fresh === null) from = -Infinity;
     else for (const mark of fresh) from = Math.min(from, Math.floor(mark.from / columnMs));
     from = Math.min(from, this.#stalling(chunks, track("energy_state"), view, columnMs));
     const moved = last - this.last;
     if (this.painted !== paint.version) this.colours = stripColours(this.canvas);
-    if (this.painted !== paint.version || columnMs !== this.columnMs || !(moved >= 0 && moved < width)) from = -Infinity;
+    if (this.painted !== paint.version || columnMs !== this.columnMs || !(moved >= 0 && moved < width))
+      from = -Infinity;
     for (const mark of this.marks.list) {
       if (mark.wide > this.last - mark.at) from = Math.min(from, mark.at); // its words reach over the edge
     }
@@ -118,7 +123,7 @@ export class TokenStrip {
     if (from > -Infinity) from = Math.min(from, last - moved + 1);
     from = Math.max(from, last - width + 1);
     if (from <= last) this.#paint(from, last, columnMs);
-    this.#showCaret(view, columnMs);
+    this.#showCaret(columnMs);
   }
 
   /** A stall that goes on: its beginning; gives the first column to draw anew. */
@@ -208,7 +213,9 @@ export class TokenStrip {
     const held = chunks ? chunks.countUntil(to) : 0;
     const silent = !held || chunks.t[chunks.slot(held - 1)] <= view.right - span;
     const scraped = this.canvas.closest("[data-via=scrape]");
-    const why = scraped ? "Its server is only read: single tokens are not seen." : `No token in the last ${span / 1000} seconds.`;
+    const why = scraped
+      ? "Its server is only read: single tokens are not seen."
+      : `No token in the last ${span / 1000} seconds.`;
     put(this.rest, silent ? why : "");
     const asTable = this.canvas.closest("[data-panel]")?.dataset.view === "table";
     if (this.table.hidden === asTable) {
@@ -220,7 +227,9 @@ export class TokenStrip {
     if (!asTable && this.turn % ALT_TURNS !== 1) return;
     const ticks = ticksIn(chunks, track("entropy_bits"), view.right - span, to);
     if (asTable) this.#fill(ticks, view);
-    const stalls = this.marks.list.filter((mark) => mark.kind === "stall" && mark.to > view.right - span).length + (this.live === null ? 0 : 1);
+    const stalls =
+      this.marks.list.filter((mark) => mark.kind === "stall" && mark.to > view.right - span).length +
+      (this.live === null ? 0 : 1);
     this.canvas.setAttribute("aria-label", sentence(this.name, ticks, stalls, span));
   }
 
@@ -254,7 +263,12 @@ export class TokenStrip {
     const { view, store } = this;
     if (!view) return [];
     const track = (metric) => store.tracks.get(this.keys[metric]);
-    return ticksIn(track("chunk_tokens"), track("entropy_bits"), view.right - this.span, Math.min(view.right, view.known));
+    return ticksIn(
+      track("chunk_tokens"),
+      track("entropy_bits"),
+      view.right - this.span,
+      Math.min(view.right, view.known),
+    );
   }
 
   #key(event) {
@@ -299,7 +313,7 @@ export class TokenStrip {
     if (instant !== instant) put(this.said, "");
   }
 
-  #showCaret(view, columnMs) {
+  #showCaret(columnMs) {
     const x = this.chosen === this.chosen ? Math.floor(this.chosen / columnMs) - (this.last - this.width + 1) : -1;
     if (this.caret.hidden !== x < 0) this.caret.hidden = x < 0;
     if (x >= 0) this.caret.style.transform = `translateX(${x / this.paint.ratio}px)`;

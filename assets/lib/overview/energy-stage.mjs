@@ -6,7 +6,18 @@
 import { Speaker } from "../page/a11y.mjs";
 import { LOST_MS, Ribbon, allot, choose, seenMs } from "./energy.mjs";
 import { modelKey, modelsOf, slotOf } from "../series/models.mjs";
-import { card, energyFormula, evidence, face, gist, indexText, reading, rowsOf, sentence, serverLine } from "./energy-words.mjs";
+import {
+  card,
+  energyFormula,
+  evidence,
+  face,
+  gist,
+  indexText,
+  reading,
+  rowsOf,
+  sentence,
+  serverLine,
+} from "./energy-words.mjs";
 import { put } from "../page/readouts.mjs";
 import { RibbonPainter } from "./ribbons.mjs";
 
@@ -16,10 +27,18 @@ const READ_MS = 500;
 const DENSE_FROM = 4; // cards: from so many models on they are short
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 const CANVAS = [
-  ["role", "img"], ["aria-roledescription", "energy stage"], ["aria-label", "Energy of the models"],
-  ["aria-keyshortcuts", "ArrowUp ArrowDown Home End Escape"], ["tabindex", "0"],
+  ["role", "img"],
+  ["aria-roledescription", "energy stage"],
+  ["aria-label", "Energy of the models"],
+  ["aria-keyshortcuts", "ArrowUp ArrowDown Home End Escape"],
+  ["tabindex", "0"],
 ];
-const METER = [["role", "meter"], ["aria-label", "Energy"], ["aria-valuemin", "0"], ["aria-valuemax", "1"]];
+const METER = [
+  ["role", "meter"],
+  ["aria-label", "Energy"],
+  ["aria-valuemin", "0"],
+  ["aria-valuemax", "1"],
+];
 
 export class EnergyStage {
   constructor(host, { document, paint }) {
@@ -79,7 +98,10 @@ export class EnergyStage {
     this.canvas.addEventListener("pointerdown", (event) => this.#point(event), { passive: true });
     this.canvas.addEventListener("pointerleave", () => this.pointed && this.#mark(-1));
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
-    this.canvas.addEventListener("focus", () => this.marked < 0 && this.canvas.matches(":focus-visible") && this.#step(0));
+    this.canvas.addEventListener(
+      "focus",
+      () => this.marked < 0 && this.canvas.matches(":focus-visible") && this.#step(0),
+    );
     this.canvas.addEventListener("blur", () => this.#mark(-1));
     this.onSwitch = () => this.#setEvidence(!this.evidence);
     this.switch?.addEventListener("click", this.onSwitch);
@@ -154,7 +176,9 @@ export class EnergyStage {
     if (!this.ribbons.length) return;
     this.at = "right";
     this.#mark(index);
-    const parts = this.#readingOf(index).map(({ what, value, age, how }) => [`${what} ${value}`, age, how].filter(Boolean).join(", "));
+    const parts = this.#readingOf(index).map(({ what, value, age, how }) =>
+      [`${what} ${value}`, age, how].filter(Boolean).join(", "),
+    );
     this.reader.say(`${this.ribbons[index].model}: ${parts.join("; ")}`);
     this.reader.tick(this.document.defaultView.performance.now());
   }
@@ -180,7 +204,11 @@ export class EnergyStage {
     const moved = right !== drawn.right && this.#advance(known, stepMs, right - view.known <= LOST_MS, still);
     const renewed = painter.ready(ribbons.length);
     const share = quality?.particles ?? 1;
-    const same = drawn.marked === this.marked && drawn.full === this.evidence && drawn.share === share && drawn.ribbons === ribbons;
+    const same =
+      drawn.marked === this.marked &&
+      drawn.full === this.evidence &&
+      drawn.share === share &&
+      drawn.ribbons === ribbons;
     drawn.right = right;
     if (!moved && !renewed && same) return;
     drawn.marked = this.marked;
@@ -240,7 +268,11 @@ export class EnergyStage {
     }
     this.last = last;
     this.ever = candidates.some(({ seen, active }) => active || seen > -Infinity);
-    const { keys, more } = choose(candidates, this.ribbons.map(({ key }) => key), ms);
+    const { keys, more } = choose(
+      candidates,
+      this.ribbons.map(({ key }) => key),
+      ms,
+    );
     this.more = more;
     if (keys.length === this.ribbons.length && keys.every((key, i) => key === this.ribbons[i].key)) return;
     const marked = this.ribbons[this.marked]?.key;
@@ -347,7 +379,10 @@ export class EnergyStage {
     one.way.figure.title = texts.wayWhy;
     if (!this.evidence) return;
     const rows = evidence(ribbon, row, below, this.turn.known, this.painter.place, this.thinned);
-    this.#pairs(one.proof, rows.map(({ shows, formula }) => [shows, `= ${formula}`]));
+    this.#pairs(
+      one.proof,
+      rows.map(({ shows, formula }) => [shows, `= ${formula}`]),
+    );
   }
 
   #pairs(list, pairs) {

@@ -4,13 +4,25 @@
 
 import { ABSENT, clockTime, parts, span, text as written } from "../series/format.mjs";
 import {
-  DENSITY, MAX_SPEED, PX_PER_TOKEN, densityOf, disagreement, pairOf, speedOf, toldAt, widthShare,
+  DENSITY,
+  MAX_SPEED,
+  PX_PER_TOKEN,
+  densityOf,
+  disagreement,
+  pairOf,
+  speedOf,
+  toldAt,
+  widthShare,
 } from "./energy.mjs";
 import { CHARGING, STALLING, STATES } from "../series/models.mjs";
 
 export const NOT_KNOWN = "n/a";
 const NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six"];
-const SURE = [[0.75, "sure"], [0.5, "less sure"], [-Infinity, "unsure"]];
+const SURE = [
+  [0.75, "sure"],
+  [0.5, "less sure"],
+  [-Infinity, "unsure"],
+];
 
 const known = (value) => value === value && value !== null && value !== undefined;
 
@@ -32,7 +44,7 @@ export function wayText({ via, rate_hz: rate } = {}) {
   return via ?? "";
 }
 
-const wayShort = (row) => (row?.via === "scrape" ? "scrape" : row?.via ?? "–");
+const wayShort = (row) => (row?.via === "scrape" ? "scrape" : (row?.via ?? "–"));
 
 /** The picture in one sentence. `ribbons` in the order of the stage; `last` {ms, model} is who spoke last, if anybody. */
 export function sentence(ribbons, last = null, minutesEast = null, lost = false) {
@@ -42,7 +54,9 @@ export function sentence(ribbons, last = null, minutesEast = null, lost = false)
   if (!working.length) return last ? `Nothing is being generated.${named}` : "No model was seen yet.";
   const answering = working.every(({ signals }) => signals.state !== CHARGING);
   const count = `${NUMBERS[working.length] ?? working.length} model${working.length > 1 ? "s" : ""}`;
-  const doing = answering ? `${working.length > 1 ? "are" : "is"} answering` : `${working.length > 1 ? "are" : "is"} at work`;
+  const doing = answering
+    ? `${working.length > 1 ? "are" : "is"} answering`
+    : `${working.length > 1 ? "are" : "is"} at work`;
   return `${count} ${doing}: ${working.map((ribbon, i) => phrase(ribbon, i === 0)).join("; ")}.`;
 }
 
@@ -55,7 +69,10 @@ function phrase({ model, signals }, first) {
 /** What the sentence is about, without its figures: it is said aloud when this changes. */
 export function gist(ribbons, lost = false) {
   if (lost) return "lost";
-  return ribbons.filter(({ signals }) => signals.active).map(({ key, signals }) => `${key} ${said(signals.state)}`).join("\n");
+  return ribbons
+    .filter(({ signals }) => signals.active)
+    .map(({ key, signals }) => `${key} ${said(signals.state)}`)
+    .join("\n");
 }
 
 // Between flowing and saturated a model goes to and fro: that is no news for the ear.
@@ -79,7 +96,9 @@ export function card(ribbon, row) {
 
 export function entropyWhy(row, { tracks }) {
   if (row?.entropy_reason) return row.entropy_reason;
-  return tracks.entropy_bits?.size ? "the newest tokens came without log-probabilities" : "no token with log-probabilities came";
+  return tracks.entropy_bits?.size
+    ? "the newest tokens came without log-probabilities"
+    : "no token with log-probabilities came";
 }
 
 /** "0.3 s ago", "12 s ago". */
@@ -99,7 +118,13 @@ export function reading(ribbon, row, below, ms) {
   const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
   const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
   const or = (signal, text, less = NOT_KNOWN) => (known(signal) ? text : less);
-  const line = (what, signal, text, shows, age) => ({ what, value: text, shows, age: or(signal, age, ""), how: or(signal, how, "") });
+  const line = (what, signal, text, shows, age) => ({
+    what,
+    value: text,
+    shows,
+    age: or(signal, age, ""),
+    how: or(signal, how, ""),
+  });
   const share = `${percentText(signals.throughput)} of its own peak`;
   const { throughput, tps, entropy, energy, ttft } = signals;
   const rows = [
@@ -112,8 +137,11 @@ export function reading(ribbon, row, below, ms) {
   if (below) {
     const bits = disagreement(ribbon, below, ms);
     rows.push({
-      what: "Disagreement", value: known(bits) ? `${bits.toFixed(2)} bit with ${below.model}` : NOT_KNOWN, shows: "ripples", age: "",
-      how: known(bits) ? how : pairOf(ribbon, below)?.absent ?? "needs one vocabulary and token hashes of both",
+      what: "Disagreement",
+      value: known(bits) ? `${bits.toFixed(2)} bit with ${below.model}` : NOT_KNOWN,
+      shows: "ripples",
+      age: "",
+      how: known(bits) ? how : (pairOf(ribbon, below)?.absent ?? "needs one vocabulary and token hashes of both"),
     });
   }
   return rows;
@@ -126,8 +154,12 @@ function entropyText(ribbon, row) {
 }
 
 const CONSTANTS = {
-  smoothing: 0.35, weight_velocity: 0.5, weight_certainty: 0.3, weight_steadiness: 0.2,
-  weight_velocity_alone: 0.7, weight_steadiness_alone: 0.3,
+  smoothing: 0.35,
+  weight_velocity: 0.5,
+  weight_certainty: 0.3,
+  weight_steadiness: 0.2,
+  weight_velocity_alone: 0.7,
+  weight_steadiness_alone: 0.3,
 };
 
 /** Figures and formulas of the visuals: rows {shows, formula}. `place` has the full width, `thinned` the particles' factor. */
@@ -137,7 +169,10 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1) {
     { shows: "width", formula: widthFormula(signals, place) },
     { shows: "speed", formula: speedFormula(signals) },
     { shows: "density", formula: densityFormula(ribbon, row, thinned) },
-    { shows: "brightness", formula: `energy ${indexText(signals.energy)}, certainty c: ${indexText(1 - signals.uncertainty)}` },
+    {
+      shows: "brightness",
+      formula: `energy ${indexText(signals.energy)}, certainty c: ${indexText(1 - signals.uncertainty)}`,
+    },
   ];
   if (below) {
     const bits = disagreement(ribbon, below, ms);
@@ -172,10 +207,12 @@ function densityFormula(ribbon, row, thinned) {
 /** The formula of energy, with the settings' own constants. */
 export function energyFormula(constants = {}) {
   const c = { ...CONSTANTS, ...constants };
-  return `E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, a token. `
-    + `base = ${plain(c.weight_velocity)} v + ${plain(c.weight_certainty)} c + ${plain(c.weight_steadiness)} s; `
-    + `c n/a: ${plain(c.weight_velocity_alone)} v + ${plain(c.weight_steadiness_alone)} s. `
-    + "v: speed, c = 1 − H / log2 k: certainty, s: steadiness.";
+  return (
+    `E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, a token. ` +
+    `base = ${plain(c.weight_velocity)} v + ${plain(c.weight_certainty)} c + ${plain(c.weight_steadiness)} s; ` +
+    `c n/a: ${plain(c.weight_velocity_alone)} v + ${plain(c.weight_steadiness_alone)} s. ` +
+    "v: speed, c = 1 − H / log2 k: certainty, s: steadiness."
+  );
 }
 
 /** Which of its faces the stage shows: "unseen", "silent" (servers, no model yet), "resting" or "flowing". */

@@ -116,7 +116,14 @@ export function places(width, height, count) {
   const lane = Math.max(0, height - top - bottom) / Math.max(1, count);
   const full = Math.min(FULL_PX, lane * FULL_OF_LANE);
   const room = lane - full;
-  return { width, top, lane, full, swing: Math.min(SWING_PX, room / 2 + OVER_PX), ripple: Math.min(RIPPLE_PX, room * 0.3) };
+  return {
+    width,
+    top,
+    lane,
+    full,
+    swing: Math.min(SWING_PX, room / 2 + OVER_PX),
+    ripple: Math.min(RIPPLE_PX, room * 0.3),
+  };
 }
 
 /** One model's ribbon: its signals, what they look like, and how far it has flown. */
@@ -155,7 +162,12 @@ export class Ribbon {
     const age = ms - signals.ttftMs;
     this.flash = !still && age >= 0 && age < FLASH_MS ? 1 - age / FLASH_MS : 0;
     this.glow = this.#glow(ms, still);
-    const settled = this.share === share && this.share === wanted && !signals.active && !(this.brightness > 0.005) && this.flash === 0;
+    const settled =
+      this.share === share &&
+      this.share === wanted &&
+      !signals.active &&
+      !(this.brightness > 0.005) &&
+      this.flash === 0;
     const moved = !settled || !this.settled;
     this.settled = settled;
     return moved;
@@ -193,13 +205,14 @@ export function allot(ribbons, { width, full }, share = 1) {
   return factor;
 }
 
-const amount = ({ density, share }, width, full) => (density > 0 && share > 0 ? (density * width * share * full) / 1000 : 0);
+const amount = ({ density, share }, width, full) =>
+  density > 0 && share > 0 ? (density * width * share * full) / 1000 : 0;
 
 const GOLDEN_X = 0.754877666246693; // the R2 sequence (Roberts 2018): every prefix of it is spread evenly
 const GOLDEN_Y = 0.569840290998053;
 const ASTRAY_X = 0.03; // and each particle stands a little astray, so that no lattice is seen
 const ASTRAY_Y = 0.3;
-const unsteady = (i, salt) => ((Math.sin(i * 127.1 + salt) * 43_758.5453) % 1 + 1) % 1; // the same on every machine and day
+const unsteady = (i, salt) => (((Math.sin(i * 127.1 + salt) * 43_758.5453) % 1) + 1) % 1; // the same on every machine and day
 const POOL = BUDGET + MODELS * 97;
 
 /** Where particles are born: shares of the stage's width and of the ribbon's width. Shared by all ribbons, never written again. */
@@ -258,7 +271,10 @@ export function choose(candidates, had, ms, limit = MODELS) {
   const kept = new Set(had);
   if (chosen.length > limit) chosen.sort((a, b) => working(a, b) || Number(kept.has(b.key)) - Number(kept.has(a.key)));
   const keys = new Set(chosen.slice(0, limit).map((one) => one.key));
-  return { keys: [...had.filter((key) => keys.has(key)), ...[...keys].filter((key) => !kept.has(key))], more: ever.length - keys.size };
+  return {
+    keys: [...had.filter((key) => keys.has(key)), ...[...keys].filter((key) => !kept.has(key))],
+    more: ever.length - keys.size,
+  };
 }
 
 /** What another model is called in the series of a model's disagreements. */

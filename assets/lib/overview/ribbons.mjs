@@ -9,7 +9,11 @@ import { Layer, rgbOf } from "../chart/layer.mjs";
 import { SERIES_TOKENS } from "../chart/paint.mjs";
 
 const STEP_PX = 4; // distance of the points of an edge
-const BODY = [[0, 0], [0.12, 0.4], [1, 0.62]]; // opacity of a ribbon at full energy, from left to right
+const BODY = [
+  [0, 0],
+  [0.12, 0.4],
+  [1, 0.62],
+]; // opacity of a ribbon at full energy, from left to right
 const FADE = 0.09; // share of the width over which particles come out of the ground
 const LEAST = 0.35; // edges and particles of a ribbon without energy can still be seen
 const PARTICLE_PX = 1.5; // every fifth is larger
@@ -69,7 +73,11 @@ export class RibbonPainter {
     this.middles = Array.from({ length: count }, () => new Float32Array(this.points));
     this.rgb = SERIES_TOKENS.map((token) => rgbOf(this.#plain(paint.colour[token])));
     if (!this.layer || this.layer.width !== canvas.width || this.layer.height !== canvas.height) this.#newLayer();
-    const glow = [[0, 0], [0.75, 0.9], [1, 0]];
+    const glow = [
+      [0, 0],
+      [0.75, 0.9],
+      [1, 0],
+    ];
     this.glows = SERIES_TOKENS.map((token) => this.#gradient(-GLOW_PX * ratio, 0, token, glow));
     return true;
   }
@@ -167,7 +175,14 @@ export class RibbonPainter {
     const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
     const slot = ribbon.slot % this.rgb.length;
     if (half >= HAIRLINE_PX && ribbon.brightness > 0) {
-      this.layer.band(this.middles[i], STEP_PX * this.paint.ratio, half, this.rgb[slot], this.levels, ribbon.brightness);
+      this.layer.band(
+        this.middles[i],
+        STEP_PX * this.paint.ratio,
+        half,
+        this.rgb[slot],
+        this.levels,
+        ribbon.brightness,
+      );
     }
     if (ribbon.density === ribbon.density) this.#particles(ribbon, i, this.rgb[slot]);
   }
@@ -302,7 +317,8 @@ export class RibbonPainter {
     g.fillStyle = colour["--ink-3"];
     g.globalAlpha = 0.8;
     for (const shift of [-half, half]) {
-      for (let p = 0; p < this.points; p += 2) g.fillRect(p * STEP_PX * ratio, Math.round(this.middles[i][p] + shift), STEP_PX * ratio, 1);
+      for (let p = 0; p < this.points; p += 2)
+        g.fillRect(p * STEP_PX * ratio, Math.round(this.middles[i][p] + shift), STEP_PX * ratio, 1);
     }
   }
 
@@ -331,7 +347,12 @@ export class RibbonPainter {
 /** A colour of the theme (#rrggbb, or any other way to write one) with an opacity. */
 export function withAlpha(colour, alpha) {
   if (/^#[0-9a-f]{6}$/i.test(colour)) {
-    return colour + Math.round(alpha * 255).toString(16).padStart(2, "0");
+    return (
+      colour +
+      Math.round(alpha * 255)
+        .toString(16)
+        .padStart(2, "0")
+    );
   }
   return `color-mix(in srgb, ${colour} ${(alpha * 100).toFixed(1)}%, transparent)`;
 }

@@ -81,7 +81,10 @@ export class ChartTable {
         }),
       );
     }
-    fillBody(this.body, tableRows(chart.lines, chart.unit, view.right - view.span, view.right, view.known, view.minutesEast));
+    fillBody(
+      this.body,
+      tableRows(chart.lines, chart.unit, view.right - view.span, view.right, view.known, view.minutesEast),
+    );
   }
 
   destroy() {

@@ -42,9 +42,24 @@ export class Page {
   scan() {
     const before = this.charts.length;
     const changed = [
-      this.#sync(this.byHost, "[data-chart]", (host) => this.#addChart(host), (chart) => this.#dropChart(chart)),
-      this.#sync(this.tables, "table[data-table]", (element) => this.#addTable(element), (table) => this.sight.unobserve(table.element)),
-      this.#sync(this.widgets, "[data-widget]", (host) => this.#addWidget(host), (widget) => this.#dropWidget(widget)),
+      this.#sync(
+        this.byHost,
+        "[data-chart]",
+        (host) => this.#addChart(host),
+        (chart) => this.#dropChart(chart),
+      ),
+      this.#sync(
+        this.tables,
+        "table[data-table]",
+        (element) => this.#addTable(element),
+        (table) => this.sight.unobserve(table.element),
+      ),
+      this.#sync(
+        this.widgets,
+        "[data-widget]",
+        (host) => this.#addWidget(host),
+        (widget) => this.#dropWidget(widget),
+      ),
       this.#sync(this.values, "[data-value]", (element) => new Value(element)),
       this.#sync(this.facts, "[data-fact]", (element) => new Fact(element)),
       this.#sync(this.meters, "[data-meter]", (element) => new Meter(element)),
@@ -102,7 +117,11 @@ export class Page {
   }
 
   #addWidget(host) {
-    const widget = new this.kinds[host.dataset.widget](host, { document: this.document, paint: this.paint, page: this });
+    const widget = new this.kinds[host.dataset.widget](host, {
+      document: this.document,
+      paint: this.paint,
+      page: this,
+    });
     widget.host = host;
     widget.visible = false;
     if (widget.canvas) {
@@ -157,7 +176,9 @@ export class Page {
   /** Names of the tables in view, sorted. */
   get watched() {
     const shown = [...this.tables.values()].filter((table) => table.visible).map((table) => table.name);
-    const wanted = [...this.widgets.values()].filter((widget) => widget.visible).flatMap((widget) => widget.tables ?? []);
+    const wanted = [...this.widgets.values()]
+      .filter((widget) => widget.visible)
+      .flatMap((widget) => widget.tables ?? []);
     return [...new Set([...shown, ...wanted])].sort();
   }
 
@@ -194,7 +215,14 @@ export class Page {
       chart.unusual.update(store, serverNow);
       if ((n + this.turn) % 4 === 0) chart.table.update(view);
       if ((n + this.turn) % 20 === 0) {
-        const sentence = altText(chart.config.label, chart.shown, chart.unit, view.right - view.span, view.right, view.known);
+        const sentence = altText(
+          chart.config.label,
+          chart.shown,
+          chart.unit,
+          view.right - view.span,
+          view.right,
+          view.known,
+        );
         chart.canvas.setAttribute("aria-label", sentence);
       }
     });
@@ -209,7 +237,17 @@ export class Page {
   clear() {
     for (const chart of this.byHost.values()) this.#dropChart(chart);
     for (const widget of this.widgets.values()) this.#dropWidget(widget);
-    for (const known of [this.widgets, this.byHost, this.values, this.meters, this.facts, this.panels, this.rows, this.tables]) known.clear();
+    for (const known of [
+      this.widgets,
+      this.byHost,
+      this.values,
+      this.meters,
+      this.facts,
+      this.panels,
+      this.rows,
+      this.tables,
+    ])
+      known.clear();
     this.charts = [];
     this.sight.disconnect();
     this.sizes.disconnect();

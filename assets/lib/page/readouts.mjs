@@ -41,7 +41,7 @@ export class Value {
 
   update(store, view) {
     const tracks = tracksOf(store, this.selectors);
-    const unit = this.stat === "count" ? "" : this.unit ?? tracks[0]?.unit ?? "";
+    const unit = this.stat === "count" ? "" : (this.unit ?? tracks[0]?.unit ?? "");
     const measured = figure(tracks, this.stat, view.right - view.span, Math.min(view.right, view.known), unit);
     const value = this.stat === "sum" && unit === "" ? Math.round(measured) : measured; // so many of a thing
     const known = value === value;
@@ -55,7 +55,11 @@ export class Value {
       this.element.classList.toggle("is-absent", !known);
       this.element.classList.toggle("is-over", over);
     }
-    const reason = known ? "" : tracks.find((track) => track.absent)?.absent ?? whyNever(store, this.selectors) ?? collectorReason(store, this.selectors[0]);
+    const reason = known
+      ? ""
+      : (tracks.find((track) => track.absent)?.absent ??
+        whyNever(store, this.selectors) ??
+        collectorReason(store, this.selectors[0]));
     if (this.element.title !== reason) this.element.title = reason;
   }
 }
@@ -122,7 +126,8 @@ export class Panel {
   /** The reason why there is nothing to show, or null. While the window holds values, they are shown. */
   reason(store, view) {
     const status = this.collector ? store.collectors.get(this.collector) : null;
-    if (status && !WORKING.has(status.state)) return status.reason || `The ${this.collector} collector is ${status.state}.`;
+    if (status && !WORKING.has(status.state))
+      return status.reason || `The ${this.collector} collector is ${status.state}.`;
     const tracks = tracksOf(store, this.selectors);
     if (!tracks.length) return whyNever(store, this.selectors);
     const from = view.right - view.span;
@@ -139,7 +144,8 @@ export class Panel {
       this.why.hidden = reason === null;
       if (reason !== null) put(this.why, reason);
     }
-    for (const element of this.looked) put(element, reason === null ? "" : lookedAgo(store, element.dataset.looked, serverNow));
+    for (const element of this.looked)
+      put(element, reason === null ? "" : lookedAgo(store, element.dataset.looked, serverNow));
   }
 }
 
@@ -206,7 +212,11 @@ export function connection({ phase, way, ended, patient = true }, lastMs) {
   if (phase === "live") return { stream: "live", transport: WAYS[way], banner: "" };
   const seen = Number.isFinite(lastMs) ? `, last seen ${clockTime(lastMs)}` : "";
   if (phase === "ended") {
-    return { stream: "lost", transport: "session ended", banner: `This session has ended${seen}. To get in again, ${ended}.` };
+    return {
+      stream: "lost",
+      transport: "session ended",
+      banner: `This session has ended${seen}. To get in again, ${ended}.`,
+    };
   }
   if (!seen && patient) return { stream: "connecting", transport: "connecting", banner: "" };
   const kept = seen ? " The page keeps what it knows." : "";
@@ -266,7 +276,8 @@ export class StatusBar {
       if (!STATUS[name]) continue;
       const text = STATUS[name](context);
       put(element, text);
-      if (name === "locality") set(element, "ok", text === "" ? "unknown" : text.startsWith("Local only") ? "yes" : "no");
+      if (name === "locality")
+        set(element, "ok", text === "" ? "unknown" : text.startsWith("Local only") ? "yes" : "no");
     }
     const { stream, banner } = connection(context.link, context.store.knownMs);
     set(this.root, "stream", stream);

@@ -8,7 +8,9 @@ const NONE = "–";
 
 /** Rows of a table as objects. */
 export function records(table) {
-  return table ? table.rows.map((row) => Object.fromEntries(table.columns.map((name, i) => [name, row[i] ?? null]))) : [];
+  return table
+    ? table.rows.map((row) => Object.fromEntries(table.columns.map((name, i) => [name, row[i] ?? null])))
+    : [];
 }
 
 /** Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written. */
@@ -74,7 +76,9 @@ export class DataTable {
     if (!table || table === this.shown || !this.visible) return;
     this.shown = table;
     const at = this.columns.map(({ name }) => table.columns.indexOf(name));
-    const rows = table.rows.map((row) => this.columns.map(({ unit }, c) => cellText(at[c] < 0 ? null : row[at[c]], unit)));
+    const rows = table.rows.map((row) =>
+      this.columns.map(({ unit }, c) => cellText(at[c] < 0 ? null : row[at[c]], unit)),
+    );
     if (this.empty || !rows.length) this.body.replaceChildren();
     this.empty = rows.length === 0;
     if (!this.empty) fillBody(this.body, rows, this.columns);

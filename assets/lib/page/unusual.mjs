@@ -4,7 +4,11 @@
 
 const HOUR_MS = 3_600_000;
 const SHORT_PX = 320; // on a chart that is narrower the word alone stands, so that the line can be seen
-const RANGES = [[5, "last 6 h"], [20, "last 24 h"], [Infinity, "last 7 d"]]; // it began so many hours ago at most: what is opened
+const RANGES = [
+  [5, "last 6 h"],
+  [20, "last 24 h"],
+  [Infinity, "last 7 d"],
+]; // it began so many hours ago at most: what is opened
 
 /** Those of the stream's facts that belong to one of these series, itself or in other words. */
 export function unusualOf(rows, keys) {

@@ -15,7 +15,7 @@ export function csvCell(value) {
 
 /** The whole file: a line of titles, then a line a row. `rows`: arrays of cells. */
 export function csvText(titles, rows) {
-  return [titles, ...rows].map((cells) => cells.map(csvCell).join(",")).join("\r\n") + "\r\n";
+  return [titles, ...rows].map((cells) => `${cells.map(csvCell).join(",")}\r\n`).join("");
 }
 
 const two = (n) => String(n).padStart(2, "0");

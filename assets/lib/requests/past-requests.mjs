@@ -26,7 +26,9 @@ export class PastRequests {
     this.chooser = host.querySelector("#requests-columns");
     this.model = host.querySelector("[data-model-choice]");
     this.chooser.popover = "auto";
-    this.ends = Object.fromEntries([...host.querySelectorAll("[data-end]")].map((place) => [place.dataset.end, this.#input(place)]));
+    this.ends = Object.fromEntries(
+      [...host.querySelectorAll("[data-end]")].map((place) => [place.dataset.end, this.#input(place)]),
+    );
     this.dialog = new RequestDialog(document.getElementById("request"), { document, paint });
     this.first = !this.#kept(SEEN_KEY);
     this.choice = readChoice(this.#kept(KEY) ?? "");
@@ -47,7 +49,7 @@ export class PastRequests {
   }
 
   /** Four times a second: what came from the monitor since. */
-  write(store, view, serverNow) {
+  write(_store, _view, serverNow) {
     this.dialog.tick(serverNow);
     const { models, state } = this.host.dataset;
     if (this.first && state && this.#kept(COLUMNS_KEY)) this.#narrow();
@@ -202,7 +204,10 @@ export class PastRequests {
     api.forEachNodeAfterFilterAndSort(({ data }) => {
       rows.push(columns.map(({ field }) => (field === "started_ms" ? isoTime(data[field]) : data[field])));
     });
-    const text = csvText(columns.map(({ headerName }) => headerName), rows);
+    const text = csvText(
+      columns.map(({ headerName }) => headerName),
+      rows,
+    );
     const url = this.window.URL.createObjectURL(new Blob(["\uFEFF", text], { type: "text/csv;charset=utf-8" }));
     const link = this.document.createElement("a");
     link.href = url;

@@ -38,8 +38,14 @@ export class RequestTable {
     this.none = host.querySelector(".none");
     this.emptyWords = this.none.textContent;
     this.filters = host.querySelector(".filters");
-    this.columns = [...host.querySelectorAll("thead th")].map((th) => ({ name: th.dataset.col, unit: th.dataset.unit, style: th.className }));
-    this.choices = Object.fromEntries([...this.filters.querySelectorAll("[data-filter]")].map((select) => [select.dataset.filter, select]));
+    this.columns = [...host.querySelectorAll("thead th")].map((th) => ({
+      name: th.dataset.col,
+      unit: th.dataset.unit,
+      style: th.className,
+    }));
+    this.choices = Object.fromEntries(
+      [...this.filters.querySelectorAll("[data-filter]")].map((select) => [select.dataset.filter, select]),
+    );
     this.rows = new Map(); // id -> {tr, row}
     this.dialog = new RequestDialog(document.getElementById("request"), { document, paint });
     this.filters.addEventListener("change", () => (this.shown = null));

@@ -44,7 +44,12 @@ export class RequestDialog {
     this.request = null;
     this.at = -1; // the token that the keyboard reads
     const at = clockTime(row.started_ms);
-    put(this.title, kept === undefined ? `${row.model} at ${at}` : `${row.model}, ${momentText(row.started_ms).slice(0, 10)} at ${at}`);
+    put(
+      this.title,
+      kept === undefined
+        ? `${row.model} at ${at}`
+        : `${row.model}, ${momentText(row.started_ms).slice(0, 10)} at ${at}`,
+    );
     this.title.title = row.model;
     this.body.replaceChildren(this.#element("p", "quiet", "Asking the monitor…"));
     if (!this.dialog.open) this.dialog.showModal();
@@ -66,7 +71,10 @@ export class RequestDialog {
     const { asked } = this;
     let status = 0;
     try {
-      const answer = await this.fetch(`/api/v1/requests/${encodeURIComponent(this.id)}`, { cache: "no-store", credentials: "same-origin" });
+      const answer = await this.fetch(`/api/v1/requests/${encodeURIComponent(this.id)}`, {
+        cache: "no-store",
+        credentials: "same-origin",
+      });
       status = answer.status;
       const request = answer.ok ? await answer.json() : null;
       if (asked !== this.asked) return;
@@ -198,7 +206,9 @@ export class RequestDialog {
   #key(event) {
     const last = this.steps.length - 1;
     const step = event.shiftKey ? 10 : 1;
-    const to = { ArrowLeft: this.at < 0 ? last : this.at - step, ArrowRight: this.at + step, Home: 0, End: last }[event.key];
+    const to = { ArrowLeft: this.at < 0 ? last : this.at - step, ArrowRight: this.at + step, Home: 0, End: last }[
+      event.key
+    ];
     if (to === undefined) return;
     event.preventDefault();
     this.at = Math.min(last, Math.max(0, to));

@@ -11,7 +11,11 @@ const AHEAD_MS = 60_000; // what began while we asked is in it
 export function readChoice(text) {
   try {
     const { preset, from, to, model } = JSON.parse(text);
-    const chosen = Object.hasOwn(LENGTHS, preset) ? { preset } : Number.isFinite(from) && Number.isFinite(to) ? { from, to } : { preset: FIRST.preset };
+    const chosen = Object.hasOwn(LENGTHS, preset)
+      ? { preset }
+      : Number.isFinite(from) && Number.isFinite(to)
+        ? { from, to }
+        : { preset: FIRST.preset };
     return { ...chosen, model: typeof model === "string" ? model : "" };
   } catch {
     return FIRST;

@@ -14,8 +14,15 @@ const DOT = 2.2;
 const EMPTY_PX = 72;
 
 const round = (value) => Math.round(value * 10) / 10;
-const line = (x1, y1, x2, y2, style) => ["line", { x1: round(x1), y1: round(y1), x2: round(x2), y2: round(y2), class: style }];
-const text = (x, y, words, anchor, style = "") => ["text", { x: round(x), y: round(y), "text-anchor": anchor, ...(style && { class: style }) }, words];
+const line = (x1, y1, x2, y2, style) => [
+  "line",
+  { x1: round(x1), y1: round(y1), x2: round(x2), y2: round(y2), class: style },
+];
+const text = (x, y, words, anchor, style = "") => [
+  "text",
+  { x: round(x), y: round(y), "text-anchor": anchor, ...(style && { class: style }) },
+  words,
+];
 const log = Math.log10;
 
 /** A tick's words: 0.5, 20, 1k, 10k; times with their unit. */
@@ -74,7 +81,10 @@ function xAxis(shapes, ticks, at, { bottom, left, right, title }) {
 
 function yAxis(shapes, ticks, at, { left, right, title, unit = "" }) {
   for (const tick of ticks) {
-    shapes.push(line(left, at(tick), right, at(tick), "rule"), text(left - 6, at(tick) + 3.5, tickText(tick, unit), "end"));
+    shapes.push(
+      line(left, at(tick), right, at(tick), "rule"),
+      text(left - 6, at(tick) + 3.5, tickText(tick, unit), "end"),
+    );
   }
   shapes.push(text(0, 10, title, "start", "title"));
 }
@@ -91,7 +101,11 @@ function dots({ x, y, series }, width) {
   yAxis(shapes, logTicks(yLow, yHigh), yAt, { ...box, title: y.title, unit: y.unit });
   xAxis(shapes, logTicks(xLow, xHigh), xAt, { ...box, title: x.title });
   for (const { color, points: own } of series) {
-    for (const [px, py] of own) shapes.push(["circle", { cx: round(xAt(px)), cy: round(yAt(py)), r: DOT, class: "dot-of", style: `--c: var(${color})` }]);
+    for (const [px, py] of own)
+      shapes.push([
+        "circle",
+        { cx: round(xAt(px)), cy: round(yAt(py)), r: DOT, class: "dot-of", style: `--c: var(${color})` },
+      ]);
   }
   return { height: HEIGHT, shapes };
 }
@@ -114,7 +128,18 @@ function boxes({ x, boxes: rows }, width) {
       text(box.left, y + 8, name.length > most ? `${name.slice(0, most - 1)}…` : name, "start", "name"),
       text(box.right, y + 8, `median ${tickText(median)} of ${count.toLocaleString("en")}`, "end"),
       ["line", { x1: round(at(low)), x2: round(at(up)), y1: y + 19, y2: y + 19, class: "whisker", style }],
-      ["rect", { x: round(at(q1)), y: y + 14.5, width: Math.max(2, round(at(q3) - at(q1))), height: 9, rx: 2, class: "box-of", style }],
+      [
+        "rect",
+        {
+          x: round(at(q1)),
+          y: y + 14.5,
+          width: Math.max(2, round(at(q3) - at(q1))),
+          height: 9,
+          rx: 2,
+          class: "box-of",
+          style,
+        },
+      ],
       ["line", { x1: round(at(median)), x2: round(at(median)), y1: y + 13, y2: y + 25, class: "median", style }],
     );
   });
@@ -134,7 +159,16 @@ function bars({ x, y, bars: rows }, width) {
   for (const [from, to, count] of rows) {
     if (!count) continue;
     const [left, right] = [xAt(from), xAt(to)];
-    shapes.push(["rect", { x: round(left + 0.5), y: round(yAt(count)), width: Math.max(1, round(right - left - 1)), height: round(box.bottom - yAt(count)), class: "bar-in" }]);
+    shapes.push([
+      "rect",
+      {
+        x: round(left + 0.5),
+        y: round(yAt(count)),
+        width: Math.max(1, round(right - left - 1)),
+        height: round(box.bottom - yAt(count)),
+        class: "bar-in",
+      },
+    ]);
   }
   return { height: HEIGHT, shapes };
 }
@@ -169,7 +203,13 @@ export class Spread {
       this.host.replaceChildren(none);
       return;
     }
-    const svg = this.#make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": figure.text });
+    const svg = this.#make("svg", {
+      viewBox: `0 0 ${width} ${height}`,
+      width,
+      height,
+      role: "img",
+      "aria-label": figure.text,
+    });
     svg.append(...shapes.map(([tag, attributes, words]) => this.#make(tag, attributes, words)));
     this.host.replaceChildren(svg, ...this.#keys(figure));
   }

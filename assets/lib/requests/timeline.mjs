@@ -7,7 +7,11 @@
 import { text as written } from "../series/format.mjs";
 import { niceCeil } from "../chart/scale.mjs";
 
-const BEFORE = [["queue", "queue_ms"], ["load", "load_ms"], ["prompt", "prompt_ms"]];
+const BEFORE = [
+  ["queue", "queue_ms"],
+  ["load", "load_ms"],
+  ["prompt", "prompt_ms"],
+];
 const REST_SHARE = 0.01; // a remainder smaller than this share is rounding, not a phase
 const SLOW_FIRST_MS = 1_000; // as wfmon/analyse/slow.py judges
 const SLOW_STALL_MS = 400;
@@ -60,7 +64,8 @@ const count = (value) => (known(value) ? grouped.format(value) : null);
 
 function promptText(request) {
   const parts = [known(request.prompt_tokens) ? `${count(request.prompt_tokens)} tokens` : null];
-  if (known(request.cached_tokens) && request.cached_tokens > 0) parts.push(`${count(request.cached_tokens)} of them from a cache`);
+  if (known(request.cached_tokens) && request.cached_tokens > 0)
+    parts.push(`${count(request.cached_tokens)} of them from a cache`);
   if (known(request.prompt_ms)) parts.push(`read in ${ms(request.prompt_ms)}`);
   return parts.filter(Boolean).join(", ") || null;
 }
@@ -125,20 +130,28 @@ const cause = (given) => (Array.isArray(given) ? { code: given[0], text: given[1
 export function verdict(request) {
   const causes = (request.causes ?? []).map(cause);
   if (causes.length) {
-    const share = (cost) => (known(cost) ? `, ${written(Math.min(100, (cost / lengthOf(request)) * 100), "%")} of the request's time` : "");
+    const share = (cost) =>
+      known(cost) ? `, ${written(Math.min(100, (cost / lengthOf(request)) * 100), "%")} of the request's time` : "";
     const lines = causes.map(({ text, cost_ms: cost }) => text + share(cost));
     return { slow: true, lines };
   }
   if (request.slow === false) return { slow: false, lines: ["Not slow."] };
   const signs = [];
-  if (known(request.ttft_ms) && request.ttft_ms > SLOW_FIRST_MS) signs.push(`the first token took ${ms(request.ttft_ms)}`);
-  if (!known(request.ttft_ms) && !request.output_tokens && request.duration_ms > SLOW_FIRST_MS) signs.push(`no token came in ${ms(request.duration_ms)}`);
+  if (known(request.ttft_ms) && request.ttft_ms > SLOW_FIRST_MS)
+    signs.push(`the first token took ${ms(request.ttft_ms)}`);
+  if (!known(request.ttft_ms) && !request.output_tokens && request.duration_ms > SLOW_FIRST_MS)
+    signs.push(`no token came in ${ms(request.duration_ms)}`);
   const stalled = sum((request.stalls ?? []).map(([, length]) => length).filter((length) => length > SLOW_STALL_MS));
   if (stalled > 0) signs.push(`it stood still for ${ms(stalled)}`);
   const told = signs.join(", and ");
-  if (request.status === "open") return { slow: false, lines: [told ? `It is still running; so far ${told}.` : "It is still running."] };
+  if (request.status === "open")
+    return { slow: false, lines: [told ? `It is still running; so far ${told}.` : "It is still running."] };
   if (told) return { slow: true, lines: [`Slow, and the cause is not known: ${told}.`] };
-  if (request.slow) return { slow: true, lines: ["Slow, and the cause is not known: fewer tokens a second than this model usually gives."] };
+  if (request.slow)
+    return {
+      slow: true,
+      lines: ["Slow, and the cause is not known: fewer tokens a second than this model usually gives."],
+    };
   return { slow: false, lines: ["Not slow."] };
 }
 
@@ -150,7 +163,8 @@ export function timelineSentence(request) {
 
 /** What went wrong when a request was asked for, as a sentence. */
 export function failure(status) {
-  if (status === 404) return "This request is no longer kept: the monitor remembers the newest ones, and none over a restart.";
+  if (status === 404)
+    return "This request is no longer kept: the monitor remembers the newest ones, and none over a restart.";
   if (status === 401 || status === 403) return "This browser is not signed in any more: load the page anew.";
   if (status) return `The monitor could not tell (status ${status}).`;
   return "The monitor did not answer. Is it still running?";

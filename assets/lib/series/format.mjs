@@ -61,7 +61,7 @@ const WRITERS = {
   ms: milliseconds,
   s: seconds,
   Hz: (v) => climb(v, HERTZ_STEPS, (x, rung) => (rung > 0 ? 2 : under(9.95, 1, 0)(x))),
-  MHz: (v) => climb(v * 1e6, HERTZ_STEPS, (x, rung) => (rung === 3 ? 2 : 0)),
+  MHz: (v) => climb(v * 1e6, HERTZ_STEPS, (_, rung) => (rung === 3 ? 2 : 0)),
   us: (v) => (Math.abs(v) >= 999.5 ? milliseconds(v / 1000) : { number: plain(v, under(99.95, 1, 0)(v)), unit: "µs" }),
   "°C": (v) => ({ number: plain(v, 0), unit: "°C" }),
   W: (v) => ({ number: plain(v, under(99.95, 1, 0)(v)), unit: "W" }),
@@ -69,7 +69,9 @@ const WRITERS = {
   bit: (v) => ({ number: plain(v, under(0.995, 2, 1)(v)), unit: "bits" }),
   J: (v) => {
     const small = Math.abs(v) > 0 && Math.abs(v) < 0.9995;
-    return small ? { number: plain(v * 1000, under(99.95, 1, 0)(v * 1000)), unit: "mJ" } : climb(v, JOULE_STEPS, under(99.95, 1, 0));
+    return small
+      ? { number: plain(v * 1000, under(99.95, 1, 0)(v * 1000)), unit: "mJ" }
+      : climb(v, JOULE_STEPS, under(99.95, 1, 0));
   },
   "tokens/s": (v) => {
     const { number, unit } = climb(v, PLAIN_STEPS, under(99.95, 1, 0));
@@ -79,8 +81,18 @@ const WRITERS = {
 };
 
 const ALIASES = {
-  percent: "%", bytes: "B", "bytes/s": "B/s", byte: "B", celsius: "°C", watts: "W", watt: "W", hertz: "Hz", seconds: "s",
-  milliseconds: "ms", fps: "FPS", C: "°C",
+  percent: "%",
+  bytes: "B",
+  "bytes/s": "B/s",
+  byte: "B",
+  celsius: "°C",
+  watts: "W",
+  watt: "W",
+  hertz: "Hz",
+  seconds: "s",
+  milliseconds: "ms",
+  fps: "FPS",
+  C: "°C",
 };
 
 /** The unit's canonical name: `percent` and `%` are the same thing. */

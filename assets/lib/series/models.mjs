@@ -17,7 +17,11 @@ export function modelsOf(store) {
     if (!track.name.startsWith("model.") || !("model" in track.labels)) continue;
     const key = modelKey(track.labels);
     let one = found.get(key);
-    if (!one) found.set(key, (one = { key, model: track.labels.model, server: track.labels.server, tracks: {}, others: new Map() }));
+    if (!one)
+      found.set(
+        key,
+        (one = { key, model: track.labels.model, server: track.labels.server, tracks: {}, others: new Map() }),
+      );
     const name = track.name.slice("model.".length);
     if (name === "disagreement") one.others.set(track.labels.other, track);
     else if (name !== "requests_total") one.tracks[name] = track;

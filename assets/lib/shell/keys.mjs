@@ -3,7 +3,17 @@
  */
 
 const SEQUENCE_MS = 1_200;
-const PAGES = { o: "overview", m: "models", s: "system", e: "experience", n: "network", h: "history", r: "requests", i: "insights", d: "settings" };
+const PAGES = {
+  o: "overview",
+  m: "models",
+  s: "system",
+  e: "experience",
+  n: "network",
+  h: "history",
+  r: "requests",
+  i: "insights",
+  d: "settings",
+};
 const SINGLE = { "?": "shortcuts", a: "arrange", t: "theme", b: "fold" };
 
 /** Keys that arrange the panel in focus: [action, steps]. */

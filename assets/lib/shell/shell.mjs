@@ -148,7 +148,8 @@ class Shell {
     this.root.dataset.theme = theme;
     this.root.dataset.side = side;
     for (const button of this.find("[data-fold]")) button.setAttribute("aria-expanded", String(side === "open"));
-    for (const button of this.find("[data-theme-set]")) button.setAttribute("aria-label", `Theme: ${themeWords(theme)}`);
+    for (const button of this.find("[data-theme-set]"))
+      button.setAttribute("aria-label", `Theme: ${themeWords(theme)}`);
   }
 
   shortcuts() {
@@ -244,7 +245,10 @@ class Shell {
 
   hide(panel) {
     const next = this.neighbour(panel);
-    this.choose(withHidden(this.choice, panel.dataset.panel, true), `${this.titleOf(panel)} is hidden. Arrange panels brings it back`);
+    this.choose(
+      withHidden(this.choice, panel.dataset.panel, true),
+      `${this.titleOf(panel)} is hidden. Arrange panels brings it back`,
+    );
     (next?.querySelector(".more:not([hidden])") ?? this.document.getElementById("main")).focus({ preventScroll: true });
     if (this.arranging) next?.focus();
   }
@@ -307,7 +311,9 @@ class Shell {
 
   dropPlace(event) {
     const panel = event.target.closest?.("[data-panel]");
-    return this.dragged && panel && panel !== this.dragged && panel.parentElement === this.dragged.parentElement ? panel : null;
+    return this.dragged && panel && panel !== this.dragged && panel.parentElement === this.dragged.parentElement
+      ? panel
+      : null;
   }
 
   dragOver(event) {
@@ -356,7 +362,8 @@ class Shell {
     this.menuButton.setAttribute("aria-expanded", String(open));
     if (open) return;
     this.menuOf = null;
-    if (this.menu.contains(this.document.activeElement) || this.document.activeElement === this.document.body) this.menuButton.focus();
+    if (this.menu.contains(this.document.activeElement) || this.document.activeElement === this.document.body)
+      this.menuButton.focus();
   }
 
   menuKey(event) {

@@ -141,7 +141,9 @@ export class Link {
       const { rate_hz, tables } = this.wish();
       const { boot, since } = this.resume();
       this.told = { rate_hz, tables };
-      socket.send(JSON.stringify(hello({ token: this.token, rateHz: rate_hz, boot, since, watch: { series: null, tables } })));
+      socket.send(
+        JSON.stringify(hello({ token: this.token, rateHz: rate_hz, boot, since, watch: { series: null, tables } })),
+      );
     });
     socket.onmessage = mine(({ data }) => this.#received("ws", data));
     socket.onclose = mine(({ code }) => {

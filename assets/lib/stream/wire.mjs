@@ -10,13 +10,25 @@ const number = (v) => typeof v === "number" && Number.isFinite(v);
 const text = (v) => typeof v === "string";
 const object = (v) => typeof v === "object" && v !== null && !Array.isArray(v);
 const list = Array.isArray;
-const meta = (s) => object(s) && number(s.id) && text(s.name) && text(s.unit) && (s.labels === undefined || object(s.labels));
+const meta = (s) =>
+  object(s) && number(s.id) && text(s.name) && text(s.unit) && (s.labels === undefined || object(s.labels));
 const optional = (check) => (v) => v === undefined || check(v);
 
 /** Message type -> field -> check. A message with a field that fails is refused; unknown fields are let through. */
 const FIELDS = {
-  hello: { version: (v) => v === VERSION, boot: text, now_ms: number, series: (v) => list(v) && v.every(meta), collectors: optional(list) },
-  snapshot: { seq: number, t0: number, step_ms: (v) => number(v) && v > 0, series: (v) => object(v) && Object.values(v).every(list) },
+  hello: {
+    version: (v) => v === VERSION,
+    boot: text,
+    now_ms: number,
+    series: (v) => list(v) && v.every(meta),
+    collectors: optional(list),
+  },
+  snapshot: {
+    seq: number,
+    t0: number,
+    step_ms: (v) => number(v) && v > 0,
+    series: (v) => object(v) && Object.values(v).every(list),
+  },
   frame: { seq: number, t: number, v: list },
   series: { series: (v) => list(v) && v.every(meta) },
   state: { collectors: optional(list), absent: optional((v) => list(v) && v.every(list)), client: optional(object) },
