@@ -9,10 +9,11 @@ BROWSER ?= yes
 
 APP := .venv/bin/python
 TEST := .venv-test/bin
+NPM_BIN := node_modules/.bin
 # What is not born yet is left out.
 TYPED := $(wildcard wfmon pages callbacks app.py scripts)
 LINTED := $(wildcard wfmon pages callbacks app.py scripts tests bench examples)
-JS_TESTS := $(wildcard tests/js/*.test.mjs)
+JS_TESTS := $(wildcard tests/js/*.test.mjs tests/js/*/*.test.mjs)
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -24,16 +25,18 @@ venv: .venv/stamp ## The app's environment (.venv)
 
 venv-test: .venv-test/stamp ## The environment of the tests and tools (.venv-test)
 
-check: .venv-test/stamp ## Lint, format, types, layers, JavaScript tests
+check: .venv-test/stamp node_modules/stamp ## Lint, format, types, layers, JavaScript tests
 	$(TEST)/ruff check $(LINTED)
 	$(TEST)/ruff format --check $(LINTED)
 	$(TEST)/mypy $(TYPED)
 	$(TEST)/lint-imports
+	$(NPM_BIN)/biome check --error-on-warnings
 	$(if $(JS_TESTS),@scripts/node.sh $(JS_TESTS))
 
-format: .venv-test/stamp ## Format and mend what the linter can mend by itself
+format: .venv-test/stamp node_modules/stamp ## Format and mend what the linter can mend by itself
 	$(TEST)/ruff check --fix $(LINTED)
 	$(TEST)/ruff format $(LINTED)
+	$(NPM_BIN)/biome check --write
 
 docs: .venv-test/stamp ## Write docs/metrics.md, docs/settings.md and the history's schema.sql anew from the code
 	$(TEST)/python scripts/make_docs.py
@@ -67,7 +70,7 @@ screenshots: .venv-test/stamp ## Take the pictures in docs/screenshots anew (mak
 	$(TEST)/python scripts/screenshots.py $(ARGS)
 
 clean: ## Remove the environments and caches (never the data folder)
-	rm -rf .venv .venv-test .venv-runtimes build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-test .venv-runtimes node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/stamp: requirements.txt
@@ -80,4 +83,8 @@ clean: ## Remove the environments and caches (never the data folder)
 
 .venv-test/stamp: requirements.txt requirements-test.txt
 	@scripts/venv.sh .venv-test requirements-test.txt
+	@touch $@
+
+node_modules/stamp: package.json package-lock.json .npmrc
+	@scripts/npm.sh
 	@touch $@

@@ -2,14 +2,14 @@
  * The History page in the browser: what a click, a key or a zoom makes of the view, and the figure in the theme's colours.
  *
  * The view is the query of the address. Whatever changes it goes through `Page.ask`: the address follows, Python draws
- * (callbacks/history.py), and `paint` shows. Decisions are in lib/history.mjs.
+ * (callbacks/history.py), and `paint` shows. Decisions are in lib/history/.
  */
 
-import * as known from "./lib/history.mjs";
-import { Fingers } from "./lib/history-fingers.mjs";
-import { fillPlot } from "./lib/history-tables.mjs";
-import { SpanStatistics } from "./lib/span-statistics.mjs";
-import { placed, stretched } from "./lib/span-words.mjs";
+import * as known from "./lib/history/history.mjs";
+import { Fingers } from "./lib/history/fingers.mjs";
+import { fillPlot } from "./lib/history/tables.mjs";
+import { SpanStatistics } from "./lib/history/span-statistics.mjs";
+import { placed, stretched } from "./lib/history/span-words.mjs";
 
 const SETTLE_MS = 140; // keys and gestures ask once they rest
 const SLOW_MS = 8_000;
@@ -52,7 +52,7 @@ class History {
       document.addEventListener(kind, (event) => this.spec && this.fingers.take(event), true);
     }
     for (const kind of ["touchstart", "touchmove", "touchend"]) {
-      // Plotly would keep the page from being scrolled; what fingers do here is in lib/history-fingers.mjs.
+      // Plotly would keep the page from being scrolled; what fingers do here is in lib/history/fingers.mjs.
       document.addEventListener(kind, (event) => this.#stack?.contains(event.target) && this.#inPlot(event.target) && event.stopPropagation(), true);
     }
   }

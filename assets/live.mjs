@@ -5,20 +5,21 @@
  * markup is in docs/markup.md.
  */
 
-import { Speaker } from "./lib/a11y.mjs";
-import { browserIo } from "./lib/browser.mjs";
-import { ServerClock } from "./lib/clock.mjs";
-import { Cursor } from "./lib/cursor.mjs";
-import { FrameMeter, PaintWatch, observe, pageName } from "./lib/frames.mjs";
-import { Link } from "./lib/link.mjs";
-import { Page } from "./lib/page.mjs";
-import { Paint } from "./lib/paint.mjs";
-import { Quality, STEPS } from "./lib/quality.mjs";
-import { StatusBar, connection } from "./lib/readouts.mjs";
-import { installShell } from "./lib/shell.mjs";
-import { Ring } from "./lib/stats.mjs";
-import { Store } from "./lib/store.mjs";
-import { apply } from "./lib/wire.mjs";
+import { Speaker } from "./lib/page/a11y.mjs";
+import { browserIo } from "./lib/stream/browser.mjs";
+import { ServerClock } from "./lib/stream/clock.mjs";
+import { Cursor } from "./lib/chart/cursor.mjs";
+import { FrameMeter, PaintWatch, observe, pageName } from "./lib/page/frames.mjs";
+import { Link } from "./lib/stream/link.mjs";
+import { Page } from "./lib/page/page.mjs";
+import { Paint } from "./lib/chart/paint.mjs";
+import { Quality, STEPS } from "./lib/page/quality.mjs";
+import { StatusBar, connection } from "./lib/page/readouts.mjs";
+import { installShell } from "./lib/shell/shell.mjs";
+import { Ring } from "./lib/series/stats.mjs";
+import { Store } from "./lib/series/store.mjs";
+import { apply } from "./lib/stream/wire.mjs";
+import { WIDGETS } from "./lib/widgets.mjs";
 
 const TEXT_MS = 250;
 const CALM_MS = 1_000; // charts and texts when motion is not wanted
@@ -29,7 +30,8 @@ const WINDOWS = { 1: 30, 2: 60, 3: 300 };
 const WINDOW_KEY = "wfmon.window";
 const RATES = { shown: 60, calm: 10, hidden: 1 };
 const CATCH_UP_MS = 1_000;
-const OWN_KEYS = "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
+const OWN_KEYS =
+  "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
 
 class Live {
   constructor(window) {
@@ -47,13 +49,24 @@ class Live {
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
-    this.page = new Page(document, this.paint, () => this.#want());
+    this.page = new Page(document, this.paint, WIDGETS, () => this.#want());
     this.status = new StatusBar(document);
     this.shell = installShell(document);
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.speaker = new Speaker(document.getElementById("announcer") ?? this.#region(), 5_000);
     this.reader = new Speaker(this.#region(), 500);
-    this.view = { right: NaN, span: this.#savedWindow(), known: NaN, cursor: NaN, cursorMoved: 0, cursorCanvas: null, minutesEast: 0, now: 0, frozenMs: null, version: 0 };
+    this.view = {
+      right: NaN,
+      span: this.#savedWindow(),
+      known: NaN,
+      cursor: NaN,
+      cursorMoved: 0,
+      cursorCanvas: null,
+      minutesEast: 0,
+      now: 0,
+      frozenMs: null,
+      version: 0,
+    };
     this.seen = { right: NaN, span: NaN, moved: -1 };
     this.path = window.location.pathname;
     this.drawings = 0; // frames drawn
@@ -92,7 +105,10 @@ class Live {
     document.addEventListener("click", (event) => this.#click(event));
     document.addEventListener("pointermove", (event) => this.#pointer(event), { passive: true });
     document.addEventListener("pointerdown", (event) => this.#pointer(event), { passive: true });
-    document.addEventListener("focusout", (event) => this.page.byCanvas.get(event.target)?.shareAt && this.cursor.clear());
+    document.addEventListener(
+      "focusout",
+      (event) => this.page.byCanvas.get(event.target)?.shareAt && this.cursor.clear(),
+    );
     document.addEventListener("wfmon:theme", () => this.#themeChanged());
     document.addEventListener("wfmon:arranged", () => this.page.scan());
     document.addEventListener("wfmon:view", ({ target }) => this.page.setView(target, target.dataset.view));
@@ -206,7 +222,7 @@ class Live {
   // ---- the loop
 
   #frame(stamp) {
-    const { window, view, meter } = this;
+    const { window, meter } = this;
     window.requestAnimationFrame((next) => this.#frame(next));
     const now = window.performance.now();
     this.startMs = now;
@@ -272,7 +288,8 @@ class Live {
       chart.draw(view);
       chart.drawnVersion = view.version;
     });
-    for (const widget of page.widgets.values()) if (widget.visible) widget.draw?.(view, this.store, this.drawings, quality);
+    for (const widget of page.widgets.values())
+      if (widget.visible) widget.draw?.(view, this.store, this.drawings, quality);
   }
 
   /** The first task after the frame: layout and paint are done, the new samples are on the screen. */
@@ -328,10 +345,17 @@ class Live {
       (chart.table.open ? chart.table.element : chart.canvas).focus();
       return true;
     }
-    if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known)) return false;
+    if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known))
+      return false;
     view.cursorCanvas = chart.canvas;
     const instant = cursor.at(view.right, view.span);
-    if (instant === instant) this.reader.say(chart.reading(instant, view.known, view.minutesEast).map((row) => row.text).join(", "));
+    if (instant === instant)
+      this.reader.say(
+        chart
+          .reading(instant, view.known, view.minutesEast)
+          .map((row) => row.text)
+          .join(", "),
+      );
     return true;
   }
 

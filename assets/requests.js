@@ -10,7 +10,8 @@
   function figure({ value }, digits) {
     if (typeof value !== "number" || !Number.isFinite(value)) return "–";
     const shown = Math.abs(value) >= 100 ? 0 : digits;
-    if (!writers.has(shown)) writers.set(shown, new Intl.NumberFormat("en", { minimumFractionDigits: shown, maximumFractionDigits: shown }));
+    if (!writers.has(shown))
+      writers.set(shown, new Intl.NumberFormat("en", { minimumFractionDigits: shown, maximumFractionDigits: shown }));
     return writers.get(shown).format(value);
   }
 

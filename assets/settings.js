@@ -6,7 +6,13 @@
   /** Give an id as it stands in the page: Dash writes those of several parts as JSON with its keys in order. */
   function written(id) {
     if (typeof id === "string") return id;
-    return JSON.stringify(Object.fromEntries(Object.keys(id).sort().map((key) => [key, id[key]])));
+    return JSON.stringify(
+      Object.fromEntries(
+        Object.keys(id)
+          .sort()
+          .map((key) => [key, id[key]]),
+      ),
+    );
   }
 
   function client() {

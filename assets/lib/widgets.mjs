@@ -7,14 +7,14 @@
  * New elements of the markup's contract that it makes are found by `page.scan()`.
  */
 
-import { EnergyStage } from "./energy-stage.mjs";
-import { ModelCards } from "./model-cards.mjs";
-import { Moment } from "./moments.mjs";
-import { PastRequests } from "./past-requests.mjs";
-import { RequestTable } from "./request-table.mjs";
-import { ServerTable } from "./server-table.mjs";
-import { Spread } from "./spread.mjs";
-import { TokenStrip } from "./token-strip.mjs";
+import { EnergyStage } from "./overview/energy-stage.mjs";
+import { ModelCards } from "./models/model-cards.mjs";
+import { Moment } from "./page/moments.mjs";
+import { PastRequests } from "./requests/past-requests.mjs";
+import { RequestTable } from "./requests/request-table.mjs";
+import { ServerTable } from "./models/server-table.mjs";
+import { Spread } from "./requests/spread.mjs";
+import { TokenStrip } from "./models/token-strip.mjs";
 
 export const WIDGETS = {
   energy: EnergyStage,

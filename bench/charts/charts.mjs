@@ -1,6 +1,6 @@
 /**
  * Twelve charts of 30 s or 5 min at 60 Hz (1800 or 18000 points), each with a new point in every frame, drawn by one of:
- *   own     the project's renderer (assets/lib/chart.mjs)
+ *   own     the project's renderer (assets/lib/chart/chart.mjs)
  *   uplot   uPlot, with typed arrays shifted in place, its axes and grid, a line of one device pixel
  *   empty   nothing: what the page and the measurement cost by themselves
  *
@@ -8,9 +8,9 @@
  * callback to the first task after it, so that raster on the main thread counts.
  */
 
-import { Chart, readConfig } from "/assets/lib/chart.mjs";
-import { Paint } from "/assets/lib/paint.mjs";
-import { Store } from "/assets/lib/store.mjs";
+import { Chart, readConfig } from "/assets/lib/chart/chart.mjs";
+import { Paint } from "/assets/lib/chart/paint.mjs";
+import { Store } from "/assets/lib/series/store.mjs";
 
 const CHARTS = 12;
 const STEP_MS = 1_000 / 60;

@@ -47,7 +47,7 @@ def test_no_page_asks_any_other_host_for_anything_and_none_is_held_back_by_the_p
         violations += watched.js("return violations")
     asked = [urlsplit(url) for url in asked_for(watched.driver) if url]
     assert {url.netloc for url in asked if url.scheme not in INSIDE_THE_BROWSER} == {monitor.at.netloc}
-    assert {"/ws", "/assets/live.mjs", "/assets/lib/store.mjs"} <= {url.path for url in asked}
+    assert {"/ws", "/assets/live.mjs", "/assets/lib/series/store.mjs"} <= {url.path for url in asked}
     assert violations == []
     assert watched.console() == []
     # The watch itself works, and the policy holds a script that would.

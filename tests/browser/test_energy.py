@@ -16,7 +16,8 @@ from tests.browser.driving import eventually
 WIDTH, HEIGHT = 800, 268
 LAB = """
 const [{ EnergyStage }, { Paint }, { Store }, { bodyAlpha }] = await Promise.all(
-  ["energy-stage", "paint", "store", "ribbons"].map((name) => import(`/assets/lib/${name}.mjs`)));
+  ["overview/energy-stage", "chart/paint", "series/store", "overview/ribbons"]
+    .map((name) => import(`/assets/lib/${name}.mjs`)));
 const T0 = 1_700_000_000_000;
 const section = document.createElement("section");
 section.dataset.panel = "lab";

@@ -1,4 +1,4 @@
-import { Store, Track } from "../../assets/lib/store.mjs";
+import { Store, Track } from "../../assets/lib/series/store.mjs";
 
 export const T0 = 1_700_000_000_000;
 

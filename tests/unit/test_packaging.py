@@ -103,6 +103,7 @@ NO_ENSUREPIP = 'case "$2" in *ensurepip*) exit 1;; *%d*) echo 3.11;; esac'
         pytest.param("python.sh", {"python3": NO_ENSUREPIP}, "apt-get install python3-venv'", id="no ensurepip"),
         pytest.param("node.sh", {}, "apt-get install nodejs'", id="no Node"),
         pytest.param("node.sh", {"node": "echo v16.20.2"}, "apt-get install nodejs'", id="an old Node"),
+        pytest.param("npm.sh", {}, "apt-get install npm'", id="no npm"),
         pytest.param("browser.sh", {"chromium": ""}, "Chromium and chromedriver: install", id="no driver"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Numbers as the page writes them, for what is made here: the Python side of assets/lib/format.mjs. Pure."""
+"""Numbers as the page writes them, for what is made here: the Python side of assets/lib/series/format.mjs. Pure."""
 
 from __future__ import annotations
 

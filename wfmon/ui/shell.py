@@ -20,7 +20,7 @@ from wfmon.ui import services
 from wfmon.ui.kit import ids, notices
 
 LOOK_COOKIE = "wfmon-look"
-"""``theme.side``, written by assets/lib/theme.mjs: ``dark.folded``, ``.open``."""
+"""``theme.side``, written by assets/lib/shell/theme.mjs: ``dark.folded``, ``.open``."""
 THEMES = ("dark", "light")
 
 ICONS = {
@@ -61,7 +61,7 @@ SHORTCUTS = (
     (("?",), "This list"),
     (("Esc",), "Close, or end arranging"),
 )
-"""Keys and what they do; assets/lib/shell.mjs and the engine obey them."""
+"""Keys and what they do; assets/lib/shell/shell.mjs and the engine obey them."""
 
 
 class App(dash.Dash):

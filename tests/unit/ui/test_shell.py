@@ -100,7 +100,7 @@ def test_the_look_is_right_before_the_first_paint(client, cookie, theme, side):
 
 
 def test_each_shortcut_is_listed_and_the_keys_are_those_of_the_script():
-    script = (ROOT / "assets" / "lib" / "keys.mjs").read_text("utf-8")
+    script = (ROOT / "assets" / "lib" / "shell" / "keys.mjs").read_text("utf-8")
     letters = dict(re.findall(r"(\w): \"(\w+)\"", script[script.index("PAGES") : script.index("SINGLE")]))
     listed = {keys[1]: words.lower() for keys, words in shell.SHORTCUTS if keys[0] == "g"}
     assert listed == letters

@@ -175,7 +175,7 @@ def _row(row: Row, shown: Shown) -> Component:
 
 
 def _statistics(row: Row) -> Component:
-    """Make what opens the statistics of a chart; assets/lib/span-statistics.mjs fills it then."""
+    """Make what opens the statistics of a chart; assets/lib/history/span-statistics.mjs fills it then."""
     summary = html.Summary(
         ["Statistics", html.Span(f" of {row.title}", className="aside")], style={"height": f"{MORE}px"}
     )

@@ -1,7 +1,7 @@
 """The History page's picture: numbers of the store become one figure of stacked charts, and what is said below each.
 
 Pure: ``build`` takes what queries gave. The figure is plotly's, as plain dicts, with two forms of its own that
-assets/lib/history.mjs resolves: a colour is a token of wfmon.css (``--s-1``, ``--s-1/20`` for 20 %), and a line's
+assets/lib/history/ resolves: a colour is a token of wfmon.css (``--s-1``, ``--s-1/20`` for 20 %), and a line's
 envelope stands in ``meta`` (``low``, ``high``), so that nothing is sent twice.
 """
 

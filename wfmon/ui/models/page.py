@@ -1,7 +1,7 @@
 """The Models page's parts: a model's card, the tables of requests and servers, and what stands there before.
 
-The card is a template: `%MODEL%` and `%SERVER%` in its attributes are filled in by assets/lib/model-cards.mjs, once a
-model, and the engine brings each copy to life like any other markup.
+The card is a template: `%MODEL%` and `%SERVER%` in its attributes are filled in by
+assets/lib/models/model-cards.mjs, once a model, and the engine brings each copy to life like any other markup.
 """
 
 from __future__ import annotations

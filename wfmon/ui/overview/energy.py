@@ -1,4 +1,4 @@
-"""The energy stage: what leads the Overview. Markup only; assets/lib/energy-stage.mjs brings it to life."""
+"""The energy stage: what leads the Overview. Markup only; assets/lib/overview/energy-stage.mjs brings it to life."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The Requests page's parts: every request of a span in a grid, and what stands there without any.
 
 What the browser does with them (choosing a span, the grid's columns, CSV, the timeline) is in
-assets/lib/past-requests.mjs; the grid's cells are written by assets/requests.js.
+assets/lib/requests/past-requests.mjs; the grid's cells are written by assets/requests.js.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the requests of a span spread: three figures, as assets/lib/spread.mjs draws them, each with its words."""
+"""How the requests of a span spread: three figures, drawn by assets/lib/requests/spread.mjs, each in words too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Figure = dict[str, Any]
 
 
 def figures(shown: Sequence[Row]) -> dict[str, Figure]:
-    """Give the three figures, as assets/lib/spread.mjs draws them; ``text`` is for those who do not see them."""
+    """Give the three figures, drawn by assets/lib/requests/spread.mjs; ``text`` is for those who do not see them."""
     colors = colors_of(shown)
     return {"ttft": _dots(shown, colors), "rate": _boxes(shown, colors), "entropy": _bars(shown)}
 

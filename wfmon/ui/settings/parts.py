@@ -40,7 +40,7 @@ def span_text(seconds: float) -> str:
 
 
 def moment(t_ms: int) -> Component:
-    """Make an instant; the browser writes it in its own zone (assets/lib/moments.mjs), this is UTC."""
+    """Make an instant; the browser writes it in its own zone (assets/lib/page/moments.mjs), this is UTC."""
     at = dt.datetime.fromtimestamp(t_ms / 1000, dt.UTC)
     return html.Time(
         at.strftime("%Y-%m-%d %H:%M UTC"), dateTime=at.isoformat(), **{"data-widget": "moment", "data-ms": str(t_ms)}

@@ -1,0 +1,193 @@
+/**
+ * The History page's own reckoning: views as addresses, ranges, and the figure's two short forms. Pure.
+ */
+
+import { text } from "../series/format.mjs";
+
+export const LEAST_MS = 10_000;
+const HOLES = new Set(["y", "x", "low", "high", "text", "customdata"]);
+
+// ---- views: the query of the address
+
+/** A view's query with some of its parts set; null takes one away, an array stands for several. */
+export function withParts(query, parts) {
+  const given = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(parts)) {
+    given.delete(name);
+    if (Array.isArray(value)) for (const each of value) given.append(name, each);
+    else if (value !== null && value !== "") given.set(name, value);
+  }
+  return given.toString();
+}
+
+/** The query that asks for fixed ends. */
+export function withSpan(query, fromMs, toMs) {
+  return withParts(query, { range: null, from: String(Math.round(fromMs)), to: String(Math.round(toMs)) });
+}
+
+/** The query that asks for a range in words. */
+export function withRange(query, words) {
+  return withParts(query, { from: null, to: null, range: words });
+}
+
+/** The chosen selectors after a click on one: gone if it was there, else at the end. */
+export function toggled(chosen, selector) {
+  return chosen.includes(selector) ? chosen.filter((each) => each !== selector) : [...chosen, selector];
+}
+
+export const nameOf = (selector) => selector.split("{", 1)[0];
+
+// ---- ranges
+
+/** [from, to] moved by a share of its length, not past `nowMs`. */
+export function panned([from, to], share, nowMs) {
+  const step = share > 0 ? Math.min((to - from) * share, Math.max(0, nowMs - to)) : (to - from) * share;
+  return [from + step, to + step];
+}
+
+/** [from, to] made longer or shorter by a factor around a place (0 to 1) of it, not past `nowMs`. */
+export function zoomed([from, to], factor, nowMs, at = 0.5) {
+  const span = Math.max(LEAST_MS, (to - from) * factor);
+  const start = from + (to - from - span) * at;
+  const end = Math.min(start + span, Math.max(nowMs, to));
+  return [end - span, end];
+}
+
+/** What a key asks of the charts: {pan}, {zoom}, {do}, or null. */
+export function keyMeans(key, shift) {
+  const far = shift ? 1 : 0.25;
+  return (
+    {
+      ArrowLeft: { pan: -far }, ArrowRight: { pan: far }, "+": { zoom: 0.5 }, "=": { zoom: 0.5 }, "-": { zoom: 2 }, _: { zoom: 2 },
+      0: { do: "reset" }, Backspace: { do: "back" },
+    }[key] ?? null
+  );
+}
+
+/** An instant on the clock that lies `east` minutes east, to the second. */
+export function localText(ms, east) {
+  return new Date(ms + east * 60_000).toISOString().slice(0, 19);
+}
+
+/** The same to the millisecond, as plotly takes it. */
+export function plotText(ms, east) {
+  return new Date(Math.round(ms) + east * 60_000).toISOString().slice(0, 23);
+}
+
+/** UTC milliseconds of what plotly or such an input says on that clock; NaN for what is no time. */
+export function localMs(value, east) {
+  const plain = String(value).trim().replace(" ", "T");
+  const whole = plain.length === 10 ? `${plain}T00:00` : plain;
+  const ms = Date.parse(`${whole.slice(0, 23)}Z`);
+  return ms - east * 60_000;
+}
+
+/** The range of a `plotly_relayout`: [from, to] in UTC milliseconds, "reset", or null when it was about something else. */
+export function relayouted(event, east) {
+  if (!event) return null;
+  if (event["xaxis.autorange"]) return "reset";
+  const range = event["xaxis.range"] ?? event["xaxis2.range"];
+  const ends = [range?.[0] ?? event["xaxis.range[0]"] ?? event["xaxis2.range[0]"], range?.[1] ?? event["xaxis.range[1]"] ?? event["xaxis2.range[1]"]];
+  if (ends[0] === undefined || ends[1] === undefined) return null;
+  const found = ends.map((each) => localMs(each, east));
+  return found.every(Number.isFinite) ? found : null;
+}
+
+// ---- the figure's short forms
+
+/** `--s-1` and `--s-1/20` as CSS colours. `token` gives a token's value, #rrggbb. */
+export function colour(form, token) {
+  const [, name, share] = /^(--[\w-]+)(?:\/(\d+))?$/.exec(form) ?? [];
+  if (!name) return form;
+  const value = token(name);
+  if (!share || !/^#[0-9a-f]{6}$/i.test(value)) return value;
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${Number(share) / 100})`;
+}
+
+/** A copy with every colour resolved; long arrays of numbers are not walked, and not copied. */
+export function coloured(value, token, key = "") {
+  if (typeof value === "string") return value.startsWith("--") ? colour(value, token) : value;
+  if (Array.isArray(value)) return HOLES.has(key) ? value : value.map((each) => coloured(each, token));
+  if (value === null || typeof value !== "object") return value;
+  const copy = {};
+  for (const name of Object.keys(value)) copy[name] = coloured(value[name], token, name);
+  return copy;
+}
+
+/** The outline of an envelope, a closed polygon for every stretch without a gap: {x, y}. */
+export function outline(low, high, startMs, stepMs) {
+  const x = [];
+  const y = [];
+  let begin = 0;
+  while (begin < low.length) {
+    if (low[begin] === null || high[begin] === null) {
+      begin += 1;
+      continue;
+    }
+    let end = begin;
+    while (end < low.length && low[end] !== null && high[end] !== null) end += 1;
+    if (x.length) {
+      x.push(null);
+      y.push(null);
+    }
+    for (let i = begin; i < end; i += 1) {
+      x.push(startMs + i * stepMs);
+      y.push(high[i]);
+    }
+    for (let i = end - 1; i >= begin; i -= 1) {
+      x.push(startMs + i * stepMs);
+      y.push(low[i]);
+    }
+    begin = end;
+  }
+  return { x, y };
+}
+
+/** Traces with their envelopes as traces of their own below them, and the numbers that pointing at them shows. */
+export function expanded(traces) {
+  const all = [];
+  for (const trace of traces) {
+    const { meta, ...rest } = trace;
+    if (!meta?.low) {
+      all.push(trace);
+      continue;
+    }
+    const { x, y } = outline(meta.low, meta.high, Date.parse(`${trace.x0}Z`), trace.dx);
+    all.push({
+      type: "scatter", mode: "lines", x, y, yaxis: trace.yaxis, fill: "toself", fillcolor: meta.band, line: { width: 0 },
+      hoverinfo: "skip", name: `${trace.name} (from min to max)`,
+    });
+    all.push({ ...rest, customdata: meta.low.map((low, i) => (low === meta.high[i] ? "" : ` (${text(low, meta.unit)} to ${text(meta.high[i], meta.unit)})`)) });
+  }
+  return all;
+}
+
+/** The figure as plotly takes it. `token` reads a colour of the theme. */
+export function figureOf(figure, token, more = {}) {
+  const layout = coloured(figure.layout, token);
+  return { data: coloured(expanded(figure.data), token), layout: { ...layout, ...more } };
+}
+
+// ---- a chart as a table
+
+/** {head, body} of texts: a row an instant at which anything is known, the newest first. */
+export function tableOf(row, traces, east) {
+  const head = ["Time"];
+  const byTime = new Map();
+  row.lines.forEach((line, at) => {
+    const trace = traces[line.trace];
+    const low = trace.meta?.low ?? trace.y;
+    const high = trace.meta?.high ?? trace.y;
+    head.push(...["min", "mean", "max"].map((word) => (line.label ? `${line.label} ${word}` : word)));
+    trace.y.forEach((mean, i) => {
+      if (mean === null) return;
+      const ms = line.from_ms + i * line.step_ms;
+      if (!byTime.has(ms)) byTime.set(ms, new Array(row.lines.length * 3).fill("–"));
+      byTime.get(ms).splice(at * 3, 3, ...[low[i], mean, high[i]].map((each) => text(each, row.unit)));
+    });
+  });
+  const body = [...byTime.keys()].sort((a, b) => b - a).map((ms) => [localText(ms, east).replace("T", " "), ...byTime.get(ms)]);
+  return { head, body };
+}
+

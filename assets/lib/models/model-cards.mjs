@@ -1,0 +1,219 @@
+/**
+ * A card a model: the page's template copied, its placeholders filled in, brought to life by the engine's own scan.
+ * Names come from programs that we do not know: they go into the page as text and as label values, nowhere else.
+ */
+
+import { STATES, modelKey, modelsOf, slotOf } from "../series/models.mjs";
+import { span } from "../series/format.mjs";
+import { put } from "../page/readouts.mjs";
+import { records } from "../page/tables.mjs";
+import { seriesKey } from "../series/store.mjs";
+
+export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
+const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
+const PALETTE = ["--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6"];
+
+/** What only a server knows: scraped, whoever tells of the model's requests. */
+const SERVERS_OWN = new Set([
+  "model.kv_cache_percent",
+  "model.cache_hit_percent",
+  "model.batch_size",
+  "model.vram_bytes",
+]);
+
+/** A label's value as it is written in a selector. */
+export const escapeLabel = (text) => text.replace(/[\\"]/g, "\\$&");
+
+/** Fill the placeholders of one attribute; in a chart's description the values are strings of JSON as well. */
+export function filled(name, raw, { model, server, colour }) {
+  const plain = name === "data-model" || name === "data-server";
+  const put_ = (text, safe) =>
+    text.replace(/%(MODEL|SERVER|COLOR)%/g, (_, what) => safe({ MODEL: model, SERVER: server, COLOR: colour }[what]));
+  if (name !== "data-chart") return put_(raw, plain || name === "style" ? (text) => text : escapeLabel);
+  const spec = JSON.parse(raw);
+  spec.series = spec.series.map((selector) => put_(selector, escapeLabel));
+  spec.colors = spec.colors.map((token) => put_(token, String));
+  spec.label = put_(spec.label, String);
+  return JSON.stringify(spec);
+}
+
+export const keyOf = ({ model, server }) => JSON.stringify([model, server]);
+
+/** The cards' order: known ones stay where they are, new ones come first, the most recent of them on top. */
+export function ordered(known, rows) {
+  const here = new Set(rows.map(keyOf));
+  const fresh = rows.filter((row) => !known.includes(keyOf(row)));
+  fresh.sort((a, b) => (b.seen_ms ?? 0) - (a.seen_ms ?? 0));
+  return [...new Set(fresh.map(keyOf)), ...known.filter((key) => here.has(key))];
+}
+
+/** How a model is seen, in a word. */
+export function seenBy({ via, rate_hz: rate }) {
+  return via === "scrape" ? `scraped${rate ? ` at ${Number(rate.toPrecision(1))} Hz` : ""}` : (via ?? "");
+}
+
+/** Where it runs, in one line. */
+export function whereOf({ server, runtime, pid }) {
+  return [runtime, server, pid ? `pid ${pid}` : ""].filter(Boolean).join(" · ");
+}
+
+/** What hovering a figure tells: what it is, its name, its age, how it was measured. */
+export function told(help, metric, ageMs, how) {
+  const age = ageMs === ageMs ? `, ${span(Math.max(0, ageMs))} ago` : ", no value yet";
+  return `${help}\n${metric}${age}${how ? `, by ${how}` : ""}`;
+}
+
+class Card {
+  constructor(element, row, slot) {
+    this.element = element;
+    this.fields = new Map([...element.querySelectorAll("[data-field]")].map((each) => [each.dataset.field, each]));
+    this.ofEntropy = [...element.querySelectorAll("[data-fact-of=entropy]")];
+    this.element.dataset.model = row.model;
+    this.element.style.setProperty("--c", `var(${PALETTE[slot]})`);
+    this.element.setAttribute("aria-label", `Model ${row.model}, ${row.server}`);
+    this.row = row;
+    this.slot = slot;
+    this.stateKey = seriesKey("model.energy_state", { model: row.model, server: row.server });
+  }
+
+  /** The state as it holds at `ms`; the table of models tells it once a second only. */
+  live(store, ms) {
+    const state = STATES[store.tracks.get(this.stateKey)?.valueAt(ms)] ?? this.row.state ?? "idle";
+    const field = this.#text("state", state);
+    if (field.dataset.state !== state) field.dataset.state = state;
+  }
+
+  #text(name, text) {
+    const field = this.fields.get(name);
+    put(field, text);
+    if (field.hidden !== (text === "")) field.hidden = text === "";
+    return field;
+  }
+
+  update(row) {
+    if (row === this.row && this.shown) return;
+    this.row = row;
+    this.shown = true;
+    const name = this.#text("model", row.model);
+    if (name.title !== row.model) name.title = row.model;
+    const where = whereOf(row);
+    const at = this.#text("where", where);
+    if (at.title !== where) at.title = where;
+    this.#text("via", seenBy(row));
+    if (this.element.dataset.via !== row.via) this.element.dataset.via = row.via;
+    const reason = row.entropy_reason ?? "";
+    this.#text("entropy_reason", reason ? `Entropy and certainty: n/a, ${reason}` : "");
+    this.#text("note", row.note ?? "");
+    for (const fact of this.ofEntropy) fact.classList.toggle("is-absent", reason !== "");
+  }
+}
+
+export class ModelCards {
+  constructor(host, { document, page }) {
+    this.document = document;
+    this.page = page;
+    this.tables = host.dataset.watches.split(" ");
+    this.place = host.querySelector(".cards");
+    this.unseen = host.querySelector(".no-models");
+    this.why = this.unseen.querySelector(".why");
+    this.rest = host.querySelector(".all-models");
+    this.cards = new Map(); // key -> Card, in the order of the page
+    this.order = [];
+    this.most = MOST_CARDS;
+    this.sinceMs = NaN;
+    this.rest.addEventListener("click", () => {
+      this.most = Infinity;
+      this.shown = null;
+    });
+    this.place.addEventListener("pointerover", (event) => this.#hover(event));
+  }
+
+  destroy() {
+    this.place.replaceChildren();
+  }
+
+  write(store, view, serverNow) {
+    this.store = store;
+    this.serverNow = serverNow;
+    if (!(this.sinceMs <= serverNow)) this.sinceMs = serverNow;
+    const table = store.tables.get("models");
+    if (table !== this.shown) {
+      this.shown = table;
+      this.#show(records(table));
+    }
+    for (const card of this.cards.values()) card.live(store, view.right);
+    const none = this.cards.size === 0 && (table !== undefined || serverNow - this.sinceMs > PATIENCE_MS);
+    if (this.unseen.hidden === none) this.unseen.hidden = !none;
+    if (none) this.#whyNone(store);
+  }
+
+  #whyNone(store) {
+    const status = store.collectors.get("model");
+    const off = status?.state === "off" || status?.state === "error";
+    const text = off
+      ? status.reason || "Looking at models is switched off; its switch stands at the foot of the System page."
+      : "";
+    put(this.why, text);
+    this.why.hidden = text === "";
+  }
+
+  #show(rows) {
+    this.order = ordered(this.order, rows);
+    const byKey = new Map(rows.map((row) => [keyOf(row), row]));
+    const wanted = this.order.slice(0, this.most);
+    let changed = false;
+    for (const [key, card] of this.cards) {
+      if (wanted.includes(key)) continue;
+      card.element.remove();
+      this.cards.delete(key);
+      changed = true;
+    }
+    wanted.forEach((key, i) => {
+      let card = this.cards.get(key);
+      if (!card) {
+        card = this.#make(byKey.get(key));
+        this.cards.set(key, card);
+        changed = true;
+      }
+      if (this.place.children[i] !== card.element)
+        this.place.insertBefore(card.element, this.place.children[i] ?? null);
+      card.update(byKey.get(key));
+    });
+    const left = this.order.length - wanted.length;
+    this.rest.hidden = left <= 0;
+    if (left > 0) {
+      put(this.rest.firstElementChild, `Show all ${this.order.length} models`);
+      this.rest.firstElementChild.setAttribute("aria-label", `Show all ${this.order.length} models`);
+    }
+    if (changed) this.page.scan();
+  }
+
+  #make(row) {
+    const taken = new Set([...this.cards.values()].map((card) => card.slot));
+    const slot = slotOf(modelsOf(this.store), modelKey(row), taken); // the colour that it has on the Overview
+    const template = this.document.querySelector('[data-template="model-card"]').firstElementChild;
+    const element = template.cloneNode(true);
+    const values = { model: row.model, server: row.server, colour: PALETTE[slot] };
+    for (const each of [element, ...element.querySelectorAll("*")]) {
+      for (const { name, value } of [...each.attributes]) {
+        if (value.includes("%")) each.setAttribute(name, filled(name, value, values));
+      }
+    }
+    return new Card(element, row, slot);
+  }
+
+  /** A figure says on demand what it is, how old, and by whom; nothing of it is kept up to date unseen. */
+  #hover(event) {
+    const fact = event.target.closest("[data-metric]");
+    const card = fact && [...this.cards.values()].find(({ element }) => element.contains(fact));
+    if (!card || !this.store) return;
+    const { metric, help } = fact.dataset;
+    const value = fact.querySelector("[data-value]");
+    const track = value ? this.store.select(value.dataset.value)[0] : null;
+    const age = track && track.last === track.last ? this.serverNow - track.lastMs : NaN;
+    const reason = fact.dataset.factOf ? card.row.entropy_reason : "";
+    const how = SERVERS_OWN.has(metric) ? "scrape" : seenBy(card.row);
+    fact.title = reason ? `${help}\nn/a: ${reason}` : told(help, metric, age, how);
+    for (const inner of fact.querySelectorAll('[title=""]')) inner.removeAttribute("title");
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Model servers of this machine: what each shows, what it lacks, and the one line that would make it show more.
+ * All of it is text from elsewhere: never markup.
+ */
+
+import { text as written } from "../series/format.mjs";
+import { records } from "../page/tables.mjs";
+import { put } from "../page/readouts.mjs";
+
+const STATES = { ok: "answers", needs_key: "needs a key", odd: "answers oddly", silent: "does not answer" };
+const SAID_MS = 2_500;
+
+/** Column -> its text. */
+export const CELLS = {
+  server: (row) => row.server,
+  runtime: (row) => [row.runtime, row.version].filter(Boolean).join(" ") || "not known",
+  process: (row) => [row.process, row.pid ? `(${row.pid})` : ""].filter(Boolean).join(" ") || "–",
+  models: (row) => row.models || "–",
+  gpu_bytes: (row) => (row.gpu_bytes === null ? "–" : written(row.gpu_bytes, "B")),
+  state: (row) => STATES[row.state] ?? row.state ?? "–",
+};
+
+const CODE = /(python -m wfmon[^,]*|https?:\/\/[^\s,]+|--[a-z][a-z-]+)/;
+
+/** A line's pieces, what is to be typed apart from the words around it: [{text, code}]. */
+export function piecesOf(line) {
+  return line
+    .split(CODE)
+    .map((text, i) => ({ text: text.trim(), code: i % 2 === 1 }))
+    .filter(({ text }) => text);
+}
+
+export class ServerTable {
+  constructor(host, { document }) {
+    this.document = document;
+    this.tables = host.dataset.watches.split(" ");
+    this.table = host.querySelector("table");
+    this.place = host.querySelector(".scroll");
+    this.none = host.querySelector(".none");
+    this.columns = [...host.querySelectorAll("thead th")].map((th) => ({ name: th.dataset.col, style: th.className }));
+    this.table.tBodies[0]?.remove(); // a body a server: its line, and what belongs to it
+    this.bodies = new Map(); // server -> tbody
+    host.addEventListener("click", (event) => this.#copy(event.target.closest("button.copy")));
+  }
+
+  destroy() {
+    this.bodies.clear();
+  }
+
+  write(store) {
+    const table = store.tables.get("servers");
+    if (table === this.shown && this.said) return;
+    this.said = true;
+    this.shown = table;
+    const rows = records(table);
+    this.place.hidden = rows.length === 0;
+    this.none.hidden = rows.length > 0;
+    const here = new Set(rows.map(({ server }) => server));
+    for (const [server, body] of this.bodies) {
+      if (here.has(server)) continue;
+      body.remove();
+      this.bodies.delete(server);
+    }
+    for (const row of rows) this.#write(this.bodies.get(row.server) ?? this.#make(row.server), row);
+  }
+
+  #make(server) {
+    const body = this.table.createTBody();
+    const line = body.insertRow();
+    for (const { name, style } of this.columns) {
+      const cell = line.insertCell();
+      cell.dataset.col = name;
+      if (style) cell.className = style;
+      cell.append(this.document.createTextNode(""));
+    }
+    const cell = body.insertRow().insertCell();
+    cell.colSpan = this.columns.length;
+    cell.className = "more-of";
+    this.bodies.set(server, body);
+    return body;
+  }
+
+  #write(body, row) {
+    this.columns.forEach(({ name }, i) => {
+      const text = CELLS[name](row);
+      const cell = body.rows[0].cells[i];
+      if (cell.firstChild.data === text) return;
+      cell.firstChild.data = text;
+      cell.title = text;
+    });
+    body.dataset.state = row.state ?? "";
+    const key = JSON.stringify([row.shows, row.lacks, row.fix]);
+    if (body.dataset.told === key) return;
+    body.dataset.told = key;
+    const told = [
+      ["Shows", row.shows],
+      ["Does not show", row.lacks],
+      ["To see more", row.fix],
+    ].filter(([, text]) => text);
+    body.rows[1].hidden = told.length === 0;
+    body.rows[1].cells[0].replaceChildren(
+      ...told.map(([name, text]) => (text === row.fix ? this.#fix(name, text) : this.#line(name, text))),
+    );
+  }
+
+  #line(name, text) {
+    const line = this.document.createElement("p");
+    const label = this.document.createElement("span");
+    label.className = "label";
+    label.textContent = `${name} `;
+    line.append(label, text);
+    return line;
+  }
+
+  #fix(name, text) {
+    const line = this.#line(name, "");
+    const words = this.document.createElement("span");
+    words.className = "words";
+    const said = this.document.createElement("span");
+    said.className = "said";
+    said.setAttribute("role", "status");
+    for (const { text: piece, code } of piecesOf(text)) words.append(...(code ? this.#code(piece) : [`${piece} `]));
+    line.append(words, said);
+    return line;
+  }
+
+  #code(text) {
+    const code = this.document.createElement("code");
+    code.textContent = text;
+    const button = this.document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.setAttribute("aria-label", `Copy: ${text}`);
+    return [code, button, " "];
+  }
+
+  /** Copy the line, or, where that is not allowed, mark it so that the person can. */
+  async #copy(button) {
+    if (!button) return;
+    const { document } = this;
+    const code = button.previousElementSibling;
+    const said = button.closest("p").querySelector(".said");
+    try {
+      await document.defaultView.navigator.clipboard.writeText(code.textContent);
+      put(said, "Copied.");
+      document.defaultView.setTimeout(() => put(said, ""), SAID_MS);
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(code);
+      const selection = document.defaultView.getSelection();
+      selection.removeAllRanges();
+      selection.addRange(range);
+      put(said, "The browser does not allow it; the line is marked: press Ctrl+C.");
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The names of a chart's lines as real buttons that switch them on and off, each with its present value.
+ */
+
+import { text as written } from "../series/format.mjs";
+import { put } from "./readouts.mjs";
+
+export class Legend {
+  constructor(chart) {
+    this.chart = chart;
+    this.element = chart.host.ownerDocument.createElement("div");
+    this.element.className = "legend";
+    this.element.setAttribute("role", "group");
+    this.element.setAttribute("aria-label", `Lines of ${chart.config.label}`);
+    this.element.addEventListener("click", (event) => this.#clicked(event));
+    chart.host.append(this.element);
+    this.lines = null;
+  }
+
+  #clicked(event) {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const shown = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(shown));
+    this.chart.toggle(button.dataset.key, shown);
+  }
+
+  update(view) {
+    const { chart } = this;
+    if (this.lines !== chart.lines) {
+      this.lines = chart.lines;
+      this.element.replaceChildren(...chart.lines.map((line) => this.#button(line)));
+    }
+    chart.lines.forEach(({ track }, i) => {
+      put(this.element.children[i].lastChild, written(track.valueAt(Math.min(view.right, view.known)), chart.unit));
+    });
+  }
+
+  #button({ track, token, name }) {
+    const document = this.element.ownerDocument;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "key";
+    button.dataset.key = track.key;
+    button.setAttribute("aria-pressed", String(!this.chart.hidden.has(track.key)));
+    const swatch = document.createElement("i");
+    swatch.style.setProperty("--c", `var(${token})`);
+    const label = document.createElement("span");
+    label.textContent = name;
+    const value = document.createElement("span");
+    value.className = "value";
+    button.append(swatch, label, value);
+    return button;
+  }
+
+  destroy() {
+    this.element.remove();
+  }
+}

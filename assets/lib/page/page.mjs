@@ -1,0 +1,255 @@
+/**
+ * What stands on the page now: finds the elements of the DOM contract, keeps them alive and lets go of those that left.
+ */
+
+import { ChartTable, altText } from "./a11y.mjs";
+import { Chart, readConfig } from "../chart/chart.mjs";
+import { Legend } from "./legend.mjs";
+import { CollectorRow, Fact, Meter, Panel, Value } from "./readouts.mjs";
+import { DataTable } from "./tables.mjs";
+import { UnusualMark } from "./unusual.mjs";
+
+const NEAR = "120px"; // draw a little before it is seen
+const PARTS = 4; // frames that share the values' texts
+
+/**
+ * One page's charts, values, tables, panels and widgets. `kinds`: the name of a widget -> its class. `onTables()` is called when
+ * other tables came into view.
+ */
+export class Page {
+  constructor(document, paint, kinds, onTables) {
+    this.document = document;
+    this.paint = paint;
+    this.kinds = kinds;
+    this.onTables = onTables;
+    this.charts = [];
+    this.byHost = new Map();
+    this.byCanvas = new Map();
+    this.values = new Map();
+    this.meters = new Map();
+    this.facts = new Map();
+    this.panels = new Map();
+    this.rows = new Map();
+    this.tables = new Map();
+    this.widgets = new Map();
+    const { ResizeObserver, IntersectionObserver } = document.defaultView;
+    this.sizes = new ResizeObserver((entries) => entries.forEach((entry) => this.#resized(entry)));
+    this.sight = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: NEAR });
+    this.turn = 0;
+  }
+
+  /** Take in what is new in the document and drop what is gone. Cheap when nothing changed; true when something did. */
+  scan() {
+    const before = this.charts.length;
+    const changed = [
+      this.#sync(
+        this.byHost,
+        "[data-chart]",
+        (host) => this.#addChart(host),
+        (chart) => this.#dropChart(chart),
+      ),
+      this.#sync(
+        this.tables,
+        "table[data-table]",
+        (element) => this.#addTable(element),
+        (table) => this.sight.unobserve(table.element),
+      ),
+      this.#sync(
+        this.widgets,
+        "[data-widget]",
+        (host) => this.#addWidget(host),
+        (widget) => this.#dropWidget(widget),
+      ),
+      this.#sync(this.values, "[data-value]", (element) => new Value(element)),
+      this.#sync(this.facts, "[data-fact]", (element) => new Fact(element)),
+      this.#sync(this.meters, "[data-meter]", (element) => new Meter(element)),
+      this.#sync(this.rows, "[data-collector-row]", (element) => new CollectorRow(element)),
+      this.#sync(this.panels, "[data-panel]", (element) => new Panel(element, this.#seriesIn(element))),
+    ].some(Boolean);
+    if (changed) this.charts = [...this.byHost.values()];
+    if (before !== this.charts.length) this.turn = 0;
+    return changed;
+  }
+
+  #sync(known, selector, add, drop = () => {}) {
+    const present = this.document.querySelectorAll(selector);
+    let changed = false;
+    for (const [element, thing] of known) {
+      if (element.isConnected) continue;
+      drop(thing);
+      known.delete(element);
+      changed = true;
+    }
+    for (const element of present) {
+      if (known.has(element) || element.closest("[data-template]")) continue;
+      known.set(element, add(element));
+      changed = true;
+    }
+    return changed;
+  }
+
+  #seriesIn(panel) {
+    return [...panel.querySelectorAll("[data-chart]")].flatMap((host) => this.byHost.get(host)?.config.series ?? []);
+  }
+
+  #addChart(host) {
+    const chart = new Chart(host, readConfig(host.dataset.chart), this.paint);
+    chart.table = new ChartTable(chart);
+    chart.legend = chart.config.legend ? new Legend(chart) : null;
+    chart.unusual = new UnusualMark(chart);
+    chart.visible = false;
+    this.byCanvas.set(chart.canvas, chart);
+    this.sizes.observe(chart.canvas);
+    this.sight.observe(host);
+    const panel = host.closest("[data-panel]");
+    if (panel?.dataset.view === "table") chart.table.show(true);
+    return chart;
+  }
+
+  #dropChart(chart) {
+    this.sizes.unobserve(chart.canvas);
+    this.sight.unobserve(chart.host);
+    this.byCanvas.delete(chart.canvas);
+    chart.table.destroy();
+    chart.legend?.destroy();
+    chart.unusual.destroy();
+    chart.destroy();
+  }
+
+  #addWidget(host) {
+    const widget = new this.kinds[host.dataset.widget](host, {
+      document: this.document,
+      paint: this.paint,
+      page: this,
+    });
+    widget.host = host;
+    widget.visible = false;
+    if (widget.canvas) {
+      this.byCanvas.set(widget.canvas, widget);
+      this.sizes.observe(widget.canvas);
+    }
+    this.sight.observe(host);
+    return widget;
+  }
+
+  #dropWidget(widget) {
+    if (widget.canvas) {
+      this.byCanvas.delete(widget.canvas);
+      this.sizes.unobserve(widget.canvas);
+    }
+    this.sight.unobserve(widget.host);
+    widget.destroy();
+  }
+
+  #addTable(element) {
+    this.sight.observe(element);
+    return new DataTable(element);
+  }
+
+  #resized({ target, contentRect, devicePixelContentBoxSize: exact }) {
+    const chart = this.byCanvas.get(target);
+    if (!chart) return;
+    const { ratio } = this.paint;
+    if (exact) chart.resize(exact[0].inlineSize, exact[0].blockSize);
+    else chart.resize(Math.round(contentRect.width * ratio), Math.round(contentRect.height * ratio));
+  }
+
+  #seen(entries) {
+    let tables = false;
+    for (const { target, isIntersecting } of entries) {
+      const thing = this.byHost.get(target) ?? this.tables.get(target) ?? this.widgets.get(target);
+      if (!thing) continue;
+      thing.visible = isIntersecting;
+      if (thing instanceof DataTable || thing.tables) tables = true;
+    }
+    if (tables) this.onTables();
+  }
+
+  /** The device's pixel ratio changed: sizes are told anew. */
+  remeasure() {
+    for (const canvas of this.byCanvas.keys()) {
+      this.sizes.unobserve(canvas);
+      this.sizes.observe(canvas);
+    }
+  }
+
+  /** Names of the tables in view, sorted. */
+  get watched() {
+    const shown = [...this.tables.values()].filter((table) => table.visible).map((table) => table.name);
+    const wanted = [...this.widgets.values()]
+      .filter((widget) => widget.visible)
+      .flatMap((widget) => widget.tables ?? []);
+    return [...new Set([...shown, ...wanted])].sort();
+  }
+
+  /** Show the charts of a panel as tables or as pictures. */
+  setView(panel, view) {
+    panel.dataset.view = view;
+    for (const host of panel.querySelectorAll("[data-chart]")) this.byHost.get(host)?.table.show(view === "table");
+  }
+
+  /**
+   * All texts, a part of them a frame: what is written must be laid out and painted, and no frame has to bear it all. Values that
+   * stand together go together. Statistics over the window and alt texts take turns: a quarter of them each time.
+   */
+  *writes(store, view, serverNow) {
+    this.turn += 1;
+    const part = Math.ceil(this.values.size / PARTS);
+    let written = 0;
+    let i = 0;
+    for (const value of this.values.values()) {
+      if (written && written % part === 0) yield;
+      written += 1;
+      if (!value.slow || value.shown === null || (i += 1) % 4 === this.turn % 4) value.update(store, view);
+    }
+    yield;
+    for (const meter of this.meters.values()) meter.update(store, view);
+    for (const fact of this.facts.values()) fact.update(store);
+    for (const panel of this.panels.values()) panel.update(store, view, serverNow);
+    for (const row of this.rows.values()) row.update(store, serverNow);
+    for (const table of this.tables.values()) table.update(store);
+    yield;
+    this.charts.forEach((chart, n) => {
+      chart.resolve(store);
+      chart.legend?.update(view);
+      chart.unusual.update(store, serverNow);
+      if ((n + this.turn) % 4 === 0) chart.table.update(view);
+      if ((n + this.turn) % 20 === 0) {
+        const sentence = altText(
+          chart.config.label,
+          chart.shown,
+          chart.unit,
+          view.right - view.span,
+          view.right,
+          view.known,
+        );
+        chart.canvas.setAttribute("aria-label", sentence);
+      }
+    });
+    for (const widget of this.widgets.values()) {
+      if (!widget.visible || !widget.write) continue;
+      yield;
+      widget.write(store, view, serverNow);
+    }
+  }
+
+  /** Let go of everything. Idempotent. */
+  clear() {
+    for (const chart of this.byHost.values()) this.#dropChart(chart);
+    for (const widget of this.widgets.values()) this.#dropWidget(widget);
+    for (const known of [
+      this.widgets,
+      this.byHost,
+      this.values,
+      this.meters,
+      this.facts,
+      this.panels,
+      this.rows,
+      this.tables,
+    ])
+      known.clear();
+    this.charts = [];
+    this.sight.disconnect();
+    this.sizes.disconnect();
+  }
+}

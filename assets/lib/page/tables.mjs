@@ -1,0 +1,94 @@
+/**
+ * Rows that are no series, put into tables whose heads the page wrote. Names are untrusted: text only, never markup.
+ */
+
+import { clockTime, parts } from "../series/format.mjs";
+
+const NONE = "–";
+
+/** Rows of a table as objects. */
+export function records(table) {
+  return table
+    ? table.rows.map((row) => Object.fromEntries(table.columns.map((name, i) => [name, row[i] ?? null])))
+    : [];
+}
+
+/** Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written. */
+export function fillBody(body, rows, columns = []) {
+  const { ownerDocument: document } = body;
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach((texts, r) => {
+    const row = body.rows[r] ?? body.insertRow();
+    while (row.cells.length > texts.length) row.deleteCell(-1);
+    texts.forEach((text, c) => {
+      let cell = row.cells[c];
+      if (!cell) {
+        cell = row.insertCell();
+        cell.append(document.createTextNode(""));
+        if (columns[c]?.style) cell.className = columns[c].style;
+        if (columns[c]?.name) cell.dataset.col = columns[c].name;
+      }
+      if (cell.firstChild.data === text) return;
+      cell.firstChild.data = text;
+      cell.classList.toggle("is-none", text === NONE);
+    });
+  });
+}
+
+const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** Units of columns that no metric has: a time of day in the user's zone, figures whose unit stands in the column's head. */
+const CELLS = {
+  time: (ms) => clockTime(ms),
+  count: (n) => grouped.format(n),
+  rate: (n) => n.toFixed(n < 99.95 ? 1 : 0),
+  bits: (n) => n.toFixed(1),
+};
+
+/** One value of a row as text, with the unit of its column. */
+export function cellText(value, unit) {
+  if (value === null || value === undefined || value === "") return NONE;
+  if (typeof value !== "number" || !unit) return String(value);
+  if (CELLS[unit]) return CELLS[unit](value);
+  const { number, unit: shown } = parts(value, unit);
+  return shown ? `${number} ${shown}` : number;
+}
+
+/** One `<table data-table>` of the page. */
+export class DataTable {
+  constructor(element) {
+    this.element = element;
+    this.name = element.dataset.table;
+    this.body = element.tBodies[0] ?? element.createTBody();
+    this.columns = [...element.querySelectorAll("thead th[data-col]")].map((th) => ({
+      name: th.dataset.col,
+      unit: th.dataset.unit ?? "",
+      style: th.className,
+    }));
+    this.visible = false; // told by the IntersectionObserver: only visible tables are watched
+    this.shown = null;
+    this.empty = false;
+  }
+
+  /** Show the newest rows of the store; nothing happens when they are shown already. */
+  update(store) {
+    const table = store.tables.get(this.name);
+    if (!table || table === this.shown || !this.visible) return;
+    this.shown = table;
+    const at = this.columns.map(({ name }) => table.columns.indexOf(name));
+    const rows = table.rows.map((row) =>
+      this.columns.map(({ unit }, c) => cellText(at[c] < 0 ? null : row[at[c]], unit)),
+    );
+    if (this.empty || !rows.length) this.body.replaceChildren();
+    this.empty = rows.length === 0;
+    if (!this.empty) fillBody(this.body, rows, this.columns);
+    else this.#sayEmpty();
+  }
+
+  #sayEmpty() {
+    const cell = this.body.insertRow().insertCell();
+    cell.className = "empty";
+    cell.colSpan = this.columns.length;
+    cell.textContent = this.element.dataset.empty ?? "None.";
+  }
+}

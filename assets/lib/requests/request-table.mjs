@@ -1,0 +1,147 @@
+/**
+ * The last requests: a row each that keeps its place in the document while others come, so that the keyboard stays on it.
+ */
+
+import { clockTime, text as written } from "../series/format.mjs";
+import { records } from "../page/tables.mjs";
+import { RequestDialog } from "./request-timeline.mjs";
+
+/** Column -> its text; the others are figures with the unit of their column. */
+const TEXTS = {
+  started_ms: (row, east) => clockTime(row.started_ms, east),
+  model: (row) => row.model,
+  via: (row) => row.via,
+  status: (row) => (row.status === "open" ? "running" : row.status),
+  why: (row) => row.why || "–",
+};
+
+/** The text of one cell; what was not measured is a dash. */
+export function requestCell(row, name, unit, minutesEast) {
+  if (TEXTS[name]) return TEXTS[name](row, minutesEast) ?? "–";
+  const value = row[name];
+  if (value === null || value === undefined) return "–";
+  return name === "tokens_per_second" ? written(value, "tokens/s").replace(" tokens/s", "") : written(value, unit);
+}
+
+/** Whether a row is among those that were asked for. */
+export function wanted(row, { model, status }) {
+  if (model && row.model !== model) return false;
+  return !status || (status === "slow" ? Boolean(row.why) : row.status === status);
+}
+
+export class RequestTable {
+  constructor(host, { document, paint }) {
+    this.document = document;
+    this.tables = host.dataset.watches.split(" ");
+    this.body = host.querySelector("tbody");
+    this.place = host.querySelector(".scroll");
+    this.none = host.querySelector(".none");
+    this.emptyWords = this.none.textContent;
+    this.filters = host.querySelector(".filters");
+    this.columns = [...host.querySelectorAll("thead th")].map((th) => ({
+      name: th.dataset.col,
+      unit: th.dataset.unit,
+      style: th.className,
+    }));
+    this.choices = Object.fromEntries(
+      [...this.filters.querySelectorAll("[data-filter]")].map((select) => [select.dataset.filter, select]),
+    );
+    this.rows = new Map(); // id -> {tr, row}
+    this.dialog = new RequestDialog(document.getElementById("request"), { document, paint });
+    this.filters.addEventListener("change", () => (this.shown = null));
+    this.body.addEventListener("click", (event) => {
+      const tr = event.target.closest("tr");
+      if (!tr) return;
+      tr.querySelector("button").focus(); // where the focus returns to
+      this.dialog.open(tr.dataset.request, this.rows.get(tr.dataset.request).row);
+    });
+  }
+
+  destroy() {
+    if (this.dialog.dialog.open) this.dialog.dialog.close();
+  }
+
+  write(store, view, serverNow) {
+    this.dialog.tick(serverNow);
+    const table = store.tables.get("requests");
+    if (table === this.shown && this.east === view.minutesEast) return;
+    this.shown = table;
+    this.east = view.minutesEast;
+    const all = records(table);
+    this.#offer(all);
+    const chosen = { model: this.choices.model.value, status: this.choices.status.value };
+    const rows = all.filter((row) => wanted(row, chosen));
+    this.#show(rows);
+    this.filters.hidden = all.length === 0;
+    this.place.hidden = rows.length === 0;
+    this.none.hidden = rows.length > 0;
+    this.none.textContent = all.length ? "None of the last requests is like that." : this.emptyWords;
+  }
+
+  /** The models among which one may choose. */
+  #offer(rows) {
+    const select = this.choices.model;
+    const models = [...new Set(rows.map(({ model }) => model))].sort();
+    const offered = [...select.options].slice(1).map(({ value }) => value);
+    if (models.length === offered.length && models.every((name, i) => name === offered[i])) return;
+    const { value } = select;
+    while (select.options.length > 1) select.remove(1);
+    for (const name of models) select.add(new this.document.defaultView.Option(name, name));
+    select.value = models.includes(value) ? value : "";
+  }
+
+  #show(rows) {
+    const ids = new Set(rows.map(({ id }) => String(id)));
+    for (const [id, { tr }] of this.rows) {
+      if (ids.has(id)) continue;
+      tr.remove();
+      this.rows.delete(id);
+    }
+    rows.forEach((row, i) => {
+      const id = String(row.id);
+      const known = this.rows.get(id) ?? { tr: this.#make(id) };
+      known.row = row;
+      this.rows.set(id, known);
+      if (this.body.rows[i] !== known.tr) this.body.insertBefore(known.tr, this.body.rows[i] ?? null);
+      this.#write(known.tr, row);
+    });
+  }
+
+  #make(id) {
+    const tr = this.document.createElement("tr");
+    tr.dataset.request = id;
+    this.columns.forEach(({ name, style }, i) => {
+      const cell = tr.insertCell();
+      cell.dataset.col = name;
+      if (style) cell.className = style;
+      if (i > 0) {
+        cell.append(this.document.createTextNode(""));
+        return;
+      }
+      const button = this.document.createElement("button");
+      button.type = "button";
+      button.append(this.document.createTextNode(""));
+      cell.append(button);
+    });
+    return tr;
+  }
+
+  #write(tr, row) {
+    this.columns.forEach(({ name, unit }, i) => {
+      const text = requestCell(row, name, unit, this.east);
+      const node = i ? tr.cells[i].firstChild : tr.cells[0].firstChild.firstChild;
+      if (node.data !== text) node.data = text;
+      if (name === "model" || name === "why") tr.cells[i].title = text === "–" ? "" : text;
+    });
+    const { status } = row;
+    if (tr.dataset.status !== status) tr.dataset.status = status;
+    tr.classList.toggle("slow", Boolean(row.why));
+    const label = `${requestCell(row, "started_ms", "", this.east)}, ${row.model}: timeline`;
+    const button = tr.cells[0].firstChild;
+    if (button.getAttribute("aria-label") !== label) {
+      button.setAttribute("aria-label", label);
+      button.setAttribute("aria-haspopup", "dialog");
+      button.title = new Date(row.started_ms).toLocaleString();
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * What a key means. Pure.
+ */
+
+const SEQUENCE_MS = 1_200;
+const PAGES = {
+  o: "overview",
+  m: "models",
+  s: "system",
+  e: "experience",
+  n: "network",
+  h: "history",
+  r: "requests",
+  i: "insights",
+  d: "settings",
+};
+const SINGLE = { "?": "shortcuts", a: "arrange", t: "theme", b: "fold" };
+
+/** Keys that arrange the panel in focus: [action, steps]. */
+export const ARRANGE_KEYS = {
+  ArrowLeft: ["move", -1],
+  ArrowUp: ["move", -1],
+  ArrowRight: ["move", 1],
+  ArrowDown: ["move", 1],
+  Delete: ["hide", 0],
+  Backspace: ["hide", 0],
+};
+
+/** Whether a key typed there is text, or belongs to the thing itself. */
+export function isTyping({ tagName = "", isContentEditable = false } = {}) {
+  return isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(tagName);
+}
+
+/** A reader of keys that remembers a leading `g`: press(key, nowMs) -> {go: page} | {do: action} | null. */
+export class Keys {
+  constructor() {
+    this.leadMs = -Infinity;
+  }
+
+  press(key, nowMs) {
+    const led = nowMs - this.leadMs < SEQUENCE_MS;
+    this.leadMs = -Infinity;
+    if (led && PAGES[key]) return { go: PAGES[key] };
+    if (key === "g") {
+      this.leadMs = nowMs;
+      return null;
+    }
+    return SINGLE[key] ? { do: SINGLE[key] } : null;
+  }
+}
