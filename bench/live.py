@@ -1,6 +1,6 @@
 """Measure what the design promises of the live page, in one run on this machine, and print the table.
 
-    python bench/live.py [--seconds N] [--quick] [--no-peer]
+    .venv-test/bin/python bench/live.py [--seconds N] [--quick] [--no-peer]
 
 A real monitor with real collectors, a real Chromium, and wire clients beside it; Glances' web server in the same run
 for comparison; synthetic samples through process and window. The raw numbers go to bench/results/live-<date>.json.

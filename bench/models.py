@@ -1,6 +1,6 @@
 """Measure what the models' way costs and how true it is, in one run on this machine, and print the table.
 
-    python bench/models.py [--seconds N] [--only hook,proxy,meter,page,discovery,accuracy]
+    .venv-test/bin/python bench/models.py [--seconds N] [--only hook,proxy,meter,page,discovery,accuracy]
 
 The hook on the caller's thread against the bare loop; the proxy against a direct connection; the meters' CPU; the page
 with four models at 100 tokens a second; what we report against what the client itself measured. The raw numbers go to

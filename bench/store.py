@@ -1,6 +1,6 @@
 """What the history costs and how fast it answers, in one run on this machine, and print the table.
 
-    python bench/store.py [--quick] [--only writer,month,query,rows,page]
+    .venv-test/bin/python bench/store.py [--quick] [--only writer,month,query,rows,page]
 
 Each part runs in a process of its own, on a clock that is told to move. The writer folds and seals an hour of noise,
 which hardly compresses; a month of 200 series is built through the same writer, in steps that leave some samples for
