@@ -35,6 +35,7 @@ with memory.without_pydantic():
 
 import callbacks
 from wfmon import serve
+from wfmon.core import commands
 from wfmon.core import log as core_log
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.errors import SettingsError
@@ -53,11 +54,11 @@ HOST = "127.0.0.1"
 BEAT_S = 0.5
 """How often the main thread sweeps used launch links while it waits for a signal."""
 EXAMPLES = """examples:
-  python app.py                          start, and open the page
-  python app.py --no-browser --port 0    start on any free port; the address and a code are printed
-  python app.py --demo                   start with the built-in model, so that there is a model to see
-  python app.py --open                   show the page of a monitor that runs already
-  python app.py --data ~/lab --tls       keep data elsewhere, and serve HTTPS with HTTP/2
+  %(prog)s                          start, and open the page
+  %(prog)s --no-browser --port 0    start on any free port; prints the address and a code
+  %(prog)s --demo                   also start the built-in model, so that there is a model to see
+  %(prog)s --open                   open the page of a running monitor
+  %(prog)s --data ~/lab --tls       keep data elsewhere, and serve HTTPS with HTTP/2
 """
 
 
@@ -205,9 +206,11 @@ def _fail(sentence: str) -> int:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python app.py", description="wfmon: an oscilloscope for local AI. Watches this machine, tells nobody.",
-        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog=commands.typed(sys.argv[0]),
+        description="wfmon: an oscilloscope for local AI. Watches this machine; no data leaves it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--config", type=Path, metavar="F", help="settings file (default: config.yaml beside app.py)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: WFMON_DATA, or the user's own)")
     parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; 0 takes any free one")

@@ -1,6 +1,6 @@
 """Which renderer draws the page's charts: 12 at 60 Hz in a real Chromium, ours beside uPlot.
 
-    python bench/charts.py [--seconds N] [--rounds N] [--no-save]
+    .venv-test/bin/python bench/charts.py [--seconds N] [--rounds N] [--no-save]
 
 Needs npm, to fetch uPlot into a temporary folder. Each case is run several times in turn within one browser; what
 counts is the ratio in the same run. The raw numbers go to bench/results/charts-<date>.json; docs/adr/0002 uses them.

@@ -1,6 +1,6 @@
 """Models for benchmarks: so many hooked streams of tokens at a given rate, in a process of its own.
 
-    WFMON_DATA=... python bench/feeder.py MODELS TOKENS_PER_SECOND [TOKENS_A_REQUEST]
+    WFMON_DATA=... .venv-test/bin/python bench/feeder.py MODELS TOKENS_PER_SECOND [TOKENS_A_REQUEST]
 
 Each stream goes through the hook as a user's would, with an entropy and twenty log-probabilities a token. Runs until
 its standard input ends.

@@ -1,6 +1,6 @@
 """Measure what the design promises of the live page, in one run on this machine, and print the table.
 
-    python bench/live.py [--seconds N] [--quick] [--no-peer]
+    .venv-test/bin/python bench/live.py [--seconds N] [--quick] [--no-peer]
 
 A real monitor with real collectors, a real Chromium, and wire clients beside it; Glances' web server in the same run
 for comparison; synthetic samples through process and window. The raw numbers go to bench/results/live-<date>.json.
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psutil
 from common import ROOT, App, WireClients, chromium, log_errors, machine, percentile, save
+from tables import markdown, write
 
 CLIENTS = (1, 5, 50)
 TRIES = 3
@@ -281,29 +282,11 @@ def table(result: dict) -> list[tuple[str, str, str, str]]:
         if theirs:
             cost = theirs["cpu_ms_per_update"]
             words = f"{ours:.3f} / {cost:.1f} ms (1 : {cost / ours:.0f})"
-            rows.append((f"CPU a frame of ours / a poll of Glances, clients: {count}", "-", words, None))
+            rows.append((f"CPU per frame of wfmon / per poll of Glances, clients: {count}", "-", words, None))
     if "absent" in peer_numbers:
-        rows.append(("Glances beside it", "-", peer_numbers["absent"], None))
+        rows.append(("Glances for comparison", "-", peer_numbers["absent"], None))
     words = {True: "holds", False: "MISSED", None: ""}
     return [(what, promised, measured, words[holds]) for what, promised, measured, holds in rows]
-
-
-def markdown(rows: list[tuple[str, str, str, str]]) -> str:
-    """The table as Markdown."""
-    head = ["| what | promised | measured | |", "| --- | --- | --- | --- |"]
-    return "\n".join(head + [f"| {' | '.join(row)} |" for row in rows])
-
-
-def write_readme(text: str, facts: dict, name: str = "promises", beside: str = "headless Chromium, no GPU") -> None:
-    """Put the table between the README's marks of this name; ``beside``: what else it was measured with."""
-    path = ROOT / "README.md"
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, _, rest = path.read_text().partition(begin)
-    where = (
-        f"{facts['cores']} cores ({facts['cpu']}), {facts['system']}, Python {facts['python']}, {facts['date'][:10]}"
-    )
-    block = f"{begin}\n\n{text}\n\nMeasured on {where}, {beside}.\n\n{end}"
-    path.write_text(before + block + rest.partition(end)[2])
 
 
 def main() -> None:
@@ -312,7 +295,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="span of each measurement")
     parser.add_argument("--quick", action="store_true", help="short spans, for trying the script itself")
     parser.add_argument("--no-peer", action="store_true", help="leave Glances out")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measured.md and the README")
     options = parser.parse_args()
     seconds = 4 if options.quick else options.seconds
     result = {
@@ -327,8 +310,8 @@ def main() -> None:
     kept = save("live", result)
     rows = table(result)
     print(markdown(rows))
-    if options.readme:
-        write_readme(markdown(rows), result["machine"])
+    if options.write:
+        write(rows, result["machine"], "promises", "headless Chromium, no GPU")
     if result["live"]["console"] or result["live"]["log_errors"]:
         print("console:", result["live"]["console"], "log:", result["live"]["log_errors"])
     print(f"\nraw numbers: {kept.relative_to(ROOT)}")

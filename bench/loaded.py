@@ -1,4 +1,6 @@
-"""A monitor with a synthetic load beside its real collectors: `python -OO bench/loaded.py RATE [app.py's arguments]`.
+"""A monitor with a synthetic load beside its real collectors.
+
+    .venv-test/bin/python -OO bench/loaded.py RATE [app.py's arguments]
 
 RATE samples a second come as 60 frames a second of lognormal noise in the place of many cores, through the ticker's
 inbox as any collector's frames do. For bench/live.py alone.

@@ -1,6 +1,6 @@
 """Measure what the models' way costs and how true it is, in one run on this machine, and print the table.
 
-    python bench/models.py [--seconds N] [--only hook,proxy,meter,page,discovery,accuracy]
+    .venv-test/bin/python bench/models.py [--seconds N] [--only hook,proxy,meter,page,discovery,accuracy]
 
 The hook on the caller's thread against the bare loop; the proxy against a direct connection; the meters' CPU; the page
 with four models at 100 tokens a second; what we report against what the client itself measured. The raw numbers go to
@@ -22,7 +22,8 @@ import time
 from urllib.parse import quote, urlsplit
 
 from common import APP_PYTHON, ROOT, App, WireClients, chromium, log_errors, machine, percentile, save
-from live import best_page, markdown, write_readme
+from live import best_page
+from tables import markdown, write
 
 PYTHON = str(APP_PYTHON if APP_PYTHON.exists() else sys.executable)
 TOKENS = 200_000
@@ -345,11 +346,11 @@ def table(result: dict) -> list[tuple[str, str, str, bool | None]]:
         extra = found["observe"] - found["bare"]
         paced = {name: found[f"paced_{name}"] - found["paced_nothing"] for name in ("token", "logprobs", "hashed")}
         rows += [
-            ("hook: a token through observe(), over the bare loop", "< 5 us", f"{extra / 1000:.2f} us", extra < 5_000),
-            ("hook: request.token() at 500 tokens/s, over an empty call", "< 5 us", f"{paced['token'] / 1000:.2f} us",
+            ("hook: a token through observe(), compared with none", "< 5 us", f"{extra / 1000:.2f} us", extra < 5_000),
+            ("hook: request.token() at 500/s, compared with an empty call", "< 5 us", f"{paced['token'] / 1000:.2f} us",
              paced["token"] < 5_000),
             ("hook: the same with 20 log-probabilities", "stated", f"{paced['logprobs'] / 1000:.2f} us", None),
-            ("hook: the same with 20 tokens' hashes too", "stated", f"{paced['hashed'] / 1000:.2f} us", None),
+            ("hook: the same with hashes of 20 tokens too", "stated", f"{paced['hashed'] / 1000:.2f} us", None),
             ("hook: import", "< 10 ms", f"{found['import_ms']:.1f} ms", found["import_ms"] < 10),
         ]  # fmt: skip
     if found := result.get("proxy"):
@@ -357,20 +358,20 @@ def table(result: dict) -> list[tuple[str, str, str, bool | None]]:
             direct, through = found[f"{kind}_direct"], found[f"{kind}_proxy"]
             added = through["p50_ms"] - direct["p50_ms"]
             promised, holds = ("< 1 ms", added < 1) if kind == "one" else ("stated", None)
-            rows.append((f"proxy, {words}: added a chunk, p50", promised, f"{added:.2f} ms", holds))
-            rows.append((f"proxy, {words}: added a chunk, p99", "stated",
+            rows.append((f"proxy, {words}: added delay per chunk, p50", promised, f"{added:.2f} ms", holds))
+            rows.append((f"proxy, {words}: added delay per chunk, p99", "stated",
                          f"{through['p99_ms'] - direct['p99_ms']:.2f} ms", None))  # fmt: skip
         flood = found["flood_proxy"]
         share = 100 * flood["bytes_per_second"] / found["flood_direct"]["bytes_per_second"]
         speed = flood["chunks"] / flood["seconds"]
-        rows.append(("proxy: unpaced throughput of 100 streams, of the direct one", "stated",
+        rows.append(("proxy: unpaced throughput of 100 streams, relative to a direct connection", "stated",
                      f"{share:.0f} % ({speed:,.0f} chunks/s)", None))  # fmt: skip
         rows.append(("proxy: RSS of its process", "stated", f"{found['rss'] / 1e6:.0f} MB", None))
     if found := result.get("meter"):
         rows += [
             (f"8 models, {found['tokens_per_second']:,.0f} tokens/s: CPU added, of one core", "stated",
              f"{found['busy_percent'] - found['rest_percent']:.1f} %", None),
-            ("8 models: CPU of the 60 Hz beat (ticker) added", "stated",
+            ("8 models: CPU of the 60 Hz ticker added", "stated",
              f"{found['busy_tick_percent'] - found['rest_tick_percent']:.1f} %", None),
             ("8 models: RSS with one client", "<= 90 MB", f"{found['rss'] / 1e6:.1f} MB", found["rss"] <= 90e6),
         ]  # fmt: skip
@@ -402,12 +403,12 @@ def table(result: dict) -> list[tuple[str, str, str, bool | None]]:
         if found := result.get("accuracy", {}).get(way):
             most = found["speed_error_percent_max"]
             rows += [
-                (f"{way}: TTFT against the client's own, {found['requests']} requests", "<= 2 ms or 2 %",
-                 f"p50 {found['ttft_error_ms_p50']:.2f}, most {found['ttft_error_ms_max']:.2f} ms",
+                (f"{way}: TTFT compared with the client's own, {found['requests']} requests", "<= 2 ms or 2 %",
+                 f"p50 {found['ttft_error_ms_p50']:.2f}, max {found['ttft_error_ms_max']:.2f} ms",
                  found["requests"] > 0 and found["ttft_within"] == found["requests"]),
-                (f"{way}: tokens/s against the client's own", "<= 2 %",
-                 f"p50 {found['speed_error_percent_p50']:.2f}, most {most:.2f} %", most is not None and most <= 2),
-                (f"{way}: tokens counted alike", "all", f"{found['tokens_equal']} of {found['requests']}",
+                (f"{way}: tokens/s compared with the client's own", "<= 2 %",
+                 f"p50 {found['speed_error_percent_p50']:.2f}, max {most:.2f} %", most is not None and most <= 2),
+                (f"{way}: requests with the same token count", "all", f"{found['tokens_equal']} of {found['requests']}",
                  found["tokens_equal"] == found["requests"]),
             ]  # fmt: skip
     return rows
@@ -421,7 +422,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12, help="span of each measurement")
     parser.add_argument("--quick", action="store_true", help="short spans, for trying the script itself")
     parser.add_argument("--only", default=",".join(PARTS), help="some of the parts; nothing is kept then")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measured.md and the README")
     options, _ = parser.parse_known_args()  # `make bench` gives both benchmarks the same
     seconds, wanted = 4.0 if options.quick else options.seconds, options.only.split(",")
     result: dict = {"machine": machine()}
@@ -442,8 +443,8 @@ def main() -> None:
     print(markdown(rows))
     if set(wanted) == set(PARTS):
         print(f"\nraw numbers: {save('models', result).relative_to(ROOT)}")
-        if options.readme:
-            write_readme(markdown(rows), result["machine"], "models")
+        if options.write:
+            write(rows, result["machine"], "models", "headless Chromium, no GPU")
     troubles = result["log_errors"] + result.get("page", {}).get("console", [])
     if troubles:
         print("troubles:", troubles)

@@ -1,4 +1,6 @@
-"""What process and window cost, keep and lose: `python bench/pipeline.py [--seconds N | --quick] [--json]`.
+"""What process and window cost, keep and lose.
+
+    .venv-test/bin/python bench/pipeline.py [--seconds N | --quick] [--json]
 
 Each load runs in a child process of its own, on a clock that is told to move: frames of many series (lognormal noise,
 which hardly compresses) through the processor into the hot cache, folded once a second. CPU is what that took for one

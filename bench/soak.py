@@ -1,6 +1,6 @@
 """Eleven minutes with five clients: does memory stay, does anything leak, does the log stay clean?
 
-    python bench/soak.py [--minutes 11]
+    .venv-test/bin/python bench/soak.py [--minutes 11]
 
 The hot cache is full after five minutes, so from minute 6 on nothing may grow. One client is a real Chromium. Prints
 a line a minute and the verdict; exit code 1 when a promise is missed. Raw numbers: bench/results/soak-<date>.json.

@@ -1,6 +1,6 @@
 """What the history costs and how fast it answers, in one run on this machine, and print the table.
 
-    python bench/store.py [--quick] [--only writer,month,query,rows,page]
+    .venv-test/bin/python bench/store.py [--quick] [--only writer,month,query,rows,page]
 
 Each part runs in a process of its own, on a clock that is told to move. The writer folds and seals an hour of noise,
 which hardly compresses; a month of 200 series is built through the same writer, in steps that leave some samples for
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, machine, percentile, save
 from history import CHARTS, measure_page
-from live import markdown, write_readme
+from tables import markdown, write
 
 sys.path.insert(0, str(ROOT))
 
@@ -387,25 +387,24 @@ def table(result: dict) -> list[tuple[str, str, str, bool | None]]:
                      f"{size / 1e6:.0f} MB", size <= 310e6))  # fmt: skip
         plain = found["plain_bytes"] / (SERIES - SERIES // EVERY) / 1e6
         spread = found["distribution_bytes"] / (SERIES // EVERY) / 1e6
-        rows.append(
-            ("a series of it: figures alone / with quantiles", "stated", f"{plain:.2f} / {spread:.2f} MB", None)
-        )
+        rows.append(("one series on disk: without / with quantiles", "stated", f"{plain:.2f} / {spread:.2f} MB", None))
         weights = [f"{tier['bytes_a_bucket']:.1f}" if tier["buckets"] else "-" for tier in found["tiers"].values()]
-        rows.append((f"bytes a bucket: {' / '.join(found['tiers'])}", "stated", " / ".join(weights), None))
+        rows.append((f"bytes per bucket: {' / '.join(found['tiers'])}", "stated", " / ".join(weights), None))
         times = found["transaction_ms"]
         rows += [
-            ("longest transaction of the writer, sealing and forgetting", "<= 20 ms", f"{times['max']:.1f} ms",
+            ("longest transaction of the writer, sealing and deleting", "<= 20 ms", f"{times['max']:.1f} ms",
              times["max"] <= 20),
             (f"of {times['count']:,} transactions the 99.9th percentile / the longest in CPU time", "stated",
              f"{times['p99.9']:.1f} / {times['cpu_max']:.1f} ms", None),
             ("peak RSS of the process that built it", "stated", f"{found['rss_peak'] / 1e6:.0f} MB", None),
         ]  # fmt: skip
-    words = {"one": "one series", "p95": "p95 of one series", "ten": "ten series at once"}
+    words = {"one": "one series", "p95": "p95 of one series", "ten": "ten series"}
     for way, spans in result.get("query", {}).items():
         if way in words:
             for span, found in spans.items():
                 holds = found["p95_ms"] <= 20 if way == "one" else None
-                rows.append((f"{words[way]}, {span} ({found['tier']}, {found['points']:,} points): p50 / p95",
+                what = f"history query, {words[way]}, {span} ({found['tier']}, {found['points']:,} points)"
+                rows.append((f"{what}: p50 / p95",
                              "<= 20 ms" if way == "one" else "stated",
                              f"{found['p50_ms']:.1f} / {found['p95_ms']:.1f} ms", holds))  # fmt: skip
     if found := result.get("rows"):
@@ -420,7 +419,7 @@ def table(result: dict) -> list[tuple[str, str, str, bool | None]]:
         duck = found["duckdb"].get("bytes")
         plain = result.get("month", {}).get("plain_bytes", 0) / (SERIES - SERIES // EVERY)
         third = "absent" if duck is None else f"{duck / 1e6:.2f}"
-        rows.append(("one series on the disk: ours / SQL rows / DuckDB", "stated",
+        rows.append(("one series on disk: ours / SQL rows / DuckDB", "stated",
                      f"{plain / 1e6:.2f} / {found['bytes'] / 1e6:.2f} / {third} MB", None))  # fmt: skip
     if found := result.get("page"):
         for name, took in found["ranges"].items():
@@ -445,7 +444,7 @@ def main() -> None:
     )
     parser.add_argument("--only", default=",".join(PARTS), help="some of the parts; nothing is kept then")
     parser.add_argument("--no-duckdb", action="store_true", help="do not try to install it")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/measured.md and the README")
     parser.add_argument("--folder", type=Path, help="keep the month here, and take it from here if it is there")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     options, _ = parser.parse_known_args()  # `make bench` gives all benchmarks the same
@@ -480,8 +479,8 @@ def main() -> None:
     print(markdown(rows))
     if set(wanted) == set(PARTS) and not options.quick:
         print(f"\nraw numbers: {save('store', result).relative_to(ROOT)}")
-        if options.readme:
-            write_readme(markdown(rows), result["machine"], "store", beside="SQLite " + sqlite3.sqlite_version)
+        if options.write:
+            write(rows, result["machine"], "store", "SQLite " + sqlite3.sqlite_version)
 
 
 if __name__ == "__main__":

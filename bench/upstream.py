@@ -1,6 +1,6 @@
 """A model server for benchmarks: streams OpenAI chunks at a given pace, each with the instant at which it was sent.
 
-    python bench/upstream.py        prints its port; runs until its standard input ends
+    .venv-test/bin/python bench/upstream.py        prints its port; runs until its standard input ends
 
 The prompt of a request says what it gets: "N PACE_MS BYTES" chunks, milliseconds between them, bytes of padding.
 """

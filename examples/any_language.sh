@@ -1,11 +1,11 @@
 #!/bin/sh
-# Any language: POST lines of JSON. Times are microseconds of one clock that never goes back; text has no place here.
+# Any language: POST lines of JSON. Times are microseconds of one monotonic clock; there is no field for text.
 set -eu
 DATA="${WFMON_DATA:-$HOME/.local/share/wfmon}"
 URL=$(sed -n 's#.*"url": *"\(http[^"]*[^"/]\)/*".*#\1#p' "$DATA/server.json")
 NOW=$(awk '{ printf "%d", $1 * 1000000 }' /proc/uptime)
 
-# The token goes in by standard input: an argument could be read by every user of the machine.
+# The token is passed on standard input: every user of the machine can read a program's arguments.
 printf 'Authorization: Bearer %s\n' "$(cat "$DATA/token")" |
 curl --fail-with-body --silent --show-error --noproxy '*' -H @- -H 'Content-Type: application/x-ndjson' \
   "$URL/api/v1/hook" --data-binary @/dev/fd/3 3<<LINES

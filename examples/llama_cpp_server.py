@@ -14,7 +14,7 @@ MODEL = os.environ["GGUF"]
 
 
 class Seen(llama_cpp.Llama):
-    """A model whose every completion is told to wfmon; chats become completions too."""
+    """A model whose completions are all reported to wfmon; chats become completions too."""
 
     def create_completion(self, *args, **kwargs):
         """Answer as before."""

@@ -1,4 +1,4 @@
-"""The Ollama client. OLLAMA_HOST and MODEL say where and which."""
+"""The Ollama client. OLLAMA_HOST and MODEL set the server and the model."""
 
 import os
 

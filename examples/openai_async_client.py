@@ -18,7 +18,7 @@ async def main():
             max_tokens=24,
             stream=True,
         )
-        async for chunk in observe(answer):  # not awaited: the request's clock starts with it
+        async for chunk in observe(answer):  # not awaited, so that the request's clock starts here
             print(chunk.choices[0].delta.content or "", end="", flush=True)
     print()
 

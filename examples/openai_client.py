@@ -1,4 +1,4 @@
-"""The OpenAI client, with any server that speaks its protocol: OPENAI_BASE_URL and MODEL say which."""
+"""The OpenAI client, with any compatible server: OPENAI_BASE_URL and MODEL set the server and the model."""
 
 import os
 
@@ -14,7 +14,7 @@ stream = client.chat.completions.create(
     max_tokens=24,
     stream=True,
     stream_options={"include_usage": True},  # exact counts at the end
-    logprobs=True,  # with these wfmon shows how sure the model was; leave them out if your server refuses them
+    logprobs=True,  # with these wfmon shows how certain the model was; omit them if your server refuses them
     top_logprobs=5,
 )
 for chunk in observe(stream):

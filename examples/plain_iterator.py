@@ -6,7 +6,7 @@ from wfmon.hook import observe
 
 
 def my_model(prompt):
-    """Stand in for a model that gives one token after another."""
+    """Stand in for a model that yields one token after another."""
     for word in f"You said: {prompt}".split():
         time.sleep(0.03)
         yield word + " "

@@ -1,4 +1,4 @@
-"""Hugging Face transformers: one object, given twice. MODEL is a folder or a name on the hub."""
+"""Hugging Face transformers: one object, passed twice. MODEL is a folder or a name on the hub."""
 
 import os
 

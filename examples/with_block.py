@@ -1,4 +1,4 @@
-"""Say it yourself: how long the prompt is, each token, and how sure the model was."""
+"""Report everything yourself: the length of the prompt, each token, and how certain the model was."""
 
 import random
 import time
@@ -15,6 +15,6 @@ with observe(model="my-own-loop", vocab_size=32_000) as request:
     request.prompt(tokens=12)
     for _ in range(20):
         time.sleep(0.02)
-        request.token(logprobs=[-0.2, -2.3, -3.1])  # or the likeliest few: wfmon shows a band
+        request.token(logprobs=[-0.2, -2.3, -3.1])  # or the most likely few: wfmon then shows bounds
 
 # ruff: noqa: TID251

@@ -1,4 +1,6 @@
-"""Write what NVML answers on this machine, in the form that the tests replay: python scripts/capture_nvml.py FILE.
+"""Record what NVML answers on this machine, in the format that the tests replay.
+
+    .venv/bin/python scripts/capture_nvml.py FILE
 
 Run it on a machine with an NVIDIA card. The file holds the cards' names and counters and, of processes, only their
 numbers and memory; look at it before you share it.

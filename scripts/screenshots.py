@@ -50,7 +50,7 @@ def monitor(data: Path) -> Iterator[None]:
         deadline = time.monotonic() + START_S
         while not (data / "server.json").exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("The monitor did not start; run `python app.py --no-browser` to see why.")
+                sys.exit("The monitor did not start. To see why: make run ARGS=--no-browser")
             time.sleep(0.1)
         yield
     finally:

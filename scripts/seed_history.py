@@ -1,6 +1,6 @@
 """Make a month of history to look at: generated values, through the real writer in accelerated time.
 
-    python scripts/seed_history.py [--data DIR] [--days N] [--force]
+    make seed-history ARGS="[--data DIR] [--days N] [--force]"
 
 The last six hours come second by second, what is older in steps that leave some samples for each bucket that is kept
 of it. Folding, sealing and forgetting are the monitor's own.

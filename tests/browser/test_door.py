@@ -60,7 +60,7 @@ def test_a_browser_that_is_not_signed_in_is_told_what_to_do_and_the_terminals_co
     driver.delete_all_cookies()
     driver.get(monitor.origin)
     assert "not signed in" in page.text("h1")
-    assert "python app.py --open" in page.text("main")
+    assert "make run ARGS=--open" in page.text("main")
     assert page.js("return !window.wfmon && !document.querySelector('meta[name=wfmon-token]')")
     page.find("#code").send_keys("ABCD-EFGH-JKMN")
     page.click("button")
@@ -84,7 +84,7 @@ def test_a_page_whose_session_has_ended_says_so_and_how_to_get_in(page, driver):
     try:
         page.js("probe.sockets.at(-1).close()")
         eventually(lambda: page.status("transport") == "session ended")
-        assert "python app.py --open" in page.text("[data-banner]")
+        assert "make run ARGS=--open" in page.text("[data-banner]")
     finally:
         for cookie in cookies:
             driver.add_cookie(cookie)

@@ -307,7 +307,7 @@ SERVERS = """
 const columns = ["server", "runtime", "version", "pid", "process", "models", "gpu_bytes", "state", "shows", "lacks",
   "fix"];
 const row = ["127.0.0.1:9", "Ollama", "0.5.4", 12, "ollama", "<b>m</b>", 5e9, "ok", "loaded models", "tokens",
-  "for tokens: python -m wfmon proxy --upstream http://127.0.0.1:9, and point clients there"];
+  "for tokens: cd /x && .venv/bin/python -m wfmon proxy --upstream http://127.0.0.1:9, and point clients there"];
 const put = () => wfmon.store.table("servers", Date.now(), columns, [row]);
 const real = wfmon.store.table.bind(wfmon.store);
 wfmon.store.table = (name, ...given) => (name === "servers" && given[2][0] !== row ? undefined : real(name, ...given));
@@ -332,7 +332,7 @@ def test_a_server_says_what_would_make_it_show_more_and_its_line_can_be_had_with
         "return !!document.querySelector('table.servers code')"
     )
     assert page.text("table.servers td[data-col=models]") == "<b>m</b>"
-    assert page.text("table.servers code") == "python -m wfmon proxy --upstream http://127.0.0.1:9"
+    assert page.text("table.servers code") == "cd /x && .venv/bin/python -m wfmon proxy --upstream http://127.0.0.1:9"
     page.js("Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
     page.js("document.querySelector('table.servers .copy').click()")
     page.wait_js("return getSelection().toString() === document.querySelector('table.servers code').textContent")

@@ -41,7 +41,7 @@ def test_every_setting_is_there_with_its_value_and_where_it_comes_from(here):
 
 def test_the_data_say_what_is_kept_where_and_how_it_is_backed_up(here, monitor):
     said = here.js("return document.querySelector('[data-panel=data]').innerText")
-    for words in ("Recording", "wfmon.db", "of 500 MB at most", "6 hours", "2 years", "python -m wfmon store backup"):
+    for words in ("Recording", "wfmon.db", "of 500 MB at most", "6 hours", "2 years", " -m wfmon store backup"):
         assert words in said
     assert here.js("return document.querySelectorAll('#settings-data table')[0].tBodies[0].rows.length") == 5
     here.click("#settings-again")

@@ -19,6 +19,7 @@ import pytest
 import simple_websocket
 
 from tests.serving import DAEMON
+from wfmon.core import commands
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60
@@ -182,12 +183,12 @@ def test_half_a_certificate_is_one_sentence(tmp_path):
 
 
 def test_open_without_a_monitor_says_how_to_start_one(tmp_path):
-    assert "python app.py" in fails("--open", "--data", str(tmp_path / "data"))
+    assert " app.py --data" in fails("--open", "--data", str(tmp_path / "data"))
 
 
 def test_help_shows_examples():
     done = subprocess.run([sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "python app.py --open" in done.stdout
+    assert f"{commands.typed('app.py')} --open" in done.stdout
 
 
 def test_a_switch_is_kept_over_a_restart(tmp_path):

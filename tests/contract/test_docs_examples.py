@@ -59,7 +59,7 @@ def proxy(command, server):
     with socket.create_server(("127.0.0.1", 0)) as free:
         at = f"127.0.0.1:{free.getsockname()[1]}"
     words = command.replace(upstream, f"http://{server}").replace(listen, at).split()
-    assert words[0] == "python"
+    assert words[0] == ".venv/bin/python"
     process = subprocess.Popen(
         [sys.executable, *words[1:]], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

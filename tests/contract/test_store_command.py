@@ -136,7 +136,7 @@ def test_forget_a_series_by_its_text(folder):
     store(folder, "forget", "--series", text_of(MODEL), "--yes")
     left = {text for text, _ in json.loads(store(folder, "info", "--json"))["series"]}
     assert left == {"cpu", text_of("plain-3b")}
-    assert "Near it: cpu" in store(folder, "forget", "--series", "cpus", code=2)
+    assert "Similar names: cpu" in store(folder, "forget", "--series", "cpus", code=2)
 
 
 def test_what_is_no_time_and_what_lies_ahead_are_refused(folder):
@@ -250,7 +250,7 @@ def test_the_page_names_every_action_and_option():
 
 
 def test_every_command_of_the_page_is_one():
-    lines = re.findall(r"^python -m wfmon store (.+)$", PAGE, re.MULTILINE)
+    lines = re.findall(r"^\.venv/bin/python -m wfmon store (.+)$", PAGE, re.MULTILINE)
     assert len(lines) > 8
     for line in lines:
         words = re.findall(r"'[^']*'|\"[^\"]*\"|\S+", line.partition("   ")[0])

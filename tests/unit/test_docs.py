@@ -19,9 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 MANUAL = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in MANUAL]
 
-spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
-make_docs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_docs)
+
+def loaded(path):
+    """A script of ours as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_docs = loaded(ROOT / "scripts" / "make_docs.py")
+tables = loaded(ROOT / "bench" / "tables.py")
 
 
 @pytest.mark.parametrize("page", make_docs.PAGES)
@@ -113,6 +121,23 @@ def test_the_bounds_of_a_pages_reports_are_those_of_the_code():
     page = (ROOT / "docs/collectors.md").read_text("utf-8")
     assert f"More than {ux.REPORTS_PER_SECOND} reports a second from one client" in page
     assert f"{ux.MAX_CLIENTS} clients, or {ux.MAX_WAITING:,} waiting reports" in page
+
+
+def test_the_figures_in_the_readme_are_rows_of_the_measured_ones():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = readme.partition("<!-- figures:begin -->")[2].partition("<!-- figures:end -->")[0].strip()
+    assert shown == tables.readme_table((ROOT / "docs/measured.md").read_text("utf-8"))
+    assert "MISSED" not in shown
+
+
+def test_the_readme_is_read_in_one_go():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+def test_the_tree_in_the_readme_names_every_folder_of_wfmon():
+    tree = (ROOT / "README.md").read_text("utf-8").partition("## The tree")[2]
+    named = set(re.findall(r"^wfmon/(\w+)/ ", tree, re.MULTILINE))
+    assert named == {path.parent.name for path in (ROOT / "wfmon").glob("*/__init__.py")}
 
 
 def test_the_readme_names_every_option_of_the_app():

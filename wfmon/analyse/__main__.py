@@ -1,4 +1,4 @@
-"""``python -m wfmon.analyse``: read the history, say what is worth knowing as JSON on standard output, and end."""
+"""``-m wfmon.analyse``: read the history, say what is worth knowing as JSON on standard output, and end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pandas as pd
 from sqlalchemy import create_engine, select
 
 from wfmon.analyse.insights import Past, insights
+from wfmon.core import commands
 from wfmon.store.buckets import Buckets
 from wfmon.store.read import Reader
 from wfmon.store.schema import request
@@ -26,7 +27,9 @@ HOURLY, FINE = TIERS[4], TIERS[3]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; gives the exit code: 0, or 2 with a sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m wfmon.analyse", description="What is worth knowing of the past.")
+    parser = argparse.ArgumentParser(
+        prog=commands.typed("-m", "wfmon.analyse"), description="Report what changed in the past, as JSON."
+    )
     parser.add_argument("file", type=Path, help="the history, wfmon.db")
     parser.add_argument("--now", type=int, required=True, metavar="MS", help="where the span ends, UTC milliseconds")
     parser.add_argument("--days", type=int, default=7, metavar="N", help="days; as many before are compared")

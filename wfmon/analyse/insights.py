@@ -1,6 +1,6 @@
 """What is worth knowing of the last week: findings in plain words, each with its figures, its span and how sure it is.
 
-Runs in a process that ends (``python -m wfmon.analyse``), for pandas takes 60 MB. Nothing is told below ``SURE``; an
+Runs in a process that ends (``-m wfmon.analyse``), for pandas takes 60 MB. Nothing is told below ``SURE``; an
 empty list is a good answer.
 """
 

@@ -56,12 +56,14 @@ def _section(cls: type[Any]) -> Any:  # noqa: ANN401
 class ServerSettings:
     """The listener."""
 
-    port: int = opt(9445, "Port on 127.0.0.1. 0 takes any free one.", low=0, high=65_535)
-    tls: bool = opt(False, "Serve HTTPS, and HTTP/2 with it.")
-    cert_file: str = opt("", "Certificate (PEM) for TLS. Empty: a local one is made in the data folder.")
+    port: int = opt(9445, "Port on 127.0.0.1. 0: any free port.", low=0, high=65_535)
+    tls: bool = opt(False, "Serve HTTPS and HTTP/2.")
+    cert_file: str = opt("", "Certificate (PEM) for TLS. Empty: one is created in the data folder.")
     key_file: str = opt("", "Key (PEM) of that certificate.")
     open_browser: bool = opt(True, "Open the page in the browser at start.")
-    max_clients: int = opt(64, "Stream clients at once; one more is refused with a sentence.", low=1, high=1_000)
+    max_clients: int = opt(
+        64, "Maximum number of stream clients. Further ones are refused with a reason.", low=1, high=1_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class SystemSettings:
     """CPU, memory, disk, temperatures."""
 
     enabled: bool = opt(True, "Measure CPU, memory, swap, disk and temperatures.", restart=False)
-    rate_hz: float = opt(10.0, "Beats a second.", low=0.1, high=60)
-    processes: bool = opt(True, "List the ten busiest processes while somebody looks at that panel.")
+    rate_hz: float = opt(10.0, "Polls per second.", low=0.1, high=60)
+    processes: bool = opt(True, "List the ten busiest processes while that panel is visible.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class GpuSettings:
     """Graphics cards."""
 
     enabled: bool = opt(True, "Measure graphics cards (NVIDIA through NVML, AMD through sysfs).", restart=False)
-    rate_hz: float = opt(10.0, "Beats a second.", low=0.1, high=60)
+    rate_hz: float = opt(10.0, "Polls per second.", low=0.1, high=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class NetworkSettings:
     """Traffic on localhost."""
 
     enabled: bool = opt(True, "Measure loopback traffic, connections and listeners.", restart=False)
-    rate_hz: float = opt(1.0, "Beats a second.", low=0.1, high=10)
+    rate_hz: float = opt(1.0, "Polls per second.", low=0.1, high=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +96,14 @@ class MonitorSettings:
     """The monitor's own cost and health."""
 
     enabled: bool = opt(True, "Measure the monitor itself.", restart=False)
-    rate_hz: float = opt(1.0, "Beats a second.", low=0.1, high=10)
+    rate_hz: float = opt(1.0, "Polls per second.", low=0.1, high=10)
 
 
 @dataclass(frozen=True, slots=True)
 class UxSettings:
     """What open pages report of themselves."""
 
-    enabled: bool = opt(True, "Take frame times and input latency from open pages.", restart=False)
+    enabled: bool = opt(True, "Record the frame times and input latency that open pages report.", restart=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +111,17 @@ class ModelSettings:
     """What hooks and the proxy tell of models."""
 
     enabled: bool = opt(
-        True, "Take what hooks and the proxy tell of models: times and counts, never text.", restart=False
+        True, "Receive what hooks and the proxy report about models: times and counts, never text.", restart=False
     )
-    requests: int = opt(200, "Last requests kept in memory.", low=10, high=2_000)
+    requests: int = opt(200, "Number of recent requests kept in memory.", low=10, high=2_000)
 
 
 @dataclass(frozen=True, slots=True)
 class ServersSettings:
     """Model servers of this machine."""
 
-    enabled: bool = opt(True, "Find model servers that listen on this machine, and read what they tell.", restart=False)
-    rate_hz: float = opt(1.0, "Looks a second.", low=0.1, high=1)
+    enabled: bool = opt(True, "Find model servers listening on this machine, and read their statistics.", restart=False)
+    rate_hz: float = opt(1.0, "Polls per second.", low=0.1, high=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,36 +142,42 @@ class EnergySettings:
     """The energy index: docs/energy.md has the formulas."""
 
     profile: str = opt(
-        "learned", "What full speed is: learned (the model's own peak), or that of a lite, dual or studio machine.",
+        "learned", "Full speed: learned (the model's own peak), or fixed for a lite, dual or studio machine.",
         choices=("learned", "lite", "dual", "studio"),
     )  # fmt: skip
-    tps_min: float = opt(0.0, "Tokens a second that count as standing still.", low=0, high=1_000)
-    tps_max_lite: float = opt(20.0, "Tokens a second that count as full speed, profile lite.", low=1, high=100_000)
+    tps_min: float = opt(0.0, "Tokens per second that count as speed 0.", low=0, high=1_000)
+    tps_max_lite: float = opt(20.0, "Tokens per second that count as full speed, profile lite.", low=1, high=100_000)
     tps_max_dual: float = opt(60.0, "The same, profile dual.", low=1, high=100_000)
     tps_max_studio: float = opt(200.0, "The same, profile studio.", low=1, high=100_000)
     peak_floor: float = opt(
-        20.0, "Tokens a second that a learned peak is never below, profile learned.", low=1, high=100_000
+        20.0, "Lower limit of the learned peak, tokens per second, profile learned.", low=1, high=100_000
     )
-    peak_half_life_s: float = opt(300.0, "In so many seconds half of a learned peak is forgotten.", low=1, high=86_400)
+    peak_half_life_s: float = opt(300.0, "Half-life of the learned peak, in seconds.", low=1, high=86_400)
     weight_velocity: float = opt(0.5, "Weight of speed.", low=0, high=1)
     weight_certainty: float = opt(0.3, "Weight of certainty.", low=0, high=1)
     weight_steadiness: float = opt(0.2, "Weight of steadiness.", low=0, high=1)
-    weight_velocity_alone: float = opt(0.7, "Weight of speed where certainty is not known.", low=0, high=1)
-    weight_steadiness_alone: float = opt(0.3, "Weight of steadiness there.", low=0, high=1)
+    weight_velocity_alone: float = opt(0.7, "Weight of speed if certainty is not known.", low=0, high=1)
+    weight_steadiness_alone: float = opt(0.3, "Weight of steadiness if certainty is not known.", low=0, high=1)
     smoothing: float = opt(
-        0.35, "Share of a token's own value in the index; the rest is what was before.", low=0.01, high=1
+        0.35, "Weight of the newest token in the index; the rest is the previous value.", low=0.01, high=1
     )
-    half_life_ms: float = opt(700.0, "In so many ms without a token the index halves.", low=10, high=60_000)
+    half_life_ms: float = opt(700.0, "Half-life of the index without tokens, in ms.", low=10, high=60_000)
     steady_ms: float = opt(
-        400.0, "Longest interval that counts as steady; a longer one is a stall.", low=1, high=60_000
+        400.0,
+        "Longest interval between tokens that counts as steady, in ms; a longer one is a stall.",
+        low=1,
+        high=60_000,
     )
-    unsteady_ms: float = opt(1_500.0, "Interval at which steadiness is 0.", low=2, high=600_000)
-    stall_tokens: int = opt(2, "Intervals of a stall after which the model counts as stalling.", low=1, high=100)
-    saturated_at: float = opt(0.85, "Energy from which the model counts as saturated.", low=0, high=1)
-    saturated_ms: float = opt(800.0, "For so long it must hold.", low=0, high=60_000)
-    saturated_until: float = opt(0.7, "Until it falls below this.", low=0, high=1)
+    unsteady_ms: float = opt(1_500.0, "Interval between tokens at which steadiness is 0, in ms.", low=2, high=600_000)
+    stall_tokens: int = opt(2, "Number of stalls in a row after which the model is stalling.", low=1, high=100)
+    saturated_at: float = opt(0.85, "Energy at which the model becomes saturated.", low=0, high=1)
+    saturated_ms: float = opt(800.0, "Time for which it must stay there, in ms.", low=0, high=60_000)
+    saturated_until: float = opt(0.7, "Energy below which it is no longer saturated.", low=0, high=1)
     drained_ms: float = opt(
-        2_000.0, "For so long after its last request a model counts as drained, then as idle.", low=0, high=60_000
+        2_000.0,
+        "Time after its last request for which a model is drained before it is idle, in ms.",
+        low=0,
+        high=60_000,
     )
 
 
@@ -177,11 +185,11 @@ class EnergySettings:
 class ProxySettings:
     """The pass-through that sees every client of a model server."""
 
-    enabled: bool = opt(False, "Run the proxy beside the monitor.")
-    upstream: str = opt("http://127.0.0.1:11434", "The model server; on this machine only.")
-    listen: str = opt("127.0.0.1:11500", "Where the proxy listens; on loopback only.")
+    enabled: bool = opt(False, "Run the proxy together with the monitor.")
+    upstream: str = opt("http://127.0.0.1:11434", "The model server, on this machine only.")
+    listen: str = opt("127.0.0.1:11500", "Address on which the proxy listens, loopback only.")
     logprobs: int = opt(
-        0, "Ask the server for so many log-probabilities a token, and strip them from the answer. 0: do not.",
+        0, "Log-probabilities per token to request from the server and strip from the answer. 0: none.",
         low=0, high=20,
     )  # fmt: skip
 
@@ -190,18 +198,21 @@ class ProxySettings:
 class DemoSettings:
     """The built-in language model."""
 
-    enabled: bool = opt(False, "Start the built-in model with the monitor.")
-    port: int = opt(11_599, "Its port on 127.0.0.1; 0, or one in use: any free one.", low=0, high=65_535)
-    tokens_per_second: float = opt(40.0, "Its speed limit, so that the eye can follow. 0: none.", low=0, high=100_000)
+    enabled: bool = opt(False, "Start the built-in model together with the monitor.")
+    port: int = opt(11_599, "Its port on 127.0.0.1. 0, or a port in use: any free port.", low=0, high=65_535)
+    tokens_per_second: float = opt(40.0, "Speed limit, slow enough to follow by eye. 0: none.", low=0, high=100_000)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """The hot cache."""
 
-    cache_seconds: int = opt(300, "Seconds of every sample kept in memory.", low=30, high=900)
+    cache_seconds: int = opt(300, "Seconds for which every sample is kept in memory.", low=30, high=900)
     cache_bytes: int = opt(
-        12_000_000, "Bytes the hot cache may take; past it, it shortens and says so.", low=1_000_000, high=200_000_000
+        12_000_000,
+        "Size limit of the hot cache, in bytes; beyond it, it keeps less time and says so.",
+        low=1_000_000,
+        high=200_000_000,
     )
 
 
@@ -209,16 +220,20 @@ class WindowSettings:
 class StreamSettings:
     """Live frames."""
 
-    rate_hz: int = opt(60, "Frames a second at most for each client.", low=1, high=60)
-    mailbox_frames: int = opt(60, "Frames that wait for a client before it gets less.", low=10, high=600)
-    stall_seconds: float = opt(3.0, "A client that does not read for so long is closed.", low=0.5, high=60)
+    rate_hz: int = opt(60, "Maximum frames per second for each client.", low=1, high=60)
+    mailbox_frames: int = opt(
+        60, "Frames that may wait for a client before it receives fewer updates.", low=10, high=600
+    )
+    stall_seconds: float = opt(
+        3.0, "A client that reads nothing for this many seconds is disconnected.", low=0.5, high=60
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """The history: what is kept of the past in <data>/wfmon.db."""
 
-    enabled: bool = opt(True, "Record what is measured. What was recorded stays when this is off.", restart=False)
+    enabled: bool = opt(True, "Record measurements. When this is off, recorded data stays.", restart=False)
     keep_1s_days: float = opt(0.25, "Days for which each second is kept.", low=0.02, high=3_650, restart=False)
     keep_10s_days: float = opt(2.0, "The same for buckets of 10 seconds.", low=0.1, high=3_650, restart=False)
     keep_1min_days: float = opt(14.0, "The same for buckets of a minute.", low=0.5, high=3_650, restart=False)
@@ -228,11 +243,11 @@ class StoreSettings:
         30.0, "Days for which requests to models are kept.", low=0.1, high=36_500, restart=False
     )
     keep_annotations_days: float = opt(
-        30.0, "The same for what happened (start, sleep, clock).", low=0.1, high=36_500, restart=False
+        30.0, "The same for events (starts, suspends, clock changes).", low=0.1, high=36_500, restart=False
     )
     keep_alerts_days: float = opt(30.0, "The same for alerts.", low=0.1, high=36_500, restart=False)
     max_bytes: int = opt(
-        500_000_000, "Bytes the history may take; past it the oldest goes before its time.",
+        500_000_000, "Size limit of the history, in bytes; beyond it, the oldest data is deleted early.",
         low=20_000_000, high=1_000_000_000_000, restart=False,
     )  # fmt: skip
 
@@ -241,16 +256,16 @@ class StoreSettings:
 class AnalyseSettings:
     """What is read out of what was measured."""
 
-    anomalies: bool = opt(True, "Mark what is unusual for this hour of the day; docs/insights.md says how.")
+    anomalies: bool = opt(True, "Mark what is unusual for this hour of the day. See docs/insights.md.")
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """Log files: JSON lines in <data>/logs/, no user data."""
 
-    level: str = opt("info", "Least level that is written.", choices=("debug", "info", "warning", "error"))
+    level: str = opt("info", "Lowest level that is written.", choices=("debug", "info", "warning", "error"))
     max_bytes: int = opt(1_000_000, "Size at which a log file is rotated.", low=10_000, high=100_000_000)
-    keep: int = opt(5, "Rotated files that are kept.", low=0, high=100)
+    keep: int = opt(5, "Number of rotated files to keep.", low=0, high=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +273,7 @@ class Settings:
     """Everything a user may set. ``origin`` tells where each value comes from, by dotted name."""
 
     power: str = opt(
-        "normal", "eco halves the collectors' rates while the machine runs on battery.", choices=("normal", "eco")
+        "normal", "eco: half the collectors' rates while the machine runs on battery.", choices=("normal", "eco")
     )
     server: ServerSettings = _section(ServerSettings)
     collect: CollectSettings = _section(CollectSettings)

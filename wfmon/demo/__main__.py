@@ -1,4 +1,4 @@
-"""``python -m wfmon.demo``: the built-in model's process. It serves until it is told to end, or its parent is gone."""
+"""``-m wfmon.demo``: the built-in model's process. It serves until it is told to end, or its parent is gone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wfmon.core import commands
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.settings import default_data_dir
 from wfmon.demo.state import State, write
@@ -93,7 +94,7 @@ def _guard(ended: threading.Event) -> None:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m wfmon.demo",
+        prog=commands.typed("-m", "wfmon.demo"),
         description="wfmon's built-in n-gram model: small and real, on 127.0.0.1, in OpenAI's and Ollama's forms.",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the monitor's data folder (default: WFMON_DATA)")

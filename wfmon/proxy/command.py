@@ -1,4 +1,4 @@
-"""``python -m wfmon proxy``: read the options, bind, pass on until a signal comes, then drain."""
+"""``-m wfmon proxy``: read the options, bind, pass on until a signal comes, then drain."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ LOCK_TRIES, LOCK_TRY_S = 20, 0.05
 MAX_LOG_BYTES = 262_144
 HELP = "see every client of a model server with no code: a streaming pass-through"
 EXAMPLES = """examples:
-  python -m wfmon proxy                                    Ollama at 11434, seen at 127.0.0.1:11500
-  python -m wfmon proxy --upstream http://127.0.0.1:8080 --listen 127.0.0.1:11501
-  OLLAMA_HOST=127.0.0.1:11500 ollama run llama3.2          a client, pointed at the proxy
-  python -m wfmon proxy --logprobs 8                       ask for log-probabilities too, and strip them again
+  %(prog)s                    Ollama at 11434, observed at 127.0.0.1:11500
+  %(prog)s --logprobs 8       also request log-probabilities, and strip them from the answers
+  %(prog)s --upstream http://127.0.0.1:8080 --listen 127.0.0.1:11501
+  OLLAMA_HOST=127.0.0.1:11500 ollama run llama3.2      a client that uses the proxy
 """
 
 

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
+from wfmon.core import commands
 from wfmon.serve.headers import LOCKED, NOTHING
 from wfmon.serve.problem import CONTENT_TYPE, Problem
 
@@ -125,7 +126,7 @@ class Guard:
             return None
         return Problem(
             403, "site", "Another site led here, and only this monitor's own pages may.",
-            f"Type {self._door.origin()}/ into the address bar, or run: python app.py --open",
+            f"Type {self._door.origin()}/ into the address bar, or run: {commands.OPEN}",
         )  # fmt: skip
 
     def _origin(self, environ: WSGIEnvironment) -> Problem | None:
@@ -159,8 +160,8 @@ class Guard:
             return None  # it asks for a code instead
         return Problem(
             401, "auth", "No valid cookie or token came with this request.",
-            "In a browser: run python app.py --open. In a script, send: Authorization: Bearer <what stands in the file "
-            "`token` of the data folder>",
+            f"In a browser: run {commands.OPEN} in wfmon's folder. In a script, send: Authorization: Bearer "
+            "<contents of the file `token` in the data folder>",
             (("WWW-Authenticate", 'Bearer realm="wfmon"'),),
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, BinaryIO
 
 import wfmon
+from wfmon.core import commands
 from wfmon.core.lock import try_lock
 from wfmon.serve.token import write_private
 
@@ -39,8 +40,8 @@ class AlreadyRunning(Exception):
     def __init__(self, folder: Path, running: Running | None) -> None:
         where = f" at {running.url} (process {running.pid})" if running else ""
         super().__init__(
-            f"A monitor runs already on {folder}{where}. "
-            "Show it with python app.py --open, or give another folder with --data."
+            f"A monitor is already running on {folder}{where}. Use another folder with --data, or open its page with: "
+            f"{commands.app('--open', '--data', str(folder))}"
         )
         self.running = running
 

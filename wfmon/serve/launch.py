@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import orjson
 from flask import Blueprint, Response, request
 
+from wfmon.core import commands
 from wfmon.serve.guard import LAUNCH
 from wfmon.serve.headers import LOCKED
 from wfmon.serve.instance import NotRunning, Running, read_running
@@ -192,7 +193,7 @@ def routes(launcher: Launcher, token: Token, door: Door) -> Blueprint:
         right = launcher.redeem(code)
         if not right:
             if right is None:
-                why = "Too many wrong codes came in. Wait a minute, or run: python app.py --open"
+                why = f"Too many wrong codes were tried. Wait a minute, or run: {commands.OPEN}"
             page = launcher.locked_page(why if code else "")
             response = Response(
                 page, 401 if right is False else 429, headers=LOCKED, content_type="text/html; charset=utf-8"
@@ -219,7 +220,7 @@ def open_running(folder: Path, opener: Callable[[str], bool]) -> str:
     """
     running, token = read_running(folder), read_token(folder)
     if running is None or token is None:
-        raise NotRunning(f"No monitor runs on {folder}. Start one with: python app.py")
+        raise NotRunning(f"No monitor is running on {folder}. Start one with: {commands.app('--data', str(folder))}")
     try:
         status, body = _ask(running, token)
         if status != 201:

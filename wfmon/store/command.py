@@ -1,4 +1,4 @@
-"""``python -m wfmon store ACTION``: read the options, do it, say what was done.
+"""``-m wfmon store ACTION``: read the options, do it, say what was done.
 
 Exit codes: 0 when it was done, 1 when ``check`` found something or ``forget`` awaits --yes, 2 when it could not be.
 """
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wfmon.core import commands
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.errors import Refused
 from wfmon.core.settings import default_data_dir
@@ -22,12 +23,12 @@ from wfmon.store.deletion import Asked, Before, Everything, Named, NoSuchSeries,
 
 HELP = "look after the history: what it holds, whether it is well, copies of it, and what it should forget"
 EXAMPLES = """examples:
-  python -m wfmon store info
-  python -m wfmon store check
-  python -m wfmon store backup ~/wfmon-backup.db           the monitor may run
-  python -m wfmon store restore ~/wfmon-backup.db          the monitor must not run
-  python -m wfmon store forget --before "7 days"           what would go; with --yes it goes
-  python -m wfmon store forget --series 'model.ttft_ms{model="m",server="s"}' --yes
+  %(prog)s info
+  %(prog)s check
+  %(prog)s backup ~/wfmon-backup.db       the monitor may run
+  %(prog)s restore ~/wfmon-backup.db      the monitor must not run
+  %(prog)s forget --before "7 days"       show what would be deleted; with --yes, delete it
+  %(prog)s forget --series 'model.ttft_ms{model="m",server="s"}' --yes
 """
 LARGEST = 10
 """Series that ``info`` names; --json has them all."""
@@ -86,7 +87,9 @@ def run(given: argparse.Namespace) -> int:
     }[given.action]  # fmt: skip
     try:
         return action(given, path, clock)
-    except (Refused, NoSuchSeries, Remains, database.NewerSchema) as error:
+    except NoSuchSeries as error:
+        raise StartError(f"{error} This lists all series: {_command('info', '--json')}") from None
+    except (Refused, Remains, database.NewerSchema) as error:
         raise StartError(str(error)) from None
     except (database.NotOurs, sqlite3.Error, OSError) as error:
         raise StartError(_sentence(error, path)) from None
@@ -163,7 +166,7 @@ def _check(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     if given.json:
         _say(json.dumps({"ok": not found.problems, **found._asdict()}, indent=1))
     elif found.problems:
-        _say(*found.problems, f"{path} is damaged. Put a backup in its place: python -m wfmon store restore FILE")
+        _say(*found.problems, f"{path} is damaged. Put a backup in its place: {_command('restore', 'FILE')}")
     else:
         _say(f"{path} is well: {found.chunks:,} chunks and {found.seconds:,} seconds of the journal were read.")
     return 1 if found.problems else 0
@@ -260,12 +263,14 @@ def _sentence(error: Exception, path: Path) -> str:
         if database.is_locked(error):
             return f"Another program holds {path}: close it, then run this again."
         if database.is_full(error):
-            return (
-                "There is no room: free twice what the history takes (see python -m wfmon store info), then try again."
-            )
+            return f"There is no room: free twice what the history takes (see {_command('info')}), then try again."
         if database.is_corrupt(error):
-            return f"{path} is damaged: put a backup in its place with python -m wfmon store restore FILE"
-        return f"SQLite could not do it ({error}). See what python -m wfmon store check says."
+            return f"{path} is damaged: put a backup in its place with {_command('restore', 'FILE')}"
+        return f"SQLite could not do it ({error}). See what this says: {_command('check')}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be used ({error.strerror}): mend its permissions, or name another."
     return f"It could not be done ({error})."
+
+
+def _command(*arguments: str) -> str:
+    return commands.typed("-m", "wfmon", "store", *arguments)

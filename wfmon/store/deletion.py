@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wfmon.core import commands
 from wfmon.core.sketch import Sketch
 from wfmon.core.types import Series
 from wfmon.store import codec, database
@@ -166,7 +167,7 @@ def empty_wal(connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         raise Remains(
             "The rest of it is done, but another program reads the history, so its old bytes could not be wiped. "
-            "Close that program, then run: python -m wfmon store compact"
+            f"Close that program, then run: {commands.wfmon('store', 'compact')}"
         )
     if is_unscrubbed(connection):
         connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (_WIPE,))
@@ -190,9 +191,8 @@ def _securely(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _unscrubbed(error: sqlite3.Error) -> str:
     why = "there is no room to write the file anew" if database.is_full(error) else str(error)
-    return (
-        f"It is deleted, but its bytes could not be wiped ({why}). Mend that, then run: python -m wfmon store compact"
-    )
+    compact = commands.wfmon("store", "compact")
+    return f"It is deleted, but its bytes could not be wiped ({why}). Fix that, then run: {compact}"
 
 
 def _plan(connection: sqlite3.Connection, asked: Asked, tell: _TellPart) -> _Plan:
@@ -236,8 +236,8 @@ def _canonical(text: str) -> str:
 def _none_called(connection: sqlite3.Connection, text: str) -> str:
     known = {each for row in connection.execute("SELECT text, name FROM series") for each in row}
     near = difflib.get_close_matches(text, known, 3, 0.5)
-    hint = f"Near it: {', '.join(near)}." if near else "python -m wfmon store info --json names them all."
-    return f"The history has no series {text}. {hint}"
+    hint = f" Similar names: {', '.join(near)}." if near else ""
+    return f"The history has no series {text}.{hint}"
 
 
 def _from_s(asked: Before) -> int:

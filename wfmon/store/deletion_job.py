@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wfmon.core import commands
 from wfmon.core.answers import DELETION_UNDER_WAY, DeletionPreview, DeletionStatus, FileSize
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Busy, Refused
@@ -291,7 +292,8 @@ class Forgetting:
         elif database.is_locked(error):
             self._end("failed", "Nothing was deleted: another program holds the history. Close it, then try again.")
         else:
-            self._end("failed", f"Nothing was deleted ({error}). See what python -m wfmon store check says.")
+            check = commands.wfmon("store", "check")
+            self._end("failed", f"Nothing was deleted ({error}). To find the cause, run: {check}")
 
     def _end(self, word: str, reason: str = "", of: tuple[str, ...] = DELETION_UNDER_WAY) -> None:
         with self._lock:
@@ -349,7 +351,7 @@ def _words(asked: Asked) -> dict[str, Any]:
 
 
 def _no_series(error: NoSuchSeries) -> Refused:
-    return Refused("series", str(error).partition(" python -m")[0], "GET /api/v1/history lists those that are kept.")
+    return Refused("series", str(error), "GET /api/v1/history lists those that are kept.")
 
 
 def _unwiped(error: Exception) -> str:

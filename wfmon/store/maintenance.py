@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from wfmon.core import commands
 from wfmon.core.answers import TierUsage
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Refused
@@ -163,9 +164,8 @@ def backup(path: Path, to: Path, *, force: bool = False) -> Copied:
     if not force and any(each.exists() for each in (to, *beside)):
         raise Refused("file", f"{to} is there already: name another file, or replace it with --force.")
     with database.reading(path) as connection:
-        made, rows = _copy(
-            connection, path, to, "Put an earlier backup in its place: python -m wfmon store restore FILE"
-        )
+        restore = commands.wfmon("store", "restore", "FILE")
+        made, rows = _copy(connection, path, to, f"Put an earlier backup in its place: {restore}")
     try:
         for each in beside:
             each.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import { initial, step } from "./transport.mjs";
 const SILENCE_MS = 6_000; // a live stream speaks at least once a second
 const PROBE = "/api/v1/health";
 const ENDED = {
-  session: "run python app.py --open in a terminal, or reload this page and paste the code from there",
+  session: "run make run ARGS=--open in wfmon's folder, or reload this page and type the code that its terminal shows",
   version: "reload this page: wfmon has been updated",
 };
 

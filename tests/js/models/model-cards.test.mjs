@@ -85,11 +85,18 @@ test("a server of which nothing is known says so", () => {
 });
 
 test("what is to be typed stands apart from the words around it", () => {
-  assert.deepEqual(piecesOf("for tokens and entropy: python -m wfmon proxy --upstream http://127.0.0.1:1 --listen 127.0.0.1:2, and point clients there"), [
-    { text: "for tokens and entropy:", code: false },
-    { text: "python -m wfmon proxy --upstream http://127.0.0.1:1 --listen 127.0.0.1:2", code: true },
-    { text: ", and point clients there", code: false },
-  ]);
+  const interpreters = [
+    "/opt/x/bin/python3", "'/home/me, here/bin/python'", '"C:\\my house\\python.exe"', "cd /home/me/wfmon && .venv/bin/python",
+    "cd '/home/me, and you/wfmon' && .venv/bin/python",
+  ];
+  for (const python of interpreters) {
+    const code = `${python} -m wfmon proxy --upstream http://127.0.0.1:1 --listen 127.0.0.1:2`;
+    assert.deepEqual(piecesOf(`for tokens and entropy: ${code}, and point clients there`), [
+      { text: "for tokens and entropy:", code: false },
+      { text: code, code: true },
+      { text: ", and point clients there", code: false },
+    ]);
+  }
   assert.deepEqual(piecesOf("start it with --metrics"), [{ text: "start it with", code: false }, { text: "--metrics", code: true }]);
   assert.deepEqual(piecesOf("wait until it is loaded"), [{ text: "wait until it is loaded", code: false }]);
 });

@@ -248,7 +248,7 @@ def test_a_person_without_a_cookie_reads_how_to_sign_in(house):
     assert answer.status_code == 401
     assert answer.content_type == "text/html; charset=utf-8"
     text = answer.text
-    assert "python app.py --open" in text
+    assert "make run ARGS=--open" in text
     assert '<form method="post" action="/launch">' in text
     assert "<script" not in text
     # A form posted under no-referrer would say `Origin: null` and be refused.

@@ -62,7 +62,7 @@ def test_a_link_works_once(house):
     assert again.status_code == 401
     assert "Set-Cookie" not in again.headers
     assert "was used or has expired" in again.text
-    assert "python app.py --open" in again.text
+    assert "make run ARGS=--open" in again.text
 
 
 def test_a_link_is_used_once_even_when_two_ask_at_the_same_instant(house):
@@ -370,7 +370,7 @@ def test_open_says_when_no_monitor_runs_and_asks_nobody(tmp_path):
     stale = (tmp_path / "server.json").read_text()
     instance.close()
     (tmp_path / "server.json").write_text(stale)
-    with pytest.raises(NotRunning, match="No monitor runs on"):
+    with pytest.raises(NotRunning, match="No monitor is running on"):
         open_running(tmp_path, pytest.fail)
 
 

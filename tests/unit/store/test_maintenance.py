@@ -597,11 +597,11 @@ def test_a_second_of_a_forgotten_series_alone_goes(house):
 
 def test_a_name_that_is_none_tells_what_is_near(lived):
     with database.reading(lived.writer.path) as connection:
-        with pytest.raises(NoSuchSeries, match=r"no series model\.tfft_ms\. Near it: model\.ttft_ms"):
+        with pytest.raises(NoSuchSeries, match=r"no series model\.tfft_ms\. Similar names: model\.ttft_ms"):
             maintenance.preview(connection, Named("model.tfft_ms"))
         with pytest.raises(NoSuchSeries, match=r'name\{label="value"\}'):
             maintenance.preview(connection, Named("model.ttft_ms{model=x"))
-        with pytest.raises(NoSuchSeries, match="--json"):
+        with pytest.raises(NoSuchSeries, match=r"no series \?\."):
             maintenance.preview(connection, Named("?"))
 
 

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dash import html
 from dash.development.base_component import Component
 
+from wfmon.core import commands
 from wfmon.core.catalogue import METRICS
+from wfmon.core.settings import ProxySettings
 from wfmon.ui.kit import ids
 from wfmon.ui.kit.parts import Column, Content, Stat, chart, meter, value
 
@@ -48,6 +50,7 @@ def cards() -> Component:
 
 
 def _unseen() -> Content:
+    default = ProxySettings()
     ways = (
         (
             "Start a model server",
@@ -57,7 +60,7 @@ def _unseen() -> Content:
         (
             "Ask through the proxy",
             "Every client of a local server is seen token by token, without a line of code:",
-            "python -m wfmon proxy --upstream http://127.0.0.1:11434 --listen 127.0.0.1:11500",
+            commands.wfmon("proxy", "--upstream", default.upstream, "--listen", default.listen),
         ),
         (
             "Add one line to your program",

@@ -9,6 +9,8 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
+from wfmon.core import commands
+from wfmon.core.settings import ProxySettings
 from wfmon.ui.kit import ids
 from wfmon.ui.kit.panels import Panel
 from wfmon.ui.kit.parts import Column, live_table, note
@@ -62,7 +64,7 @@ def _unseen(page: str) -> Component:
     ways = (
         ("A model server on this machine", "is found by itself: Ollama, llama.cpp, vLLM, SGLang, LM Studio."),
         ("One line of Python", html.Code("from wfmon.hook import observe")),
-        ("Any client, no code", html.Code("python -m wfmon proxy --upstream http://127.0.0.1:11434")),
+        ("Any client, no code", html.Code(commands.wfmon("proxy", "--upstream", ProxySettings().upstream))),
     )
     return html.Div(
         [

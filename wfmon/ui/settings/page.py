@@ -14,6 +14,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
+from wfmon.core import commands as core_commands
 from wfmon.core.errors import NotSaved, Unreadable
 from wfmon.core.services import Services
 from wfmon.core.settings import default_data_dir
@@ -283,7 +284,7 @@ def commands(path: str) -> list[tuple[str, str]]:
     """Give what is done to the file at ``path`` from a terminal: words, and the command that they stand for."""
     folder = Path(path).parent
     where = "" if not path or folder == default_data_dir() else f" --data {shlex.quote(str(folder))}"
-    return [(words, f"python -m wfmon store {what}{where}") for words, what in COMMANDS]
+    return [(words, f"{core_commands.wfmon('store')} {what}{where}") for words, what in COMMANDS]
 
 
 def _commands(data: Data) -> Component:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from dash.development.base_component import Component
 
+from wfmon.core import commands
 from wfmon.core import settings as core_settings
 from wfmon.core.errors import NotSaved, Unreadable
 from wfmon.store.retention import Keep
@@ -102,14 +103,14 @@ def test_a_setting_tells_its_value_its_default_where_it_comes_from_and_when_a_ch
 def test_the_data_tell_how_much_how_long_where_and_how_to_keep_it():
     told = text(settings.groups(TABLE, data())[0].panels[0].body)
     for words in ("12.3 MB", "of 500 MB at most", "4.1 kB", "1,234", "kept 30 days", "/data/wfmon.db", "5 minutes",
-                  "2 years", "python -m wfmon store backup", "python -m wfmon store restore",
-                  "python -m wfmon store forget", "Recording"):  # fmt: skip
+                  "2 years", " -m wfmon store backup", " -m wfmon store restore", " -m wfmon store forget",
+                  "Recording"):  # fmt: skip
         assert words in told, words
 
 
 def test_commands_name_the_data_folder_where_it_is_not_the_users_own(monkeypatch):
     monkeypatch.setenv("WFMON_DATA", "/data")
-    assert settings.commands("/data/wfmon.db")[0][1] == "python -m wfmon store info"
+    assert settings.commands("/data/wfmon.db")[0][1] == commands.wfmon("store", "info")
     assert settings.commands("/my lab/wfmon.db")[2][1].endswith("backup ~/wfmon-backup.db --data '/my lab'")
 
 

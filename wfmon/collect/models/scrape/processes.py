@@ -24,7 +24,7 @@ class Processes:
             return ()
 
     def upstream(self, command: tuple[str, ...]) -> str | None:
-        """What a ``python -m wfmon proxy`` leads to, host:port, "" where its command does not say; None for others."""
+        """Give the upstream of a wfmon proxy, host:port; "" if its command line does not name it, None for others."""
         if "wfmon" not in command or "proxy" not in command[command.index("wfmon") :]:
             return None
         for word, following in zip(command, (*command[1:], ""), strict=True):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-PROXY = "python -m wfmon proxy --upstream http://{server} --listen 127.0.0.1:11500"
-VIA_PROXY = f"for tokens and entropy: {PROXY}, and point clients there"
+from wfmon.core import commands
+from wfmon.core.settings import ProxySettings
+
+VIA_PROXY = "for tokens and entropy: {proxy}, and point clients there"
 
 
 class Told(NamedTuple):
-    """Three cells of a row. ``{server}`` stands for its address."""
+    """Three cells of a row. ``{server}`` stands for its address, ``{proxy}`` for the command that starts a proxy."""
 
     shows: str
     lacks: str
@@ -77,4 +79,5 @@ TOLD: dict[tuple[str, str], Told] = {
 def told(runtime: str, situation: str, server: str) -> Told:
     """Give the three cells of a server."""
     found = TOLD.get((runtime, situation)) or TOLD[_ANY, situation]
-    return Told(*(text.replace("{server}", server) for text in found))
+    proxy = commands.wfmon("proxy", "--upstream", f"http://{server}", "--listen", ProxySettings().listen)
+    return Told(*(text.replace("{server}", server).replace("{proxy}", proxy) for text in found))
