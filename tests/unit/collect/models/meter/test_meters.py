@@ -21,7 +21,9 @@ from wfmon.collect.models.meter.model import (
     STALE,
 )
 from wfmon.collect.models.meter.tables import MODELS, REQUESTS
+from wfmon.core.settings import EnergySettings
 from wfmon.core.types import Cause
+from wfmon.process.energy import EnergyMeter
 
 
 @pytest.fixture
@@ -282,6 +284,25 @@ def test_what_rests_is_told_once_a_second(bench, sender):
     sender.end()
     bench.beat()
     bench.beat(0.016)
+    told = [bench.beat(0.1)[1] != {} for _ in range(20)]
+    assert sum(told) == 2
+
+
+def test_a_model_rests_once_its_energy_is_too_faint_to_be_shown():
+    bench = Bench(energy=lambda: EnergyMeter(EnergySettings()))
+    sender = bench.sender()
+    sender.start()
+    sender.tokens(back_ms=(60, 30, 0))
+    sender.end()
+    assert all(bench.beat(0.1)[1] for _ in range(40))  # it fades, in every beat
+    bench.beat(6)
+    told = [bench.beat(0.1)[1] != {} for _ in range(20)]
+    assert sum(told) == 2
+
+
+def test_what_a_scrape_tells_is_told_again_when_it_is_read_again(bench):
+    bench.meters.scraped([Reading("127.0.0.1:9000", "s", bench.clock.now_ms(), 1.0, tokens_per_second=12.0)])
+    bench.beat()
     told = [bench.beat(0.1)[1] != {} for _ in range(20)]
     assert sum(told) == 2
 
