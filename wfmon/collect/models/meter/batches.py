@@ -40,6 +40,14 @@ class Frames:
 
     def make(self, now: Now) -> list[Frame | TokenBatch]:
         """Give what came since the last beat: tokens and events before the gauges that count them."""
+        out: list[Frame | TokenBatch] = [*self.rows()]
+        frame = self._frame(now, self._shape)
+        if frame is not None:
+            out.append(frame)
+        return out
+
+    def rows(self) -> list[TokenBatch]:
+        """Give the tokens and events since the last time."""
         models = list(self._book.models.values())
         if models != self._shape:
             self._shape = models
@@ -49,13 +57,10 @@ class Frames:
             self._parts_of = {}
         tokens = [model.take_token_rows() for model in models]
         events = [model.take_event_rows() for model in models]
-        out: list[Frame | TokenBatch] = []
-        out += _batches(self._tokens, tokens, len(TOKENS), self._alone)
-        out += _batches(self._events, events, len(EVENTS), self._alone)
-        frame = self._frame(now, models)
-        if frame is not None:
-            out.append(frame)
-        return out
+        return [
+            *_batches(self._tokens, tokens, len(TOKENS), self._alone),
+            *_batches(self._events, events, len(EVENTS), self._alone),
+        ]
 
     def _alone(self, layout: Layout, at: int, width: int) -> Layout:
         """Give the layout of one model of many."""

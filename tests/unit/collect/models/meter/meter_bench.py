@@ -69,7 +69,7 @@ class Sender:
         self.say({"e": "start", "r": r, "t": self.t, "model": model, **more})
 
     def tokens(self, r="r1", back_ms=(0,), **more):
-        self.say({"e": "tokens", "r": r, "t": [self.t - round(ms * 1000) for ms in back_ms], **more})
+        return self.say({"e": "tokens", "r": r, "t": [self.t - round(ms * 1000) for ms in back_ms], **more})
 
     def end(self, r="r1", status="ok", **more):
         self.say({"e": "end", "r": r, "t": self.t, "status": status, **more})
