@@ -12,7 +12,8 @@ import psutil
 
 from wfmon.collect.models.ingest.events import Event, Reading, Tokens, memory_of
 from wfmon.collect.models.meter import tables
-from wfmon.collect.models.meter.batches import Frames
+from wfmon.collect.models.meter.batches import Batches
+from wfmon.collect.models.meter.gauges import Gauges
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import COLLECTOR, EnergyIndex, Now
 from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Book
@@ -88,7 +89,7 @@ class Meters:
         self._since: tuple[str, int] = ("", clock.now_ms())
         # The ticker's alone.
         self._base_ms: float | None = None
-        self._frames = Frames(self._book)
+        self._batches, self._gauges = Batches(self._book), Gauges(self._book)
         self._look_us = 0.0
         self._told: dict[str, object] = {}
         self._why_failed = False
@@ -147,19 +148,20 @@ class Meters:
                     book.apply(events.popleft(), now)
                 if events:
                     book.flush(now)
-                    out += self._frames.rows()
+                    out += self._batches.rows()
             for reading in readings:
                 book.scraped(reading, now)
             if now.us >= self._look_us:
                 self._look_us = now.us + LOOK_US
                 book.look_after(now)
             if back:
-                out += self._frames.back(now)
+                out += self._gauges.back(now)
             if book.models:
                 book.flush(now)
                 requests = (request for request, _ in book.open.values())
                 self._joules.look(now.us, book.models.values(), requests)
-                out += self._frames.make(now)
+                # Tokens and events before the gauges that count them.
+                out += [*self._batches.rows(), *self._gauges.frames(now)]
             return out
 
     def each_second(self) -> dict[str, Any]:
