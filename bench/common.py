@@ -168,7 +168,8 @@ class WireClients:
             self._child.wait(10)
 
 
-def _open_client(url: str, token: str, rate_hz: int) -> socket.socket:
+def open_client(url: str, token: str, rate_hz: int) -> socket.socket:
+    """Connect to the stream and say hello; the socket does not block."""
     host = urlsplit(url)
     sock = socket.create_connection((host.hostname, host.port), 10)
     key = base64.b64encode(os.urandom(16)).decode()
@@ -184,11 +185,16 @@ def _open_client(url: str, token: str, rate_hz: int) -> socket.socket:
         answer += part
     if b" 101 " not in answer.split(b"\r\n")[0] + b" ":
         raise RuntimeError(f"refused: {answer!r}")
-    hello = json.dumps({"type": "hello", "version": 1, "rate_hz": rate_hz}).encode()
-    mask = os.urandom(4)
-    sock.sendall(bytes([0x81, 0x80 | len(hello)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(hello)))
+    say(sock, {"type": "hello", "version": 1, "rate_hz": rate_hz})
     sock.setblocking(False)
     return sock
+
+
+def say(sock: socket.socket, message: dict) -> None:
+    """Send one message of a client."""
+    text, mask = json.dumps(message).encode(), os.urandom(4)
+    length = bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0xFE]) + len(text).to_bytes(2, "big")
+    sock.sendall(b"\x81" + length + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(text)))
 
 
 class _Reader:
@@ -224,7 +230,7 @@ class _Reader:
 
 def _clients(url: str, token_file: str, count: str, rate_hz: str) -> None:
     token = Path(token_file).read_text().strip()
-    readers = [_Reader(_open_client(url, token, int(rate_hz))) for _ in range(int(count))]
+    readers = [_Reader(open_client(url, token, int(rate_hz))) for _ in range(int(count))]
     selector = selectors.DefaultSelector()
     for reader in readers:
         selector.register(reader.sock, selectors.EVENT_READ, reader)

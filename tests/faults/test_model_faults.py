@@ -8,12 +8,14 @@ import math
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import orjson
 import pytest
 
 from tests.unit.collect.models.meter.meter_bench import Bench
 from wfmon.collect.models.ingest.events import Reading
+from wfmon.collect.models.meter import meters
 from wfmon.collect.models.meter.meters import MAX_WAITING, process_lives
 from wfmon.collect.models.meter.tracker import MAX_MODELS
 from wfmon.core.catalogue import OTHER
@@ -25,6 +27,14 @@ from wfmon.process import Processor
 @pytest.fixture
 def bench():
     return Bench()
+
+
+@pytest.fixture
+def traced():
+    """Count the memory that Python holds."""
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
 
 
 def test_a_model_whose_process_dies_mid_stream_ends_its_requests_as_aborted():
@@ -143,6 +153,42 @@ def test_a_full_inbox_drops_and_counts_and_never_waits(bench):
     assert bench.meters.depth == 0
     sender.tokens()
     assert bench.beat()[1]["tokens_total"] == MAX_WAITING + 1
+
+
+def test_the_inbox_is_bounded_in_memory_too(bench, traced, monkeypatch):
+    monkeypatch.setattr(meters, "MAX_WAITING_BYTES", 400_000)
+    sender = bench.sender()
+    sender.start()
+    bench.beat()
+    top, hashes = [[-5.0] * 100] * 10, [list(range(100))] * 10
+    before = tracemalloc.get_traced_memory()[0]
+    while sender.tokens(back_ms=[0] * 10, top=top, hash=hashes):
+        bench.clock.advance(1)
+    assert bench.meters.dropped["model_inbox_full"] == 1
+    assert 300_000 < tracemalloc.get_traced_memory()[0] - before < 500_000
+    assert bench.beat()[1]["tokens_total"] == 190
+    assert sender.tokens(top=[[-5.0]]) == 1
+
+
+def test_a_beat_over_a_full_inbox_frees_what_it_has_read_as_it_goes_on(bench, traced, monkeypatch):
+    monkeypatch.setattr(meters, "EVENTS_AT_ONCE", 100)
+    sender = bench.sender()
+    sender.start(model="m0")
+    bench.beat()
+    for at in range(0, 500, 100):
+        lines = []
+        for name in range(at, at + 100):
+            lines += [
+                {"e": "start", "r": f"r{name}", "t": sender.t, "model": "m0"},
+                {"e": "tokens", "r": f"r{name}", "t": [sender.t] * 4, "top": [[-0.5, -1.5]] * 4},
+                {"e": "end", "r": f"r{name}", "t": sender.t, "status": "ok", "queue_ms": 1},
+            ]
+        sender.say(*lines)
+        bench.clock.advance(0.5)
+    waiting = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    bench.meters.drain()
+    assert tracemalloc.get_traced_memory()[1] - waiting < 600_000
 
 
 def test_a_flood_of_tokens_of_many_models_is_told_model_by_model(bench):

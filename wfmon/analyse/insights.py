@@ -24,6 +24,8 @@ DAY_S, HOUR_S = 86_400, 3_600
 FRAME_BUDGET_MS = 16.67
 TTFT_TARGET_MS = 1_000.0
 MOST = 8
+MOST_MODELS = 20
+"""Models whose budget of first tokens is told: those with the most requests."""
 FULL_WITHIN_DAYS = 60
 """A disk that is full later than that is no finding."""
 HOUR_RATIO = 1.5
@@ -99,6 +101,8 @@ def _changes(
     found = []
     good = requests[requests["status"] == "ok"]
     for (model, server), mine in good.groupby(["model", "server"], sort=True):
+        if len(mine) < 2 * LEAST:
+            continue
         for kind in KINDS:
             known = mine.dropna(subset=[kind.column])
             before = known[known["started_ms"] < span[0]][kind.column].to_numpy(np.float64)
@@ -230,7 +234,8 @@ def _budgets(past: Past, recent: pd.DataFrame) -> list[dict[str, Any]]:
                 page = dict(Series.parse(text).labels).get("page", "")
                 found.append(_budget(f"Frames of {page}", f"within {FRAME_BUDGET_MS} ms", *told, 0.95))
     good = recent[recent["status"] == "ok"].dropna(subset=["ttft_ms"])
-    for model, mine in good.groupby("model", sort=True):
+    most = good["model"].value_counts().index[:MOST_MODELS]
+    for model, mine in good[good["model"].isin(most)].groupby("model", sort=True):
         share = float((mine["ttft_ms"] <= TTFT_TARGET_MS).mean())
         found.append(_budget(f"First tokens of {model}", f"within {TTFT_TARGET_MS:,.0f} ms", share, len(mine), 0.95))
     return found

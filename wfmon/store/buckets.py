@@ -120,6 +120,14 @@ def merged(older: Second, newer: Second) -> Second:
     return Second(older.t_s, ids[first], figures, older.sketch.plus(newer.sketch))
 
 
+def picked(second: Second, ids: Small) -> Second:
+    """Give the buckets of ``ids`` alone, copied: the rest of the second can be freed."""
+    chosen, bins = np.isin(second.ids, ids), np.isin(second.sketch.keys >> _UP, ids)
+    whole = second.sketch
+    kept = Sketch(whole.keys[bins], whole.counts[bins], whole.halvings) if bins.any() else EMPTY
+    return Second(second.t_s, second.ids[chosen], second.figures.at(chosen), kept)
+
+
 def of_series(seconds: Sequence[Second], ids: Small) -> dict[int, Buckets]:
     """Turn rows into columns: the buckets of each of ``ids``, in order of time. Those with none are left out.
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wfmon.store import codec
-from wfmon.store.buckets import NONE, Buckets, Second, joined, of_series
+from wfmon.store.buckets import NONE, Buckets, Second, joined, of_series, picked
 from wfmon.store.tiers import TIERS, Tier
 
 SLICE = 20
@@ -145,20 +145,19 @@ class Sealer:
             self._live.append(seal)
 
     def _from_journal(self, seal: Seal, made: set[int]) -> Iterator[dict[int, Buckets]]:
-        rows = self._connection.execute(
-            "SELECT t_s, data FROM journal WHERE t_s >= ? AND t_s < ? AND seq <= ? ORDER BY t_s, seq",
-            (seal.start_s, seal.start_s + TIERS[0].chunk_s, seal.upto),
-        ).fetchall()
-        seconds = self._read(rows, count=True)
-        numbers = np.unique(np.concatenate([np.zeros(0, np.uint16), *(each.ids for each in seconds)]))
-        left = [number for number in numbers.tolist() if number not in made]
-        for group in _slices(left, GROUP):
-            found = of_series(list(self._read(rows)), np.array(group, np.uint16))
+        numbers = {number for each in self._journal(seal, count=True) for number in each.ids.tolist()}
+        for group in _slices(sorted(numbers - made), GROUP):
+            ids = np.array(group, np.uint16)
+            found = of_series([picked(each, ids) for each in self._journal(seal)], ids)
             for part in _slices(list(found), SLICE):
                 yield {number: joined([found[number]], 1) for number in part}
 
-    def _read(self, rows: list[tuple[int, bytes]], *, count: bool = False) -> Iterator[Second]:
-        """Read rows of the journal. One that is damaged is lost, and counted; it must not hold up the others."""
+    def _journal(self, seal: Seal, *, count: bool = False) -> Iterator[Second]:
+        """Yield the seconds of a seal one by one. A damaged one is lost, and counted; others are read on."""
+        rows = self._connection.execute(
+            "SELECT t_s, data FROM journal WHERE t_s >= ? AND t_s < ? AND seq <= ? ORDER BY t_s, seq",
+            (seal.start_s, seal.start_s + TIERS[0].chunk_s, seal.upto),
+        )
         for t_s, data in rows:
             try:
                 yield codec.decode_second(t_s, data)

@@ -12,6 +12,7 @@ from tests.unit.proxy.house import eventually
 from tests.unit.store.house import START_S, House
 from wfmon.analyse.__main__ import main, share_within
 from wfmon.analyse.child import KEEP_S, Analyst
+from wfmon.analyse.insights import MOST_MODELS
 from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.core.types import Cause, Request
 from wfmon.store.buckets import NONE
@@ -101,6 +102,19 @@ def test_health_is_made_of_parts_that_were_measured(tmp_path, capsys):
     assert (budget["name"], budget["share"], budget["of"]) == ("First tokens of llama3", 1.0, 672)
     empty = House(tmp_path / "other")
     assert told(empty, capsys)["health"] == {"score": None, "parts": []}
+
+
+def test_of_very_many_models_the_budgets_of_the_most_asked_are_told(tmp_path, capsys):
+    house = past(tmp_path, days=1)
+    for at in range(500):
+        house.writer.request(Request(
+            id=f"n{at}", model=f"neighbour-{at}", server="127.0.0.1:1", via="hook", status="ok", ttft_ms=100.0,
+            started_ms=house.now_s * 1000 - HOUR * 1000,
+        ))  # fmt: skip
+    house.writer.beat()
+    names = [each["name"] for each in told(house, capsys)["budgets"]]
+    assert len(names) == MOST_MODELS
+    assert "First tokens of llama3" in names
 
 
 def test_the_analyst_runs_a_process_that_ends_and_keeps_its_answer(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -78,6 +79,19 @@ def test_each_tier_is_made_of_the_one_below_with_the_numbers_of_its_samples(hous
         for t_s, samples, mean, low, high, last in rows:
             assert (samples, low, high, last) == (per, t_s, t_s + end, t_s + end)
             assert mean == pytest.approx(t_s + end / 2, rel=1e-6)
+
+
+def test_a_chunk_of_two_thousand_series_takes_no_more_memory_than_one_group_of_them(house):
+    journal(house, START_S, 300, step_s=5, ids=range(1, 2_001))  # 60 rows, all of them decoded are 2.6 MB
+    tracemalloc.start()
+    try:
+        seal_all(house, START_S + 300)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+    assert count(house, "chunk", "tier = 0") == 2_000
+    assert len(found(house, START_S, START_S + 300, number=1_999)) == 60
 
 
 def test_distributions_go_up_through_all_tiers(house):

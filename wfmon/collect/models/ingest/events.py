@@ -6,6 +6,7 @@ the monitor's. Nothing here holds text of a prompt or an answer.
 
 from __future__ import annotations
 
+from array import array
 from typing import Literal, NamedTuple, TypeAlias
 
 
@@ -88,8 +89,8 @@ class Tokens(NamedTuple):
     low: tuple[float | None, ...] | None = None
     high: tuple[float | None, ...] | None = None
     ks: tuple[int | None, ...] | None = None
-    tops: tuple[tuple[float, ...] | None, ...] | None = None
-    hashes: tuple[tuple[int, ...] | None, ...] | None = None
+    tops: tuple[array[float] | None, ...] | None = None
+    hashes: tuple[array[int] | None, ...] | None = None
 
 
 class End(NamedTuple):
@@ -144,3 +145,19 @@ class Reading(NamedTuple):
 
 
 Event: TypeAlias = Start | Prompt | Phase | Tokens | End | Gone
+EVENT_BYTES, CHUNK_BYTES = 500, 60
+"""What an event takes in memory, its texts included, and what each chunk of its tokens adds."""
+COLUMN_BYTES, TOP_BYTES = 32, 160
+"""What a number of a chunk adds, and a list of the likeliest tokens; beside that each of its entries adds 8 or 16."""
+
+
+def memory_of(event: Event) -> int:
+    """Give about how many bytes an event takes while it waits."""
+    if not isinstance(event, Tokens):
+        return EVENT_BYTES
+    many = len(event.t_us)
+    total = EVENT_BYTES + CHUNK_BYTES * many
+    total += COLUMN_BYTES * many * sum(each is not None for each in (event.entropy, event.low, event.high, event.ks))
+    for lists in (event.tops, event.hashes):
+        total += sum(TOP_BYTES + 8 * len(each) for each in lists or () if each is not None)
+    return total

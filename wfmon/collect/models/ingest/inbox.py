@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from wfmon.collect.models.ingest import lines as form
@@ -19,6 +19,8 @@ MAX_REFUSALS = 100
 """Lines of one connection that may be refused before it is sent away."""
 EVENTS_PER_SECOND = 20_000
 """Taken from one source; a chunk of tokens is one, and so is any other line. A second's worth may come at once."""
+AT_ONCE = 128
+"""Events of a message that are handed on together."""
 TOPS_AN_EVENT = 20
 """So many log-probabilities count as one event more: they are as much work."""
 GRACE_S = 2
@@ -168,10 +170,13 @@ class Connection:
         now_ns = self._ingest.clock.mono_ns()
         events: list[Event] = []
         refused: list[Refusal] = []
-        too_fast = 0
-        for number, line in enumerate(text.split(b"\n"), 1):
+        too_fast = number_taken = 0
+        for number, line in enumerate(_lines(text), 1):
             if not line or line.isspace():
                 continue
+            if len(events) >= AT_ONCE:  # into the inbox, whose size is bounded: many programs may send at once
+                number_taken += self._ingest.put(events)
+                events = []
             if too_fast:
                 too_fast += 1
                 continue
@@ -191,7 +196,7 @@ class Connection:
             self._ingest.count("model_too_fast", too_fast)
         if len(refused) > bool(too_fast):
             self._ingest.count("model_refused", len(refused) - bool(too_fast))
-        number_taken = self._ingest.put(events) if events else 0
+        number_taken += self._ingest.put(events) if events else 0
         if self._refused >= MAX_REFUSALS:
             raise ValueError(f"{MAX_REFUSALS} lines were refused, the last: {refused[-1].field} {refused[-1].detail}")
         return Taken(number_taken, refused)
@@ -221,6 +226,15 @@ class Connection:
                 return False
             events.append(event)
             return True
+
+
+def _lines(text: bytes) -> Iterator[bytes]:
+    """Yield the lines of a message one by one: a list of them would be a second copy."""
+    at = 0
+    while (end := text.find(b"\n", at)) >= 0:
+        yield text[at:end]
+        at = end + 1
+    yield text[at:]
 
 
 def _weight(event: Event) -> int:

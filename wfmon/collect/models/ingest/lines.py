@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -235,11 +236,11 @@ def _bits(fields: dict[str, Any], name: str, many: int) -> tuple[float | None, .
     return values
 
 
-def _tops(fields: dict[str, Any], many: int) -> tuple[tuple[float, ...] | None, ...] | None:
+def _tops(fields: dict[str, Any], many: int) -> tuple[array[float] | None, ...] | None:
     values = _column(fields, "top", many)
     if values is None:
         return None
-    found: list[tuple[float, ...] | None] = []
+    found: list[array[float] | None] = []
     for each in values:
         if each is None:
             found.append(None)
@@ -253,19 +254,19 @@ def _tops(fields: dict[str, Any], many: int) -> tuple[tuple[float, ...] | None, 
             last = one
         if sum(map(math.exp, each)) > 1 + MAX_TOP * ROUNDING:
             raise BadLine("top", "must be natural log-probabilities of one distribution: these sum to more than 1")
-        found.append(tuple(each))
+        found.append(array("d", each))
     return tuple(found)
 
 
 def _hashes(
-    fields: dict[str, Any], many: int, tops: tuple[tuple[float, ...] | None, ...] | None
-) -> tuple[tuple[int, ...] | None, ...] | None:
+    fields: dict[str, Any], many: int, tops: tuple[array[float] | None, ...] | None
+) -> tuple[array[int] | None, ...] | None:
     values = _column(fields, "hash", many)
     if values is None:
         return None
     if tops is None:
         raise BadLine("hash", "must come with top: one hash for each log-probability")
-    found: list[tuple[int, ...] | None] = []
+    found: list[array[int] | None] = []
     for each, top in zip(values, tops, strict=True):
         if each is None:
             found.append(None)
@@ -275,7 +276,7 @@ def _hashes(
         for one in each:
             if type(one) is not int or not 0 <= one <= MAX_T_US:
                 raise BadLine("hash", "must be whole numbers of 53 bits, made with the key of this boot")
-        found.append(tuple(each))
+        found.append(array("Q", each))
     return tuple(found)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
 
-from wfmon.collect.models.ingest.events import Event, Reading, Tokens
+from wfmon.collect.models.ingest.events import Event, Reading, Tokens, memory_of
 from wfmon.collect.models.meter import tables
-from wfmon.collect.models.meter.batches import Frames
+from wfmon.collect.models.meter.batches import Batches
+from wfmon.collect.models.meter.gauges import Gauges
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import COLLECTOR, EnergyIndex, Now
 from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Book
@@ -25,6 +26,10 @@ __all__ = ["MAX_WAITING", "EnergyIndex", "Meters"]
 log = logging.getLogger(__name__)
 MAX_WAITING = 20_000
 """Events that wait for the beat at most; each chunk of tokens is one."""
+MAX_WAITING_BYTES = 4_000_000
+"""The same in memory: 20,000 events with a hundred log-probabilities each would be 20 MB."""
+EVENTS_AT_ONCE = 2_000
+"""Events that are made into rows together; what a flood leaves in between is freed before the next ones."""
 MAX_READINGS = 1_024
 LOOK_US = 250_000.0
 """How often it is looked after what has gone."""
@@ -70,8 +75,8 @@ class Meters:
         self._filed = filed
         self._inbox_lock = threading.Lock()
         # Under the inbox's lock.
-        self._inbox: list[Event] = []
-        self._waiting = 0
+        self._inbox: deque[Event] = deque()
+        self._waiting = self._waiting_bytes = 0
         self._readings: list[Reading] = []
         self._enabled = enabled
         self._back = False
@@ -84,7 +89,7 @@ class Meters:
         self._since: tuple[str, int] = ("", clock.now_ms())
         # The ticker's alone.
         self._base_ms: float | None = None
-        self._frames = Frames(self._book)
+        self._batches, self._gauges = Batches(self._book), Gauges(self._book)
         self._look_us = 0.0
         self._told: dict[str, object] = {}
         self._why_failed = False
@@ -106,12 +111,13 @@ class Meters:
             if not self._enabled:
                 return 0
             for event in events:
-                weight = len(event.t_us) if isinstance(event, Tokens) else 1
-                if self._waiting + weight > MAX_WAITING:
+                weight, size = len(event.t_us) if isinstance(event, Tokens) else 1, memory_of(event)
+                if self._waiting + weight > MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
                     self._book.dropped["model_inbox_full"] += len(events) - taken
                     break
                 self._inbox.append(event)
                 self._waiting += weight
+                self._waiting_bytes += size
                 taken += 1
             self._taken += taken
         return taken
@@ -125,30 +131,37 @@ class Meters:
     def drain(self) -> list[Frame | Burst | TokenBatch]:
         """Give the tokens and the gauges since the last beat."""
         with self._inbox_lock:
-            events, self._inbox = self._inbox, []
+            events, self._inbox = self._inbox, deque()
             readings, self._readings = self._readings, []
-            self._waiting = 0
+            self._waiting = self._waiting_bytes = 0
             enabled, back, self._back = self._enabled, self._back, False
         with self._lock:
             now = self._now()
             book = self._book
             if not enabled:
-                events, readings = [], []
+                events, readings = deque(), []
                 if any(not model.leaving for model in book.models.values()):
                     book.clear(OFF)
-            for event in events:
-                book.apply(event, now)
+            out: list[Frame | Burst | TokenBatch] = []
+            while events:
+                for _ in range(min(EVENTS_AT_ONCE, len(events))):
+                    book.apply(events.popleft(), now)
+                if events:
+                    book.flush(now)
+                    out += self._batches.rows()
             for reading in readings:
                 book.scraped(reading, now)
             if now.us >= self._look_us:
                 self._look_us = now.us + LOOK_US
                 book.look_after(now)
-            out: list[Frame | Burst | TokenBatch] = [*self._frames.back(now)] if back else []
+            if back:
+                out += self._gauges.back(now)
             if book.models:
                 book.flush(now)
                 requests = (request for request, _ in book.open.values())
                 self._joules.look(now.us, book.models.values(), requests)
-                out += self._frames.make(now)
+                # Tokens and events before the gauges that count them.
+                out += [*self._batches.rows(), *self._gauges.frames(now)]
             return out
 
     def each_second(self) -> dict[str, Any]:
@@ -175,7 +188,8 @@ class Meters:
             self._back |= enabled and not self._enabled
             self._enabled = enabled
             if not enabled:
-                self._inbox, self._readings, self._waiting = [], [], 0
+                self._inbox, self._readings = deque(), []
+                self._waiting = self._waiting_bytes = 0
 
     def status(self) -> CollectorStatus:
         """How it fares: absent while no model was seen. Any thread."""

@@ -9,6 +9,7 @@ from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.meter.entropy import Entropy
 from wfmon.collect.models.meter.requests import Open
 from wfmon.collect.models.meter.sliding import Peak, SlidingSecond
+from wfmon.core.catalogue import METRICS
 from wfmon.core.types import Series
 
 COLLECTOR = "model"
@@ -27,6 +28,8 @@ GAUGES = (
 )  # fmt: skip
 STATUSES = ("ok", "aborted", "error", "lost")
 STATES = ("idle", "charging", "flowing", "stalling", "saturated", "drained")
+FAINT = METRICS["model.energy"].dead_band
+"""Energy that no client is told of any more."""
 STALE_PERIODS = 3
 """A reading older than so many of its scrape's periods says nothing of now."""
 
@@ -278,7 +281,8 @@ class Model:
         else:
             self.energy, self.state = _NAN, _state_of(per_second, active)
         peak = self._peak.add(now.us, per_second) if not isnan(per_second) else 0.0
-        moving = bool(self.open) or per_second > 0 or (not self.scraped and self.energy != values[6])
+        # A scrape's figures stand until its next look; energy halves for ever, and is told until nobody could see it.
+        moving = bool(self.open) or (not self.scraped and (per_second > 0 or self.energy > FAINT))
         values[0] = per_second
         values[1] = 100.0 * per_second / peak if peak > 0 else _NAN
         values[2], values[3] = active, waiting

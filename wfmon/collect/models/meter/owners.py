@@ -6,6 +6,8 @@ from wfmon.collect.models.ingest.events import Source
 
 ALIVE_US = 10_000_000
 """A source is alive for a server while a request of it is open there, and so long after the last one."""
+MAX_SERVERS = 4_096
+"""Remembered at most: a program may name another server with every request."""
 RANKS = {"hook": 2, "proxy": 1, "scrape": 0}
 _BY_RANK = ("hook", "proxy")
 
@@ -21,6 +23,10 @@ class Owners:
         seen = self._seen.setdefault((server, source.via), {}).setdefault(source, [now_us, 0])
         seen[0] = now_us
         seen[1] += opened
+        if len(self._seen) > MAX_SERVERS:
+            resting = [key for key, all_seen in self._seen.items() if all(each[1] <= 0 for each in all_seen.values())]
+            for key in resting[: len(resting) // 2]:
+                del self._seen[key]
 
     def of(self, server: str, now_us: float) -> str:
         """Give who owns the server now: hook, proxy or scrape."""

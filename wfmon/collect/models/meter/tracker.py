@@ -256,9 +256,10 @@ class Book:
         model.via, model.pushed = source.via, True
         model.runtime, model.pid = source.runtime, source.pid or None
         model.vocab_size = event.vocab_size or model.vocab_size
-        request = Open(self._name(event), event, model.name, model.server, now.wall(us), now.us)
+        # By the names that were told, which the meter has not where it is the one of all models past the cap.
+        request = Open(self._name(event), event, event.model, server, now.wall(us), now.us)
         key = (source.key, event.request)
-        self.owners.touch(model.server, source, now.us, 1)
+        self.owners.touch(server, source, now.us, 1)
         self._joules.settle(now.us, self._all_open())
         self.open[key] = (request, model)
         model.open[key] = request

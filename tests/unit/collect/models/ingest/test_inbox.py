@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from pathlib import Path
 
 import jsonschema
@@ -33,11 +34,13 @@ class Bench:
     def __init__(self):
         self.clock = FakeClock()
         self.events = []
+        self.puts = []
         self.ingest = Ingest(self.clock, self._put, boot="boot-1")
         self.connection = self.ingest.open()
 
     def _put(self, events):
         self.events += events
+        self.puts.append(len(events))
         return len(events)
 
     def take(self, *lines):
@@ -51,6 +54,11 @@ class Bench:
 @pytest.fixture
 def bench():
     return Bench().begin()
+
+
+def test_the_events_of_a_long_message_are_handed_on_in_parts(bench):
+    assert bench.take(*[START] * 1_000) == (1_000, [])
+    assert bench.puts == [module.AT_ONCE] * 7 + [1_000 - 7 * module.AT_ONCE]
 
 
 def test_the_hello_names_the_boot_and_gives_a_key_of_this_boot_alone():
@@ -76,7 +84,7 @@ def test_lines_become_events(bench):
         Start(source, "r1", 5, "m", "127.0.0.1:80", 3, "v", 10, again=True),
         Phase(source, "r1", 5, "prompt"),
         Prompt(source, "r1", 5, 3, 1),
-        Tokens(source, "r1", (5, 6), (1, 2), tops=((-0.5, -1), None), hashes=((1, 2), None)),
+        Tokens(source, "r1", (5, 6), (1, 2), tops=(array("d", [-0.5, -1]), None), hashes=(array("Q", [1, 2]), None)),
         End(source, "r1", 9, "ok", "stop", output_tokens=3, load_ms=1.5),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import orjson
 
@@ -69,7 +70,7 @@ class Sender:
         self.say({"e": "start", "r": r, "t": self.t, "model": model, **more})
 
     def tokens(self, r="r1", back_ms=(0,), **more):
-        self.say({"e": "tokens", "r": r, "t": [self.t - round(ms * 1000) for ms in back_ms], **more})
+        return self.say({"e": "tokens", "r": r, "t": [self.t - round(ms * 1000) for ms in back_ms], **more})
 
     def end(self, r="r1", status="ok", **more):
         self.say({"e": "end", "r": r, "t": self.t, "status": status, **more})
@@ -90,7 +91,7 @@ class Bench:
         } | options  # fmt: skip
         self.meters = Meters(self.clock, **options)
         self.ingest = Ingest(self.clock, self.meters.put, boot="boot-1")
-        self.reasons = {}
+        self.told = weakref.WeakKeyDictionary()
         self.frame = None
 
     def _energy(self):
@@ -118,11 +119,16 @@ class Bench:
             else:
                 assert isinstance(item, Frame)
                 self.frame = item
-                self.reasons = dict(item.reasons)
+                self.told[item.layout] = item.reasons
                 for series, value in zip(item.layout.series, item.values.tolist(), strict=True):
                     gauges[short(series)] = value
                     assert not math.isnan(value) or str(series) in item.reasons
         return rows, gauges
+
+    @property
+    def reasons(self):
+        """Why series are absent, as the ticker knows it: by layout, for as long as that is in use."""
+        return {text: why for reasons in self.told.values() for text, why in reasons.items()}
 
     def second(self):
         return self.meters.each_second()

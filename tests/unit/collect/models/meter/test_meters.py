@@ -8,7 +8,7 @@ import pytest
 from tests.unit.collect.models.meter.meter_bench import Bench
 from wfmon.collect.models.ingest.events import Gone, Reading
 from wfmon.collect.models.meter import meters as module
-from wfmon.collect.models.meter.batches import NOT_AT_ONCE, NOT_YET
+from wfmon.collect.models.meter.gauges import NOT_AT_ONCE, NOT_YET
 from wfmon.collect.models.meter.model import (
     NO_LOGPROBS,
     NO_PEAK,
@@ -21,7 +21,9 @@ from wfmon.collect.models.meter.model import (
     STALE,
 )
 from wfmon.collect.models.meter.tables import MODELS, REQUESTS
+from wfmon.core.settings import EnergySettings
 from wfmon.core.types import Cause
+from wfmon.process.energy import EnergyMeter
 
 
 @pytest.fixture
@@ -282,6 +284,70 @@ def test_what_rests_is_told_once_a_second(bench, sender):
     sender.end()
     bench.beat()
     bench.beat(0.016)
+    told = [bench.beat(0.1)[1] != {} for _ in range(20)]
+    assert sum(told) == 2
+
+
+def test_models_at_rest_are_in_no_frame_of_those_that_work(bench, sender):
+    resting = [f"rest{at}" for at in range(5)]
+    for name in resting:
+        sender.start(name, model=name)
+        sender.end(name)
+    bench.beat()
+    bench.beat(20)
+    sender.start("r1", model="m")
+    bench.beat()
+    for _ in range(58):
+        _, gauges = bench.beat(1 / 60)
+        assert gauges["requests_active"] == 1
+        assert not [name for name in gauges if "rest" in name]
+        sender.tokens()
+    assert bench.why_absent("tokens_total", "rest0") is None
+    assert bench.why_absent("throughput_percent", "rest0") == NO_PEAK  # told before, and it stands
+    _, gauges = bench.beat(1)
+    assert {f'tokens_total{{model="{name}",server="prog"}}' for name in resting} <= gauges.keys()
+    sender.end("r1")
+    bench.beat()
+    bench.beat(2)
+    assert bench.beat(0.1) == ({}, {})
+
+
+def test_a_model_that_wakes_and_one_that_leaves_change_the_frames_at_once(bench, sender):
+    for name in ("a", "b"):
+        sender.start(name, model=name)
+        sender.end(name)
+    bench.beat()
+    bench.beat(590)
+    sender.start("b2", model="b")
+    bench.beat()
+    _, gauges = bench.beat(11)
+    assert gauges['requests_active{model="b",server="prog"}'] == 1
+    assert math.isnan(gauges['requests_active{model="a",server="prog"}'])
+    assert bench.why_absent("tokens_total", "a") == "not seen for 10 minutes"
+    bench.beat(1 / 60)
+    _, gauges = bench.beat(1 / 60)
+    assert not [name for name in gauges if '"a"' in name]
+    assert bench.why_absent("tokens_total", "a") == "not seen for 10 minutes"
+    sender.start("a2", model="a")
+    assert bench.beat(1 / 60)[1]['requests_active{model="a",server="prog"}'] == 1
+    assert bench.why_absent("tokens_total", "a") is None
+
+
+def test_a_model_rests_once_its_energy_is_too_faint_to_be_shown():
+    bench = Bench(energy=lambda: EnergyMeter(EnergySettings()))
+    sender = bench.sender()
+    sender.start()
+    sender.tokens(back_ms=(60, 30, 0))
+    sender.end()
+    assert all(bench.beat(0.1)[1] for _ in range(40))  # it fades, in every beat
+    bench.beat(6)
+    told = [bench.beat(0.1)[1] != {} for _ in range(20)]
+    assert sum(told) == 2
+
+
+def test_what_a_scrape_tells_is_told_again_when_it_is_read_again(bench):
+    bench.meters.scraped([Reading("127.0.0.1:9000", "s", bench.clock.now_ms(), 1.0, tokens_per_second=12.0)])
+    bench.beat()
     told = [bench.beat(0.1)[1] != {} for _ in range(20)]
     assert sum(told) == 2
 

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.collect.models.meter.meter_bench import Bench
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.meter.requests import MAX_TICKS, Ticks
-from wfmon.collect.models.meter.tracker import MAX_READINGS
+from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_READINGS
+from wfmon.core.catalogue import OTHER
 
 
 @pytest.fixture
@@ -147,6 +148,41 @@ def test_a_thousand_requests_of_one_name_are_told_apart_with_one_look_each(bench
     bench.beat()
     assert len({one["id"] for one in bench.meters.requests(1000)}) == 200
     assert len(looks) <= 2 * 1000
+
+
+@pytest.mark.parametrize("via", ["hook", "proxy"])
+def test_past_the_most_models_a_request_keeps_its_models_name(via):
+    filed = []
+    bench = Bench(filed=filed.append)
+    sender = bench.sender(via=via, server="127.0.0.1:8000")
+    for at in range(MAX_MODELS + 2):
+        sender.start(f"r{at}", model=f"m{at}")
+        sender.tokens(f"r{at}")
+    bench.beat()
+    names = {f"m{at}" for at in range(MAX_MODELS + 2)}
+    assert {row["model"] for row in bench.meters.requests(100)} == names  # while they are open
+    for at in range(MAX_MODELS + 2):
+        sender.end(f"r{at}")
+    bench.beat()
+    rows = bench.second()["requests"].rows
+    assert len(bench.meters.models()) == MAX_MODELS + 1
+    assert bench.meters.models()[-1]["model"] == OTHER
+    assert {(row["model"], row["server"]) for row in bench.meters.requests(100)} == {
+        (name, "127.0.0.1:8000") for name in names
+    }
+    assert (f"m{MAX_MODELS + 1}", "127.0.0.1:8000") in {row[2:4] for row in rows}
+    assert {request.model for request in bench.asked} == {request.model for request in filed} == names
+
+
+def test_past_the_most_models_a_hook_is_still_believed_before_a_proxy(bench):
+    hook, proxy = bench.sender(), bench.sender("sender-0002", via="proxy")
+    for at in range(MAX_MODELS):
+        hook.start(f"r{at}", model=f"m{at}", server=f"127.0.0.1:{at + 1}")
+    hook.start("late", model="late", server="127.0.0.1:9999")
+    proxy.start("late", model="late", server="127.0.0.1:9999")
+    bench.beat()
+    assert [row["via"] for row in bench.meters.requests(100) if row["model"] == "late"] == ["hook"]
+    assert bench.meters.dropped["model_seen_better"] == 1
 
 
 def test_a_request_that_starts_twice_was_lost_once(bench, sender):
