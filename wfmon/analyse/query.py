@@ -7,7 +7,6 @@ seconds were, so that the past joins the present without a seam.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from wfmon.core.answers import KeptSeries, Query
 from wfmon.core.catalogue import METRICS
 from wfmon.core.errors import Refused
+from wfmon.core.selectors import is_pattern, pick
 from wfmon.core.types import Series
 from wfmon.store.buckets import NONE, Buckets, between, joined, of_samples
 from wfmon.store.read import Known, Reader
@@ -147,15 +147,19 @@ class History:
         return kept + fresh
 
     def _chosen(self, selectors: Sequence[str], fn: str) -> list[Known]:
-        wanted = {text: _parsed(text) for text in selectors}
-        names = {series.name for series in wanted.values()}
-        known = [(each, dict(Series.parse(each.text).labels)) for each in self._known(names)] if names else []
+        names = {text.partition("{")[0] for text in selectors}
+        every = any(is_pattern(name) for name in names)
+        known = {each.text: each for each in self._known(() if every else names)} if names else {}
+        series = {text: Series.parse(text) for text in known}
         chosen: dict[str, Known] = {}
-        for text, series in wanted.items():
-            found = [each for each, labels in known if _fits(series, each.name, labels)]
+        for text in selectors:
+            try:
+                found = pick(text, series)
+            except ValueError as error:
+                raise Refused("series", f"{error}.", 'Write it as name, or name{label="value"}.') from None
             if not found:
                 raise Refused("series", f"No series {text[:200]!r} was ever seen.", "GET /api/v1/history lists them.")
-            chosen.update((each.text, each) for each in found)
+            chosen.update((each, known[each]) for each in found)
         if not chosen:
             raise Refused("series", "No series was named.", "Give series=, once or several times.")
         if len(chosen) > MAX_SERIES:
@@ -229,29 +233,6 @@ def _check(from_ms: int, to_ms: int, points: int, fn: str) -> None:
         raise Refused("points", f"points= is {points}.", f"Give a whole number from 1 to {MAX_POINTS}.")
     if fn not in FUNCTIONS:
         raise Refused("fn", f"There is no function {fn[:40]!r}.", f"Give one of {', '.join(FUNCTIONS)}.")
-
-
-def _parsed(text: str) -> Series:
-    try:
-        return Series.parse(text)
-    except ValueError as error:
-        raise Refused("series", f"{error}.", 'Write it as name, or name{label="value"}.') from None
-
-
-def _fits(wanted: Series, name: str, labels: Mapping[str, str]) -> bool:
-    return wanted.name == name and all(key in labels and _alike(value, labels[key]) for key, value in wanted.labels)
-
-
-def _alike(pattern: str, value: str) -> bool:
-    """Compare a label; only ``*`` is special."""
-    if "*" not in pattern:
-        return pattern == value
-    head, *rest = pattern.split("*")
-    return value.startswith(head) and fnmatch.fnmatchcase(value, "*".join(map(_literal, (head, *rest))))
-
-
-def _literal(text: str) -> str:
-    return text.replace("[", "[[]").replace("?", "[?]")
 
 
 def _points(buckets: Buckets, from_s: int, to_s: int, step_s: int, each: Known, fn: str) -> list[list[Any]]:

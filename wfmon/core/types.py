@@ -38,21 +38,8 @@ class Series(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Series:
         """Read ``name{label="v"}``. Raises ValueError that says what is wrong with it."""
-        name, brace, rest = text.partition("{")
-        if not brace:
-            return cls(name)
-        if not rest.endswith("}"):
-            msg = f'series {text!r}: labels must end with "}}"'
-            raise ValueError(msg)
-        body, labels, at = rest[:-1], [], 0
-        while at < len(body):
-            match = _LABEL.match(body, at)
-            if match is None:
-                msg = f'series {text!r}: labels must read key="value", separated by commas'
-                raise ValueError(msg)
-            value = match[2]
-            labels.append((match[1], re.sub(r"\\(.)", r"\1", value) if "\\" in value else value))
-            at = match.end()
+        name, raw = labels_of(text)
+        labels = ((key, re.sub(r"\\(.)", r"\1", value) if "\\" in value else value) for key, value in raw)
         return cls(name, tuple(sorted(labels)))
 
     def __str__(self) -> str:
@@ -61,6 +48,25 @@ class Series(NamedTuple):
             return self.name
         quoted = ('{}="{}"'.format(k, v.replace("\\", "\\\\").replace('"', '\\"')) for k, v in self.labels)
         return f"{self.name}{{{','.join(quoted)}}}"
+
+
+def labels_of(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Split ``name{label="v"}`` into its name and its labels as written, escapes included. Raises ValueError."""
+    name, brace, rest = text.partition("{")
+    if not brace:
+        return name, []
+    if not rest.endswith("}"):
+        msg = f'series {text!r}: labels must end with "}}"'
+        raise ValueError(msg)
+    body, labels, at = rest[:-1], [], 0
+    while at < len(body):
+        match = _LABEL.match(body, at)
+        if match is None:
+            msg = f'series {text!r}: labels must read key="value", separated by commas'
+            raise ValueError(msg)
+        labels.append((match[1], match[2]))
+        at = match.end()
+    return name, labels
 
 
 class Layout:

@@ -1,4 +1,4 @@
-"""Selectors: which series a client wants. ``name``, ``name{label="v"}``; ``*`` and ``?`` stand for other characters."""
+"""Which series a client wants: the selectors it sent (``core.selectors``), and a flag a series."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wfmon.core.types import Series
+from wfmon.core.selectors import Selector, fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wfmon.core.registry import Registry
-    from wfmon.core.types import Flags
+    from wfmon.core.types import Flags, Series
 
 Selectors = tuple[str, ...]
 """Sorted and without repetition, so that clients who want the same are seen to want the same."""
@@ -22,7 +22,7 @@ def selectors(texts: Iterable[str]) -> Selectors:
     """Put selectors into their one form. Raises ValueError that says which one cannot be read."""
     given = tuple(sorted(set(texts)))
     for text in given:
-        Series.parse(text)
+        Selector.parse(text)
     return given
 
 
@@ -31,8 +31,8 @@ class Watched:
 
     def __init__(self, given: Selectors) -> None:
         """``given`` comes from ``selectors``."""
-        self._wanted = [Series.parse(text) for text in given]
-        self._by_name: dict[str, list[Series]] = {}  # the selectors that a metric's name matches
+        self._wanted = [Selector.parse(text) for text in given]
+        self._by_name: dict[str, list[Selector]] = {}  # the selectors that fit a metric's name
         self._flags = np.zeros(0, np.bool_)
 
     def flags(self, registry: Registry) -> Flags:
@@ -47,31 +47,4 @@ class Watched:
         if series.name not in self._by_name:
             self._by_name[series.name] = [each for each in self._wanted if fits(each.name, series.name)]
         labels = dict(series.labels)
-        return any(
-            all(fits(value, labels.get(key, "")) for key, value in each.labels) for each in self._by_name[series.name]
-        )
-
-
-def fits(pattern: str, text: str) -> bool:
-    """Tell whether a text fits a pattern with ``*`` and ``?``; no other character is special.
-
-    Not fnmatch: patterns come from clients, and it would compile each one and keep thousands. Only the last ``*`` is
-    ever tried again, so the steps are at most the product of the two lengths.
-    """
-    if len(pattern) - pattern.count("*") > len(text):
-        return False
-    at = here = 0  # in the pattern, in the text
-    star, taken = -1, 0  # the last *, and where the text goes on after what it has taken
-    while here < len(text):
-        wanted = pattern[at : at + 1]
-        if wanted == "*":
-            star, taken = at, here
-            at += 1
-        elif wanted in {"?", text[here]}:
-            at, here = at + 1, here + 1
-        elif star >= 0:
-            taken += 1
-            at, here = star + 1, taken
-        else:
-            return False
-    return not pattern[at:].strip("*")
+        return any(each.matches_labels(labels) for each in self._by_name[series.name])

@@ -21,8 +21,8 @@ const SERVERS_OWN = new Set([
   "model.vram_bytes",
 ]);
 
-/** A label's value as it is written in a selector. */
-export const escapeLabel = (text) => text.replace(/[\\"]/g, "\\$&");
+/** A label in a selector: as itself, wildcards too. */
+const escapeLabel = (text) => text.replace(/[\\"*?]/g, "\\$&");
 
 /** Fill the placeholders of one attribute; in a chart's description the values are strings of JSON as well. */
 export function filled(name, raw, { model, server, colour }) {

@@ -21,8 +21,7 @@ export const CELLS = {
 };
 
 // A command of wfmon: perhaps a folder to go to, an interpreter (quoted where its path needs it), and the module.
-const CODE =
-  /((?:\bcd .+? && )?(?:'[^']+'|"[^"]+"|[^\s,'"]+) -m wfmon[^,]*|https?:\/\/[^\s,]+|--[a-z][a-z-]+)/;
+const CODE = /((?:\bcd .+? && )?(?:'[^']+'|"[^"]+"|[^\s,'"]+) -m wfmon[^,]*|https?:\/\/[^\s,]+|--[a-z][a-z-]+)/;
 
 /** A line's pieces, what is to be typed apart from the words around it: [{text, code}]. */
 export function piecesOf(line) {

@@ -5,7 +5,7 @@
 
 import { ABSENT, clockTime, parts, span, text as written } from "../series/format.mjs";
 import { figure, overTime, rank } from "../series/stats.mjs";
-import { splitSelectors } from "../series/store.mjs";
+import { splitSelectors } from "../series/selectors.mjs";
 
 /** Put `text` into the element's own text node; the element holds nothing else. */
 export function put(element, text) {

@@ -6,6 +6,8 @@
  * newest frame; later than that nobody knows.
  */
 
+import { parseSelector, selects } from "./selectors.mjs";
+
 export const KEEP_MS = 300_000;
 const FIRST_POINTS = 256;
 const MAX_POINTS = 32_768; // a power of two above five minutes at 60 Hz
@@ -141,49 +143,6 @@ export class Track {
   }
 }
 
-/** Split `name{label="glob",...}` into {name, labels}; labels null = any label set. Throws on anything else. */
-export function parseSelector(selector) {
-  const match = /^([A-Za-z_][\w.]*)(?:\{(.*)\})?$/s.exec(selector);
-  if (!match) throw new Error(`not a selector: ${selector}`);
-  if (match[2] === undefined) return { name: match[1], labels: null };
-  const labels = {};
-  let rest = match[2];
-  while (rest) {
-    const pair = /^\s*([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"\s*(?:,|$)/s.exec(rest);
-    if (!pair) throw new Error(`not a selector: ${selector}`);
-    labels[pair[1]] = pair[2].replace(/\\(.)/gs, "$1");
-    rest = rest.slice(pair[0].length);
-  }
-  return { name: match[1], labels };
-}
-
-/** Several selectors in one attribute, separated by spaces (a label's value may hold some too). */
-export function splitSelectors(text) {
-  return text.match(/[^\s{]+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?/gs) ?? [];
-}
-
-function globMatches(glob, value) {
-  if (glob === "*") return true;
-  if (!glob.includes("*")) return glob === value;
-  const pieces = glob.split("*");
-  if (!value.startsWith(pieces[0])) return false;
-  let at = pieces[0].length;
-  for (const piece of pieces.slice(1, -1)) {
-    const found = value.indexOf(piece, at);
-    if (found < 0) return false;
-    at = found + piece.length;
-  }
-  const end = pieces[pieces.length - 1];
-  return value.length - end.length >= at && value.endsWith(end);
-}
-
-/** Whether a track is meant by a parsed selector: each label named must be there and match. */
-export function selects({ name, labels }, track) {
-  if (track.name !== name) return false;
-  if (labels === null) return true;
-  return Object.entries(labels).every(([k, glob]) => k in track.labels && globMatches(glob, String(track.labels[k])));
-}
-
 const byNature = new Intl.Collator("en", { numeric: true }).compare;
 
 /** All series of the page. */
@@ -233,8 +192,9 @@ export class Store {
   select(selector) {
     const known = this.found.get(selector);
     if (known && known.version === this.version) return known.tracks;
+    const own = this.tracks.get(selector); // a series' own text means that series alone
     const parsed = parseSelector(selector);
-    const tracks = [...this.tracks.values()].filter((track) => selects(parsed, track));
+    const tracks = own ? [own] : [...this.tracks.values()].filter((track) => selects(parsed, track));
     tracks.sort((a, b) => byNature(a.key, b.key));
     this.found.set(selector, { version: this.version, tracks });
     return tracks;

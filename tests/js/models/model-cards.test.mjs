@@ -4,22 +4,22 @@ import { filled, keyOf, ordered, seenBy, told, whereOf } from "../../../assets/l
 import { records } from "../../../assets/lib/page/tables.mjs";
 import { requestCell, wanted } from "../../../assets/lib/requests/request-table.mjs";
 import { CELLS, piecesOf } from "../../../assets/lib/models/server-table.mjs";
-import { parseSelector, splitSelectors } from "../../../assets/lib/series/store.mjs";
+import { parseSeries, splitSelectors } from "../../../assets/lib/series/selectors.mjs";
 
-const NASTY = 'a"b\\c {x}, %SERVER% $& <img src=x onerror=alert(1)>';
+const NASTY = 'a"b\\c {x}, %SERVER% $& *? <img src=x onerror=alert(1)>';
 const values = { model: NASTY, server: "127.0.0.1:8000", colour: "--s-2" };
 const row = (model, seen_ms = 0) => ({ model, server: "s", seen_ms });
 
 test("a name in a selector is that name again, whatever stands in it", () => {
   const selector = filled("data-value", 'model.ttft_ms{model="%MODEL%",server="%SERVER%"}', values);
   assert.deepEqual(splitSelectors(selector), [selector]);
-  assert.deepEqual(parseSelector(selector), { name: "model.ttft_ms", labels: { model: NASTY, server: "127.0.0.1:8000" } });
+  assert.deepEqual(parseSeries(selector), { name: "model.ttft_ms", labels: { model: NASTY, server: "127.0.0.1:8000" } });
 });
 
 test("a chart's description stays JSON, and its label is the plain name", () => {
   const raw = JSON.stringify({ series: ['model.energy{model="%MODEL%",server="%SERVER%"}'], colors: ["%COLOR%"], label: "Energy of %MODEL%" });
   const spec = JSON.parse(filled("data-chart", raw, values));
-  assert.equal(parseSelector(spec.series[0]).labels.model, NASTY);
+  assert.equal(parseSeries(spec.series[0]).labels.model, NASTY);
   assert.deepEqual([spec.colors, spec.label], [["--s-2"], `Energy of ${NASTY}`]);
 });
 

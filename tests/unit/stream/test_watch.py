@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import fnmatch
-import re
-
 import pytest
 
 from wfmon.core.registry import Registry
 from wfmon.core.types import Series
-from wfmon.stream.watch import Watched, fits, selectors
+from wfmon.stream.watch import Watched, selectors
 
 KNOWN = [
     Series("system.cpu_percent"), Series.of("system.cpu_core_percent", core=0),
@@ -50,25 +47,3 @@ def test_the_same_wishes_have_one_form():
 def test_a_selector_that_cannot_be_read_says_why():
     with pytest.raises(ValueError, match='labels must read key="value"'):
         selectors(["system.cpu_core_percent{core=1}"])
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "fit"),
-    [
-        ("", "", True), ("", "a", False), ("*", "", True), ("**", "ab", True), ("?", "", False), ("?", "*", True),
-        ("a*c", "abcbc", True), ("a*c", "abcb", False), ("*ab", "aab", True), ("*a*b", "bba", False), ("a", "A", False),
-        ("a?c*", "abc", True), ("[ab]", "a", False), ("[ab]", "[ab]", True), ("a.c", "abc", False), ("a*", "a\n", True),
-        ("*" * 200 + "z", "a" * 64, False), ("*a" * 100 + "z", "a" * 120, False),
-    ],
-)  # fmt: skip
-def test_a_star_is_any_characters_a_question_mark_is_one_and_all_else_is_itself(pattern, text, fit):
-    assert fits(pattern, text) == fit
-
-
-def test_selectors_leave_nothing_behind_in_the_caches_of_regular_expressions():
-    registry = Registry()
-    for series in KNOWN:
-        registry.id(series)
-    before = fnmatch._compile_pattern.cache_info().currsize, len(re._cache)
-    Watched(selectors([f"*{number}*?a*b" for number in range(200)])).flags(registry)
-    assert (fnmatch._compile_pattern.cache_info().currsize, len(re._cache)) == before

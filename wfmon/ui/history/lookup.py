@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import fnmatch
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wfmon.core.answers import ANOMALY
+from wfmon.core.answers import ANOMALY, KeptSeries
+from wfmon.core.selectors import pick
 from wfmon.core.services import Services
 from wfmon.core.types import Series
 from wfmon.ui.history import lines as of_lines
@@ -52,7 +52,7 @@ def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narr
     compared = view.compared(shown)
     kept = services.history.series()
     wanted = view.series or DEFAULT_SERIES
-    there = {text: [row for row in kept if fits(text, row)] for text in wanted}
+    there = matching(wanted, kept)
     chosen = tuple(text for text in wanted if there[text])
     missing = tuple(text for text in wanted if not there[text]) if view.series else ()
     fixed = view.fixed(shown, view.series or chosen)
@@ -139,19 +139,17 @@ def spec(picture: Picture, shown: Shown, view: View, now_ms: int) -> dict[str, A
     }  # fmt: skip
 
 
-def fits(selector: str, row: Mapping[str, Any]) -> bool:
-    """Tell whether a series is one of a selector's: labels may be left out, or be ``*``."""
-    if selector.partition("{")[0] != row["name"]:
-        return False
-    try:
-        wanted = Series.parse(selector)
-    except ValueError:
-        return False
-    labels = row["labels"]
-    return all(
-        key in labels and (value == labels[key] or ("*" in value and fnmatch.fnmatchcase(labels[key], value)))
-        for key, value in wanted.labels
-    )
+def matching(selectors: Iterable[str], kept: Iterable[KeptSeries]) -> dict[str, list[KeptSeries]]:
+    """Give the series that each selector means; none for a selector that cannot be read."""
+    rows = {row["series"]: row for row in kept}
+    series = {text: Series.parse(text) for text in rows}
+    found: dict[str, list[KeptSeries]] = {}
+    for text in selectors:
+        try:
+            found[text] = [rows[key] for key in pick(text, series)]
+        except ValueError:
+            found[text] = []
+    return found
 
 
 def csv_text(shown: Shown, minutes_east: int) -> str:
