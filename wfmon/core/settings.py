@@ -40,12 +40,22 @@ def opt(
 
 
 def default_data_dir() -> Path:
-    """Give ``WFMON_DATA``, else this user's data folder."""
+    """Give ``WFMON_DATA``, else this user's data folder; absolute."""
     if given := os.environ.get("WFMON_DATA"):
-        return Path(given).expanduser()
+        return data_folder(Path(given))
     from platformdirs import user_data_path
 
     return user_data_path("wfmon", appauthor=False)
+
+
+def data_folder(given: Path | None) -> Path:
+    """Give the data folder that a user named, absolute and with ``~`` as their home; None: the default."""
+    if given is None:
+        return default_data_dir()
+    try:
+        return given.expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(f"{given}: there is no such user's home; give the data folder's whole path.") from None
 
 
 def _section(cls: type[Any]) -> Any:  # noqa: ANN401
@@ -334,7 +344,7 @@ def load(
     config: Path | None = None, data_dir: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
     """Read the settings. ``overrides``: dotted names from the command line. Raises SettingsError."""
-    folder = data_dir or default_data_dir()
+    folder = data_folder(data_dir)
     rows = {row.name: row for row in catalogue()}
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}

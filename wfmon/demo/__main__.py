@@ -17,7 +17,7 @@ from typing import Any
 
 from wfmon.core import commands
 from wfmon.core.clock import Clock, SystemClock
-from wfmon.core.settings import default_data_dir
+from wfmon.core.settings import data_folder
 from wfmon.demo.state import State, write
 
 FAREWELL_S = 0.08
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run; gives the exit code."""
     options = _options(argv)
     sys.setswitchinterval(0.0005)  # its client measures in the same process: neither may wait 5 ms for the other
-    data = options.data or default_data_dir()
+    data = data_folder(options.data)
     os.environ["WFMON_DATA"] = str(data)  # where the hook looks for the monitor
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,6 @@
 """Where the monitor is: the data folder, ``server.json`` in it, and the token. Reads only; loopback only."""
 
-# ruff: noqa: PTH111, PTH118 - the import of pathlib takes as long as all of ours may
+# ruff: noqa: PTH100, PTH111, PTH118 - the import of pathlib takes as long as all of ours may
 from __future__ import annotations
 
 import os
@@ -31,7 +31,7 @@ def data_dir(environ: Mapping[str, str] | None = None, platform: str = sys.platf
     """Give ``WFMON_DATA``, else this user's data folder: the same that the monitor takes."""
     env = os.environ if environ is None else environ
     if given := env.get("WFMON_DATA"):
-        return os.path.expanduser(given)
+        return os.path.abspath(os.path.expanduser(given))
     if platform == "win32":
         base = env.get("WIN_PD_OVERRIDE_LOCAL_APPDATA", "").strip() or env.get("LOCALAPPDATA", "")
         return _join(base or _join(env.get("USERPROFILE", "~"), "AppData", "Local", sep="\\"), "wfmon", sep="\\")

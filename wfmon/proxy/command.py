@@ -16,7 +16,7 @@ from typing import Any
 import wfmon
 from wfmon.core.clock import SystemClock
 from wfmon.core.log import JsonLines
-from wfmon.core.settings import ProxySettings, default_data_dir
+from wfmon.core.settings import ProxySettings, data_folder
 from wfmon.proxy.address import Address, AddressError, listening, upstream
 from wfmon.proxy.logprobs import Asker
 from wfmon.proxy.reporting import Telling
@@ -69,7 +69,7 @@ def run(given: argparse.Namespace) -> int:
         raise StartError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
     if leads_to.port == at.port and set(leads_to.hosts) & set(at.hosts):
         raise StartError(f"The proxy cannot lead to itself: --upstream and --listen are both {at.label}.")
-    given.data_dir = given.data or default_data_dir()
+    given.data_dir = data_folder(given.data)
     if not given.supervised:
         return asyncio.run(_serve(given, leads_to, at))
     os.umask(0o077)

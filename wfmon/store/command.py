@@ -17,7 +17,7 @@ from pathlib import Path
 from wfmon.core import commands
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.errors import Refused
-from wfmon.core.settings import default_data_dir
+from wfmon.core.settings import data_folder
 from wfmon.store import database, maintenance
 from wfmon.store.deletion import Asked, Before, Everything, Named, NoSuchSeries, Remains, Tally
 
@@ -81,7 +81,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Do it; gives the exit code. Raises StartError."""
     clock = SystemClock()
-    path = (given.data or default_data_dir()) / database.NAME
+    path = data_folder(given.data) / database.NAME
     action = {
         "info": _info, "check": _check, "compact": _compact, "backup": _backup, "restore": _restore, "forget": _forget,
     }[given.action]  # fmt: skip
