@@ -72,7 +72,7 @@ class Monitor:
         self._port = settings.server.port
         self.door = serve.Door(HOST, lambda: self._port, tls=settings.server.tls)
         self.launcher = Launcher(clock, settings.data_dir, self.door.origin, _say_code)
-        self.runtime = Runtime(settings, clock, page_token=token.page_token)
+        self.runtime = Runtime(settings, clock, page_token=token.page_token, pages=shell.page_names)
         server = flask.Flask("wfmon", static_folder=None)
         self.dash = shell.App(
             "wfmon", server=server, use_pages=True, pages_folder=str(HERE / "pages"),
