@@ -53,6 +53,8 @@ HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 BEAT_S = 0.5
 """How often the main thread sweeps used launch links while it waits for a signal."""
+TRIM_BEATS = 60
+"""In every so many of these beats it gives free memory back."""
 EXAMPLES = """examples:
   %(prog)s                          start, and open the page
   %(prog)s --no-browser --port 0    start on any free port; prints the address and a code
@@ -72,7 +74,7 @@ class Monitor:
         self._port = settings.server.port
         self.door = serve.Door(HOST, lambda: self._port, tls=settings.server.tls)
         self.launcher = Launcher(clock, settings.data_dir, self.door.origin, _say_code)
-        self.runtime = Runtime(settings, clock, page_token=token.page_token)
+        self.runtime = Runtime(settings, clock, page_token=token.page_token, pages=shell.page_names)
         server = flask.Flask("wfmon", static_folder=None)
         self.dash = shell.App(
             "wfmon", server=server, use_pages=True, pages_folder=str(HERE / "pages"),
@@ -155,8 +157,12 @@ def _run(settings: Settings) -> int:
         monitor.start(running)
         log.info("wfmon watches this machine at %s/", monitor.door.origin())
         _show(monitor, open_browser=settings.server.open_browser)
+        beats = 0
         while not clock.wait(ended, BEAT_S):
+            beats += 1
             monitor.launcher.sweep()
+            if beats % TRIM_BEATS == 0:
+                memory.trim()
         log.info("stopping")
     finally:
         monitor.stop()

@@ -205,7 +205,8 @@ class Live {
 
   #report(hidden) {
     const report = this.meter.report(pageName(this.path), hidden, this.clock.at(this.window.performance.now()));
-    if (report && Number.isFinite(report.t0)) this.link.send(report);
+    const nowhere = this.document.querySelector("main .page.nothing"); // an address without a page measures nothing
+    if (report && Number.isFinite(report.t0) && !nowhere) this.link.send(report);
   }
 
   #visibility() {

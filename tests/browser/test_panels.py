@@ -102,6 +102,10 @@ def test_an_address_without_a_page_says_so_and_keeps_the_frame(page):
     page.wait_js("return !!document.querySelector('main h1')")
     assert page.text("main h1") == "There is no page at this address"
     assert page.js("return document.querySelectorAll('.pages a').length") == len(PAGES)
+    page.js("window.wfmon.debug({ reset: true })")
+    page.wait_js("return window.wfmon.debug().intervals.length > 150")  # more than two seconds: it would have reported
+    assert "ux_no_such_page" not in page.monitor.ask("/api/v1/health")["dropped"]
+    assert not [row for row in page.monitor.ask("/api/v1/series")["series"] if row["labels"].get("page") == "nonsense"]
 
 
 def test_the_menu_of_a_panel_works_without_a_mouse(page):

@@ -199,7 +199,7 @@ def test_every_metric_of_the_catalogue_is_measured_by_its_collector(tmp_path):
         measured |= {series.name for _ in range(2) for series in beat(clock, collector).layout.series}
         collector.close()
     clock = FakeClock()
-    inbox = UxInbox(clock)
+    inbox = UxInbox(clock, lambda: ("overview",))
     report = {"type": "ux", "page": "overview", "t0": clock.now_ms() - 50, "intervals": [16.7], "work": [5.0]}
     inbox.push(report, "a")
     for item in inbox.drain():

@@ -279,7 +279,7 @@ def test_a_query_and_the_series_of_the_history_have_the_described_form(tmp_path)
     from wfmon.runtime import Runtime
 
     clock = FakeClock()
-    monitor = Runtime(load(None, tmp_path), clock, page_token=str)
+    monitor = Runtime(load(None, tmp_path), clock, page_token=str, pages=tuple)
     monitor.ticker.put(Frame("system", clock.now_ms(), Layout((Series("system.cpu_percent"),)), np.array([5.0])))
     monitor.ticker.beat()
     history = monitor.services.history
@@ -301,7 +301,7 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
     from wfmon.runtime import Runtime
 
     clock = FakeClock()
-    monitor = Runtime(load(None, tmp_path), clock, page_token=str)
+    monitor = Runtime(load(None, tmp_path), clock, page_token=str, pages=tuple)
     names = ("system.cpu_percent", "system.memory_percent", 'ux.frame_time_ms{page="p"}')
     layout = Layout(tuple(map(Series.parse, names)))
     random = np.random.default_rng(1)

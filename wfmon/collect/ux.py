@@ -6,7 +6,7 @@ import math
 import re
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,8 +106,10 @@ class UxInbox:
 
     name = "ux"
 
-    def __init__(self, clock: Clock, *, enabled: bool = True) -> None:
+    def __init__(self, clock: Clock, pages: Callable[[], Collection[str]], *, enabled: bool = True) -> None:
+        """``pages`` gives the names of the pages that exist: no other page gets series."""
         self._clock = clock
+        self._pages_known = pages
         self._enabled = enabled
         self._lock = threading.Lock()
         # Under the lock.
@@ -138,6 +140,9 @@ class UxInbox:
         now_s, now_ms = self._clock.mono_ns() / 1e9, self._clock.now_ms()
         with self._lock:
             if not self._enabled:
+                return
+            if report.page not in self._pages_known():  # a mistyped address
+                self.dropped["ux_no_such_page"] += 1
                 return
             if not now_ms - OLDEST_MS <= report.t0 <= report.end <= now_ms + NEWEST_MS:
                 self.dropped["ux_time_off"] += 1  # the page's idea of the time is old: a clock stepped, or it slept

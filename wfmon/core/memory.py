@@ -31,6 +31,18 @@ def tighten() -> bool:
     )
 
 
+def trim() -> bool:
+    """Give free memory back to the system, also from between blocks in use; takes under a millisecond.
+
+    By itself glibc gives back what is free at the heap's end, and one block in use there keeps all below it: after a
+    peak that is several megabytes. True if there was something to give; False also where there is no glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return malloc_trim is not None and malloc_trim(0) == 1
+
+
 def spare_masked_arrays() -> None:
     """Keep numpy.ma, 6 MB, out of the process. Call before the first page is served.
 

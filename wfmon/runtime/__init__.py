@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from wfmon.analyse.child import Analyst
@@ -64,7 +64,9 @@ POLLED = ("system", "gpu", "network", "monitor", "servers")
 class Runtime:
     """A monitor's working parts. ``start`` and ``stop`` are called once each, by the main thread."""
 
-    def __init__(self, settings: Settings, clock: Clock, page_token: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, page_token: Callable[[], str], pages: Callable[[], Collection[str]]
+    ) -> None:
         self.settings = settings
         self.boot = secrets.token_hex(8)
         self._clock = clock
@@ -74,7 +76,7 @@ class Runtime:
         collect = settings.collect
         self.changed = ChangedSettings(settings)
         self.registry = Registry()
-        self.ux = UxInbox(clock, enabled=collect.ux.enabled)
+        self.ux = UxInbox(clock, pages, enabled=collect.ux.enabled)
         self.keeping = Keeping(self.changed, settings.data_dir / STORE_NAME, clock.now_ms)
         self.cache = HotCache(self.registry, clock, settings.window.cache_seconds, settings.window.cache_bytes)
         self.live = LiveValues(self.registry, self.cache, clock, deleted_since=self._deleted_since)

@@ -123,10 +123,10 @@ class Hub:
         with self._lock:
             if rows != self._collectors:
                 self._collectors = rows
-                self._broadcast(wire.message("state", collectors=rows), "collectors")
+                self._broadcast_state("collectors", rows)
             if facts != self._facts:
                 self._facts = facts
-                self._broadcast(wire.message("state", host_facts=facts), "host_facts")
+                self._broadcast_state("host_facts", facts)
 
     def set_absent(self, reasons: Mapping[int, str] | Mapping[int | str, str]) -> None:
         """Tell which series are absent and why: all of them, by id, or by name if the series never was."""
@@ -135,7 +135,7 @@ class Hub:
             if rows != self._absent:
                 self._absent = rows
                 self._describe()  # a reason by an id that a client does not know yet would be lost on it
-                self._broadcast(wire.message("state", absent=rows), "absent")
+                self._broadcast_state("absent", rows)
 
     def clock_step(self, step: ClockStep) -> None:
         """Tell that the wall clock has stepped, between the frames before and after."""
@@ -342,13 +342,18 @@ class Hub:
         for client in self._live():
             client.mailbox.put(message, key)
 
+    def _broadcast_state(self, name: str, value: object) -> None:
+        """Send a part of the state, which is encoded only where somebody gets it."""
+        if self._live():
+            self._broadcast(wire.message("state", **{name: value}), name)
+
     def _describe(self) -> None:
         """Tell those who said hello of the series that came since."""
         count = len(self._registry)
         if count > self._described:
-            fresh = self._registry.describe(self._described)[: count - self._described]
-            self._described = count
-            self._broadcast(wire.message("series", series=fresh))
+            known, self._described = self._described, count
+            if self._live():
+                self._broadcast(wire.message("series", series=self._registry.describe(known)[: count - known]))
 
     def _encode(self, seq: int, now_ms: int, plan: Plan) -> wire.Outgoing:
         begun_ns = self._clock.mono_ns()

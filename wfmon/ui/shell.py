@@ -99,6 +99,12 @@ def layout() -> Component:
     return html.Main([notices.notice(), dash.page_container], id=ids.MAIN, tabIndex=-1)
 
 
+def page_names() -> set[str]:
+    """Give the names of the pages that exist, as each calls itself in its measurements: the first part of its path."""
+    paths = (page["path"] for page in dash.page_registry.values() if "icon" in page)
+    return {path.strip("/").split("/")[0] or "overview" for path in paths}
+
+
 def look(cookie: str) -> tuple[str, str]:
     """Read the look's cookie: the theme ("" follows the system) and "folded" or "open"."""
     theme, _, side = cookie.partition(".")

@@ -15,7 +15,7 @@ from wfmon.core.types import Burst, Frame
 class Bench:
     def __init__(self, **kwargs):
         self.clock = FakeClock()
-        self.inbox = UxInbox(self.clock, **kwargs)
+        self.inbox = UxInbox(self.clock, lambda: ("overview", "system"), **kwargs)
 
     def say(self, client="a", **fields):
         message = {
@@ -42,6 +42,17 @@ def bench():
 
 def of(values, page="overview"):
     return {name.removeprefix("ux.").removesuffix(f'{{page="{page}"}}'): value for name, value in values.items()}
+
+
+def test_a_page_that_does_not_exist_gets_no_series_and_is_counted(bench):
+    for page in ("nope", "overview-2", "404"):
+        bench.say(client=page, page=page)
+    assert bench.drain() == []
+    assert bench.bursts == []
+    assert bench.inbox.dropped == Counter({"ux_no_such_page": 3})
+    bench.say(page="system")
+    (values,) = bench.drain()
+    assert of(values, "system")["fps"] == 50.0
 
 
 def test_a_report_becomes_its_single_frames_and_the_values_of_a_second(bench):

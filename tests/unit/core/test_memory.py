@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -82,3 +84,19 @@ except ImportError as error:
 
 def test_the_allocator_takes_one_arena():
     assert run("from wfmon.core import memory; print(memory.tighten())") == str(sys.platform.startswith("linux"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_free_memory_below_a_block_in_use_goes_back_to_the_system():
+    code = """
+import psutil
+from wfmon.core import memory
+assert memory.tighten()
+rss = psutil.Process().memory_info
+blocks = [b'x' * 100_000 for _ in range(400)]
+del blocks[:-1]  # the last one holds the heap's end
+before = rss().rss
+assert memory.trim()
+print(before - rss().rss > 30_000_000)
+"""
+    assert run(code) == "True"

@@ -33,7 +33,7 @@ def settings(tmp_path) -> Settings:
 
 @pytest.fixture
 def runtime(settings, clock):
-    made = Runtime(settings, clock, page_token=lambda: "page")
+    made = Runtime(settings, clock, page_token=lambda: "page", pages=tuple)
     made.ticker.beat()  # the first beat begins the first second
     yield made
     made.stop()
@@ -175,7 +175,7 @@ def test_a_switch_is_kept_and_an_unknown_one_refused(runtime, settings):
 
 def test_settings_tell_where_each_value_comes_from(tmp_path, clock):
     (tmp_path / "settings.json").write_text('{"collect.gpu.enabled": false}')
-    made = Runtime(load(None, tmp_path, {"server.port": 0}), clock, page_token=str)
+    made = Runtime(load(None, tmp_path, {"server.port": 0}), clock, page_token=str, pages=tuple)
     origin = {row["name"]: (row["value"], row["origin"]) for row in made.services.settings.table()}
     assert origin["collect.gpu.enabled"] == (False, "settings.json")
     assert origin["server.port"] == (0, "command line")
@@ -204,7 +204,7 @@ def test_health_tells_the_cost_of_the_process_and_every_queue(runtime, clock):
 
 
 def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, monkeypatch):
-    made = Runtime(dataclasses.replace(settings, power="eco"), clock, page_token=str)
+    made = Runtime(dataclasses.replace(settings, power="eco"), clock, page_token=str, pages=tuple)
     for battery, rate in ((True, 5.0), (False, 10.0)):
         monkeypatch.setattr(ticks, "on_battery", lambda battery=battery: battery)
         for _ in range(ticks.POWER_LOOK_S):
@@ -251,7 +251,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
     lived = Lived(tmp_path / "data", 7)
     lived.house.writer.finish()
     clock, begun_ms = lived.clock, lived.clock.now_ms()
-    runtime = Runtime(load(None, tmp_path / "data"), clock, page_token=lambda: "page")
+    runtime = Runtime(load(None, tmp_path / "data"), clock, page_token=lambda: "page", pages=tuple)
     services = runtime.services
     client = runtime.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
     client.receive('{"type": "hello", "version": 1}')

@@ -11,7 +11,8 @@ import pytest
 from tests.stream_house import CPU, LOAD, SWAP, TOKEN, Grid, batch, make_hub
 from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
-from wfmon.core.types import Batch
+from wfmon.core.types import Batch, CollectorStatus
+from wfmon.stream import hub
 from wfmon.stream.client import HELLO_S
 from wfmon.stream.messages import StreamClosed
 
@@ -77,6 +78,22 @@ def test_a_slow_client_gets_less_step_by_step_and_every_last_value_in_the_end():
     assert len(merged["v"]) == 3
     bench.tick({CPU: -1.0})
     assert [values_of(f) for f in read(client)] == [{0: -1.0}]
+
+
+def test_while_nobody_watches_no_state_is_encoded_and_who_comes_gets_it_whole(monkeypatch):
+    bench = Bench()
+    bench.tick({CPU: 1.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.wire, "message", None)
+        bench.hub.set_absent({0: "switched off"})
+        bench.hub.set_collectors([CollectorStatus("system", "running")])
+    client = bench.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
+    bench.say(client, "hello", version=1)
+    messages = read(client)
+    assert [row["id"] for row in messages[0]["series"]] == [0]
+    states = [message for message in messages if message["type"] == "state"]
+    assert states[0]["absent"] == [[0, "switched off"]]
+    assert [row["name"] for row in states[0]["collectors"]] == ["system"]
 
 
 def test_a_deferred_series_that_changed_once_still_arrives():

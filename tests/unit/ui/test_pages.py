@@ -34,6 +34,9 @@ LIVE = ("overview", "models", "system", "experience", "network")
 PANELED = (*LIVE, "requests", "insights", "settings")
 """Pages that are made of panels."""
 PAGES = (*PANELED, "history")
+SIDEBAR = (
+    "overview", "models", "system", "experience", "network", "history", "requests", "insights", "settings"
+)  # fmt: skip
 STORE = {
     "state": "recording", "reason": "", "since_ms": None, "notice": "", "path": "/nowhere/wfmon.db", "from_ms": None,
     "usage": {"bytes": 0, "free_bytes": 0, "wal_bytes": 0, "tiers": [], "series": {}, "tables": {}},
@@ -105,8 +108,13 @@ live_page = pytest.mark.parametrize("page", LIVE)
 paneled_page = pytest.mark.parametrize("page", PANELED)
 
 
-def test_the_pages_are_those_that_exist(layouts):
-    assert tuple(layouts) == PAGES or set(layouts) == set(PAGES)
+def test_the_pages_are_those_that_exist_in_the_sidebars_order(layouts):
+    assert tuple(layouts) == SIDEBAR
+    assert set(PAGES) == set(SIDEBAR)
+
+
+def test_pages_are_named_in_their_measurements_as_their_addresses_are(app):
+    assert shell.page_names() == set(PAGES)
 
 
 @live_page
