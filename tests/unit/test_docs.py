@@ -81,6 +81,16 @@ def test_the_table_of_contents_names_every_page():
     assert {page for page in pages if f"({page})" not in contents} == set()
 
 
+def test_every_file_of_the_walks_exists_and_none_is_met_twice():
+    record = (ROOT / "docs/adr/0001-the-way-of-a-sample.md").read_text("utf-8")
+    walks = record.partition("## Four walks")[2].partition("## Consequences")[0].split("\n### ")[1:]
+    assert len(walks) == 4
+    for walk in walks:
+        steps = re.findall(r"^\| \d+ \| `([\w/.-]+)`", walk, re.MULTILINE)
+        assert len(steps) == len(set(steps)) > 9
+        assert [step for step in re.findall(r"`([\w-]+/[\w/.-]+\.\w+)`", walk) if not (ROOT / step).is_file()] == []
+
+
 def makefile_targets():
     return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
