@@ -4,7 +4,7 @@ import { filled, keyOf, ordered, seenBy, told, whereOf } from "../../../assets/l
 import { records } from "../../../assets/lib/page/tables.mjs";
 import { requestCell, wanted } from "../../../assets/lib/requests/request-table.mjs";
 import { CELLS, piecesOf } from "../../../assets/lib/models/server-table.mjs";
-import { parseSelector, splitSelectors } from "../../../assets/lib/series/store.mjs";
+import { parseSelector, splitSelectors } from "../../../assets/lib/series/selectors.mjs";
 
 const NASTY = 'a"b\\c {x}, %SERVER% $& <img src=x onerror=alert(1)>';
 const values = { model: NASTY, server: "127.0.0.1:8000", colour: "--s-2" };
