@@ -31,6 +31,7 @@ check: .venv-test/stamp node_modules/stamp ## Lint, format, types, layers, JavaS
 	$(TEST)/mypy $(TYPED)
 	$(TEST)/lint-imports
 	$(NPM_BIN)/biome check --error-on-warnings
+	$(NPM_BIN)/tsc
 	$(if $(JS_TESTS),@scripts/node.sh $(JS_TESTS))
 
 format: .venv-test/stamp node_modules/stamp ## Format and mend what the linter can mend by itself

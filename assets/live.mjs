@@ -9,6 +9,8 @@ import { Speaker } from "./lib/page/a11y.mjs";
 import { browserIo } from "./lib/stream/browser.mjs";
 import { ServerClock } from "./lib/stream/clock.mjs";
 import { Cursor } from "./lib/chart/cursor.mjs";
+import { Controls, savedWindow } from "./lib/page/controls.mjs";
+import { figuresOf } from "./lib/page/debug.mjs";
 import { FrameMeter, PaintWatch, observe, pageName } from "./lib/page/frames.mjs";
 import { Link } from "./lib/stream/link.mjs";
 import { Page } from "./lib/page/page.mjs";
@@ -21,19 +23,40 @@ import { Store } from "./lib/series/store.mjs";
 import { apply } from "./lib/stream/wire.mjs";
 import { WIDGETS } from "./lib/widgets.mjs";
 
+/**
+ * @import { Message } from "./lib/stream/messages"
+ * @import { View } from "./lib/chart/types"
+ */
+
 const TEXT_MS = 250;
 const CALM_MS = 1_000; // charts and texts when motion is not wanted
 const SECOND_MS = 1_000;
 const PINGS_AT_ONCE = 5;
 const PING_EVERY_S = 5;
-const WINDOWS = { 1: 30, 2: 60, 3: 300 };
-const WINDOW_KEY = "wfmon.window";
 const RATES = { shown: 60, calm: 10, hidden: 1 };
 const CATCH_UP_MS = 1_000;
-const OWN_KEYS =
-  "button, a, input, textarea, select, summary, dialog, [contenteditable], [role=menuitem], [role=switch]";
+
+/**
+ * The moment that is shown, before there is any.
+ * @param {number} span @returns {View}
+ */
+function newView(span) {
+  return {
+    right: NaN,
+    span,
+    known: NaN,
+    cursor: NaN,
+    cursorMoved: 0,
+    cursorCanvas: null,
+    minutesEast: 0,
+    now: 0,
+    frozenMs: null,
+    version: 0,
+  };
+}
 
 class Live {
+  /** @param {Window & typeof globalThis} window */
   constructor(window) {
     const { document } = window;
     this.window = window;
@@ -42,10 +65,10 @@ class Live {
     this.clock = new ServerClock();
     this.meter = new FrameMeter();
     // Reports of pages, and tokens that their own process sends in batches, are late by nature: tokens are timed apart.
-    this.paints = new PaintWatch((id) => !/^(ux|model)\./.test(this.store.byId.get(id)?.name));
+    this.paints = new PaintWatch((id) => !/^(ux|model)\./.test(this.store.byId.get(id)?.name ?? ""));
     this.tokenPaints = new PaintWatch((id) => this.store.byId.get(id)?.name === "model.chunk_tokens");
     this.tokensPainted = new Ring(3_600);
-    this.tokenMeter = { painted: (ms) => this.tokensPainted.push(ms) };
+    this.tokenMeter = { painted: (/** @type {number} */ ms) => this.tokensPainted.push(ms) };
     this.quality = new Quality();
     this.cursor = new Cursor();
     this.paint = new Paint(document);
@@ -55,31 +78,38 @@ class Live {
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.speaker = new Speaker(document.getElementById("announcer") ?? this.#region(), 5_000);
     this.reader = new Speaker(this.#region(), 500);
-    this.view = {
-      right: NaN,
-      span: this.#savedWindow(),
-      known: NaN,
-      cursor: NaN,
-      cursorMoved: 0,
-      cursorCanvas: null,
-      minutesEast: 0,
-      now: 0,
-      frozenMs: null,
-      version: 0,
-    };
+    this.view = newView(savedWindow(window));
+    this.controls = new Controls({
+      window,
+      page: this.page,
+      view: this.view,
+      cursor: this.cursor,
+      reader: this.reader,
+      speaker: this.speaker,
+      serverNow: () => this.clock.at(window.performance.now()),
+      changed: ({ redraw }) => {
+        this.wroteMs = -Infinity;
+        if (redraw) this.drawnMs = -Infinity;
+      },
+      held: () => this.#forgetPaints(),
+    });
+    this.channel = new window.MessageChannel();
     this.seen = { right: NaN, span: NaN, moved: -1 };
     this.path = window.location.pathname;
     this.drawings = 0; // frames drawn
     this.drawnMs = -Infinity;
+    this.drawnMoved = -1; // moves of the cursor that were drawn
     this.wroteMs = -Infinity;
+    /** @type {Generator<undefined, void> | null} */
     this.writing = null; // what is left of the texts' turn
     this.startMs = 0;
     this.caughtUpMs = 0; // what comes before is older news: no measure of the way to the screen
     this.pingId = Math.floor(Math.random() * 1e9);
-    this.pings = new Map();
+    /** @type {Map<number, number>} */
+    this.pings = new Map(); // id -> when it was sent
     this.seconds = 0;
     this.link = new Link(browserIo(window), {
-      token: document.querySelector("meta[name=wfmon-token]")?.content ?? "",
+      token: document.querySelector("meta[name=wfmon-token]")?.getAttribute("content") ?? "",
       on: { message: (message, at) => this.#message(message, at), change: () => this.#connectionChanged() },
       resume: () => ({ boot: this.store.boot, since: this.store.seq }),
       wish: () => ({ rate_hz: this.#rate(), tables: this.document.hidden ? [] : this.page.watched }),
@@ -97,21 +127,12 @@ class Live {
 
   start() {
     const { window, document } = this;
-    this.channel = new window.MessageChannel();
     this.channel.port1.onmessage = () => this.#frameDone();
     observe(this.meter, window.PerformanceObserver);
+    this.controls.listen();
     document.addEventListener("visibilitychange", () => this.#visibility());
-    document.addEventListener("keydown", (event) => this.#key(event));
-    document.addEventListener("click", (event) => this.#click(event));
-    document.addEventListener("pointermove", (event) => this.#pointer(event), { passive: true });
-    document.addEventListener("pointerdown", (event) => this.#pointer(event), { passive: true });
-    document.addEventListener(
-      "focusout",
-      (event) => this.page.byCanvas.get(event.target)?.shareAt && this.cursor.clear(),
-    );
     document.addEventListener("wfmon:theme", () => this.#themeChanged());
     document.addEventListener("wfmon:arranged", () => this.page.scan());
-    document.addEventListener("wfmon:view", ({ target }) => this.page.setView(target, target.dataset.view));
     window.matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#themeChanged());
     this.calm.addEventListener("change", () => this.#want());
     window.addEventListener("resize", () => window.devicePixelRatio !== this.paint.ratio && this.#themeChanged());
@@ -119,18 +140,21 @@ class Live {
     window.addEventListener("pagehide", () => this.link.stop());
     window.addEventListener("pageshow", (event) => event.persisted && this.link.start());
     window.setInterval(() => this.#second(), SECOND_MS);
-    this.#showWindow();
+    this.controls.show();
     this.link.start();
     this.mount(this.path);
     window.requestAnimationFrame((stamp) => this.#frame(stamp));
   }
 
-  /** Dash has laid out the page at `path`. Idempotent. */
+  /**
+   * Dash has laid out the page at `path`. Idempotent.
+   * @param {string} [path]
+   */
   mount(path) {
     this.path = path ?? this.window.location.pathname;
     this.shell.arrange();
     this.page.scan();
-    this.#showWindow();
+    this.controls.show();
     this.quality.restart(NaN); // laying out a page is no lack of power
     this.wroteMs = -Infinity;
   }
@@ -153,11 +177,13 @@ class Live {
     this.link.want();
   }
 
+  /** @param {Message} message @param {number} receivedMs */
   #message(message, receivedMs) {
     if (message.type === "pong") {
-      const sent = this.pings.get(message.id);
+      const { id = NaN } = message;
+      const sent = this.pings.get(id);
       if (sent === undefined) return;
-      this.pings.delete(message.id);
+      this.pings.delete(id);
       this.clock.pong(sent, receivedMs, message.now_ms);
       return;
     }
@@ -203,6 +229,7 @@ class Live {
     this.#report(false);
   }
 
+  /** @param {boolean} hidden */
   #report(hidden) {
     const report = this.meter.report(pageName(this.path), hidden, this.clock.at(this.window.performance.now()));
     const nowhere = this.document.querySelector("main .page.nothing"); // an address without a page measures nothing
@@ -214,14 +241,20 @@ class Live {
     this.#report(hidden);
     this.meter.interrupt();
     this.quality.restart(NaN);
-    this.paints.clear();
-    this.tokenPaints.clear();
+    this.#forgetPaints();
     if (!hidden) this.link.wake();
     this.#want();
   }
 
+  /** Samples that came while nothing was drawn measure nothing. */
+  #forgetPaints() {
+    this.paints.clear();
+    this.tokenPaints.clear();
+  }
+
   // ---- the loop
 
+  /** @param {number} stamp */
   #frame(stamp) {
     const { window, meter } = this;
     window.requestAnimationFrame((next) => this.#frame(next));
@@ -241,7 +274,10 @@ class Live {
     this.channel.port2.postMessage(null);
   }
 
-  /** Go on with the texts, a part a frame; begin anew when it is time, at once when something changed all of them. */
+  /**
+   * Go on with the texts, a part a frame; begin anew when it is time, at once when something changed all of them.
+   * @param {number} now @param {number} serverNow
+   */
   #write(now, serverNow) {
     const since = now - this.wroteMs;
     if (since === Infinity || (this.writing === null && since >= (this.calm.matches ? CALM_MS : TEXT_MS))) {
@@ -251,13 +287,17 @@ class Live {
     if (this.writing?.next().done) this.writing = null;
   }
 
+  /** @param {number} serverNow */
   *#texts(serverNow) {
     const { store, meter, quality, link, view } = this;
     this.status.update({ store, meter, quality, link, view, serverNow, wished: this.#rate() });
     if (view.right === view.right) yield* this.page.writes(store, view, serverNow);
   }
 
-  /** Where the window stands in this frame. */
+  /**
+   * Where the window stands in this frame.
+   * @param {number} now @param {number} serverNow
+   */
   #look(now, serverNow) {
     const { view, cursor } = this;
     view.now = now;
@@ -271,11 +311,13 @@ class Live {
     view.version += 1;
   }
 
+  /** @param {number} now */
   #mayDraw(now) {
     if (this.view.right !== this.view.right) return false;
     return !this.calm.matches || now - this.drawnMs >= CALM_MS || this.cursor.moved !== this.drawnMoved;
   }
 
+  /** @param {number} now */
   #draw(now) {
     const { view, page, quality } = this;
     this.drawings += 1;
@@ -307,148 +349,18 @@ class Live {
     this.page.remeasure();
   }
 
-  // ---- the person
-
-  #pointer(event) {
-    const chart = this.page.byCanvas.get(event.target);
-    if (chart?.shareAt) {
-      this.cursor.point(chart.shareAt(event.offsetX));
-      this.view.cursorCanvas = chart.canvas;
-    } else if (this.cursor.share === this.cursor.share) this.cursor.clear();
-  }
-
-  #click(event) {
-    const button = event.target.closest?.("[data-window], [data-freeze]");
-    if (!button) return;
-    if (button.dataset.window) this.setWindow(Number(button.dataset.window));
-    else this.freeze(this.view.frozenMs === null);
-  }
-
-  #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const chart = this.page.byCanvas.get(event.target) ?? this.page.byHost.get(event.target.closest?.("[data-chart]"));
-    if (chart?.shareAt && this.#chartKey(event, chart)) {
-      event.preventDefault();
-      return;
-    }
-    if (event.target.closest?.(OWN_KEYS) || this.document.querySelector("dialog[open]")) return;
-    if (event.key === " ") this.freeze(this.view.frozenMs === null);
-    else if (WINDOWS[event.key]) this.setWindow(WINDOWS[event.key]);
-    else return;
-    event.preventDefault();
-  }
-
-  #chartKey(event, chart) {
-    const { view, cursor } = this;
-    if (event.key === "t" || event.key === "T") {
-      const panel = chart.host.closest("[data-panel]") ?? chart.host;
-      this.page.setView(panel, chart.table.open ? "chart" : "table");
-      (chart.table.open ? chart.table.element : chart.canvas).focus();
-      return true;
-    }
-    if (event.target !== chart.canvas || !cursor.key(event.key, event.shiftKey, view.right, view.span, view.known))
-      return false;
-    view.cursorCanvas = chart.canvas;
-    const instant = cursor.at(view.right, view.span);
-    if (instant === instant)
-      this.reader.say(
-        chart
-          .reading(instant, view.known, view.minutesEast)
-          .map((row) => row.text)
-          .join(", "),
-      );
-    return true;
-  }
-
-  /** Show the last `seconds` in all charts; kept in this browser. */
-  setWindow(seconds) {
-    if (!Object.values(WINDOWS).includes(seconds)) return;
-    this.view.span = seconds * 1000;
-    try {
-      this.window.localStorage.setItem(WINDOW_KEY, String(seconds));
-    } catch {
-      // Storage may be forbidden: the choice then lasts as long as the page.
-    }
-    this.#showWindow();
-    this.wroteMs = -Infinity;
-    this.drawnMs = -Infinity;
-  }
-
-  #savedWindow() {
-    let saved = NaN;
-    try {
-      saved = Number(this.window.localStorage.getItem(WINDOW_KEY));
-    } catch {
-      saved = NaN;
-    }
-    return (Object.values(WINDOWS).includes(saved) ? saved : WINDOWS[1]) * 1000;
-  }
-
-  /** Hold the picture; what comes in is kept. */
-  freeze(on) {
-    const { view, document } = this;
-    const serverNow = this.clock.at(this.window.performance.now());
-    if (on === (view.frozenMs !== null) || serverNow !== serverNow) return;
-    view.frozenMs = on ? serverNow : null;
-    if (on) document.documentElement.dataset.frozen = "";
-    else delete document.documentElement.dataset.frozen;
-    this.paints.clear();
-    this.tokenPaints.clear();
-    this.speaker.say(on ? "Frozen. What comes in is kept." : "Moving again.");
-    this.#showWindow();
-    this.wroteMs = -Infinity;
-  }
-
-  #showWindow() {
-    this.view.minutesEast = -new Date().getTimezoneOffset();
-    for (const button of this.document.querySelectorAll("[data-window]")) {
-      button.setAttribute("aria-pressed", String(Number(button.dataset.window) * 1000 === this.view.span));
-    }
-    for (const button of this.document.querySelectorAll("[data-freeze]")) {
-      button.setAttribute("aria-pressed", String(this.view.frozenMs !== null));
-    }
-  }
-
-  /** What tests and benchmarks read: plain values, copied. `reset`: forget the measurements so far. */
+  /**
+   * What tests and benchmarks read. `reset`: forget the measurements so far.
+   * @param {{ reset?: boolean }} [options]
+   */
   debug({ reset = false } = {}) {
-    const { store, meter, link, clock, quality, view } = this;
-    const { counters } = store;
-    const told = {
-      intervals: meter.intervals.newest(),
-      work: meter.work.newest(),
-      paint: meter.latencies.newest(),
-      tokenPaint: this.tokensPainted.newest(),
-      fps: meter.fps(),
-      frames: meter.frames,
-      missed: meter.missed,
-      longFrames: meter.longFrames,
-      draws: this.drawings,
-      phase: link.phase,
-      transport: link.way,
-      refused: link.bad,
-      boot: store.boot,
-      seq: store.seq,
-      duplicates: counters.duplicates,
-      gaps: counters.breaks,
-      drops: counters.late + counters.unknown,
-      counters: { ...counters },
-      rate: this.#rate(),
-      client: { ...store.client },
-      series: store.tracks.size,
-      known: store.knownMs,
-      clockOffset: clock.offset,
-      roundTrip: clock.roundTrip,
-      quality: quality.step,
-      falls: quality.falls,
-      charts: this.page.charts.length,
-      frozen: view.frozenMs !== null,
-      window: view.span / 1000,
-    };
+    const { store, meter, link, clock, quality, view, page, tokensPainted } = this;
+    const told = figuresOf({ store, meter, link, clock, quality, view, page, tokensPainted });
     if (reset) {
       meter.forget();
-      this.tokensPainted.clear();
+      tokensPainted.clear();
     }
-    return told;
+    return { ...told, draws: this.drawings, rate: this.#rate() };
   }
 }
 

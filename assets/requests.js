@@ -1,12 +1,16 @@
 /*
- * How the grid of the Requests page writes its cells. A classic script, so that it is there before the grid asks for it.
- * The grid looks these names up; nothing here or there is evaluated from text.
+ * How the grid of the Requests page writes its cells. A classic script, so that it is there before the grid asks for
+ * it. The grid looks these names up; nothing here or there is evaluated from text.
  */
 (() => {
+  /** @param {number} n */
   const two = (n) => String(n).padStart(2, "0");
   const writers = new Map();
 
-  /** A figure with its digits below 100, whole above, in groups of three; "–" for what was not measured. */
+  /**
+   * A figure with its digits below 100, whole above, in groups of three; "–" for what was not measured.
+   * @param {{ value?: unknown }} cell @param {number} digits
+   */
   function figure({ value }, digits) {
     if (typeof value !== "number" || !Number.isFinite(value)) return "–";
     const shown = Math.abs(value) >= 100 ? 0 : digits;
@@ -15,15 +19,20 @@
     return writers.get(shown).format(value);
   }
 
-  /** Day and time in this browser's zone. */
+  /**
+   * Day and time in this browser's zone.
+   * @param {{ value?: unknown }} cell
+   */
   function time({ value }) {
     if (!Number.isFinite(value)) return "–";
-    const at = new Date(value);
+    const at = new Date(Number(value));
     const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
     return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   }
 
+  /** @param {{ value?: string }} cell */
   const words = ({ value }) => value || "–";
+  /** @param {{ colDef: { field: string }, data: { slow: boolean, status: string } }} cell */
   const style = ({ colDef, data }) => (colDef.field === "why" ? (data.slow ? "is-slow" : "") : `is-${data.status}`);
 
   window.dashAgGridFunctions = Object.assign(window.dashAgGridFunctions ?? {}, {

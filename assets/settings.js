@@ -3,7 +3,10 @@
  * A classic script, so that they are there before Dash asks.
  */
 (() => {
-  /** Give an id as it stands in the page: Dash writes those of several parts as JSON with its keys in order. */
+  /**
+   * Give an id as it stands in the page: Dash writes those of several parts as JSON with its keys in order.
+   * @param {DashId} id
+   */
   function written(id) {
     if (typeof id === "string") return id;
     return JSON.stringify(
@@ -19,7 +22,10 @@
     return { east: -new Date().getTimezoneOffset() };
   }
 
-  /** What comes in the same answer is in the page by the next frame. */
+  /**
+   * What comes in the same answer is in the page by the next frame.
+   * @param {DashId} id
+   */
   function focus(id) {
     if (id) requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById(written(id))?.focus()));
     return window.dash_clientside.no_update;

@@ -1,10 +1,11 @@
 /**
  * What stands on a page under `data-widget`: its name -> its class.
  *
- * A widget is made as `new Widget(host, { document, paint, page })`. The engine sets `visible`; while it is, `draw(view, store,
- * turn, quality)` is called in every frame that is drawn and `write(store, view, serverNow)` four times a second. `tables` names the
- * tables that it watches; `canvas`, if it has one, is measured: `resize(width, height)` in device pixels. `destroy()` ends it.
- * New elements of the markup's contract that it makes are found by `page.scan()`.
+ * A widget is made as `new Widget(host, { document, paint, page })`. The engine sets `visible`; while it is,
+ * `draw(view, store, turn, quality)` is called in every frame that is drawn and `write(store, view, serverNow)` four
+ * times a second. `tables` names the tables that it watches; `canvas`, if it has one, is measured: `resize(width,
+ * height)` in device pixels. `destroy()` ends it. New elements of the markup's contract that it makes are found by
+ * `page.scan()`.
  */
 
 import { EnergyStage } from "./overview/energy-stage.mjs";

@@ -8,7 +8,8 @@
  * callback to the first task after it, so that raster on the main thread counts.
  */
 
-import { Chart, readConfig } from "/assets/lib/chart/chart.mjs";
+import { Chart } from "/assets/lib/chart/chart.mjs";
+import { readConfig } from "/assets/lib/chart/config.mjs";
 import { Paint } from "/assets/lib/chart/paint.mjs";
 import { Store } from "/assets/lib/series/store.mjs";
 

@@ -1,4 +1,5 @@
-import { Store, Track } from "../../assets/lib/series/store.mjs";
+import { Store } from "../../assets/lib/series/store.mjs";
+import { Track } from "../../assets/lib/series/track.mjs";
 
 export const T0 = 1_700_000_000_000;
 

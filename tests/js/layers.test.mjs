@@ -3,14 +3,14 @@ import { readFileSync, readdirSync } from "node:fs";
 import test from "node:test";
 
 /** Folder of assets/lib -> the folders that its modules may import, besides their own. A page's folder knows no other page's. */
-const BASE = ["series"];
-const PAGE = ["series", "chart", "page"];
+const PAGE = ["dom", "series", "chart", "page"];
 const MAY = {
+  dom: [],
   series: [],
-  stream: BASE,
-  chart: BASE,
-  page: ["series", "stream", "chart"],
-  shell: [],
+  stream: ["series"],
+  chart: ["dom", "series"],
+  page: ["dom", "series", "stream", "chart"],
+  shell: ["dom"],
   overview: PAGE,
   models: PAGE,
   requests: PAGE,

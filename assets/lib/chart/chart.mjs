@@ -1,57 +1,40 @@
 /**
  * One chart: a canvas that draws its tracks, its time axis and the cursor shared by all charts of the page.
  *
- * Lines are one device pixel wide (wider ones cost three times as much) and drawn from columns, so a frame costs the new
- * samples and the pixels, not the five minutes. Sizes come from a ResizeObserver only; nothing here reads layout.
+ * Lines are one device pixel wide (wider ones cost three times as much) and drawn from columns, so a frame costs the
+ * new samples and the pixels, not the five minutes. Sizes come from a ResizeObserver only; nothing here reads layout.
  */
 
-import { Columns, ENDS, FRESH, HAS, overlap } from "./columns.mjs";
+import { painterOf } from "../dom/elements.mjs";
+import { Columns, overlap } from "./columns.mjs";
+import { shortName } from "./config.mjs";
 import { axisText, clockTime, text as written } from "../series/format.mjs";
+import { NO_GAPS, drawLine } from "./pen.mjs";
 import { LABEL_PX, SERIES_TOKENS } from "./paint.mjs";
 import { AutoRange, firstTick, timeStep, valueTicks } from "./scale.mjs";
+
+/**
+ * @import { ChartConfig, Frame, Line, Reading, View } from "./types"
+ * @import { Paint } from "./paint.mjs"
+ * @import { Store } from "../series/store.mjs"
+ */
 
 const AXIS_PX = 14; // room for the time labels
 const AXIS_FROM_PX = 56; // lower charts have no labels
 const TALL_PX = 140; // from here on the value axis has labels between its ends
-const HOLD = 1.6; // samples further apart than this many periods: the value held, then moved
-const EVENT_GAP_MS = 1_500; // events further apart are not joined: nothing is known between
-const EVENT_TICK_PX = 2; // one that stands alone is a tick of so much up and down
-const LOST_MS = 1_500; // nothing known for so long: say so
 const READOUT_MS = 250; // figures under a resting cursor do not dance
-const NO_GAPS = [];
 const extremes = new Float64Array(2);
 
-/** How a chart is described in `data-chart`; unknown fields are ignored. */
-export function readConfig(raw) {
-  const given = JSON.parse(raw);
-  const series = [].concat(given.series ?? []);
-  return {
-    series,
-    min: given.min === undefined ? null : given.min,
-    max: given.max ?? null,
-    colors: given.colors ?? [],
-    unit: given.unit ?? null,
-    height: given.height ?? 72,
-    label: given.label ?? series.join(", "),
-    legend: Boolean(given.legend),
-    names: given.names ?? [],
-    budget: given.budget ?? null,
-  };
-}
-
-/** The short name of a track among its neighbours: its label values, else its metric. */
-export function shortName(track) {
-  const values = Object.values(track.labels);
-  return values.length ? values.join(" ") : track.name.slice(track.name.indexOf(".") + 1).replaceAll("_", " ");
-}
-
 export class Chart {
+  /** @param {HTMLElement} host @param {ChartConfig} config @param {Paint} paint */
   constructor(host, config, paint) {
     this.host = host;
     this.config = config;
     this.paint = paint;
     this.range = new AutoRange(config);
+    /** @type {Line[]} */
     this.lines = []; // {track, columns, token, hidden, name}
+    /** @type {Set<string>} */
     this.hidden = new Set(); // keys switched off by the legend
     this.visible = true; // told by the IntersectionObserver
     this.version = -1;
@@ -59,15 +42,16 @@ export class Chart {
     this.height = 0;
     this.painted = -1;
     this.unit = config.unit ?? "";
+    /** @type {Reading[]} */
     this.rows = [];
     this.readAt = -1;
     this.readMs = -Infinity;
+    this.canvas = paint.document.createElement("canvas");
+    this.context = painterOf(this.canvas);
     this.#build();
   }
 
   #build() {
-    const { document } = this.paint;
-    this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-roledescription", "chart");
     this.canvas.setAttribute("aria-label", this.config.label);
@@ -77,7 +61,6 @@ export class Chart {
     this.canvas.style.touchAction = "pan-y";
     this.canvas.style.height = `${this.config.height}px`;
     this.host.append(this.canvas);
-    this.context = this.canvas.getContext("2d");
   }
 
   destroy() {
@@ -85,7 +68,10 @@ export class Chart {
     this.lines = [];
   }
 
-  /** The room given by the layout, in device pixels. */
+  /**
+   * The room given by the layout, in device pixels.
+   * @param {number} width @param {number} height
+   */
   resize(width, height) {
     if (width === this.width && height === this.height) return;
     this.width = width;
@@ -95,7 +81,10 @@ export class Chart {
     this.painted = -1;
   }
 
-  /** Find the tracks again when the set of series changed; true when the lines are others than before. */
+  /**
+   * Find the tracks again when the set of series changed; true when the lines are others than before.
+   * @param {Store} store
+   */
   resolve(store) {
     if (this.version === store.version) return false;
     this.version = store.version;
@@ -108,7 +97,8 @@ export class Chart {
         name: (tracks.length === 1 && names[i]) || shortName(track),
       }));
     });
-    if (found.length === this.lines.length && found.every(({ track }, i) => track === this.lines[i].track)) return false;
+    if (found.length === this.lines.length && found.every(({ track }, i) => track === this.lines[i].track))
+      return false;
     const before = new Map(this.lines.map((line) => [line.track, line.columns]));
     this.lines = found.map((line) => ({ ...line, columns: before.get(line.track) ?? new Columns() }));
     this.unit = this.config.unit ?? found[0]?.track.unit ?? "";
@@ -116,7 +106,10 @@ export class Chart {
     return true;
   }
 
-  /** Show or hide one line. */
+  /**
+   * Show or hide one line.
+   * @param {string} key @param {boolean} shown
+   */
   toggle(key, shown) {
     if (shown) this.hidden.delete(key);
     else this.hidden.add(key);
@@ -127,15 +120,19 @@ export class Chart {
     return this.lines.filter((line) => !this.hidden.has(line.track.key));
   }
 
-  /** Share of the window at `clientX` of a pointer over the canvas: 0 left, 1 right. */
+  /**
+   * Share of the window at `clientX` of a pointer over the canvas: 0 left, 1 right.
+   * @param {number} offsetX
+   */
   shareAt(offsetX) {
     return Math.min(1, Math.max(0, (offsetX * this.paint.ratio) / Math.max(1, this.width)));
   }
 
   /**
-   * Draw the window that ends at `view.right` (server ms) and lasts `view.span`; `view.known` is the newest time that is
-   * known, `view.cursor` the shared instant or NaN, `view.cursorMoved` counts its moves, `view.cursorCanvas` is where it was moved, `view.minutesEast` is the zone,
-   * `view.now` page time.
+   * Draw the window that ends at `view.right` (server ms) and lasts `view.span`; `view.known` is the newest time that
+   * is known, `view.cursor` the shared instant or NaN, `view.cursorMoved` counts its moves, `view.cursorCanvas` is
+   * where it was moved, `view.minutesEast` is the zone, `view.now` page time.
+   * @param {View} view
    */
   draw(view) {
     const { context: g, width, height } = this;
@@ -168,18 +165,22 @@ export class Chart {
     const top = ratio;
     const scale = (bottom - top) / (to - from);
 
-    this.#grid(g, view, { top, bottom, axis, scale, from, to, columnMs, ratio });
+    const frame = { first, last, right, top, bottom, axis, scale, from, to, columnMs, ratio };
+
+    this.#grid(g, view, frame);
     let unknown = null; // spans in which no line is known
     for (const line of this.lines) {
       if (this.hidden.has(line.track.key) || !line.track.size) continue;
-      const gaps = this.#line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs });
+      g.strokeStyle = this.paint.colour[line.token] ?? line.token;
+      const gaps = drawLine(g, line, view, frame, width);
       unknown = unknown ? overlap(unknown, gaps) : gaps;
     }
     this.#hatch(g, unknown ?? NO_GAPS, top, bottom);
-    this.#labels(g, { top, bottom, scale, from, to, ratio });
-    if (view.cursor === view.cursor) this.#cursor(g, view, { top, bottom, scale, from, columnMs, ratio });
+    this.#labels(g, frame);
+    if (view.cursor === view.cursor) this.#cursor(g, view, frame);
   }
 
+  /** @param {CanvasRenderingContext2D} g @param {View} view @param {Frame} frame */
   #grid(g, view, { top, bottom, axis, scale, from, to, columnMs, ratio }) {
     const { colour } = this.paint;
     const { width } = this;
@@ -206,14 +207,18 @@ export class Chart {
     }
   }
 
-  /** Labels of the value axis and of the budget; over the lines, on a thin ground, so that they can be read. */
+  /**
+   * Labels of the value axis and of the budget; over the lines, on a thin ground, so that they can be read.
+   * @param {CanvasRenderingContext2D} g @param {Frame} frame
+   */
   #labels(g, { top, bottom, scale, from, to, ratio }) {
     const thin = Math.max(1, Math.floor(ratio));
     this.#label(g, axisText(to, this.unit), "--ink-3", 0, top + thin);
     if (this.config.height >= TALL_PX) {
       for (const tick of valueTicks(from, to, 4)) {
         const inside = tick > from && tick < to - (to - from) * 0.05;
-        if (inside) this.#label(g, axisText(tick, this.unit), "--ink-3", 0, Math.round(bottom - (tick - from) * scale) + thin);
+        if (inside)
+          this.#label(g, axisText(tick, this.unit), "--ink-3", 0, Math.round(bottom - (tick - from) * scale) + thin);
       }
     }
     const { budget } = this.config;
@@ -224,6 +229,9 @@ export class Chart {
     this.#label(g, text, "--warn", this.width - width, y - height > top ? y - height : y + thin);
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} g @param {string} text @param {string} token @param {number} x @param {number} y
+   */
   #label(g, text, token, x, y) {
     const label = this.paint.label(text, token);
     g.globalAlpha = 0.7;
@@ -233,86 +241,14 @@ export class Chart {
     g.drawImage(label.canvas, x, y);
   }
 
-  /** Draw one line; gives the spans of pixels in which it is not known. */
-  #line(g, line, view, { first, last, right, top, bottom, scale, from, columnMs }) {
-    const { columns, track } = line;
-    const { width } = this;
-    const origin = width - right; // x of column 0's left edge
-    const hold = (track.periodMs > 0 ? track.periodMs * HOLD : 0) / columnMs + 1.5;
-    const slope = track.periodMs > 0 ? track.periodMs / columnMs : 0;
-    const y = (value) => {
-      const at = bottom - (value - from) * scale;
-      return at < top ? top : at > bottom ? bottom : at;
-    };
-    g.strokeStyle = this.paint.colour[line.token] ?? line.token;
-    g.lineWidth = 1;
-    g.lineJoin = "bevel";
-    g.beginPath();
-    const event = track.kind === "event";
-    const apart = event ? EVENT_GAP_MS / columnMs : Infinity;
-    const before = event ? NaN : track.valueAt(view.right - view.span);
-    let pen = before === before;
-    let penY = pen ? y(before) : 0;
-    let penColumn = first - 1;
-    let gaps = NO_GAPS;
-    let gapX = !pen && track.t[track.head] < view.right - view.span ? 0 : NaN;
-    if (pen) g.moveTo(0, penY + 0.5);
-    const { flags, low, high, end, capacity } = columns;
-    const newest = Math.min(last, columns.newest);
-    for (let c = Math.max(first, columns.newest - capacity + 1); c <= newest; c += 1) {
-      const at = c % capacity;
-      const flag = flags[at];
-      if (flag === 0) continue;
-      const x = c + 0.5 + origin;
-      if (flag & HAS) {
-        const yLow = y(low[at]) + 0.5;
-        const yHigh = y(high[at]) + 0.5;
-        const yEnd = y(end[at]) + 0.5;
-        if (pen && !(flag & FRESH) && c - penColumn <= apart) {
-          if (c - penColumn > hold && !event) g.lineTo(Math.max(0, x - slope), penY + 0.5);
-        } else {
-          if (x - gapX >= 1) (gaps = gaps === NO_GAPS ? [] : gaps).push(gapX, x);
-          g.moveTo(x, event ? yLow + EVENT_TICK_PX : yLow);
-          if (event) g.lineTo(x, yHigh - EVENT_TICK_PX);
-        }
-        if (yLow - yHigh < 0.25) g.lineTo(x, yEnd);
-        else if (penY - yHigh < yLow - penY) {
-          g.lineTo(x, yHigh);
-          g.lineTo(x, yLow);
-        } else {
-          g.lineTo(x, yLow);
-          g.lineTo(x, yHigh);
-        }
-        penY = y(end[at]);
-        penColumn = c;
-        pen = true;
-        gapX = NaN;
-      }
-      if (flag & ENDS) {
-        if (pen && c - penColumn > 0) g.lineTo(x, penY + 0.5);
-        pen = false;
-        gapX = gapX === gapX ? gapX : x;
-      }
-    }
-    if (event) {
-      g.stroke();
-      return NO_GAPS; // between two events nothing is missing
-    }
-    const knownX = Math.min(width, (view.known - view.right) / columnMs + width);
-    if (pen && knownX > 0) g.lineTo(knownX, penY + 0.5);
-    g.stroke();
-    const lost = view.right - view.known > LOST_MS;
-    const blankFrom = pen && lost ? Math.max(0, knownX) : gapX;
-    if (width - blankFrom >= 1) (gaps = gaps === NO_GAPS ? [] : gaps).push(blankFrom, width);
-    return gaps;
-  }
-
+  /** @param {CanvasRenderingContext2D} g @param {number[]} spans @param {number} top @param {number} bottom */
   #hatch(g, spans, top, bottom) {
     if (!spans.length) return;
-    g.fillStyle = this.paint.hatch();
+    g.fillStyle = this.paint.hatch() ?? "";
     for (let i = 0; i < spans.length; i += 2) g.fillRect(spans[i], top, spans[i + 1] - spans[i], bottom - top);
   }
 
+  /** @param {CanvasRenderingContext2D} g @param {View} view @param {Frame} frame */
   #cursor(g, view, { top, bottom, scale, from, columnMs, ratio }) {
     const { width, paint } = this;
     const x = Math.round((view.cursor - (view.right - view.span)) / columnMs);
@@ -342,8 +278,12 @@ export class Chart {
     return Math.round(LABEL_PX * 1.35 * this.paint.ratio);
   }
 
-  /** What the cursor says at an instant: rows of {text, token}, the time first. */
+  /**
+   * What the cursor says at an instant: rows of {text, token}, the time first.
+   * @param {number} cursor @param {number} known @param {number} minutesEast @param {Line[]} [lines]
+   */
   reading(cursor, known, minutesEast, lines = this.shown) {
+    /** @type {Reading[]} */
     const rows = [{ text: clockTime(cursor, minutesEast), token: null }];
     for (const line of lines) {
       const figure = written(cursor <= known ? line.track.valueAt(cursor) : NaN, this.unit);
@@ -352,6 +292,7 @@ export class Chart {
     return rows;
   }
 
+  /** @param {CanvasRenderingContext2D} g @param {number} x @param {number} top @param {number} ratio */
   #readout(g, x, top, ratio) {
     const { colour, font } = this.paint;
     const pad = Math.round(5 * ratio);

@@ -1,9 +1,12 @@
 /**
  * A track reduced to one column a device pixel: least, greatest and last value. Pure.
  *
- * Columns are cut at absolute times (column = floor(ms / msPerColumn)), so that a column never changes once time has passed
- * it: scrolling costs only the new samples, and peaks do not flicker. Cost of a frame: new samples + visible columns.
+ * Columns are cut at absolute times (column = floor(ms / msPerColumn)), so that a column never changes once time has
+ * passed it: scrolling costs only the new samples, and peaks do not flicker. Cost of a frame: new samples + visible
+ * columns.
  */
+
+/** @import { Track } from "../series/track.mjs" */
 
 export const HAS = 1; // there are values in the column
 export const FRESH = 2; // its values begin after a gap: do not join them to what was before
@@ -11,24 +14,34 @@ export const ENDS = 4; // a gap begins in it after its values, if any
 
 /** Columns of one track; owned by one chart. */
 export class Columns {
-  constructor() {
-    this.capacity = 0;
-    this.msPerColumn = 0;
-    this.newest = -Infinity; // absolute number of the newest column
-    this.track = null;
-    this.epoch = -1;
-    this.cursor = 0;
-  }
+  capacity = 0;
+  msPerColumn = 0;
+  newest = -Infinity; // absolute number of the newest column
+  /** @type {Track | null} */
+  track = null;
+  epoch = -1;
+  cursor = 0;
+  low = new Float32Array(0);
+  high = new Float32Array(0);
+  end = new Float32Array(0);
+  flags = new Uint8Array(0);
 
   /**
-   * Follow `track` with `capacity` columns of `msPerColumn` up to `untilMs`, so that a picture that stands keeps its columns
-   * while samples come in; takes what is new, or all of it when anything changed.
+   * Follow `track` with `capacity` columns of `msPerColumn` up to `untilMs`, so that a picture that stands keeps its
+   * columns while samples come in; takes what is new, or all of it when anything changed.
+   * @param {Track} track @param {number} msPerColumn @param {number} capacity @param {number} [untilMs]
    */
   follow(track, msPerColumn, capacity, untilMs = Infinity) {
     if (capacity > this.capacity) this.#allot(capacity);
     const missed = track.total - this.cursor;
     const ahead = this.newest > untilMs / msPerColumn + 1; // time went back: the clock was corrected
-    if (track !== this.track || track.epoch !== this.epoch || msPerColumn !== this.msPerColumn || missed > track.size || ahead) {
+    if (
+      track !== this.track ||
+      track.epoch !== this.epoch ||
+      msPerColumn !== this.msPerColumn ||
+      missed > track.size ||
+      ahead
+    ) {
       this.track = track;
       this.epoch = track.epoch;
       this.msPerColumn = msPerColumn;
@@ -44,6 +57,7 @@ export class Columns {
     }
   }
 
+  /** @param {number} capacity */
   #allot(capacity) {
     this.capacity = capacity;
     this.low = new Float32Array(capacity);
@@ -53,6 +67,7 @@ export class Columns {
     this.track = null;
   }
 
+  /** @param {number} ms @param {number} value */
   #take(ms, value) {
     const column = Math.floor(ms / this.msPerColumn);
     if (column > this.newest) this.#advance(column);
@@ -73,13 +88,17 @@ export class Columns {
     this.flags[at] = flags & ENDS ? HAS | FRESH : flags | HAS;
   }
 
+  /** @param {number} column */
   #advance(column) {
     const from = Math.max(this.newest + 1, column - this.capacity + 1);
     for (let c = from; c <= column; c += 1) this.flags[c % this.capacity] = 0;
     this.newest = column;
   }
 
-  /** Write the least and greatest value of columns [from, to] into `out` [low, high]; NaN, NaN when there is none. */
+  /**
+   * Write the least and greatest value of columns [from, to] into `out` [low, high]; NaN, NaN when there is none.
+   * @param {number} from @param {number} to @param {Float64Array} out
+   */
   extremes(from, to, out) {
     let low = Infinity;
     let high = -Infinity;
@@ -96,8 +115,12 @@ export class Columns {
   }
 }
 
-/** What two ascending lists of spans [from, to, from, to, ...] have in common, in the same form. */
+/**
+ * What two ascending lists of spans [from, to, from, to, ...] have in common, in the same form.
+ * @param {number[]} a @param {number[]} b
+ */
 export function overlap(a, b) {
+  /** @type {number[]} */
   const common = [];
   for (let i = 0, j = 0; i < a.length && j < b.length; ) {
     const from = Math.max(a[i], b[j]);

@@ -14,7 +14,10 @@ export class Cursor {
     this.moved = 0; // rises with each move
   }
 
-  /** Put the cursor at a share of the window. */
+  /**
+   * Put the cursor at a share of the window.
+   * @param {number} share
+   */
   point(share) {
     this.share = share;
     this.instant = NaN;
@@ -32,17 +35,24 @@ export class Cursor {
     return this.share === this.share || this.instant === this.instant;
   }
 
-  /** The instant for the window that ends at `right` and lasts `span`; NaN when there is none. */
+  /**
+   * The instant for the window that ends at `right` and lasts `span`; NaN when there is none.
+   * @param {number} right @param {number} span
+   */
   at(right, span) {
     if (this.share === this.share) return right - span * (1 - this.share);
     return this.instant === this.instant ? Math.max(this.instant, right - span) : NaN;
   }
 
-  /** A key on a chart; `known` is the newest instant with data. True when the key was meant for the cursor. */
+  /**
+   * A key on a chart; `known` is the newest instant with data. True when the key was meant for the cursor.
+   * @param {string} name @param {boolean} big @param {number} right @param {number} span @param {number} known
+   */
   key(name, big, right, span, known) {
     const newest = Math.min(right, known);
     const step = (span / STEPS_A_WINDOW) * (big ? 10 : 1);
     const here = this.active ? this.at(right, span) : newest;
+    /** @type {Record<string, number>} */
     const targets = {
       ArrowLeft: this.active ? here - step : newest,
       ArrowRight: here + step,

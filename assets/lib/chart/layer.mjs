@@ -2,14 +2,17 @@
  * A picture made by hand: the bodies of ribbons and their particles, pixel by pixel in one buffer. Pure.
  *
  * Without a graphics card a canvas takes 1 us a rectangle and 2 ms for four large translucent shapes; a loop over the
- * same pixels takes a tenth, and one `putImageData` brings all of it to the canvas. Everything in one lane has one colour, so
- * that only opacities add up.
+ * same pixels takes a tenth, and one `putImageData` brings all of it to the canvas. Everything in one lane has one
+ * colour, so that only opacities add up.
  */
 
 const FULL = 255;
 
-/** Pixels of `width` x `height`; `pixels` is a Uint32Array of so many, in the order of ImageData on this machine (ABGR). */
+/**
+ * Pixels of `width` x `height`; `pixels` is a Uint32Array of so many, in the order of ImageData on this machine (ABGR).
+ */
 export class Layer {
+  /** @param {number} width @param {number} height @param {Uint32Array} [pixels] */
   constructor(width, height, pixels = new Uint32Array(width * height)) {
     this.width = width;
     this.height = height;
@@ -21,8 +24,10 @@ export class Layer {
   }
 
   /**
-   * Fill what lies within `half` of the curve `middle` (y at every `step` px), softened at its two edges. `levels` has the
-   * opacity of each column at full strength, 0 to 1; `strength` scales it.
+   * Fill what lies within `half` of the curve `middle` (y at every `step` px), softened at its two edges. `levels` has
+   * the opacity of each column at full strength, 0 to 1; `strength` scales it.
+   * @param {ArrayLike<number>} middle @param {number} step @param {number} half @param {number} rgb
+   * @param {ArrayLike<number>} levels @param {number} strength
    */
   band(middle, step, half, rgb, levels, strength) {
     const { width, height, pixels } = this;
@@ -42,7 +47,10 @@ export class Layer {
     }
   }
 
-  /** One particle: a square of `size` px with its left upper corner at (x, y), whole px, over what is there. */
+  /**
+   * One particle: a square of `size` px with its left upper corner at (x, y), whole px, over what is there.
+   * @param {number} x @param {number} y @param {number} size @param {number} rgb @param {number} opacity
+   */
   dot(x, y, size, rgb, opacity) {
     const { width, height, pixels } = this;
     const right = Math.min(width, x + size);
@@ -55,20 +63,29 @@ export class Layer {
     }
   }
 
-  /** Opacity at a pixel, 0 to 255. */
+  /**
+   * Opacity at a pixel, 0 to 255.
+   * @param {number} x @param {number} y
+   */
   opacityAt(x, y) {
     return this.pixels[y * this.width + x] >>> 24;
   }
 }
 
-/** y of a curve given at every `step` px, at x. */
+/**
+ * y of a curve given at every `step` px, at x.
+ * @param {ArrayLike<number>} middle @param {number} step @param {number} x
+ */
 export function curveAt(middle, step, x) {
   const p = x / step;
   const i = Math.min(middle.length - 2, p | 0);
   return middle[i] + (middle[i + 1] - middle[i]) * (p - i);
 }
 
-/** A colour "#rrggbb" as the low 24 bits of a pixel. */
+/**
+ * A colour "#rrggbb" as the low 24 bits of a pixel.
+ * @param {string} colour
+ */
 export function rgbOf(colour) {
   const value = Number.parseInt(colour.slice(1, 7), 16);
   return ((value & 0xff) << 16) | (value & 0xff00) | (value >>> 16);

@@ -3,6 +3,8 @@
  * Touches the document only to read tokens and to make off-screen canvases.
  */
 
+import { painterOf, windowOf } from "../dom/elements.mjs";
+
 const TOKENS = [
   "--grid",
   "--line-strong",
@@ -25,9 +27,16 @@ const MAX_LABELS = 256;
 export const LABEL_PX = 10;
 
 export class Paint {
+  /** @param {Document} document */
   constructor(document) {
     this.document = document;
+    /** @type {Record<string, string>} */
+    this.colour = {};
+    this.font = "";
+    this.ratio = 1;
+    /** @type {Map<string, { canvas: HTMLCanvasElement, width: number, height: number }>} */
     this.labels = new Map();
+    /** @type {CanvasPattern | null} */
     this.pattern = null;
     this.version = 0; // rises when everything must be drawn anew
     this.read();
@@ -35,23 +44,27 @@ export class Paint {
 
   /** Read the tokens again: the theme or the device's pixel ratio changed. */
   read() {
-    const style = this.document.defaultView.getComputedStyle(this.document.documentElement);
+    const window = windowOf(this.document);
+    const style = window.getComputedStyle(this.document.documentElement);
     this.colour = Object.fromEntries(TOKENS.map((name) => [name, style.getPropertyValue(name).trim()]));
     this.font = style.getPropertyValue("--font").trim() || "sans-serif";
-    this.ratio = this.document.defaultView.devicePixelRatio || 1;
+    this.ratio = window.devicePixelRatio || 1;
     this.labels.clear();
     this.pattern = null;
     this.version += 1;
   }
 
-  /** A label as a small canvas, drawn once: {canvas, width, height} in device pixels. */
+  /**
+   * A label as a small canvas, drawn once: {canvas, width, height} in device pixels.
+   * @param {string} text @param {string} [token]
+   */
   label(text, token = "--ink-3") {
     const key = token + text;
     let label = this.labels.get(key);
     if (label) return label;
     if (this.labels.size >= MAX_LABELS) this.labels.clear();
     const canvas = this.document.createElement("canvas");
-    const context = canvas.getContext("2d");
+    const context = painterOf(canvas);
     const font = `${LABEL_PX * this.ratio}px ${this.font}`;
     context.font = font;
     const width = Math.max(1, Math.ceil(context.measureText(text).width) + 2);
@@ -74,7 +87,7 @@ export class Paint {
     const tile = this.document.createElement("canvas");
     tile.width = size;
     tile.height = size;
-    const g = tile.getContext("2d");
+    const g = painterOf(tile);
     g.strokeStyle = this.colour["--line-strong"];
     g.lineWidth = Math.max(1, this.ratio * 0.75);
     g.beginPath();

@@ -5,9 +5,16 @@
 
 import { STATES, modelKey, modelsOf, slotOf } from "../series/models.mjs";
 import { span } from "../series/format.mjs";
-import { put } from "../page/readouts.mjs";
+import { part, partsOf, put, targetOf } from "../dom/elements.mjs";
 import { records } from "../page/tables.mjs";
-import { seriesKey } from "../series/store.mjs";
+import { seriesKey } from "../series/selectors.mjs";
+
+/**
+ * @import { View } from "../chart/types"
+ * @import { Page } from "../page/page.mjs"
+ * @import { Store } from "../series/store.mjs"
+ * @import { ModelName, ModelRow, Table } from "../series/types"
+ */
 
 export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
 const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
@@ -21,15 +28,24 @@ const SERVERS_OWN = new Set([
   "model.vram_bytes",
 ]);
 
-/** A label in a selector: as itself, wildcards too. */
+/**
+ * A label's value in a selector: as itself, wildcards too.
+ * @param {string} text
+ */
 const escapeLabel = (text) => text.replace(/[\\"*?]/g, "\\$&");
 
-/** Fill the placeholders of one attribute; in a chart's description the values are strings of JSON as well. */
+/**
+ * Fill the placeholders of one attribute; in a chart's description the values are strings of JSON as well.
+ * @param {string} name @param {string} raw @param {{ model: string, server: string, colour: string }} values
+ */
 export function filled(name, raw, { model, server, colour }) {
+  /** @type {Record<string, string>} */
+  const named = { MODEL: model, SERVER: server, COLOR: colour };
   const plain = name === "data-model" || name === "data-server";
-  const put_ = (text, safe) =>
-    text.replace(/%(MODEL|SERVER|COLOR)%/g, (_, what) => safe({ MODEL: model, SERVER: server, COLOR: colour }[what]));
+  /** @param {string} text @param {(text: string) => string} safe */
+  const put_ = (text, safe) => text.replace(/%(MODEL|SERVER|COLOR)%/g, (_, what) => safe(named[what]));
   if (name !== "data-chart") return put_(raw, plain || name === "style" ? (text) => text : escapeLabel);
+  /** @type {{ series: string[], colors: string[], label: string }} */
   const spec = JSON.parse(raw);
   spec.series = spec.series.map((selector) => put_(selector, escapeLabel));
   spec.colors = spec.colors.map((token) => put_(token, String));
@@ -37,9 +53,13 @@ export function filled(name, raw, { model, server, colour }) {
   return JSON.stringify(spec);
 }
 
+/** @param {ModelName} given */
 export const keyOf = ({ model, server }) => JSON.stringify([model, server]);
 
-/** The cards' order: known ones stay where they are, new ones come first, the most recent of them on top. */
+/**
+ * The cards' order: known ones stay where they are, new ones come first, the most recent of them on top.
+ * @param {string[]} known @param {ModelRow[]} rows
+ */
 export function ordered(known, rows) {
   const here = new Set(rows.map(keyOf));
   const fresh = rows.filter((row) => !known.includes(keyOf(row)));
@@ -47,27 +67,37 @@ export function ordered(known, rows) {
   return [...new Set(fresh.map(keyOf)), ...known.filter((key) => here.has(key))];
 }
 
-/** How a model is seen, in a word. */
+/**
+ * How a model is seen, in a word.
+ * @param {Partial<ModelRow>} row
+ */
 export function seenBy({ via, rate_hz: rate }) {
   return via === "scrape" ? `scraped${rate ? ` at ${Number(rate.toPrecision(1))} Hz` : ""}` : (via ?? "");
 }
 
-/** Where it runs, in one line. */
+/**
+ * Where it runs, in one line.
+ * @param {Partial<ModelRow>} row
+ */
 export function whereOf({ server, runtime, pid }) {
   return [runtime, server, pid ? `pid ${pid}` : ""].filter(Boolean).join(" · ");
 }
 
-/** What hovering a figure tells: what it is, its name, its age, how it was measured. */
+/**
+ * What hovering a figure tells: what it is, its name, its age, how it was measured.
+ * @param {string} help @param {string} metric @param {number} ageMs @param {string} how
+ */
 export function told(help, metric, ageMs, how) {
   const age = ageMs === ageMs ? `, ${span(Math.max(0, ageMs))} ago` : ", no value yet";
   return `${help}\n${metric}${age}${how ? `, by ${how}` : ""}`;
 }
 
 class Card {
+  /** @param {HTMLElement} element @param {ModelRow} row @param {number} slot */
   constructor(element, row, slot) {
     this.element = element;
-    this.fields = new Map([...element.querySelectorAll("[data-field]")].map((each) => [each.dataset.field, each]));
-    this.ofEntropy = [...element.querySelectorAll("[data-fact-of=entropy]")];
+    this.fields = new Map(partsOf(element, "[data-field]").map((each) => [each.dataset.field, each]));
+    this.ofEntropy = partsOf(element, "[data-fact-of=entropy]");
     this.element.dataset.model = row.model;
     this.element.style.setProperty("--c", `var(${PALETTE[slot]})`);
     this.element.setAttribute("aria-label", `Model ${row.model}, ${row.server}`);
@@ -76,20 +106,25 @@ class Card {
     this.stateKey = seriesKey("model.energy_state", { model: row.model, server: row.server });
   }
 
-  /** The state as it holds at `ms`; the table of models tells it once a second only. */
+  /**
+   * The state as it holds at `ms`; the table of models tells it once a second only.
+   * @param {Store} store @param {number} ms
+   */
   live(store, ms) {
-    const state = STATES[store.tracks.get(this.stateKey)?.valueAt(ms)] ?? this.row.state ?? "idle";
+    const state = STATES[store.tracks.get(this.stateKey)?.valueAt(ms) ?? NaN] ?? this.row.state ?? "idle";
     const field = this.#text("state", state);
     if (field.dataset.state !== state) field.dataset.state = state;
   }
 
+  /** @param {string} name @param {string} text */
   #text(name, text) {
-    const field = this.fields.get(name);
+    const field = /** @type {HTMLElement} */ (this.fields.get(name));
     put(field, text);
     if (field.hidden !== (text === "")) field.hidden = text === "";
     return field;
   }
 
+  /** @param {ModelRow} row */
   update(row) {
     if (row === this.row && this.shown) return;
     this.row = row;
@@ -100,7 +135,8 @@ class Card {
     const at = this.#text("where", where);
     if (at.title !== where) at.title = where;
     this.#text("via", seenBy(row));
-    if (this.element.dataset.via !== row.via) this.element.dataset.via = row.via;
+    const via = row.via ?? "";
+    if (this.element.dataset.via !== via) this.element.dataset.via = via;
     const reason = row.entropy_reason ?? "";
     this.#text("entropy_reason", reason ? `Entropy and certainty: n/a, ${reason}` : "");
     this.#text("note", row.note ?? "");
@@ -109,18 +145,26 @@ class Card {
 }
 
 export class ModelCards {
+  /** @param {HTMLElement} host @param {{ document: Document, page: Pick<Page, "scan"> }} room */
   constructor(host, { document, page }) {
     this.document = document;
     this.page = page;
-    this.tables = host.dataset.watches.split(" ");
-    this.place = host.querySelector(".cards");
-    this.unseen = host.querySelector(".no-models");
-    this.why = this.unseen.querySelector(".why");
-    this.rest = host.querySelector(".all-models");
+    this.tables = (host.dataset.watches ?? "").split(" ");
+    this.place = part(host, ".cards");
+    this.unseen = part(host, ".no-models");
+    this.why = part(this.unseen, ".why");
+    this.rest = part(host, ".all-models");
+    /** @type {Map<string, Card>} */
     this.cards = new Map(); // key -> Card, in the order of the page
+    /** @type {string[]} */
     this.order = [];
     this.most = MOST_CARDS;
     this.sinceMs = NaN;
+    this.serverNow = NaN;
+    /** @type {Store | null} */
+    this.store = null;
+    /** @type {Table | null | undefined} */
+    this.shown = null; // undefined: there is no such table, and that is what is shown
     this.rest.addEventListener("click", () => {
       this.most = Infinity;
       this.shown = null;
@@ -132,6 +176,7 @@ export class ModelCards {
     this.place.replaceChildren();
   }
 
+  /** @param {Store} store @param {View} view @param {number} serverNow */
   write(store, view, serverNow) {
     this.store = store;
     this.serverNow = serverNow;
@@ -147,6 +192,7 @@ export class ModelCards {
     if (none) this.#whyNone(store);
   }
 
+  /** @param {Store} store */
   #whyNone(store) {
     const status = store.collectors.get("model");
     const off = status?.state === "off" || status?.state === "error";
@@ -157,9 +203,12 @@ export class ModelCards {
     this.why.hidden = text === "";
   }
 
+  /** @param {ModelRow[]} rows */
   #show(rows) {
     this.order = ordered(this.order, rows);
     const byKey = new Map(rows.map((row) => [keyOf(row), row]));
+    /** @param {string} key */
+    const rowOf = (key) => /** @type {ModelRow} */ (byKey.get(key));
     const wanted = this.order.slice(0, this.most);
     let changed = false;
     for (const [key, card] of this.cards) {
@@ -171,30 +220,33 @@ export class ModelCards {
     wanted.forEach((key, i) => {
       let card = this.cards.get(key);
       if (!card) {
-        card = this.#make(byKey.get(key));
+        card = this.#make(rowOf(key));
         this.cards.set(key, card);
         changed = true;
       }
       if (this.place.children[i] !== card.element)
         this.place.insertBefore(card.element, this.place.children[i] ?? null);
-      card.update(byKey.get(key));
+      card.update(rowOf(key));
     });
     const left = this.order.length - wanted.length;
     this.rest.hidden = left <= 0;
     if (left > 0) {
-      put(this.rest.firstElementChild, `Show all ${this.order.length} models`);
-      this.rest.firstElementChild.setAttribute("aria-label", `Show all ${this.order.length} models`);
+      const button = part(this.rest, ":scope > *");
+      put(button, `Show all ${this.order.length} models`);
+      button.setAttribute("aria-label", `Show all ${this.order.length} models`);
     }
     if (changed) this.page.scan();
   }
 
+  /** @param {ModelRow} row */
   #make(row) {
     const taken = new Set([...this.cards.values()].map((card) => card.slot));
-    const slot = slotOf(modelsOf(this.store), modelKey(row), taken); // the colour that it has on the Overview
-    const template = this.document.querySelector('[data-template="model-card"]').firstElementChild;
-    const element = template.cloneNode(true);
+    const models = modelsOf(/** @type {Store} */ (this.store));
+    const slot = slotOf(models, modelKey(row), taken); // the colour that it has on the Overview
+    const template = part(this.document, '[data-template="model-card"] > *');
+    const element = /** @type {HTMLElement} */ (template.cloneNode(true));
     const values = { model: row.model, server: row.server, colour: PALETTE[slot] };
-    for (const each of [element, ...element.querySelectorAll("*")]) {
+    for (const each of [element, ...partsOf(element, "*")]) {
       for (const { name, value } of [...each.attributes]) {
         if (value.includes("%")) each.setAttribute(name, filled(name, value, values));
       }
@@ -202,14 +254,19 @@ export class ModelCards {
     return new Card(element, row, slot);
   }
 
-  /** A figure says on demand what it is, how old, and by whom; nothing of it is kept up to date unseen. */
+  /**
+   * A figure says on demand what it is, how old, and by whom; nothing of it is kept up to date unseen.
+   * @param {Event} event
+   */
   #hover(event) {
-    const fact = event.target.closest("[data-metric]");
+    /** @type {HTMLElement | null} */
+    const fact = targetOf(event).closest("[data-metric]");
     const card = fact && [...this.cards.values()].find(({ element }) => element.contains(fact));
     if (!card || !this.store) return;
-    const { metric, help } = fact.dataset;
+    const { metric = "", help = "" } = fact.dataset;
+    /** @type {HTMLElement | null} */
     const value = fact.querySelector("[data-value]");
-    const track = value ? this.store.select(value.dataset.value)[0] : null;
+    const track = value ? this.store.select(value.dataset.value ?? "")[0] : null;
     const age = track && track.last === track.last ? this.serverNow - track.lastMs : NaN;
     const reason = fact.dataset.factOf ? card.row.entropy_reason : "";
     const how = SERVERS_OWN.has(metric) ? "scrape" : seenBy(card.row);

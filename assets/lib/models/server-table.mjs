@@ -5,25 +5,37 @@
 
 import { text as written } from "../series/format.mjs";
 import { records } from "../page/tables.mjs";
-import { put } from "../page/readouts.mjs";
+import { part, partsOf, put, targetOf, textOf, windowOf } from "../dom/elements.mjs";
 
+/**
+ * @import { Store } from "../series/store.mjs"
+ * @import { ServerRow, Table } from "../series/types"
+ */
+
+/** @type {Record<string, string>} */
 const STATES = { ok: "answers", needs_key: "needs a key", odd: "answers oddly", silent: "does not answer" };
 const SAID_MS = 2_500;
 
-/** Column -> its text. */
+/**
+ * Column -> its text.
+ * @type {Record<string, (row: ServerRow) => string>}
+ */
 export const CELLS = {
   server: (row) => row.server,
   runtime: (row) => [row.runtime, row.version].filter(Boolean).join(" ") || "not known",
   process: (row) => [row.process, row.pid ? `(${row.pid})` : ""].filter(Boolean).join(" ") || "–",
   models: (row) => row.models || "–",
   gpu_bytes: (row) => (row.gpu_bytes === null ? "–" : written(row.gpu_bytes, "B")),
-  state: (row) => STATES[row.state] ?? row.state ?? "–",
+  state: (row) => STATES[row.state ?? ""] ?? row.state ?? "–",
 };
 
 // A command of wfmon: perhaps a folder to go to, an interpreter (quoted where its path needs it), and the module.
 const CODE = /((?:\bcd .+? && )?(?:'[^']+'|"[^"]+"|[^\s,'"]+) -m wfmon[^,]*|https?:\/\/[^\s,]+|--[a-z][a-z-]+)/;
 
-/** A line's pieces, what is to be typed apart from the words around it: [{text, code}]. */
+/**
+ * A line's pieces, what is to be typed apart from the words around it: [{text, code}].
+ * @param {string} line
+ */
 export function piecesOf(line) {
   return line
     .split(CODE)
@@ -32,27 +44,36 @@ export function piecesOf(line) {
 }
 
 export class ServerTable {
+  /** @param {HTMLElement} host @param {{ document: Document }} room */
   constructor(host, { document }) {
     this.document = document;
-    this.tables = host.dataset.watches.split(" ");
-    this.table = host.querySelector("table");
-    this.place = host.querySelector(".scroll");
-    this.none = host.querySelector(".none");
-    this.columns = [...host.querySelectorAll("thead th")].map((th) => ({ name: th.dataset.col, style: th.className }));
+    this.tables = (host.dataset.watches ?? "").split(" ");
+    /** @type {HTMLTableElement} */
+    this.table = part(host, "table");
+    this.place = part(host, ".scroll");
+    this.none = part(host, ".none");
+    this.columns = partsOf(host, "thead th").map((th) => ({ name: th.dataset.col ?? "", style: th.className }));
     this.table.tBodies[0]?.remove(); // a body a server: its line, and what belongs to it
+    /** @type {Map<string, HTMLTableSectionElement>} */
     this.bodies = new Map(); // server -> tbody
-    host.addEventListener("click", (event) => this.#copy(event.target.closest("button.copy")));
+    host.addEventListener("click", (event) => this.#copy(targetOf(event).closest("button.copy")));
   }
+
+  /** @type {Table | null | undefined} */
+  shown = null;
+  said = false; // whether anything was shown yet, be it no table
 
   destroy() {
     this.bodies.clear();
   }
 
+  /** @param {Store} store */
   write(store) {
     const table = store.tables.get("servers");
     if (table === this.shown && this.said) return;
     this.said = true;
     this.shown = table;
+    /** @type {ServerRow[]} */
     const rows = records(table);
     this.place.hidden = rows.length === 0;
     this.none.hidden = rows.length > 0;
@@ -65,6 +86,7 @@ export class ServerTable {
     for (const row of rows) this.#write(this.bodies.get(row.server) ?? this.#make(row.server), row);
   }
 
+  /** @param {string} server */
   #make(server) {
     const body = this.table.createTBody();
     const line = body.insertRow();
@@ -81,12 +103,14 @@ export class ServerTable {
     return body;
   }
 
+  /** @param {HTMLTableSectionElement} body @param {ServerRow} row */
   #write(body, row) {
     this.columns.forEach(({ name }, i) => {
       const text = CELLS[name](row);
       const cell = body.rows[0].cells[i];
-      if (cell.firstChild.data === text) return;
-      cell.firstChild.data = text;
+      const node = textOf(cell);
+      if (node.data === text) return;
+      node.data = text;
       cell.title = text;
     });
     body.dataset.state = row.state ?? "";
@@ -94,16 +118,17 @@ export class ServerTable {
     if (body.dataset.told === key) return;
     body.dataset.told = key;
     const told = [
-      ["Shows", row.shows],
-      ["Does not show", row.lacks],
-      ["To see more", row.fix],
-    ].filter(([, text]) => text);
+      { name: "Shows", text: row.shows ?? "" },
+      { name: "Does not show", text: row.lacks ?? "" },
+      { name: "To see more", text: row.fix ?? "" },
+    ].filter(({ text }) => text);
     body.rows[1].hidden = told.length === 0;
     body.rows[1].cells[0].replaceChildren(
-      ...told.map(([name, text]) => (text === row.fix ? this.#fix(name, text) : this.#line(name, text))),
+      ...told.map(({ name, text }) => (text === row.fix ? this.#fix(name, text) : this.#line(name, text))),
     );
   }
 
+  /** @param {string} name @param {string} text */
   #line(name, text) {
     const line = this.document.createElement("p");
     const label = this.document.createElement("span");
@@ -113,6 +138,7 @@ export class ServerTable {
     return line;
   }
 
+  /** @param {string} name @param {string} text */
   #fix(name, text) {
     const line = this.#line(name, "");
     const words = this.document.createElement("span");
@@ -125,6 +151,7 @@ export class ServerTable {
     return line;
   }
 
+  /** @param {string} text */
   #code(text) {
     const code = this.document.createElement("code");
     code.textContent = text;
@@ -136,20 +163,24 @@ export class ServerTable {
     return [code, button, " "];
   }
 
-  /** Copy the line, or, where that is not allowed, mark it so that the person can. */
+  /**
+   * Copy the line, or, where that is not allowed, mark it so that the person can.
+   * @param {HTMLElement | null} button
+   */
   async #copy(button) {
     if (!button) return;
     const { document } = this;
-    const code = button.previousElementSibling;
-    const said = button.closest("p").querySelector(".said");
+    const window = windowOf(document);
+    const code = /** @type {Element} */ (button.previousElementSibling);
+    const said = part(/** @type {Element} */ (button.closest("p")), ".said");
     try {
-      await document.defaultView.navigator.clipboard.writeText(code.textContent);
+      await window.navigator.clipboard.writeText(code.textContent);
       put(said, "Copied.");
-      document.defaultView.setTimeout(() => put(said, ""), SAID_MS);
+      window.setTimeout(() => put(said, ""), SAID_MS);
     } catch {
       const range = document.createRange();
       range.selectNodeContents(code);
-      const selection = document.defaultView.getSelection();
+      const selection = /** @type {Selection} */ (window.getSelection());
       selection.removeAllRanges();
       selection.addRange(range);
       put(said, "The browser does not allow it; the line is marked: press Ctrl+C.");

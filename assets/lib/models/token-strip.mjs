@@ -1,31 +1,61 @@
 /**
- * The token strip: an oscilloscope of the answer without its text. One line a token, as tall as its chunk, coloured from
- * sure to unsure; first tokens and stalls are marked. A frame costs the new columns: the rest is moved.
+ * The token strip: an oscilloscope of the answer without its text. One line a token, as tall as its chunk, coloured
+ * from sure to unsure; first tokens and stalls are marked. A frame costs the new columns: the rest is moved.
  */
 
 import { clockTime, text as written } from "../series/format.mjs";
-import { put } from "../page/readouts.mjs";
-import { seriesKey } from "../series/store.mjs";
+import { make, painterOf, partsOf, put } from "../dom/elements.mjs";
+import { seriesKey } from "../series/selectors.mjs";
 import { Marks, STALL_MS, TickColumns, reading, sentence, spanFor, tallness, ticksIn } from "../chart/strip.mjs";
 import { stripColours, tint } from "../chart/tints.mjs";
 import { fillBody } from "../page/tables.mjs";
+
+/**
+ * @import { Mark, Tick, View } from "../chart/types"
+ * @import { Paint } from "../chart/paint.mjs"
+ * @import { Quality } from "../page/quality.mjs"
+ * @import { Store } from "../series/store.mjs"
+ * @import { Track } from "../series/track.mjs"
+ */
 
 const HEIGHT_PX = 62;
 const TOP_PX = 15; // room for the marks' words
 const STALLING = 3; // of model.energy_state
 const ALT_TURNS = 16; // of four a second
 const TABLE_ROWS = 60;
-const make = (document, tag, className, parent) => {
-  const element = document.createElement(tag);
-  element.className = className;
-  parent.append(element);
-  return element;
-};
+/**
+ * The elements of a strip: its canvas, what stands over and below it, and the place of its table.
+ * @param {HTMLElement} host @param {string} name
+ */
+function buildStrip(host, name) {
+  const canvas = make("canvas", "", host);
+  canvas.style.height = `${HEIGHT_PX}px`;
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-roledescription", "token strip");
+  canvas.setAttribute("aria-label", `Tokens of ${name}`);
+  canvas.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight Home End Escape");
+  const caret = make("i", "caret", host);
+  caret.hidden = true;
+  const rest = make("p", "rest", host);
+  const axis = make("p", "ends", host);
+  const begin = make("span", "", axis);
+  const said = make("span", "said", axis);
+  said.setAttribute("role", "status");
+  make("span", "", axis).textContent = "now";
+  const table = make("div", "chart-table scroll", host);
+  table.hidden = true;
+  table.tabIndex = 0;
+  table.setAttribute("role", "region");
+  table.setAttribute("aria-label", `Tokens of ${name}, as a table`);
+  return { canvas, caret, rest, axis, begin, said, table };
+}
 
 export class TokenStrip {
+  /** @param {HTMLElement} host @param {{ document: Document, paint: Paint }} room */
   constructor(host, { document, paint }) {
     this.paint = paint;
-    const { model, server } = host.dataset;
+    const { model = "", server = "" } = host.dataset;
     this.name = model;
     this.keys = Object.fromEntries(
       ["chunk_tokens", "entropy_bits", "inter_token_latency_ms", "ttft_ms", "energy_state", "requests_active"].map(
@@ -34,6 +64,15 @@ export class TokenStrip {
     );
     this.columns = new TickColumns();
     this.marks = new Marks();
+    this.span = NaN; // ms that the strip shows
+    this.columnMs = NaN;
+    /** @type {Record<string, string>} */
+    this.colours = {};
+    /** @type {View | null} */
+    this.view = null; // the moment and the store that were drawn last
+    /** @type {Store | null} */
+    this.store = null;
+    /** @type {number | null} */
     this.live = null; // instant from which a stall goes on
     this.last = NaN; // newest column on the canvas
     this.painted = -1;
@@ -41,42 +80,33 @@ export class TokenStrip {
     this.height = 0;
     this.turn = 0;
     this.chosen = NaN; // instant of the token that the keyboard reads
-    this.nth = [...document.querySelectorAll("[data-widget=token-strip]")].indexOf(host); // its turn when not all can be drawn
-    this.#build(host, document);
+    this.nth = partsOf(document, "[data-widget=token-strip]").indexOf(host); // its turn when not all can be drawn
+    const { canvas, caret, rest, axis, begin, said, table } = buildStrip(host, model);
+    this.canvas = canvas;
+    this.context = painterOf(canvas);
+    this.caret = caret;
+    this.rest = rest; // what an empty strip says
+    this.axis = axis;
+    this.begin = begin;
+    this.said = said;
+    this.table = table;
+    /** @type {HTMLTableSectionElement | null} */
+    this.body = null; // of the table, once it was asked for
+    this.#listen();
   }
 
-  #build(host, document) {
-    this.canvas = make(document, "canvas", "", host);
-    this.canvas.style.height = `${HEIGHT_PX}px`;
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-roledescription", "token strip");
-    this.canvas.setAttribute("aria-label", `Tokens of ${this.name}`);
-    this.canvas.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight Home End Escape");
+  #listen() {
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
     this.canvas.addEventListener("blur", () => this.#choose(NaN));
     this.canvas.addEventListener("pointermove", (event) => this.#point(event));
     this.canvas.addEventListener("pointerleave", () => this.#choose(NaN));
-    this.context = this.canvas.getContext("2d");
-    this.caret = make(document, "i", "caret", host);
-    this.caret.hidden = true;
-    this.rest = make(document, "p", "rest", host);
-    this.axis = make(document, "p", "ends", host);
-    this.begin = make(document, "span", "", this.axis);
-    this.said = make(document, "span", "said", this.axis);
-    this.said.setAttribute("role", "status");
-    make(document, "span", "", this.axis).textContent = "now";
-    this.table = make(document, "div", "chart-table scroll", host);
-    this.table.hidden = true;
-    this.table.tabIndex = 0;
-    this.table.setAttribute("role", "region");
-    this.table.setAttribute("aria-label", `Tokens of ${this.name}, as a table`);
   }
 
   destroy() {
     this.canvas.remove();
   }
 
+  /** @param {number} width @param {number} height */
   resize(width, height) {
     if (width === this.width && height === this.height) return;
     this.width = width;
@@ -86,13 +116,17 @@ export class TokenStrip {
     this.painted = -1;
   }
 
-  /** Draw what is new since the last frame, or all of it when anything else changed. */
+  /**
+   * Draw what is new since the last frame, or all of it when anything else changed.
+   * @param {View} view @param {Store} store @param {number} drawing @param {Quality | undefined} quality
+   */
   draw(view, store, drawing, quality) {
     const { width, paint } = this;
     if (width < 2 || this.canvas.hidden) return;
     if (this.painted === paint.version && quality && !quality.draws(this.nth, drawing)) return;
     this.view = view;
     this.store = store;
+    /** @param {string} metric */
     const track = (metric) => store.tracks.get(this.keys[metric]);
     this.span = spanFor(view.span);
     const columnMs = this.span / width;
@@ -114,7 +148,8 @@ export class TokenStrip {
     if (this.painted !== paint.version || columnMs !== this.columnMs || !(moved >= 0 && moved < width))
       from = -Infinity;
     for (const mark of this.marks.list) {
-      if (mark.wide > this.last - mark.at) from = Math.min(from, mark.at); // its words reach over the edge
+      if (mark.wide !== undefined && mark.at !== undefined && mark.wide > this.last - mark.at)
+        from = Math.min(from, mark.at); // its words reach over the edge
     }
     this.painted = paint.version;
     this.columnMs = columnMs;
@@ -126,17 +161,21 @@ export class TokenStrip {
     this.#showCaret(columnMs);
   }
 
-  /** A stall that goes on: its beginning; gives the first column to draw anew. */
+  /**
+   * A stall that goes on: its beginning; gives the first column to draw anew.
+   * @param {Track | undefined} chunks @param {Track | undefined} state @param {View} view @param {number} columnMs
+   */
   #stalling(chunks, state, view, columnMs) {
     const before = this.live;
     const stalls = chunks?.size && state && state.valueAt(view.right) === STALLING;
     const held = chunks?.countUntil(view.right) ?? 0;
-    const since = stalls && held ? chunks.t[chunks.slot(held - 1)] : null;
+    const since = chunks && stalls && held ? chunks.t[chunks.slot(held - 1)] : null;
     this.live = since !== null && view.right - since > STALL_MS ? since : null;
     if (before === this.live) return Infinity;
     return Math.floor(Math.min(before ?? Infinity, this.live ?? Infinity) / columnMs);
   }
 
+  /** @param {number} columns */
   #move(columns) {
     const { context: g, canvas } = this;
     g.globalCompositeOperation = "copy";
@@ -144,6 +183,7 @@ export class TokenStrip {
     g.globalCompositeOperation = "source-over";
   }
 
+  /** @param {number} from @param {number} last @param {number} columnMs */
   #paint(from, last, columnMs) {
     const { context: g, width, height, columns, colours, paint } = this;
     const left = last - width + 1;
@@ -174,7 +214,11 @@ export class TokenStrip {
     g.restore();
   }
 
-  /** A first token: a line with its time. A stall: a bar over its length with how long it was. */
+  /**
+   * A first token: a line with its time. A stall: a bar over its length with how long it was.
+   * @param {Mark} mark @param {number} left @param {number} columnMs @param {number} top @param {number} room
+   * @param {number} wordsTo
+   */
   #mark(mark, left, columnMs, top, room, wordsTo) {
     const { context: g, colours, paint } = this;
     mark.at = Math.floor(mark.from / columnMs);
@@ -194,6 +238,7 @@ export class TokenStrip {
     return wordsFrom + label.width;
   }
 
+  /** @param {number} from @param {number} to @param {number} top @param {number} room */
   #bar(from, to, top, room) {
     const { context: g, colours, paint } = this;
     const thick = Math.round(2 * paint.ratio);
@@ -202,22 +247,28 @@ export class TokenStrip {
     g.fillRect(from, top - thick, 1, room / 2 + thick);
   }
 
-  /** The words: what is read aloud, the empty strip's, the table. */
+  /**
+   * The words: what is read aloud, the empty strip's, the table.
+   * @param {Store} store @param {View} view
+   */
   write(store, view) {
     this.turn += 1;
+    /** @param {string} metric */
     const track = (metric) => store.tracks.get(this.keys[metric]);
     const span = spanFor(view.span);
     const to = Math.min(view.right, view.known);
     put(this.begin, `${span / 1000} s ago`);
     const chunks = track("chunk_tokens");
     const held = chunks ? chunks.countUntil(to) : 0;
-    const silent = !held || chunks.t[chunks.slot(held - 1)] <= view.right - span;
+    const silent = !chunks || !held || chunks.t[chunks.slot(held - 1)] <= view.right - span;
     const scraped = this.canvas.closest("[data-via=scrape]");
     const why = scraped
       ? "Its server is only read: single tokens are not seen."
       : `No token in the last ${span / 1000} seconds.`;
     put(this.rest, silent ? why : "");
-    const asTable = this.canvas.closest("[data-panel]")?.dataset.view === "table";
+    /** @type {HTMLElement | null} */
+    const panel = this.canvas.closest("[data-panel]");
+    const asTable = panel?.dataset.view === "table";
     if (this.table.hidden === asTable) {
       this.table.hidden = !asTable;
       this.canvas.hidden = asTable;
@@ -233,17 +284,9 @@ export class TokenStrip {
     this.canvas.setAttribute("aria-label", sentence(this.name, ticks, stalls, span));
   }
 
+  /** @param {Tick[]} ticks @param {View} view */
   #fill(ticks, view) {
-    if (!this.body) {
-      const table = make(this.canvas.ownerDocument, "table", "", this.table);
-      const head = table.createTHead().insertRow();
-      for (const name of ["Time", "After the one before", "Tokens", "Entropy"]) {
-        const th = make(this.canvas.ownerDocument, "th", "", head);
-        th.scope = "col";
-        th.textContent = name;
-      }
-      this.body = table.createTBody();
-    }
+    this.body ??= this.#buildTable();
     const rows = [];
     for (let i = ticks.length - 1; i >= 0 && rows.length < TABLE_ROWS; i -= 1) {
       const { t, tokens, bits } = ticks[i];
@@ -257,11 +300,23 @@ export class TokenStrip {
     fillBody(this.body, rows);
   }
 
+  #buildTable() {
+    const table = make("table", "", this.table);
+    const head = table.createTHead().insertRow();
+    for (const name of ["Time", "After the one before", "Tokens", "Entropy"]) {
+      const th = make("th", "", head);
+      th.scope = "col";
+      th.textContent = name;
+    }
+    return table.createTBody();
+  }
+
   // ---- the person
 
   get #ticks() {
     const { view, store } = this;
-    if (!view) return [];
+    if (!view || !store) return [];
+    /** @param {string} metric */
     const track = (metric) => store.tracks.get(this.keys[metric]);
     return ticksIn(
       track("chunk_tokens"),
@@ -271,6 +326,7 @@ export class TokenStrip {
     );
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape" && this.chosen === this.chosen) {
@@ -287,13 +343,18 @@ export class TokenStrip {
     }
     const here = this.chosen === this.chosen ? ticks.findIndex(({ t }) => t >= this.chosen) : ticks.length;
     const step = event.shiftKey ? 10 : 1;
-    const wanted = { ArrowLeft: here - step, ArrowRight: here + step, Home: 0, End: ticks.length - 1 }[event.key];
+    /** @type {Record<string, number>} */
+    const places = { ArrowLeft: here - step, ArrowRight: here + step, Home: 0, End: ticks.length - 1 };
+    const wanted = places[event.key];
     const i = Math.min(ticks.length - 1, Math.max(0, wanted));
     this.#choose(ticks[i].t);
     put(this.said, reading(ticks, i));
   }
 
-  /** The token nearest to the pointer, within a few pixels. */
+  /**
+   * The token nearest to the pointer, within a few pixels.
+   * @param {MouseEvent} event
+   */
   #point(event) {
     const ticks = this.#ticks;
     if (!ticks.length || !this.width) return;
@@ -308,11 +369,13 @@ export class TokenStrip {
     put(this.said, reading(ticks, best));
   }
 
+  /** @param {number} instant */
   #choose(instant) {
     this.chosen = instant;
     if (instant !== instant) put(this.said, "");
   }
 
+  /** @param {number} columnMs */
   #showCaret(columnMs) {
     const x = this.chosen === this.chosen ? Math.floor(this.chosen / columnMs) - (this.last - this.width + 1) : -1;
     if (this.caret.hidden !== x < 0) this.caret.hidden = x < 0;

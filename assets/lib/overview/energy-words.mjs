@@ -16,37 +16,66 @@ import {
 } from "./energy.mjs";
 import { CHARGING, STALLING, STATES } from "../series/models.mjs";
 
+/**
+ * @import { ModelRow, ServerRow } from "../series/types"
+ * @import { Track } from "../series/track.mjs"
+ * @import { Place, Ribbon, Signals } from "./energy.mjs"
+ */
+
+/** @typedef {{ ms: number, model: string }} Last Who spoke last, and when. */
+
 export const NOT_KNOWN = "n/a";
 const NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six"];
+/** @type {[least: number, word: string][]} */
 const SURE = [
   [0.75, "sure"],
   [0.5, "less sure"],
   [-Infinity, "unsure"],
 ];
 
+/** @param {number | null | undefined} value @returns {value is number} */
 const known = (value) => value === value && value !== null && value !== undefined;
 
-/** Tokens a second with a decimal that stays: 48.2, 117. */
+/**
+ * Tokens a second with a decimal that stays: 48.2, 117.
+ * @param {number} tps
+ */
 export const rateText = (tps) => (known(tps) ? tps.toFixed(tps < 99.95 ? 1 : 0) : ABSENT);
+/** @param {number} bits */
 export const bitsText = (bits) => (known(bits) ? bits.toFixed(1) : NOT_KNOWN);
+/** @param {number} value */
 export const indexText = (value) => (known(value) ? value.toFixed(2) : NOT_KNOWN);
+/** @param {number} value */
 const percentText = (value) => (known(value) ? written(value, "%") : NOT_KNOWN);
+/** @param {number} value @param {number} [digits] */
 const plain = (value, digits = 3) => String(Number(value.toPrecision(digits)));
 
-/** How sure a model is, in a word, from H / log2 k. */
+/**
+ * How sure a model is, in a word, from H / log2 k.
+ * @param {number} uncertainty
+ */
 export function sureness(uncertainty) {
-  return known(uncertainty) ? SURE.find(([least]) => 1 - uncertainty >= least)[1] : "certainty not known";
+  return known(uncertainty)
+    ? (SURE.find(([least]) => 1 - uncertainty >= least)?.[1] ?? "unsure")
+    : "certainty not known";
 }
 
-/** How a row of the table `models` was measured: "hook", "proxy", "scraped at 1 Hz". */
+/**
+ * How a row of the table `models` was measured: "hook", "proxy", "scraped at 1 Hz".
+ * @param {Partial<ModelRow>} [row]
+ */
 export function wayText({ via, rate_hz: rate } = {}) {
   if (via === "scrape") return known(rate) ? `scraped at ${plain(rate)} Hz` : "scraped";
   return via ?? "";
 }
 
+/** @param {Partial<ModelRow> | undefined} row */
 const wayShort = (row) => (row?.via === "scrape" ? "scrape" : (row?.via ?? "–"));
 
-/** The picture in one sentence. `ribbons` in the order of the stage; `last` {ms, model} is who spoke last, if anybody. */
+/**
+ * The picture in one sentence. `ribbons` in the order of the stage; `last` {ms, model} is who spoke last, if anybody.
+ * @param {Ribbon[]} ribbons @param {Last | null} [last] @param {number | null} [minutesEast] @param {boolean} [lost]
+ */
 export function sentence(ribbons, last = null, minutesEast = null, lost = false) {
   const named = last ? ` Last: ${clockTime(last.ms, minutesEast)}, ${last.model}.` : "";
   if (lost) return `What the models do now is not known.${named}`;
@@ -60,13 +89,17 @@ export function sentence(ribbons, last = null, minutesEast = null, lost = false)
   return `${count} ${doing}: ${working.map((ribbon, i) => phrase(ribbon, i === 0)).join("; ")}.`;
 }
 
+/** @param {Ribbon} ribbon @param {boolean} first */
 function phrase({ model, signals }, first) {
   if (signals.state === CHARGING) return `${model} reads its prompt`;
   const rate = `${model} at ${rateText(signals.tps)}${first ? " tokens a second" : ""}`;
   return `${rate}, ${signals.state === STALLING ? "stalling" : sureness(signals.uncertainty)}`;
 }
 
-/** What the sentence is about, without its figures: it is said aloud when this changes. */
+/**
+ * What the sentence is about, without its figures: it is said aloud when this changes.
+ * @param {Ribbon[]} ribbons @param {boolean} [lost]
+ */
 export function gist(ribbons, lost = false) {
   if (lost) return "lost";
   return ribbons
@@ -76,9 +109,13 @@ export function gist(ribbons, lost = false) {
 }
 
 // Between flowing and saturated a model goes to and fro: that is no news for the ear.
+/** @param {number} state */
 const said = (state) => (state === CHARGING || state === STALLING ? STATES[state] : "answers");
 
-/** The texts of a model's card. */
+/**
+ * The texts of a model's card.
+ * @param {Ribbon} ribbon @param {Partial<ModelRow>} [row]
+ */
 export function card(ribbon, row) {
   const { signals } = ribbon;
   const ttft = parts(signals.ttft, "ms");
@@ -94,6 +131,7 @@ export function card(ribbon, row) {
   };
 }
 
+/** @param {Partial<ModelRow> | undefined} row @param {Pick<Ribbon, "tracks">} ribbon */
 export function entropyWhy(row, { tracks }) {
   if (row?.entropy_reason) return row.entropy_reason;
   return tracks.entropy_bits?.size
@@ -101,7 +139,10 @@ export function entropyWhy(row, { tracks }) {
     : "no token with log-probabilities came";
 }
 
-/** "0.3 s ago", "12 s ago". */
+/**
+ * "0.3 s ago", "12 s ago".
+ * @param {number} ms
+ */
 export function ago(ms) {
   if (!known(ms)) return "";
   if (ms < 10_000) return `${(Math.max(0, ms) / 1000).toFixed(1)} s ago`;
@@ -109,15 +150,21 @@ export function ago(ms) {
 }
 
 /**
- * What a ribbon says when it is pointed at: rows {what, value, shows, age, how}. A gauge that did not change is not sent
- * again: its age counts from its last change, and says so.
+ * What a ribbon says when it is pointed at: rows {what, value, shows, age, how}. A gauge that did not change is not
+ * sent again: its age counts from its last change, and says so.
+ * @param {Ribbon} ribbon @param {Partial<ModelRow> | undefined} row @param {Ribbon | undefined} below
+ * @param {number} ms
  */
 export function reading(ribbon, row, below, ms) {
   const { signals, tracks } = ribbon;
   const how = wayText(row);
+  /** @param {Track | undefined} track */
   const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
+  /** @param {Track | undefined} track */
   const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
+  /** @param {number} signal @param {string} text @param {string} [less] */
   const or = (signal, text, less = NOT_KNOWN) => (known(signal) ? text : less);
+  /** @param {string} what @param {number} signal @param {string} text @param {string} shows @param {string} age */
   const line = (what, signal, text, shows, age) => ({
     what,
     value: text,
@@ -147,10 +194,12 @@ export function reading(ribbon, row, below, ms) {
   return rows;
 }
 
+/** @param {Ribbon} ribbon @param {Partial<ModelRow> | undefined} row */
 function entropyText(ribbon, row) {
   const { signals } = ribbon;
   if (!known(signals.entropy)) return `${NOT_KNOWN}: ${entropyWhy(row, ribbon)}`;
-  return `${bitsText(signals.entropy)} bits${known(signals.uncertainty) ? ` of ${bitsText(Math.log2(signals.k))}` : ""}`;
+  const most = known(signals.uncertainty) ? ` of ${bitsText(Math.log2(signals.k))}` : "";
+  return `${bitsText(signals.entropy)} bits${most}`;
 }
 
 const CONSTANTS = {
@@ -162,7 +211,12 @@ const CONSTANTS = {
   weight_steadiness_alone: 0.3,
 };
 
-/** Figures and formulas of the visuals: rows {shows, formula}. `place` has the full width, `thinned` the particles' factor. */
+/**
+ * Figures and formulas of the visuals: rows {shows, formula}. `place` has the full width, `thinned` the particles'
+ * factor.
+ * @param {Ribbon} ribbon @param {Partial<ModelRow> | undefined} row @param {Ribbon | undefined} below
+ * @param {number} ms @param {Place} place @param {number} [thinned]
+ */
 export function evidence(ribbon, row, below, ms, place, thinned = 1) {
   const { signals } = ribbon;
   const rows = [
@@ -182,6 +236,7 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1) {
   return rows;
 }
 
+/** @param {Signals} signals @param {Place} place */
 function widthFormula({ throughput, tps }, place) {
   if (!known(throughput)) return `throughput ${NOT_KNOWN}: a hairline`;
   const peak = throughput > 0 ? ` ${rateText((tps * 100) / throughput)} tokens/s` : "";
@@ -189,22 +244,28 @@ function widthFormula({ throughput, tps }, place) {
   return `throughput ${percentText(throughput)} of own peak${peak} × ${plain(place.full)} px = ${width} px`;
 }
 
+/** @param {Signals} signals */
 function speedFormula({ tps }) {
   if (!known(tps)) return `tokens/s ${NOT_KNOWN}: no motion`;
   const most = speedOf(tps) === MAX_SPEED ? ", the most that is shown" : "";
   return `${rateText(tps)} tokens/s × ${PX_PER_TOKEN} px = ${speedOf(tps).toFixed(0)} px/s${most}`;
 }
 
+/** @param {Ribbon} ribbon @param {Partial<ModelRow> | undefined} row @param {number} thinned */
 function densityFormula(ribbon, row, thinned) {
   const { signals } = ribbon;
   if (!known(signals.uncertainty)) return `entropy ${NOT_KNOWN} (${entropyWhy(row, ribbon)}): sparse marks, no claim`;
   const share = signals.uncertainty.toFixed(2);
   const less = thinned < 1 ? `, thinned to ${percentText(thinned * 100)}` : "";
   const density = plain(densityOf(signals.uncertainty));
-  return `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k} = ${share} × ${DENSITY} = ${density} on 1,000 px²${less}`;
+  const entropy = `H ${signals.entropy.toFixed(2)} bits / log2 ${signals.k}`;
+  return `${entropy} = ${share} × ${DENSITY} = ${density} on 1,000 px²${less}`;
 }
 
-/** The formula of energy, with the settings' own constants. */
+/**
+ * The formula of energy, with the settings' own constants.
+ * @param {Partial<typeof CONSTANTS>} [constants]
+ */
 export function energyFormula(constants = {}) {
   const c = { ...CONSTANTS, ...constants };
   return (
@@ -215,23 +276,22 @@ export function energyFormula(constants = {}) {
   );
 }
 
-/** Which of its faces the stage shows: "unseen", "silent" (servers, no model yet), "resting" or "flowing". */
+/**
+ * Which of its faces the stage shows: "unseen", "silent" (servers, no model yet), "resting" or "flowing".
+ * @param {Ribbon[]} ribbons @param {boolean} ever @param {ServerRow[]} servers
+ */
 export function face(ribbons, ever, servers) {
   if (ribbons.some(({ signals }) => signals.active)) return "flowing";
   if (ever) return "resting";
   return servers.length ? "silent" : "unseen";
 }
 
-/** One line a server that was found and shows no tokens yet. */
+/**
+ * One line a server that was found and shows no tokens yet.
+ * @param {Partial<ServerRow>} server
+ */
 export function serverLine({ server, runtime, version, fix, state }) {
   const name = [runtime || "A model server", version].filter(Boolean).join(" ");
   const listens = `${name} ${state === "silent" ? "listened" : "listens"} at ${server}`;
   return fix ? `${listens}; ${fix.replace(/\.$/, "")}.` : `${listens}.`;
-}
-
-/** Rows of a table of the store as objects. */
-export function rowsOf(store, name) {
-  const table = store.tables.get(name);
-  if (!table) return [];
-  return table.rows.map((row) => Object.fromEntries(table.columns.map((column, i) => [column, row[i]])));
 }

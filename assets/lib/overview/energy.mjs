@@ -1,11 +1,17 @@
 /**
- * What the energy stage shows: a model's signals -> visual numbers -> where its particles are. Pure; docs/energy-stage.md.
+ * What the energy stage shows: a model's signals -> visual numbers -> where its particles are. Pure;
+ * docs/energy-stage.md.
  *
- * Lengths are CSS pixels; times are server milliseconds. Nothing here is measured: what is not known is NaN, and no visual
- * claims anything for it.
+ * Lengths are CSS pixels; times are server milliseconds. Nothing here is measured: what is not known is NaN, and no
+ * visual claims anything for it.
  */
 
 import { CHARGING, DRAINED, FLOWING, IDLE, MODELS, STATES } from "../series/models.mjs";
+
+/**
+ * @import { Model } from "../series/types"
+ * @import { Track } from "../series/track.mjs"
+ */
 
 export const RECENT_MS = 180_000; // a model at rest keeps its ribbon for so long
 export const PX_PER_TOKEN = 4; // what is on a ribbon moves so far with each token
@@ -30,22 +36,35 @@ const OVER_PX = 4; // neighbours bend alike, so that they may leave their lanes 
 const RIPPLE_PX = 12;
 const DRIFT = 0.002; // radians a pixel flown: the ribbon bends on as tokens come
 
+/** @typedef {ReturnType<typeof places>} Place */
+/** @typedef {{ key: string, seen: number, active: boolean }} Candidate A model that may have a ribbon. */
+/** @typedef {{ model: string, server: string, others?: Map<string, Track> }} Paired What may differ from another. */
+
+/** @param {number} value @param {number} low @param {number} high */
 const limited = (value, low, high) => (value < low ? low : value > high ? high : value);
 
-/** Time of the sample that holds at `ms`; NaN before the first. */
+/**
+ * Time of the sample that holds at `ms`; NaN before the first.
+ * @param {Track | undefined} track @param {number} ms
+ */
 export function toldAt(track, ms) {
   const count = track ? track.countUntil(ms) : 0;
-  return count ? track.t[track.slot(count - 1)] : NaN;
+  return track && count ? track.t[track.slot(count - 1)] : NaN;
 }
 
+/** @param {Track | undefined} track @param {number} ms */
 const held = (track, ms) => (track ? track.valueAt(ms) : NaN);
 
-/** Mean of the newest second of an event series at `ms`; NaN where there is none, or it is older than `most`. */
+/**
+ * Mean of the newest second of an event series at `ms`; NaN where there is none, or it is older than `most`.
+ * @param {Track | undefined} track @param {number} ms @param {number} most
+ */
 function newest(track, ms, most) {
+  if (!track) return NaN;
   let sum = 0;
   let count = 0;
   let from = NaN;
-  for (let i = (track ? track.countUntil(ms) : 0) - 1; i >= 0; i -= 1) {
+  for (let i = track.countUntil(ms) - 1; i >= 0; i -= 1) {
     const slot = track.slot(i);
     const at = track.t[slot];
     const value = track.v[slot];
@@ -75,7 +94,10 @@ export class Signals {
     this.ttftMs = NaN; // when the first token came
   }
 
-  /** Read the tracks {name without "model." -> Track} at `ms`; `known` false: nobody knows what holds. */
+  /**
+   * Read the tracks {name without "model." -> Track} at `ms`; `known` false: nobody knows what holds.
+   * @param {Model["tracks"]} tracks @param {number} ms @param {boolean} [known]
+   */
   read(tracks, ms, known = true) {
     this.tps = known ? held(tracks.tokens_per_second, ms) : NaN;
     this.throughput = known ? held(tracks.throughput_percent, ms) : NaN;
@@ -102,14 +124,26 @@ export class Signals {
   }
 }
 
-/** Throughput in % -> the share of a ribbon's full width. */
+/**
+ * Throughput in % -> the share of a ribbon's full width.
+ * @param {number} throughput
+ */
 export const widthShare = (throughput) => (throughput > 0 ? limited(throughput / 100, 0, 1) : 0);
-/** Tokens a second -> px/s. */
+/**
+ * Tokens a second -> px/s.
+ * @param {number} tps
+ */
 export const speedOf = (tps) => (tps > 0 ? Math.min(MAX_SPEED, tps * PX_PER_TOKEN) : 0);
-/** H / log2 k -> particles on 1,000 px²; NaN stays: no claim. */
+/**
+ * H / log2 k -> particles on 1,000 px²; NaN stays: no claim.
+ * @param {number} uncertainty
+ */
 export const densityOf = (uncertainty) => uncertainty * DENSITY;
 
-/** Places of `count` ribbons on a stage: `lane`, `full` (width at the own peak), `swing` of the bend, `ripple` at 1 bit. */
+/**
+ * Places of `count` ribbons on a stage: `lane`, `full` (width at the own peak), `swing` of the bend, `ripple` at 1 bit.
+ * @param {number} width @param {number} height @param {number} count
+ */
 export function places(width, height, count) {
   const top = Math.min(40, height * 0.16);
   const bottom = limited((height - 180) / 2, 12, top); // a low stage has no foot
@@ -128,12 +162,16 @@ export function places(width, height, count) {
 
 /** One model's ribbon: its signals, what they look like, and how far it has flown. */
 export class Ribbon {
+  /** @param {string} key @param {string} model @param {string} server @param {number} slot */
   constructor(key, model, server, slot) {
     this.key = key;
     this.model = model;
     this.server = server;
     this.slot = slot; // its colour, and the bend that is its own
+    /** @type {Model["tracks"]} */
     this.tracks = {};
+    /** @type {Model["others"] | undefined} */
+    this.others = undefined;
     this.signals = new Signals();
     this.share = 0; // of the full width
     this.brightness = 0; // energy; NaN: not known
@@ -144,9 +182,13 @@ export class Ribbon {
     this.glow = -1; // px from the left; -1: no prompt is read
     this.count = 0; // particles drawn
     this.settled = false;
+    this.ripple = NaN; // bits of disagreement with the ribbon below; NaN: not known
   }
 
-  /** Take the signals of `ms`, after `stepMs` of the picture's time. `still`: no motion is wanted. True when it moved. */
+  /**
+   * Take the signals of `ms`, after `stepMs` of the picture's time. `still`: no motion is wanted. True when it moved.
+   * @param {number} ms @param {number} stepMs @param {boolean} known @param {boolean} still
+   */
   step(ms, stepMs, known, still) {
     const { signals } = this;
     signals.read(this.tracks, ms, known);
@@ -173,12 +215,16 @@ export class Ribbon {
     return moved;
   }
 
+  /** @param {number} ms @param {boolean} still */
   #glow(ms, still) {
     if (this.signals.state !== CHARGING) return -1;
     return still || !(ms >= this.signals.stateMs) ? 0 : ((ms - this.signals.stateMs) / 1000) * GLOW_PX_S;
   }
 
-  /** Where its middle is, from the middle of its lane, at the share `x` of the stage's width: -1 to 1. */
+  /**
+   * Where its middle is, from the middle of its lane, at the share `x` of the stage's width: -1 to 1.
+   * @param {number} x
+   */
   bend(x) {
     const turn = 5 + this.slot * 0.4;
     const drift = this.flown * DRIFT;
@@ -187,6 +233,7 @@ export class Ribbon {
   }
 }
 
+/** @param {number} from @param {number} to @param {number} ease */
 function eased(from, to, ease) {
   if (to !== to || from !== from) return to;
   const next = from + (to - from) * ease;
@@ -194,8 +241,9 @@ function eased(from, to, ease) {
 }
 
 /**
- * How many particles each ribbon shows: density x area, the budget shared by all; `share` is what the page's power leaves.
- * Gives the factor by which all of them were thinned (1: as many as the density says).
+ * How many particles each ribbon shows: density x area, the budget shared by all; `share` is what the page's power
+ * leaves. Gives the factor by which all of them were thinned (1: as many as the density says).
+ * @param {Ribbon[]} ribbons @param {{ width: number, full: number }} place @param {number} [share]
  */
 export function allot(ribbons, { width, full }, share = 1) {
   let wanted = 0;
@@ -205,6 +253,7 @@ export function allot(ribbons, { width, full }, share = 1) {
   return factor;
 }
 
+/** @param {{ density: number, share: number }} ribbon @param {number} width @param {number} full */
 const amount = ({ density, share }, width, full) =>
   density > 0 && share > 0 ? (density * width * share * full) / 1000 : 0;
 
@@ -212,10 +261,15 @@ const GOLDEN_X = 0.754877666246693; // the R2 sequence (Roberts 2018): every pre
 const GOLDEN_Y = 0.569840290998053;
 const ASTRAY_X = 0.03; // and each particle stands a little astray, so that no lattice is seen
 const ASTRAY_Y = 0.3;
-const unsteady = (i, salt) => (((Math.sin(i * 127.1 + salt) * 43_758.5453) % 1) + 1) % 1; // the same on every machine and day
+/** @param {number} i @param {number} salt */
+// The same on every machine and day.
+const unsteady = (i, salt) => (((Math.sin(i * 127.1 + salt) * 43_758.5453) % 1) + 1) % 1;
 const POOL = BUDGET + MODELS * 97;
 
-/** Where particles are born: shares of the stage's width and of the ribbon's width. Shared by all ribbons, never written again. */
+/**
+ * Where particles are born: shares of the stage's width and of the ribbon's width. Shared by all ribbons, never written
+ * again.
+ */
 export class Particles {
   constructor() {
     this.x = new Float64Array(POOL);
@@ -226,24 +280,36 @@ export class Particles {
     }
   }
 
-  /** Index of a ribbon's first particle: no two ribbons look alike. */
+  /**
+   * Index of a ribbon's first particle: no two ribbons look alike.
+   * @param {number} slot
+   */
   first(slot) {
     return (slot % MODELS) * 97;
   }
 
-  /** px from the left of particle `i` of a ribbon that has flown so far; on a round trip it comes back elsewhere across. */
+  /**
+   * px from the left of particle `i` of a ribbon that has flown so far; on a round trip it comes back elsewhere across.
+   * @param {number} i @param {number} flown @param {number} width
+   */
   at(i, flown, width) {
     return (this.x[i] * width + flown) % width;
   }
 
-  /** Across the ribbon, -0.5 to 0.5. */
+  /**
+   * Across the ribbon, -0.5 to 0.5.
+   * @param {number} i @param {number} flown @param {number} width
+   */
   across(i, flown, width) {
     const rounds = Math.floor((this.x[i] * width + flown) / width);
     return ((this.y[i] + rounds * 0.381966011250105) % 1) - 0.5;
   }
 }
 
-/** When tokens of a model were last known to come, at or before `ms`; -Infinity: never. */
+/**
+ * When tokens of a model were last known to come, at or before `ms`; -Infinity: never.
+ * @param {Model["tracks"]} tracks @param {number} rowMs @param {number} ms
+ */
 export function seenMs(tracks, rowMs, ms) {
   const rate = tracks.tokens_per_second;
   let seen = rowMs <= ms ? rowMs : -Infinity;
@@ -260,11 +326,14 @@ export function seenMs(tracks, rowMs, ms) {
 }
 
 /**
- * Which models have a ribbon: of `candidates` [{key, seen, active}] those that work or were seen within RECENT_MS, the most
- * recent first when there are too many; always the newest that was ever seen. Those that `had` one keep their place.
+ * Which models have a ribbon: of `candidates` [{key, seen, active}] those that work or were seen within RECENT_MS, the
+ * most recent first when there are too many; always the newest that was ever seen. Those that `had` one keep their
+ * place.
+ * @param {Candidate[]} candidates @param {string[]} had @param {number} ms @param {number} [limit]
  */
 export function choose(candidates, had, ms, limit = MODELS) {
   const ever = candidates.filter((one) => one.active || one.seen > -Infinity);
+  /** @param {Candidate} a @param {Candidate} b */
   const working = (a, b) => Number(b.active) - Number(a.active);
   ever.sort((a, b) => working(a, b) || (b.active ? 0 : b.seen - a.seen));
   const chosen = ever.filter((one, i) => i === 0 || one.active || ms - one.seen <= RECENT_MS);
@@ -277,13 +346,22 @@ export function choose(candidates, had, ms, limit = MODELS) {
   };
 }
 
-/** What another model is called in the series of a model's disagreements. */
+/**
+ * What another model is called in the series of a model's disagreements.
+ * @param {Paired} other @param {Paired} from
+ */
 const named = (other, from) => (other.model === from.model ? `${other.model}@${other.server}` : other.model);
 
-/** The series of the disagreement of two neighbours, as either of them has it, or undefined. */
+/**
+ * The series of the disagreement of two neighbours, as either of them has it, or undefined.
+ * @param {Paired} one @param {Paired} other
+ */
 export function pairOf(one, other) {
   return one.others?.get(named(other, one)) ?? other.others?.get(named(one, other));
 }
 
-/** Disagreement of two neighbours in bits; NaN: not known. */
+/**
+ * Disagreement of two neighbours in bits; NaN: not known.
+ * @param {Paired} one @param {Paired} other @param {number} ms
+ */
 export const disagreement = (one, other, ms) => held(pairOf(one, other), ms);

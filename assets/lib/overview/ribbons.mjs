@@ -1,14 +1,21 @@
 /**
- * Paints the energy stage's ribbons on a canvas. Lines are one device pixel wide, particles are rectangles of one colour a
- * ribbon; gradients and buffers are made when the size or the theme changes, never in a frame.
+ * Paints the energy stage's ribbons on a canvas. Lines are one device pixel wide, particles are rectangles of one
+ * colour a ribbon; gradients and buffers are made when the size or the theme changes, never in a frame.
  */
 
-import { DASH_PX, GLOW_PX, Particles, disagreement, places } from "./energy.mjs";
+import { painterOf } from "../dom/elements.mjs";
+import { DASH_PX, GLOW_PX, Particles, places } from "./energy.mjs";
+import { STEP_PX, drawChosen, drawFull, drawRipples, drawStall } from "./marks.mjs";
 import { CHARGING, STALLING } from "../series/models.mjs";
 import { Layer, rgbOf } from "../chart/layer.mjs";
 import { SERIES_TOKENS } from "../chart/paint.mjs";
 
-const STEP_PX = 4; // distance of the points of an edge
+/**
+ * @import { Ribbon } from "./energy.mjs"
+ * @import { Paint } from "../chart/paint.mjs"
+ */
+
+/** @type {[at: number, opacity: number][]} */
 const BODY = [
   [0, 0],
   [0.12, 0.4],
@@ -21,47 +28,64 @@ const LARGE_PX = 2.5;
 const DASH = { long: 7, half: 1 }; // px
 const GLOW_FULL = 22;
 const HAIRLINE_PX = 0.75; // half a width below this is one line
-const RIPPLES = 3;
-const RIPPLE_WAVE_PX = 30;
-const MARK = { px: 14, gap: 5, bar: 3, at: 36 }; // px
 
-/** Opacity of a ribbon's body at the share `x` of the width and the energy `brightness`. */
+/**
+ * Opacity of a ribbon's body at the share `x` of the width and the energy `brightness`.
+ * @param {number} x @param {number} brightness
+ */
 export function bodyAlpha(x, brightness) {
   for (let i = 1; i < BODY.length; i += 1) {
     const [from, low] = BODY[i - 1];
     const [to, high] = BODY[i];
     if (x <= to) return (low + ((x - from) / (to - from)) * (high - low)) * brightness;
   }
-  return BODY.at(-1)[1] * brightness;
+  return BODY[BODY.length - 1][1] * brightness;
 }
 
-/** Opacity of edges and particles; without a known energy it claims none. */
+/**
+ * Opacity of edges and particles; without a known energy it claims none.
+ * @param {number} brightness
+ */
 export const lineAlpha = (brightness) => (brightness === brightness ? LEAST + (1 - LEAST) * brightness : 0.6);
 
 export class RibbonPainter {
+  /** @param {HTMLCanvasElement} canvas @param {Paint} paint */
   constructor(canvas, paint) {
     this.canvas = canvas;
     this.paint = paint;
-    this.context = canvas.getContext("2d");
+    this.context = painterOf(canvas);
     this.particles = new Particles();
     this.place = places(0, 0, 1);
     this.lanes = 0;
     this.version = -1;
+    /** @type {Float32Array[]} */
     this.middles = []; // a Float32Array a ribbon: y of its middle at every STEP_PX, device px
-    this.layer = null; // bodies and particles, as pixels
+    this.points = 0; // of a middle
+    /** @type {ImageData | null} */
+    this.image = null; // the layer's pixels; null without room
+    this.layer = new Layer(0, 0); // bodies and particles, as pixels
+    this.faded = new Float32Array(0); // how far a particle has come out of the ground, a column each
     this.levels = new Float32Array(0); // opacity of a body at full energy, a column each
+    /** @type {number[]} */
     this.rgb = []; // a colour each
+    /** @type {CanvasGradient[]} */
     this.glows = [];
   }
 
-  /** The room given by the layout, in device pixels. */
+  /**
+   * The room given by the layout, in device pixels.
+   * @param {number} width @param {number} height
+   */
   resize(width, height) {
     this.canvas.width = width;
     this.canvas.height = height;
     this.version = -1;
   }
 
-  /** Make what a frame needs, if anything changed; true when it did. */
+  /**
+   * Make what a frame needs, if anything changed; true when it did.
+   * @param {number} count
+   */
   ready(count) {
     const { paint, canvas } = this;
     if (this.version === paint.version && this.lanes === count) return false;
@@ -72,7 +96,7 @@ export class RibbonPainter {
     this.points = Math.ceil(canvas.width / (STEP_PX * ratio)) + 1;
     this.middles = Array.from({ length: count }, () => new Float32Array(this.points));
     this.rgb = SERIES_TOKENS.map((token) => rgbOf(this.#plain(paint.colour[token])));
-    if (!this.layer || this.layer.width !== canvas.width || this.layer.height !== canvas.height) this.#newLayer();
+    if (this.layer.width !== canvas.width || this.layer.height !== canvas.height) this.#newLayer();
     const glow = [
       [0, 0],
       [0.75, 0.9],
@@ -85,24 +109,31 @@ export class RibbonPainter {
   #newLayer() {
     const { width, height } = this.canvas;
     this.image = width && height ? this.context.createImageData(width, height) : null;
-    this.layer = new Layer(width, height, new Uint32Array(this.image ? this.image.data.buffer : 0));
+    this.layer = new Layer(width, height, this.image ? new Uint32Array(this.image.data.buffer) : undefined);
     this.faded = Float32Array.from({ length: width }, (_, x) => Math.min(1, (x + 0.5) / (width * FADE)));
     this.levels = this.faded.map((shown, x) => shown * bodyAlpha((x + 0.5) / width, 1));
   }
 
-  /** A colour of the theme as #rrggbb. */
+  /**
+   * A colour of the theme as #rrggbb.
+   * @param {string} colour
+   */
   #plain(colour) {
     this.context.fillStyle = colour;
-    return this.context.fillStyle;
+    return String(this.context.fillStyle);
   }
 
+  /** @param {number} from @param {number} to @param {string} token @param {number[][]} stops */
   #gradient(from, to, token, stops) {
     const gradient = this.context.createLinearGradient(from, 0, to, 0);
     for (const [at, alpha] of stops) gradient.addColorStop(at, withAlpha(this.paint.colour[token], alpha));
     return gradient;
   }
 
-  /** Draw everything. `marked`: index of the ribbon that is read out, or -1; `full`: show the width of 100 % too. */
+  /**
+   * Draw everything. `marked`: index of the ribbon that is read out, or -1; `full`: show the width of 100 % too.
+   * @param {Ribbon[]} ribbons @param {number} ms @param {number} marked @param {boolean} full
+   */
   draw(ribbons, ms, marked, full) {
     const { context: g } = this;
     if (!this.image) return;
@@ -112,25 +143,29 @@ export class RibbonPainter {
       this.#body(ribbons[i], i);
     }
     g.putImageData(this.image, 0, 0);
-    for (let i = 0; i + 1 < ribbons.length; i += 1) this.#ripples(g, ribbons[i], ribbons[i + 1], i, ms);
+    for (let i = 0; i + 1 < ribbons.length; i += 1) drawRipples(this, g, ribbons[i], ribbons[i + 1], i, ms);
     for (let i = 0; i < ribbons.length; i += 1) {
       const ribbon = ribbons[i];
-      if (full) this.#full(g, i);
+      if (full) drawFull(this, g, i);
       if (ribbon.flash > 0) this.#flash(g, ribbon, i);
       if (!(ribbon.density === ribbon.density)) this.#dashes(g, ribbon, i, this.#colour(ribbon));
       this.#edges(g, ribbon, i, i === marked);
       if (ribbon.signals.state === CHARGING) this.#glow(g, ribbon, i);
-      if (ribbon.signals.state === STALLING) this.#mark(g, i);
-      if (i === marked) this.#chosen(g, i);
+      if (ribbon.signals.state === STALLING) drawStall(this, g, i);
+      if (i === marked) drawChosen(this, g, i);
     }
     g.globalAlpha = 1;
   }
 
-  /** y of the middle of lane `i`, unbent, in CSS px. */
+  /**
+   * y of the middle of lane `i`, unbent, in CSS px.
+   * @param {number} i
+   */
   laneAt(i) {
     return this.place.top + (i + 0.5) * this.place.lane;
   }
 
+  /** @param {Ribbon} ribbon @param {number} i */
   #bendLane(ribbon, i) {
     const { ratio } = this.paint;
     const middle = this.middles[i];
@@ -140,21 +175,27 @@ export class RibbonPainter {
     for (let p = 0; p < this.points; p += 1) middle[p] = y + swing * ribbon.bend(p / last);
   }
 
-  /** Width of a ribbon in CSS px; at rest it is a hairline. */
+  /**
+   * Width of a ribbon in CSS px; at rest it is a hairline.
+   * @param {Ribbon} ribbon
+   */
   widthOf(ribbon) {
     return ribbon.share * this.place.full;
   }
 
+  /** @param {CanvasRenderingContext2D} g @param {Float32Array} middle @param {number} shift */
   #edge(g, middle, shift) {
     const step = STEP_PX * this.paint.ratio;
     g.moveTo(0, middle[0] + shift);
     for (let p = 1; p < this.points; p += 1) g.lineTo(p * step, middle[p] + shift);
   }
 
+  /** @param {Ribbon} ribbon */
   #colour(ribbon) {
     return this.paint.colour[SERIES_TOKENS[ribbon.slot % SERIES_TOKENS.length]];
   }
 
+  /** @param {CanvasRenderingContext2D} g @param {Ribbon} ribbon @param {number} i @param {boolean} marked */
   #edges(g, ribbon, i, marked) {
     const middle = this.middles[i];
     const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
@@ -170,7 +211,10 @@ export class RibbonPainter {
     g.stroke();
   }
 
-  /** What is between the edges: light as the energy, and what flows. */
+  /**
+   * What is between the edges: light as the energy, and what flows.
+   * @param {Ribbon} ribbon @param {number} i
+   */
   #body(ribbon, i) {
     const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
     const slot = ribbon.slot % this.rgb.length;
@@ -187,7 +231,10 @@ export class RibbonPainter {
     if (ribbon.density === ribbon.density) this.#particles(ribbon, i, this.rgb[slot]);
   }
 
-  /** The first token of a request has come. */
+  /**
+   * The first token of a request has come.
+   * @param {CanvasRenderingContext2D} g @param {Ribbon} ribbon @param {number} i
+   */
   #flash(g, ribbon, i) {
     const half = (this.widthOf(ribbon) * this.paint.ratio) / 2;
     if (half < HAIRLINE_PX) return;
@@ -197,6 +244,7 @@ export class RibbonPainter {
     g.fill();
   }
 
+  /** @param {CanvasRenderingContext2D} g @param {Float32Array} middle @param {number} half */
   #band(g, middle, half) {
     const step = STEP_PX * this.paint.ratio;
     g.beginPath();
@@ -205,6 +253,7 @@ export class RibbonPainter {
     for (let p = this.points - 1; p >= 0; p -= 1) g.lineTo(p * step, middle[p] + half);
   }
 
+  /** @param {Ribbon} ribbon @param {number} i @param {number} rgb */
   #particles(ribbon, i, rgb) {
     const { particles, canvas, layer, faded } = this;
     const { ratio } = this.paint;
@@ -226,7 +275,10 @@ export class RibbonPainter {
     }
   }
 
-  /** No entropy is known, so no density is claimed: sparse marks that only move. */
+  /**
+   * No entropy is known, so no density is claimed: sparse marks that only move.
+   * @param {CanvasRenderingContext2D} g @param {Ribbon} ribbon @param {number} i @param {string} colour
+   */
   #dashes(g, ribbon, i, colour) {
     if (!(ribbon.speed > 0)) return;
     const { ratio } = this.paint;
@@ -241,7 +293,10 @@ export class RibbonPainter {
     }
   }
 
-  /** A prompt is being read: light comes in from the left. */
+  /**
+   * A prompt is being read: light comes in from the left.
+   * @param {CanvasRenderingContext2D} g @param {Ribbon} ribbon @param {number} i
+   */
   #glow(g, ribbon, i) {
     const { ratio } = this.paint;
     const middle = this.middles[i];
@@ -252,6 +307,7 @@ export class RibbonPainter {
     const from = Math.max(0, Math.ceil((head - GLOW_PX * ratio) / step));
     const to = Math.min(this.points - 1, Math.floor(head / step));
     if (to <= from) return;
+    /** @param {number} p */
     const bulge = (p) => {
       const share = 1 - (head - p * step) / (GLOW_PX * ratio);
       return full * Math.sin(Math.PI * Math.min(1, Math.max(0, share)) ** 2) * 0.5;
@@ -268,83 +324,20 @@ export class RibbonPainter {
     g.restore();
   }
 
-  /** It stalls: two bars, as on a pause button. */
-  #mark(g, i) {
-    const { ratio, colour } = this.paint;
-    const x = Math.round((this.place.width - MARK.at) * ratio);
-    const p = Math.min(this.points - 1, (x / (STEP_PX * ratio)) | 0);
-    const y = Math.round(this.middles[i][p] - (MARK.px / 2) * ratio);
-    g.globalAlpha = 1;
-    g.fillStyle = colour["--panel"];
-    g.fillRect(x - 4 * ratio, y - 4 * ratio, (MARK.gap + MARK.bar + 8) * ratio, (MARK.px + 8) * ratio);
-    g.fillStyle = colour["--warn"];
-    for (let n = 0; n < 2; n += 1) g.fillRect(x + n * MARK.gap * ratio, y, MARK.bar * ratio, MARK.px * ratio);
-  }
-
-  /** Two models differ: waves between their ribbons, as high as the disagreement. */
-  #ripples(g, upper, lower, i, ms) {
-    const bits = disagreement(upper, lower, ms);
-    upper.ripple = bits;
-    if (!(bits > 0) || !upper.signals.active || !lower.signals.active) return;
-    const { ratio, colour } = this.paint;
-    const high = this.middles[i];
-    const low = this.middles[i + 1];
-    const above = (this.widthOf(upper) * ratio) / 2;
-    const below = (this.widthOf(lower) * ratio) / 2;
-    const swing = Math.min(1, bits) * this.place.ripple * ratio;
-    const turn = (2 * Math.PI * STEP_PX) / RIPPLE_WAVE_PX;
-    const drift = ((upper.flown + lower.flown) / 2) * 0.05;
-    g.strokeStyle = colour["--ink-2"];
-    g.lineWidth = 1;
-    g.globalAlpha = 0.3 + 0.5 * Math.min(1, bits);
-    g.beginPath();
-    for (let n = 1; n <= RIPPLES; n += 1) {
-      const share = n / (RIPPLES + 1);
-      for (let p = 0; p < this.points; p += 1) {
-        const from = high[p] + above;
-        const y = from + (low[p] - below - from) * share + swing * Math.sin(p * turn - drift + n);
-        if (p) g.lineTo(p * STEP_PX * ratio, y);
-        else g.moveTo(0, y);
-      }
-    }
-    g.stroke();
-  }
-
-  /** Where the edges would be at the model's own peak. */
-  #full(g, i) {
-    const { ratio, colour } = this.paint;
-    const half = (this.place.full * ratio) / 2;
-    g.fillStyle = colour["--ink-3"];
-    g.globalAlpha = 0.8;
-    for (const shift of [-half, half]) {
-      for (let p = 0; p < this.points; p += 2)
-        g.fillRect(p * STEP_PX * ratio, Math.round(this.middles[i][p] + shift), STEP_PX * ratio, 1);
-    }
-  }
-
-  /** The ribbon that is read out has an arrow at its left. */
-  #chosen(g, i) {
-    const { ratio, colour } = this.paint;
-    const half = 6 * ratio;
-    const from = 5 * ratio;
-    const y = this.middles[i][2];
-    g.globalAlpha = 1;
-    g.fillStyle = colour["--ink"];
-    g.beginPath();
-    g.moveTo(from, y - half);
-    g.lineTo(from + 1.6 * half, y);
-    g.lineTo(from, y + half);
-    g.fill();
-  }
-
-  /** Which ribbon is at y (CSS px from the top), or -1. */
+  /**
+   * Which ribbon is at y (CSS px from the top), or -1.
+   * @param {number} y @param {number} count
+   */
   hit(y, count) {
     const i = Math.floor((y - this.place.top) / this.place.lane);
     return count && i >= 0 && i < count ? i : -1;
   }
 }
 
-/** A colour of the theme (#rrggbb, or any other way to write one) with an opacity. */
+/**
+ * A colour of the theme (#rrggbb, or any other way to write one) with an opacity.
+ * @param {string} colour @param {number} alpha
+ */
 export function withAlpha(colour, alpha) {
   if (/^#[0-9a-f]{6}$/i.test(colour)) {
     return (

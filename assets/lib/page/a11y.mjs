@@ -6,10 +6,19 @@ import { clockTime, text as written } from "../series/format.mjs";
 import { extent } from "../series/stats.mjs";
 import { fillBody } from "./tables.mjs";
 
+/**
+ * @import { Line, View } from "../chart/types"
+ * @import { Chart } from "../chart/chart.mjs"
+ */
+
 const ROWS = 30;
 const MAX_SENTENCES = 4;
 
-/** The picture in one sentence: what, now, between which values, over how long. */
+/**
+ * The picture in one sentence: what, now, between which values, over how long.
+ * @param {string} label @param {Pick<Line, "name" | "track">[]} lines @param {string} unit @param {number} from
+ * @param {number} to @param {number} known
+ */
 export function altText(label, lines, unit, from, to, known) {
   const seconds = Math.round((to - from) / 1000);
   const facts = lines.slice(0, MAX_SENTENCES).map(({ name, track }) => {
@@ -22,7 +31,11 @@ export function altText(label, lines, unit, from, to, known) {
   return `${label}: ${facts.length ? facts.join("; ") : "no data"}; last ${seconds} seconds`;
 }
 
-/** Rows of texts for the table of a chart: newest first, the value that held at each of ROWS instants. */
+/**
+ * Rows of texts for the table of a chart: newest first, the value that held at each of ROWS instants.
+ * @param {Pick<Line, "track">[]} lines @param {string} unit @param {number} from @param {number} to
+ * @param {number} known @param {number} minutesEast
+ */
 export function tableRows(lines, unit, from, to, known, minutesEast) {
   const step = (to - from) / ROWS;
   const rows = [];
@@ -34,9 +47,16 @@ export function tableRows(lines, unit, from, to, known, minutesEast) {
 
 /** The table beside one chart; made when first asked for. */
 export class ChartTable {
+  /** @param {Chart} chart */
   constructor(chart) {
     this.chart = chart;
+    const document = chart.host.ownerDocument;
+    this.table = document.createElement("table");
+    this.head = this.table.createTHead().insertRow();
+    this.body = this.table.createTBody();
+    /** @type {HTMLElement | null} */
     this.element = null;
+    /** @type {Line[] | null} */
     this.lines = null;
   }
 
@@ -44,9 +64,12 @@ export class ChartTable {
     return this.element !== null && !this.element.hidden;
   }
 
-  /** Show the table in place of the canvas, or the canvas again. */
+  /**
+   * Show the table in place of the canvas, or the canvas again.
+   * @param {boolean} open
+   */
   show(open) {
-    if (open && !this.element) this.#build();
+    if (open) this.element ??= this.#build();
     if (this.element) this.element.hidden = !open;
     this.chart.canvas.hidden = open;
     this.chart.host.classList.toggle("as-table", open);
@@ -54,18 +77,17 @@ export class ChartTable {
 
   #build() {
     const document = this.chart.host.ownerDocument;
-    this.element = document.createElement("div");
-    this.element.className = "chart-table scroll";
-    this.element.tabIndex = 0;
-    this.element.setAttribute("role", "region");
-    this.element.setAttribute("aria-label", `${this.chart.config.label}, as a table`);
-    this.table = document.createElement("table");
-    this.head = this.table.createTHead().insertRow();
-    this.body = this.table.createTBody();
-    this.element.append(this.table);
-    this.chart.host.append(this.element);
+    const element = document.createElement("div");
+    element.className = "chart-table scroll";
+    element.tabIndex = 0;
+    element.setAttribute("role", "region");
+    element.setAttribute("aria-label", `${this.chart.config.label}, as a table`);
+    element.append(this.table);
+    this.chart.host.append(element);
+    return element;
   }
 
+  /** @param {View} view */
   update(view) {
     if (!this.open) return;
     const { chart } = this;
@@ -95,18 +117,24 @@ export class ChartTable {
 
 /** Says things politely in a live region: the newest of what came together, at most once in `pauseMs`. */
 export class Speaker {
+  /** @param {Pick<Element, "textContent">} region @param {number} pauseMs */
   constructor(region, pauseMs) {
     this.region = region;
     this.pauseMs = pauseMs;
+    /** @type {string | null} */
     this.pending = null;
     this.saidMs = -Infinity;
   }
 
+  /** @param {string} sentence */
   say(sentence) {
     this.pending = sentence;
   }
 
-  /** Called from the page's loop. */
+  /**
+   * Called from the page's loop.
+   * @param {number} now
+   */
   tick(now) {
     if (this.pending === null || now - this.saidMs < this.pauseMs) return;
     this.region.textContent = this.pending;

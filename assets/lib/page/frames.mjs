@@ -1,11 +1,17 @@
 /**
- * How the page itself fares: frame intervals, main-thread time, missed frames, long frames, inputs. Pure but for `observe`.
+ * How the page itself fares: frame intervals, main-thread time, missed frames, long frames, inputs. Pure but for
+ * `observe`.
  *
- * A frame's work is the time from the start of its animation callback to the first task after it: drawing, style, layout
- * and paint included. Hidden spans are left out: after one, the first interval is not counted.
+ * A frame's work is the time from the start of its animation callback to the first task after it: drawing, style,
+ * layout and paint included. Hidden spans are left out: after one, the first interval is not counted.
  */
 
 import { Ring, rank } from "../series/stats.mjs";
+
+/**
+ * @import { Sample } from "../series/types"
+ * @import { UxReport } from "../stream/messages"
+ */
 
 export const VSYNC_MS = 1000 / 60;
 const KEPT = 3_600; // a minute at 60 Hz
@@ -27,7 +33,11 @@ export class FrameMeter {
     this.batch = emptyBatch();
   }
 
-  /** A frame began: `stamp` is the animation callback's argument, `serverMs` the server's time then. Gives missed refreshes. */
+  /**
+   * A frame began: `stamp` is the animation callback's argument, `serverMs` the server's time then. Gives missed
+   * refreshes.
+   * @param {number} stamp @param {number} serverMs
+   */
   frame(stamp, serverMs) {
     const before = this.lastStamp;
     this.lastStamp = stamp;
@@ -49,25 +59,37 @@ export class FrameMeter {
     return missed;
   }
 
-  /** The main thread was busy for `ms` with the last frame. */
+  /**
+   * The main thread was busy for `ms` with the last frame.
+   * @param {number} ms
+   */
   worked(ms) {
     this.work.push(ms);
     if (this.batch.work.length < MAX_BATCH) this.batch.work.push(round(ms));
   }
 
-  /** A frame message's oldest sample was on the screen `ms` after it was taken. */
+  /**
+   * A frame message's oldest sample was on the screen `ms` after it was taken.
+   * @param {number} ms
+   */
   painted(ms) {
     this.latencies.push(ms);
     if (this.batch.latency.length < MAX_BATCH) this.batch.latency.push(round(ms));
   }
 
-  /** The browser reported a long animation frame. */
+  /**
+   * The browser reported a long animation frame.
+   * @param {number} ms
+   */
   long(ms) {
     this.longFrames += 1;
     if (this.batch.loaf.length < 60) this.batch.loaf.push({ duration_ms: round(ms) });
   }
 
-  /** An input took `ms` to its next paint. */
+  /**
+   * An input took `ms` to its next paint.
+   * @param {number} ms
+   */
   input(ms) {
     if (this.batch.inputs.length < 60) this.batch.inputs.push(round(ms));
   }
@@ -84,14 +106,20 @@ export class FrameMeter {
     this.longFrames = 0;
   }
 
-  /** Frames a second over the newest `count` intervals; NaN before there are any. */
+  /**
+   * Frames a second over the newest `count` intervals; NaN before there are any.
+   * @param {number} [count]
+   */
   fps(count = 60) {
     const newest = this.intervals.newest(count);
     if (!newest.length) return NaN;
     return (1000 * newest.length) / newest.reduce((a, b) => a + b, 0);
   }
 
-  /** One report of what came together since the last one; null when there is nothing to say. */
+  /**
+   * One report of what came together since the last one; null when there is nothing to say.
+   * @param {string} page @param {boolean} hidden @param {number} serverMs @returns {UxReport | null}
+   */
   report(page, hidden, serverMs) {
     const b = this.batch;
     if (!hidden && !b.intervals.length && !b.inputs.length) return null;
@@ -115,7 +143,10 @@ const WAITING = 64;
 
 /** From a sample to the screen: frames of the stream whose samples wait to be drawn. */
 export class PaintWatch {
-  /** `counts(id)`: whether a series' samples measure the way at all. */
+  /**
+   * `counts(id)`: whether a series' samples measure the way at all.
+   * @param {(id: number) => boolean} counts
+   */
   constructor(counts) {
     this.counts = counts;
     this.takenMs = new Float64Array(WAITING); // server time of a frame's oldest sample
@@ -123,7 +154,10 @@ export class PaintWatch {
     this.size = 0;
   }
 
-  /** A frame came, after drawing number `drawing`. */
+  /**
+   * A frame came, after drawing number `drawing`.
+   * @param {number} t @param {Sample[]} values @param {number} drawing
+   */
   expect(t, values, drawing) {
     if (this.size === WAITING) return;
     let oldest = -1;
@@ -137,7 +171,10 @@ export class PaintWatch {
     this.size += 1;
   }
 
-  /** Drawing number `drawing` is on the screen at server time `serverMs`; all charts had their turn within `turns`. */
+  /**
+   * Drawing number `drawing` is on the screen at server time `serverMs`; all charts had their turn within `turns`.
+   * @param {number} drawing @param {number} turns @param {number} serverMs @param {{ painted(ms: number): void }} meter
+   */
   drawn(drawing, turns, serverMs, meter) {
     let kept = 0;
     for (let i = 0; i < this.size; i += 1) {
@@ -156,14 +193,28 @@ export class PaintWatch {
   }
 }
 
+/** @param {number} ms */
 const round = (ms) => Math.round(ms * 100) / 100;
+
+/**
+ * What came together since the last report.
+ * @typedef {Pick<UxReport, "intervals" | "work" | "missed" | "loaf" | "inputs">
+ *   & { t0: number | null, latency: number[] }} Batch
+ */
+
+/** @returns {Batch} */
 const emptyBatch = () => ({ t0: null, intervals: [], work: [], missed: 0, loaf: [], inputs: [], latency: [] });
 
-/** Hear the browser's own measurements where it makes them; gives a function that stops it. */
+/**
+ * Hear the browser's own measurements where it makes them; gives a function that stops it.
+ * @param {Pick<FrameMeter, "long" | "input">} meter @param {typeof PerformanceObserver | undefined} [Observer]
+ */
 export function observe(meter, Observer = globalThis.PerformanceObserver) {
   if (!Observer) return () => {};
   const known = Observer.supportedEntryTypes ?? [];
+  /** @type {PerformanceObserver[]} */
   const observers = [];
+  /** @param {string} type @param {PerformanceObserverInit} options @param {(entry: PerformanceEntry) => void} take */
   const listen = (type, options, take) => {
     if (!known.includes(type)) return;
     const observer = new Observer((entries) => entries.getEntries().forEach(take));
@@ -171,13 +222,17 @@ export function observe(meter, Observer = globalThis.PerformanceObserver) {
     observers.push(observer);
   };
   listen("long-animation-frame", {}, (entry) => meter.long(entry.duration));
-  listen("event", { durationThreshold: 16 }, (entry) => {
-    if (entry.interactionId) meter.input(entry.duration);
+  // Both names are newer than the types of the browser that the compiler knows.
+  listen("event", /** @type {PerformanceObserverInit} */ ({ durationThreshold: 16 }), (entry) => {
+    if (/** @type {PerformanceEntry & { interactionId?: number }} */ (entry).interactionId) meter.input(entry.duration);
   });
   return () => observers.forEach((observer) => observer.disconnect());
 }
 
-/** A page's name for its measurements: "/" -> "overview", "/system" -> "system". */
+/**
+ * A page's name for its measurements: "/" -> "overview", "/system" -> "system".
+ * @param {string} path
+ */
 export function pageName(path) {
   return path.replace(/^\/+|\/+$/g, "").split("/")[0] || "overview";
 }

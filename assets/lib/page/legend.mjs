@@ -3,9 +3,15 @@
  */
 
 import { text as written } from "../series/format.mjs";
-import { put } from "./readouts.mjs";
+import { put, targetOf } from "../dom/elements.mjs";
+
+/**
+ * @import { Chart } from "../chart/chart.mjs"
+ * @import { Line, View } from "../chart/types"
+ */
 
 export class Legend {
+  /** @param {Chart} chart */
   constructor(chart) {
     this.chart = chart;
     this.element = chart.host.ownerDocument.createElement("div");
@@ -14,17 +20,20 @@ export class Legend {
     this.element.setAttribute("aria-label", `Lines of ${chart.config.label}`);
     this.element.addEventListener("click", (event) => this.#clicked(event));
     chart.host.append(this.element);
+    /** @type {Line[] | null} */
     this.lines = null;
   }
 
+  /** @param {Event} event */
   #clicked(event) {
-    const button = event.target.closest("button");
+    const button = targetOf(event).closest("button");
     if (!button) return;
     const shown = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(shown));
-    this.chart.toggle(button.dataset.key, shown);
+    this.chart.toggle(button.dataset.key ?? "", shown);
   }
 
+  /** @param {View} view */
   update(view) {
     const { chart } = this;
     if (this.lines !== chart.lines) {
@@ -32,10 +41,12 @@ export class Legend {
       this.element.replaceChildren(...chart.lines.map((line) => this.#button(line)));
     }
     chart.lines.forEach(({ track }, i) => {
-      put(this.element.children[i].lastChild, written(track.valueAt(Math.min(view.right, view.known)), chart.unit));
+      const value = /** @type {Element} */ (this.element.children[i].lastElementChild);
+      put(value, written(track.valueAt(Math.min(view.right, view.known)), chart.unit));
     });
   }
 
+  /** @param {Line} line */
   #button({ track, token, name }) {
     const document = this.element.ownerDocument;
     const button = document.createElement("button");

@@ -1,10 +1,17 @@
 /**
- * An instant of the past, written in this browser's zone: "2026-11-28 14:02". The monitor wrote it in UTC, for those without.
+ * An instant of the past, written in this browser's zone: "2026-11-28 14:02". The monitor wrote it in UTC, for those
+ * without.
  */
 
+import { textOf } from "../dom/elements.mjs";
+
+/** @param {number} n */
 const two = (n) => String(n).padStart(2, "0");
 
-/** Day, hour and minute; `minutesEast` fixes the zone (tests). */
+/**
+ * Day, hour and minute; `minutesEast` fixes the zone (tests).
+ * @param {number} ms @param {number} [minutesEast]
+ */
 export function momentText(ms, minutesEast = -new Date(ms).getTimezoneOffset()) {
   const at = new Date(ms + minutesEast * 60_000);
   const day = `${at.getUTCFullYear()}-${two(at.getUTCMonth() + 1)}-${two(at.getUTCDate())}`;
@@ -12,8 +19,11 @@ export function momentText(ms, minutesEast = -new Date(ms).getTimezoneOffset()) 
 }
 
 export class Moment {
+  /** @param {HTMLTimeElement} host */
   constructor(host) {
     this.host = host;
+    /** @type {string | undefined} */
+    this.shown = undefined;
     this.write();
   }
 
@@ -24,7 +34,7 @@ export class Moment {
     const { ms } = this.host.dataset;
     if (ms === this.shown) return;
     this.shown = ms;
-    this.host.firstChild.data = momentText(Number(ms));
+    textOf(this.host).data = momentText(Number(ms));
     this.host.title = `${this.host.dateTime} (UTC)`;
   }
 }

@@ -2,37 +2,57 @@
  * What stands on the page now: finds the elements of the DOM contract, keeps them alive and lets go of those that left.
  */
 
+import { partsOf, windowOf } from "../dom/elements.mjs";
 import { ChartTable, altText } from "./a11y.mjs";
-import { Chart, readConfig } from "../chart/chart.mjs";
+import { Chart } from "../chart/chart.mjs";
+import { readConfig } from "../chart/config.mjs";
 import { Legend } from "./legend.mjs";
 import { CollectorRow, Fact, Meter, Panel, Value } from "./readouts.mjs";
 import { DataTable } from "./tables.mjs";
 import { UnusualMark } from "./unusual.mjs";
 
+/**
+ * @import { Paint } from "../chart/paint.mjs"
+ * @import { View } from "../chart/types"
+ * @import { Store } from "../series/store.mjs"
+ * @import { PlacedChart, Widget, WidgetKinds } from "./types"
+ */
+
 const NEAR = "120px"; // draw a little before it is seen
 const PARTS = 4; // frames that share the values' texts
 
 /**
- * One page's charts, values, tables, panels and widgets. `kinds`: the name of a widget -> its class. `onTables()` is called when
- * other tables came into view.
+ * One page's charts, values, tables, panels and widgets. `kinds`: the name of a widget -> its class. `onTables()` is
+ * called when other tables came into view.
  */
 export class Page {
+  /** @param {Document} document @param {Paint} paint @param {WidgetKinds} kinds @param {() => void} onTables */
   constructor(document, paint, kinds, onTables) {
     this.document = document;
     this.paint = paint;
     this.kinds = kinds;
     this.onTables = onTables;
+    /** @type {PlacedChart[]} */
     this.charts = [];
+    /** @type {Map<HTMLElement, PlacedChart>} */
     this.byHost = new Map();
+    /** @type {Map<Element, PlacedChart | Widget>} */
     this.byCanvas = new Map();
+    /** @type {Map<HTMLElement, Value>} */
     this.values = new Map();
+    /** @type {Map<HTMLElement, Meter>} */
     this.meters = new Map();
+    /** @type {Map<HTMLElement, Fact>} */
     this.facts = new Map();
+    /** @type {Map<HTMLElement, Panel>} */
     this.panels = new Map();
+    /** @type {Map<HTMLElement, CollectorRow>} */
     this.rows = new Map();
+    /** @type {Map<HTMLTableElement, DataTable>} */
     this.tables = new Map();
+    /** @type {Map<HTMLElement, Widget>} */
     this.widgets = new Map();
-    const { ResizeObserver, IntersectionObserver } = document.defaultView;
+    const { ResizeObserver, IntersectionObserver } = windowOf(document);
     this.sizes = new ResizeObserver((entries) => entries.forEach((entry) => this.#resized(entry)));
     this.sight = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: NEAR });
     this.turn = 0;
@@ -71,8 +91,12 @@ export class Page {
     return changed;
   }
 
+  /**
+   * @template {Element} E @template T @param {Map<E, T>} known @param {string} selector @param {(element: E) => T} add
+   * @param {(thing: T) => void} [drop]
+   */
   #sync(known, selector, add, drop = () => {}) {
-    const present = this.document.querySelectorAll(selector);
+    const present = /** @type {NodeListOf<E>} */ (this.document.querySelectorAll(selector));
     let changed = false;
     for (const [element, thing] of known) {
       if (element.isConnected) continue;
@@ -88,12 +112,14 @@ export class Page {
     return changed;
   }
 
+  /** @param {HTMLElement} panel */
   #seriesIn(panel) {
-    return [...panel.querySelectorAll("[data-chart]")].flatMap((host) => this.byHost.get(host)?.config.series ?? []);
+    return partsOf(panel, "[data-chart]").flatMap((host) => this.byHost.get(host)?.config.series ?? []);
   }
 
+  /** @param {HTMLElement} host */
   #addChart(host) {
-    const chart = new Chart(host, readConfig(host.dataset.chart), this.paint);
+    const chart = /** @type {PlacedChart} */ (new Chart(host, readConfig(host.dataset.chart ?? "{}"), this.paint));
     chart.table = new ChartTable(chart);
     chart.legend = chart.config.legend ? new Legend(chart) : null;
     chart.unusual = new UnusualMark(chart);
@@ -101,11 +127,13 @@ export class Page {
     this.byCanvas.set(chart.canvas, chart);
     this.sizes.observe(chart.canvas);
     this.sight.observe(host);
+    /** @type {HTMLElement | null} */
     const panel = host.closest("[data-panel]");
     if (panel?.dataset.view === "table") chart.table.show(true);
     return chart;
   }
 
+  /** @param {PlacedChart} chart */
   #dropChart(chart) {
     this.sizes.unobserve(chart.canvas);
     this.sight.unobserve(chart.host);
@@ -116,12 +144,11 @@ export class Page {
     chart.destroy();
   }
 
+  /** @param {HTMLElement} host */
   #addWidget(host) {
-    const widget = new this.kinds[host.dataset.widget](host, {
-      document: this.document,
-      paint: this.paint,
-      page: this,
-    });
+    const Kind = this.kinds[host.dataset.widget ?? ""];
+    const { document, paint } = this;
+    const widget = new Kind(/** @type {never} */ (host), { document, paint, page: this });
     widget.host = host;
     widget.visible = false;
     if (widget.canvas) {
@@ -132,35 +159,40 @@ export class Page {
     return widget;
   }
 
+  /** @param {Widget} widget */
   #dropWidget(widget) {
     if (widget.canvas) {
       this.byCanvas.delete(widget.canvas);
       this.sizes.unobserve(widget.canvas);
     }
-    this.sight.unobserve(widget.host);
+    if (widget.host) this.sight.unobserve(widget.host);
     widget.destroy();
   }
 
+  /** @param {HTMLTableElement} element */
   #addTable(element) {
     this.sight.observe(element);
     return new DataTable(element);
   }
 
+  /** @param {ResizeObserverEntry} entry */
   #resized({ target, contentRect, devicePixelContentBoxSize: exact }) {
     const chart = this.byCanvas.get(target);
     if (!chart) return;
     const { ratio } = this.paint;
-    if (exact) chart.resize(exact[0].inlineSize, exact[0].blockSize);
-    else chart.resize(Math.round(contentRect.width * ratio), Math.round(contentRect.height * ratio));
+    if (exact) chart.resize?.(exact[0].inlineSize, exact[0].blockSize);
+    else chart.resize?.(Math.round(contentRect.width * ratio), Math.round(contentRect.height * ratio));
   }
 
+  /** @param {IntersectionObserverEntry[]} entries */
   #seen(entries) {
     let tables = false;
-    for (const { target, isIntersecting } of entries) {
+    for (const { target: element, isIntersecting } of entries) {
+      const target = /** @type {HTMLTableElement} */ (element);
       const thing = this.byHost.get(target) ?? this.tables.get(target) ?? this.widgets.get(target);
       if (!thing) continue;
       thing.visible = isIntersecting;
-      if (thing instanceof DataTable || thing.tables) tables = true;
+      if (thing instanceof DataTable || ("tables" in thing && thing.tables)) tables = true;
     }
     if (tables) this.onTables();
   }
@@ -182,15 +214,38 @@ export class Page {
     return [...new Set([...shown, ...wanted])].sort();
   }
 
-  /** Show the charts of a panel as tables or as pictures. */
-  setView(panel, view) {
-    panel.dataset.view = view;
-    for (const host of panel.querySelectorAll("[data-chart]")) this.byHost.get(host)?.table.show(view === "table");
+  /**
+   * The chart whose canvas this is.
+   * @param {Element} canvas @returns {PlacedChart | undefined}
+   */
+  chartOn(canvas) {
+    const thing = this.byCanvas.get(canvas);
+    return thing instanceof Chart ? thing : undefined;
   }
 
   /**
-   * All texts, a part of them a frame: what is written must be laid out and painted, and no frame has to bear it all. Values that
-   * stand together go together. Statistics over the window and alt texts take turns: a quarter of them each time.
+   * The chart that an element belongs to: its canvas, its table, its legend.
+   * @param {Element} element
+   */
+  chartAround(element) {
+    const host = /** @type {HTMLElement | null | undefined} */ (element.closest?.("[data-chart]"));
+    return this.chartOn(element) ?? (host ? this.byHost.get(host) : undefined);
+  }
+
+  /**
+   * Show the charts of a panel as tables or as pictures.
+   * @param {HTMLElement} panel @param {string} view
+   */
+  setView(panel, view) {
+    panel.dataset.view = view;
+    for (const host of partsOf(panel, "[data-chart]")) this.byHost.get(host)?.table.show(view === "table");
+  }
+
+  /**
+   * All texts, a part of them a frame: what is written must be laid out and painted, and no frame has to bear it all.
+   * Values that stand together go together. Statistics over the window and alt texts take turns: a quarter of them each
+   * time.
+   * @param {Store} store @param {View} view @param {number} serverNow
    */
   *writes(store, view, serverNow) {
     this.turn += 1;

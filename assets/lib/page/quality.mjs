@@ -1,12 +1,14 @@
 /**
  * How much the page draws when the machine cannot follow. Pure state machine: fed with frames, told the time.
  *
- * More than 5 % of the frames late over 2 s: one step down (one long pause is one late frame: it does not matter).
- * At most 2 % for 4 s: one step up. A fall soon after a climb doubles the patience for the next climb (at most 64 s), so
+ * More than 5 % of the frames late over 2 s: one step down (one long pause is one late frame: it does not matter). At
+ * most 2 % for 4 s: one step up. A fall soon after a climb doubles the patience for the next climb (at most 64 s), so
  * that it does not swing; a quiet minute restores it.
  */
 
-/** Each chart is drawn every `every` frames, the charts taking turns; `particles` is the share of them that is drawn. */
+/**
+ * Each chart is drawn every `every` frames, the charts taking turns; `particles` is the share of them that is drawn.
+ */
 export const STEPS = [
   { every: 1, particles: 1, text: "" },
   { every: 2, particles: 1, text: "charts at 30 Hz" },
@@ -23,16 +25,20 @@ const SOON_MS = 20_000;
 const QUIET_MS = 60_000;
 
 export class Quality {
-  constructor() {
-    this.step = 0;
-    this.falls = 0;
-    this.climbMs = CLIMB_MS;
-    this.changedMs = -Infinity;
-    this.climbedMs = -Infinity;
-    this.restart(NaN);
-  }
+  step = 0;
+  falls = 0;
+  climbMs = CLIMB_MS;
+  changedMs = -Infinity;
+  climbedMs = -Infinity;
+  sinceMs = NaN;
+  calmSinceMs = NaN;
+  frames = 0;
+  late = 0;
 
-  /** Begin a new span of observation (after a hidden span, or a change). */
+  /**
+   * Begin a new span of observation (after a hidden span, or a change).
+   * @param {number} now
+   */
   restart(now) {
     this.sinceMs = now;
     this.frames = 0;
@@ -40,7 +46,10 @@ export class Quality {
     this.calmSinceMs = now;
   }
 
-  /** A frame came at page time `now`, after `missed` missed refreshes; true when the step changed. */
+  /**
+   * A frame came at page time `now`, after `missed` missed refreshes; true when the step changed.
+   * @param {number} now @param {number} missed
+   */
   frame(now, missed) {
     if (this.sinceMs !== this.sinceMs) this.restart(now);
     this.frames += 1;
@@ -56,6 +65,7 @@ export class Quality {
     return false;
   }
 
+  /** @param {number} by @param {number} now */
   #move(by, now) {
     if (by > 0) {
       this.falls += 1;
@@ -68,7 +78,10 @@ export class Quality {
     return true;
   }
 
-  /** Whether chart number `index` is drawn in frame number `count`. */
+  /**
+   * Whether chart number `index` is drawn in frame number `count`.
+   * @param {number} index @param {number} count
+   */
   draws(index, count) {
     return (index + count) % STEPS[this.step].every === 0;
   }

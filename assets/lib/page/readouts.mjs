@@ -1,32 +1,35 @@
 /**
- * Texts of the page that follow the store: single values, meters, panels with nothing to show, collectors, the status bar.
- * All are written four times a second at most, a part of them a frame; a text that did not change is not touched.
+ * Texts of the page that follow the store: single values, meters, panels with nothing to show, collectors, the status
+ * bar. All are written four times a second at most, a part of them a frame; a text that did not change is not touched.
  */
 
+import { partsOf, put } from "../dom/elements.mjs";
 import { ABSENT, clockTime, parts, span, text as written } from "../series/format.mjs";
 import { figure, overTime, rank } from "../series/stats.mjs";
 import { splitSelectors } from "../series/selectors.mjs";
 
-/** Put `text` into the element's own text node; the element holds nothing else. */
-export function put(element, text) {
-  const node = element.firstChild;
-  if (node && node.nodeType === 3 && !node.nextSibling) {
-    if (node.data !== text) node.data = text;
-  } else element.textContent = text;
-}
+/**
+ * @import { View } from "../chart/types"
+ * @import { CollectorStatus } from "../series/types"
+ * @import { Store } from "../series/store.mjs"
+ * @import { ConnectionState, StatusContext } from "./types"
+ */
 
+/** @param {HTMLElement} element @param {string} name @param {string} value */
 const set = (element, name, value) => {
   if (element.dataset[name] !== value) element.dataset[name] = value;
 };
 
+/** @param {Store} store @param {string[]} selectors */
 const tracksOf = (store, selectors) => selectors.flatMap((selector) => store.select(selector));
 
 /** `<span data-value>`: a number and its unit. */
 export class Value {
+  /** @param {HTMLElement} element */
   constructor(element) {
     const { dataset, ownerDocument: document } = element;
     this.element = element;
-    this.selectors = splitSelectors(dataset.value);
+    this.selectors = splitSelectors(dataset.value ?? "");
     this.stat = dataset.stat || "last";
     this.slow = overTime(this.stat);
     this.unit = dataset.unit && dataset.unit !== "auto" ? dataset.unit : null;
@@ -36,9 +39,11 @@ export class Value {
     this.suffix = document.createElement("span");
     this.suffix.className = "unit";
     element.replaceChildren(this.number, this.suffix);
+    /** @type {string | null} */
     this.shown = null;
   }
 
+  /** @param {Store} store @param {View} view */
   update(store, view) {
     const tracks = tracksOf(store, this.selectors);
     const unit = this.stat === "count" ? "" : (this.unit ?? tracks[0]?.unit ?? "");
@@ -64,12 +69,16 @@ export class Value {
   }
 }
 
+/** @param {Store} store @param {string} selector */
 function collectorReason(store, selector) {
   const status = store.collectors.get(selector.split(".")[0]);
   return (status && status.state !== "running" && status.reason) || "no value yet";
 }
 
-/** What a fact of the machine reads like: one name alone, several with their numbers. */
+/**
+ * What a fact of the machine reads like: one name alone, several with their numbers.
+ * @param {unknown} fact
+ */
 export function factText(fact) {
   if (!Array.isArray(fact)) return String(fact ?? "");
   return fact.length > 1 ? fact.map((name, number) => `${number} ${name}`).join(" · ") : String(fact[0] ?? "");
@@ -77,26 +86,31 @@ export function factText(fact) {
 
 /** `<span data-fact>`: what the monitor knows of this machine and is no measurement, such as a card's name. */
 export class Fact {
+  /** @param {HTMLElement} element */
   constructor(element) {
     this.element = element;
   }
 
+  /** @param {Store} store */
   update(store) {
-    put(this.element, factText(store.facts[this.element.dataset.fact]));
+    put(this.element, factText(store.facts[this.element.dataset.fact ?? ""]));
   }
 }
 
 /** `<span data-meter>`: a bar from 0 to `data-max`, a number or the series that is the limit. */
 export class Meter {
+  /** @param {HTMLElement} element */
   constructor(element) {
     this.element = element;
-    this.selectors = splitSelectors(element.dataset.meter);
+    this.selectors = splitSelectors(element.dataset.meter ?? "");
     const limit = element.dataset.max ?? "100";
     this.limit = Number(limit);
     this.limits = this.limit === this.limit ? [] : splitSelectors(limit);
+    /** @type {string | null} */
     this.shown = null;
   }
 
+  /** @param {Store} store @param {View} view */
   update(store, view) {
     const to = Math.min(view.right, view.known);
     const value = figure(tracksOf(store, this.selectors), "last", to, to, "");
@@ -114,16 +128,21 @@ const WORKING = new Set(["running", "starting"]);
 
 /** `<section data-panel data-collector>`: says why it has nothing to show, and when it was looked for. */
 export class Panel {
+  /** @param {HTMLElement} element @param {string[]} selectors */
   constructor(element, selectors) {
     this.element = element;
     this.collector = element.dataset.collector ?? null;
     this.selectors = selectors;
+    /** @type {HTMLElement | null} */
     this.why = element.querySelector(".absent");
-    this.looked = [...element.querySelectorAll("[data-looked]")];
+    this.looked = partsOf(element, "[data-looked]");
     this.told = false;
   }
 
-  /** The reason why there is nothing to show, or null. While the window holds values, they are shown. */
+  /**
+   * The reason why there is nothing to show, or null. While the window holds values, they are shown.
+   * @param {Store} store @param {View} view
+   */
   reason(store, view) {
     const status = this.collector ? store.collectors.get(this.collector) : null;
     if (status && !WORKING.has(status.state))
@@ -134,7 +153,10 @@ export class Panel {
     return tracks.every((track) => track.absent && !track.knownSince(from)) ? tracks[0].absent : null;
   }
 
-  /** A frozen panel stays what it was, whatever comes and goes meanwhile. */
+  /**
+   * A frozen panel stays what it was, whatever comes and goes meanwhile.
+   * @param {Store} store @param {View} view @param {number} serverNow
+   */
   update(store, view, serverNow) {
     if (this.told && view.frozenMs !== null) return;
     this.told = true;
@@ -145,11 +167,14 @@ export class Panel {
       if (reason !== null) put(this.why, reason);
     }
     for (const element of this.looked)
-      put(element, reason === null ? "" : lookedAgo(store, element.dataset.looked, serverNow));
+      put(element, reason === null ? "" : lookedAgo(store, element.dataset.looked ?? "", serverNow));
   }
 }
 
-/** The reason of a metric that never had a sample, or null. */
+/**
+ * The reason of a metric that never had a sample, or null.
+ * @param {Store} store @param {string[]} selectors
+ */
 function whyNever(store, selectors) {
   for (const selector of selectors) {
     const reason = store.reasons.get(selector) ?? store.reasons.get(selector.split("{")[0]);
@@ -158,6 +183,7 @@ function whyNever(store, selectors) {
   return null;
 }
 
+/** @param {Store} store @param {string} collector @param {number} serverNow */
 function lookedAgo(store, collector, serverNow) {
   const checked = store.collectors.get(collector)?.checked_ms;
   return checked ? `looked ${span(serverNow - checked)} ago` : "";
@@ -165,12 +191,15 @@ function lookedAgo(store, collector, serverNow) {
 
 const grouped = new Intl.NumberFormat("en");
 
-/** Field of a collector's status -> its text. */
+/**
+ * Field of a collector's status -> its text.
+ * @type {Record<string, (status: CollectorStatus, serverNow: number) => string>}
+ */
 const FIELDS = {
   state: (s) => s.state,
   reason: (s) => s.reason ?? "",
   rate_hz: (s) => (s.rate_hz ? `${Number(s.rate_hz.toPrecision(3))} Hz` : "pushed"),
-  cpu_percent: (s) => (Number.isFinite(s.cpu_percent) ? `${s.cpu_percent.toFixed(1)} %` : "–"),
+  cpu_percent: (s) => (typeof s.cpu_percent === "number" ? `${s.cpu_percent.toFixed(1)} %` : "–"),
   beats: (s) => grouped.format(s.beats ?? 0),
   skipped: (s) => grouped.format(s.skipped ?? 0),
   errors: (s) => grouped.format(s.errors ?? 0),
@@ -179,13 +208,15 @@ const FIELDS = {
 
 /** `<tr data-collector-row>`: how a collector fares. */
 export class CollectorRow {
+  /** @param {HTMLElement} element */
   constructor(element) {
     this.element = element;
-    this.name = element.dataset.collectorRow;
-    this.fields = [...element.querySelectorAll("[data-field]")];
+    this.name = element.dataset.collectorRow ?? "";
+    this.fields = partsOf(element, "[data-field]");
     this.switch = element.querySelector("[data-switch]");
   }
 
+  /** @param {Store} store @param {number} serverNow */
   update(store, serverNow) {
     const status = store.collectors.get(this.name);
     if (!status) return;
@@ -193,12 +224,13 @@ export class CollectorRow {
     const on = String(status.state !== "off");
     if (this.switch && this.switch.getAttribute("aria-checked") !== on) this.switch.setAttribute("aria-checked", on);
     for (const element of this.fields) {
-      const text = FIELDS[element.dataset.field];
+      const text = FIELDS[element.dataset.field ?? ""];
       if (text) put(element, text(status, serverNow));
     }
   }
 }
 
+/** @param {Store} store @param {string} name */
 const one = (store, name) => {
   const track = store.tracks.get(name);
   return track && track.last === track.last ? track.last : NaN;
@@ -206,10 +238,13 @@ const one = (store, name) => {
 
 const WAYS = { ws: "WebSocket", sse: "SSE" };
 
-/** The connection for the page: {stream, transport, banner}; the banner is empty while all is well, or while the
- * first attempts last (`patient`). */
+/**
+ * The connection for the page: {stream, transport, banner}; the banner is empty while all is well, or while the
+ * first attempts last (`patient`).
+ * @param {ConnectionState} link @param {number} lastMs
+ */
 export function connection({ phase, way, ended, patient = true }, lastMs) {
-  if (phase === "live") return { stream: "live", transport: WAYS[way], banner: "" };
+  if (phase === "live") return { stream: "live", transport: way ? WAYS[way] : "", banner: "" };
   const seen = Number.isFinite(lastMs) ? `, last seen ${clockTime(lastMs)}` : "";
   if (phase === "ended") {
     return {
@@ -223,7 +258,10 @@ export function connection({ phase, way, ended, patient = true }, lastMs) {
   return { stream: "lost", transport: "reconnecting", banner: `wfmon does not answer: reconnecting${seen}.${kept}` };
 }
 
-/** Status name -> its text, from {store, meter, quality, link, view, serverNow}. */
+/**
+ * Status name -> its text.
+ * @type {Record<string, (context: StatusContext) => string>}
+ */
 const STATUS = {
   transport: ({ link, store }) => connection(link, store.knownMs).transport,
   rate({ store, link, wished }) {
@@ -264,15 +302,17 @@ const STATUS = {
 
 /** `data-status` elements of the frame around the pages. */
 export class StatusBar {
+  /** @param {Document} document */
   constructor(document) {
     this.root = document.documentElement;
-    this.elements = [...document.querySelectorAll("[data-status]")];
+    this.elements = partsOf(document, "[data-status]");
     this.banner = document.querySelector("[data-banner]");
   }
 
+  /** @param {StatusContext} context */
   update(context) {
     for (const element of this.elements) {
-      const name = element.dataset.status;
+      const name = element.dataset.status ?? "";
       if (!STATUS[name]) continue;
       const text = STATUS[name](context);
       put(element, text);

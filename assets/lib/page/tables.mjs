@@ -2,18 +2,31 @@
  * Rows that are no series, put into tables whose heads the page wrote. Names are untrusted: text only, never markup.
  */
 
+import { partsOf, textOf } from "../dom/elements.mjs";
 import { clockTime, parts } from "../series/format.mjs";
+
+/**
+ * @import { Cell, Table } from "../series/types"
+ * @import { Store } from "../series/store.mjs"
+ */
 
 const NONE = "–";
 
-/** Rows of a table as objects. */
+/**
+ * Rows of a table as objects.
+ * @template R @param {Table | undefined} table @returns {R[]}
+ */
 export function records(table) {
-  return table
-    ? table.rows.map((row) => Object.fromEntries(table.columns.map((name, i) => [name, row[i] ?? null])))
-    : [];
+  if (!table) return [];
+  const { columns, rows } = table;
+  // The monitor names the columns of each table; who asks for its rows knows them.
+  return rows.map((row) => /** @type {R} */ (Object.fromEntries(columns.map((name, i) => [name, row[i] ?? null]))));
 }
 
-/** Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written. */
+/**
+ * Make `body` have exactly these rows of texts; cells and rows are kept and only what changed is written.
+ * @param {HTMLTableSectionElement} body @param {string[][]} rows @param {{ name?: string, style?: string }[]} [columns]
+ */
 export function fillBody(body, rows, columns = []) {
   const { ownerDocument: document } = body;
   while (body.rows.length > rows.length) body.deleteRow(-1);
@@ -25,11 +38,13 @@ export function fillBody(body, rows, columns = []) {
       if (!cell) {
         cell = row.insertCell();
         cell.append(document.createTextNode(""));
-        if (columns[c]?.style) cell.className = columns[c].style;
-        if (columns[c]?.name) cell.dataset.col = columns[c].name;
+        const { style, name } = columns[c] ?? {};
+        if (style) cell.className = style;
+        if (name) cell.dataset.col = name;
       }
-      if (cell.firstChild.data === text) return;
-      cell.firstChild.data = text;
+      const node = textOf(cell);
+      if (node.data === text) return;
+      node.data = text;
       cell.classList.toggle("is-none", text === NONE);
     });
   });
@@ -37,7 +52,11 @@ export function fillBody(body, rows, columns = []) {
 
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-/** Units of columns that no metric has: a time of day in the user's zone, figures whose unit stands in the column's head. */
+/**
+ * Units of columns that no metric has: a time of day in the user's zone, figures whose unit stands in the column's
+ * head.
+ * @type {Record<string, (value: number) => string>}
+ */
 const CELLS = {
   time: (ms) => clockTime(ms),
   count: (n) => grouped.format(n),
@@ -45,7 +64,10 @@ const CELLS = {
   bits: (n) => n.toFixed(1),
 };
 
-/** One value of a row as text, with the unit of its column. */
+/**
+ * One value of a row as text, with the unit of its column.
+ * @param {Cell | undefined} value @param {string} unit
+ */
 export function cellText(value, unit) {
   if (value === null || value === undefined || value === "") return NONE;
   if (typeof value !== "number" || !unit) return String(value);
@@ -56,21 +78,26 @@ export function cellText(value, unit) {
 
 /** One `<table data-table>` of the page. */
 export class DataTable {
+  /** @param {HTMLTableElement} element */
   constructor(element) {
     this.element = element;
-    this.name = element.dataset.table;
+    this.name = element.dataset.table ?? "";
     this.body = element.tBodies[0] ?? element.createTBody();
-    this.columns = [...element.querySelectorAll("thead th[data-col]")].map((th) => ({
-      name: th.dataset.col,
+    this.columns = partsOf(element, "thead th[data-col]").map((th) => ({
+      name: th.dataset.col ?? "",
       unit: th.dataset.unit ?? "",
       style: th.className,
     }));
     this.visible = false; // told by the IntersectionObserver: only visible tables are watched
+    /** @type {Table | null} */
     this.shown = null;
     this.empty = false;
   }
 
-  /** Show the newest rows of the store; nothing happens when they are shown already. */
+  /**
+   * Show the newest rows of the store; nothing happens when they are shown already.
+   * @param {Store} store
+   */
   update(store) {
     const table = store.tables.get(this.name);
     if (!table || table === this.shown || !this.visible) return;

@@ -5,41 +5,60 @@
  */
 
 import { csvText, isoTime } from "./csv.mjs";
-import { put } from "../page/readouts.mjs";
+import { part, partsOf, put, targetOf, windowOf } from "../dom/elements.mjs";
+import { keep, kept } from "../dom/storage.mjs";
 import { RequestDialog } from "./request-timeline.mjs";
 import { fromInput, readChoice, spanOf, toInput } from "./spans.mjs";
+
+/**
+ * @import { Paint } from "../chart/paint.mjs"
+ * @import { View } from "../chart/types"
+ * @import { Store } from "../series/store.mjs"
+ * @import { Cell } from "../series/types"
+ * @import { SpanChoice } from "./types"
+ */
 
 const GRID = "requests-grid";
 const SPAN = "requests-span";
 const KEY = "wfmon.requests";
-const COLUMNS_KEY = `_dash_persistence.${GRID}.columnState.true`; // Dash writes it once the grid stands, and at each change
+// Dash writes it once the grid stands, and at each change.
+const COLUMNS_KEY = `_dash_persistence.${GRID}.columnState.true`;
 const SEEN_KEY = "wfmon.requests-seen"; // the columns were fitted to the room once: from then on they are the user's
 const NARROW_PX = 620;
 
 export class PastRequests {
+  /** @param {HTMLElement} host @param {{ document: Document, paint: Paint }} room */
   constructor(host, { document, paint }) {
     this.host = host;
     this.document = document;
-    this.window = document.defaultView;
-    this.page = host.closest("[data-page]");
-    this.grid = this.page.querySelector(".grid-place");
-    this.chooser = host.querySelector("#requests-columns");
-    this.model = host.querySelector("[data-model-choice]");
+    this.window = windowOf(document);
+    this.page = /** @type {HTMLElement} */ (host.closest("[data-page]"));
+    this.grid = part(this.page, ".grid-place");
+    this.chooser = part(host, "#requests-columns");
+    /** @type {HTMLSelectElement} */
+    this.model = part(host, "[data-model-choice]");
     this.chooser.popover = "auto";
-    this.ends = Object.fromEntries(
-      [...host.querySelectorAll("[data-end]")].map((place) => [place.dataset.end, this.#input(place)]),
-    );
-    this.dialog = new RequestDialog(document.getElementById("request"), { document, paint });
-    this.first = !this.#kept(SEEN_KEY);
-    this.choice = readChoice(this.#kept(KEY) ?? "");
-    this.filtered = this.page.querySelector("[data-filtered]");
+    this.ends = Object.fromEntries(partsOf(host, "[data-end]").map((place) => [place.dataset.end, this.#input(place)]));
+    /** @type {HTMLDialogElement} */
+    const dialog = part(document, "#request");
+    this.dialog = new RequestDialog(dialog, { document, paint });
+    this.first = !kept(this.window, SEEN_KEY);
+    this.choice = readChoice(kept(this.window, KEY) ?? "");
+    this.filtered = part(this.page, "[data-filtered]");
+    /** @type {string | undefined} */
+    this.offered = undefined; // models among which one may choose
+    /** @type {number | null | undefined} */
+    this.left = undefined; // rows that the filters leave; null: there are none
     this.page.addEventListener("click", (event) => this.#click(event));
     host.addEventListener("change", (event) => this.#change(event));
-    this.grid.addEventListener("click", (event) => this.#openRow(event.target));
+    this.grid.addEventListener("click", (event) => this.#openRow(targetOf(event)));
     this.grid.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && this.#openRow(event.target)) event.preventDefault(); // or it would press what has the focus then
+      // Or it would press what has the focus then.
+      if (event.key === "Enter" && this.#openRow(targetOf(event))) event.preventDefault();
     });
-    this.chooser.addEventListener("beforetoggle", (event) => this.#toggled(event.newState === "open"));
+    this.chooser.addEventListener("beforetoggle", (event) =>
+      this.#toggled(/** @type {ToggleEvent} */ (event).newState === "open"),
+    );
     this.#show();
     this.ask();
   }
@@ -48,20 +67,27 @@ export class PastRequests {
     if (this.dialog.dialog.open) this.dialog.dialog.close();
   }
 
-  /** Four times a second: what came from the monitor since. */
+  /**
+   * Four times a second: what came from the monitor since.
+   * @param {Store} _store @param {View} _view @param {number} serverNow
+   */
   write(_store, _view, serverNow) {
     this.dialog.tick(serverNow);
     const { models, state } = this.host.dataset;
-    if (this.first && state && this.#kept(COLUMNS_KEY)) this.#narrow();
-    if (models !== this.offered) this.#offer(models);
+    if (this.first && state && kept(this.window, COLUMNS_KEY)) this.#narrow();
+    if (models !== undefined && models !== this.offered) this.#offer(models);
     const api = this.#api();
     const left = api?.isAnyFilterPresent() ? api.getDisplayedRowCount() : null;
     if (left === this.left) return;
     this.left = left;
     this.filtered.hidden = left === null;
-    put(this.filtered.firstChild, left === null ? "" : ` · ${left.toLocaleString("en")} of them by the filters `);
+    put(
+      part(this.filtered, ":scope > *"),
+      left === null ? "" : ` · ${left.toLocaleString("en")} of them by the filters `,
+    );
   }
 
+  /** @param {HTMLElement} place */
   #input(place) {
     const input = this.document.createElement("input");
     input.type = "datetime-local";
@@ -84,25 +110,10 @@ export class PastRequests {
     }
   }
 
-  #kept(key) {
-    try {
-      return this.window.localStorage.getItem(key);
-    } catch {
-      return null;
-    }
-  }
-
-  #keep(key, text) {
-    try {
-      this.window.localStorage.setItem(key, text);
-    } catch {
-      // Storage may be forbidden: the choice then lasts as long as the page.
-    }
-  }
-
+  /** @param {SpanChoice} choice */
   #choose(choice) {
     this.choice = choice;
-    this.#keep(KEY, JSON.stringify(choice));
+    keep(this.window, KEY, JSON.stringify(choice));
     this.#show();
     this.ask();
   }
@@ -110,7 +121,7 @@ export class PastRequests {
   /** Show which span is chosen. */
   #show() {
     const { preset } = this.choice;
-    for (const button of this.host.querySelectorAll("[data-span]")) {
+    for (const button of partsOf(this.host, "[data-span]")) {
       button.setAttribute("aria-pressed", String(button.dataset.span === preset));
     }
     const { from_ms: from, to_ms: to } = spanOf(this.choice, Date.now());
@@ -118,10 +129,14 @@ export class PastRequests {
     this.ends.to.value = toInput(preset ? Date.now() : to);
   }
 
-  #click({ target }) {
-    const preset = target.closest("[data-span]")?.dataset.span;
+  /** @param {Event} event */
+  #click(event) {
+    const target = targetOf(event);
+    /** @param {string} selector @returns {HTMLElement | null} */
+    const near = (selector) => target.closest(selector);
+    const preset = near("[data-span]")?.dataset.span;
     if (preset) this.#choose({ preset, model: this.choice.model });
-    const act = target.closest("[data-requests-do]")?.dataset.requestsDo;
+    const act = near("[data-requests-do]")?.dataset.requestsDo;
     if (act === "again") {
       this.#show();
       this.ask();
@@ -131,16 +146,21 @@ export class PastRequests {
     else if (act === "clear") this.#api()?.setFilterModel(null);
   }
 
-  #change({ target }) {
+  /** @param {Event} event */
+  #change(event) {
+    const target = /** @type {HTMLInputElement} */ (targetOf(event));
     const { model } = this;
-    if (target === model) this.#choose({ ...this.choice, model: model.value });
+    if (event.target === model) this.#choose({ ...this.choice, model: model.value });
     else if (target.classList.contains("when")) {
       const [from, to] = [fromInput(this.ends.from.value), fromInput(this.ends.to.value)];
       if (Number.isFinite(from) && Number.isFinite(to)) this.#choose({ from, to, model: this.choice.model });
     } else if (target.dataset.column) this.#api()?.setColumnsVisible([target.dataset.column], target.checked);
   }
 
-  /** The models among which one may choose. */
+  /**
+   * The models among which one may choose.
+   * @param {string} text
+   */
   #offer(text) {
     this.offered = text;
     const { model } = this.choice;
@@ -154,11 +174,13 @@ export class PastRequests {
 
   // ---- columns
 
+  /** @param {boolean} open */
   #toggled(open) {
-    this.host.querySelector("[data-requests-do=columns]").setAttribute("aria-expanded", String(open));
+    const button = part(this.host, "[data-requests-do=columns]");
+    button.setAttribute("aria-expanded", String(open));
     const api = this.#api();
     if (!open || !api) return;
-    const { bottom } = this.host.querySelector("[data-requests-do=columns]").getBoundingClientRect();
+    const { bottom } = button.getBoundingClientRect();
     this.chooser.style.top = `${Math.round(bottom + 6)}px`;
     const choices = api.getColumns().map((column) => {
       const label = this.document.createElement("label");
@@ -169,7 +191,7 @@ export class PastRequests {
       label.append(box, column.getColDef().headerName);
       return label;
     });
-    this.chooser.querySelector(".choices").replaceChildren(...choices);
+    part(this.chooser, ".choices").replaceChildren(...choices);
   }
 
   #reset() {
@@ -182,15 +204,17 @@ export class PastRequests {
   /** Where there is little room, show the columns that matter; the others can be chosen. */
   #narrow() {
     this.first = false;
-    this.#keep(SEEN_KEY, "1");
-    if (this.grid.clientWidth < NARROW_PX) this.#api()?.setColumnsVisible(this.host.dataset.optional.split(" "), false);
+    keep(this.window, SEEN_KEY, "1");
+    if (this.grid.clientWidth < NARROW_PX)
+      this.#api()?.setColumnsVisible((this.host.dataset.optional ?? "").split(" "), false);
   }
 
   // ---- rows
 
+  /** @param {HTMLElement} target */
   #openRow(target) {
-    const row = target.closest?.(".ag-row[row-id]");
-    const data = row && this.#api()?.getRowNode(row.getAttribute("row-id"))?.data;
+    const id = target.closest?.(".ag-row[row-id]")?.getAttribute("row-id");
+    const data = id && this.#api()?.getRowNode(id)?.data;
     if (!data) return false;
     this.dialog.open(data.id, data, { kept: !data.in_memory });
     return true;
@@ -200,9 +224,11 @@ export class PastRequests {
     const api = this.#api();
     if (!api) return;
     const columns = api.getAllDisplayedColumns().map((column) => column.getColDef());
+    /** @type {Cell[][]} */
     const rows = [];
     api.forEachNodeAfterFilterAndSort(({ data }) => {
-      rows.push(columns.map(({ field }) => (field === "started_ms" ? isoTime(data[field]) : data[field])));
+      const cells = /** @type {Record<string, Cell>} */ (data);
+      rows.push(columns.map(({ field }) => (field === "started_ms" ? isoTime(data.started_ms) : cells[field])));
     });
     const text = csvText(
       columns.map(({ headerName }) => headerName),
@@ -214,6 +240,6 @@ export class PastRequests {
     link.download = `wfmon-requests-${isoTime(Date.now()).slice(0, 10)}.csv`;
     link.click();
     this.window.setTimeout(() => this.window.URL.revokeObjectURL(url), 10_000);
-    put(this.document.getElementById("announcer"), `${rows.length} rows saved as ${link.download}.`);
+    put(part(this.document, "#announcer"), `${rows.length} rows saved as ${link.download}.`);
   }
 }

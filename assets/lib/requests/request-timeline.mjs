@@ -4,10 +4,18 @@
 
 import { axisText, clockTime } from "../series/format.mjs";
 import { momentText } from "../page/moments.mjs";
-import { put } from "../page/readouts.mjs";
+import { painterOf, part, put, windowOf } from "../dom/elements.mjs";
 import { reading, tallness } from "../chart/strip.mjs";
 import { NAMES, axisTicks, failure, figures, lengthOf, phases, timelineSentence, verdict } from "./timeline.mjs";
 import { stripColours, tint } from "../chart/tints.mjs";
+
+/**
+ * @import { Paint } from "../chart/paint.mjs"
+ * @import { Tick } from "../chart/types"
+ * @import { Request, RequestRow } from "./types"
+ */
+
+/** @typedef {(path: string, options: RequestInit) => Promise<Response>} Ask */
 
 const AGAIN_MS = 1_000; // a request that runs is asked for anew this often
 const JUDGED_MS = 3_000; // why it was slow is known so long after its end, at the latest
@@ -15,16 +23,27 @@ const STRIP_PX = 44;
 
 /** One dialog for all requests of the page. */
 export class RequestDialog {
-  constructor(dialog, { document, paint, fetch = (...given) => document.defaultView.fetch(...given) }) {
+  /** @param {HTMLDialogElement} dialog @param {{ document: Document, paint: Paint, ask?: Ask }} room */
+  constructor(dialog, { document, paint, ask = (path, options) => windowOf(document).fetch(path, options) }) {
     this.dialog = dialog;
     this.document = document;
     this.paint = paint;
-    this.fetch = fetch;
-    this.title = dialog.querySelector("h2");
-    this.body = dialog.querySelector(".request-body");
+    this.fetch = ask;
+    this.title = part(dialog, "h2");
+    this.body = part(dialog, ".request-body");
+    /** @type {string | number | null} */
     this.id = null;
     this.asked = 0; // answers to older questions are not shown
+    /** @type {Request | null} */
     this.request = null;
+    /** @type {RequestRow | null} */
+    this.row = null; // what the history has of it, if it was told
+    this.kept = false; // whether that is what is shown
+    /** @type {Tick[]} */
+    this.steps = [];
+    this.at = -1; // the token that the keyboard reads
+    this.canvas = document.createElement("canvas");
+    this.said = document.createElement("p");
     this.askedMs = -Infinity;
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("close", () => {
@@ -34,8 +53,9 @@ export class RequestDialog {
   }
 
   /**
-   * Show the request of this id; `row` is what the table knows of it. `kept`, where it is given: the row is a whole request of the
-   * history. True: only that; false: it may still be in the monitor's memory, with its tokens.
+   * Show the request of this id; `row` is what the table knows of it. `kept`, where it is given: the row is a whole
+   * request of the history. True: only that; false: it may still be in the monitor's memory, with its tokens.
+   * @param {string | number} id @param {RequestRow} row @param {{ kept?: boolean }} [options]
    */
   async open(id, row, { kept } = {}) {
     this.id = id;
@@ -57,11 +77,14 @@ export class RequestDialog {
     else await this.#ask();
   }
 
-  /** Called four times a second: a request that still runs is asked for again. */
+  /**
+   * Called four times a second: a request that still runs is asked for again.
+   * @param {number} nowMs
+   */
   tick(nowMs) {
     const { request } = this;
     if (!this.dialog.open || !request || this.kept || nowMs - this.askedMs < AGAIN_MS) return;
-    if (request.status !== "open" && !(nowMs - request.ended_ms < JUDGED_MS)) return;
+    if (request.status !== "open" && !(nowMs - (request.ended_ms ?? NaN) < JUDGED_MS)) return;
     this.askedMs = nowMs;
     this.#ask();
   }
@@ -71,11 +94,12 @@ export class RequestDialog {
     const { asked } = this;
     let status = 0;
     try {
-      const answer = await this.fetch(`/api/v1/requests/${encodeURIComponent(this.id)}`, {
+      const answer = await this.fetch(`/api/v1/requests/${encodeURIComponent(this.id ?? "")}`, {
         cache: "no-store",
         credentials: "same-origin",
       });
       status = answer.status;
+      /** @type {Request | null} */
       const request = answer.ok ? await answer.json() : null;
       if (asked !== this.asked) return;
       if (request) {
@@ -93,11 +117,13 @@ export class RequestDialog {
 
   /** Show what the history has of it. */
   #fromHistory() {
+    if (!this.row) return;
     this.kept = true;
     this.request = this.row;
     this.#show(this.row);
   }
 
+  /** @param {number} status */
   #fail(status) {
     if (status === 404 && this.row && !this.request) {
       this.#fromHistory();
@@ -112,6 +138,7 @@ export class RequestDialog {
     this.body.replaceChildren(said, again);
   }
 
+  /** @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {string} [className] @param {string} [text] */
   #element(tag, className = "", text = "") {
     const element = this.document.createElement(tag);
     if (className) element.className = className;
@@ -119,12 +146,13 @@ export class RequestDialog {
     return element;
   }
 
+  /** @param {Request} request */
   #show(request) {
     const total = lengthOf(request);
     const { slow, lines } = verdict(request);
     const why = this.#element("section", slow ? "why slow" : "why");
     why.append(this.#element("h3", "", "Why was it slow?"), ...lines.map((line) => this.#element("p", "", line)));
-    const focused = this.canvas !== undefined && this.document.activeElement === this.canvas;
+    const focused = this.document.activeElement === this.canvas;
     const said = focused ? this.said.textContent : "";
     this.body.replaceChildren(why, this.#picture(request, total), this.#figures(request));
     this.#ticks(request, total);
@@ -133,8 +161,10 @@ export class RequestDialog {
     put(this.said, said);
   }
 
+  /** @param {Request} request @param {number} total */
   #picture(request, total) {
     const picture = this.#element("section", "timeline");
+    /** @param {number} ms */
     const share = (ms) => `${Math.min(100, Math.max(0, (ms / total) * 100))}%`;
     const bar = this.#element("div", "bar-of");
     bar.setAttribute("role", "img");
@@ -180,7 +210,10 @@ export class RequestDialog {
     return picture;
   }
 
-  /** The request's own token strip, on the axis of its timeline. */
+  /**
+   * The request's own token strip, on the axis of its timeline.
+   * @param {Request} request @param {number} total
+   */
   #ticks(request, total) {
     const { t_ms: times = [], tokens = [], entropy_bits: bits = [] } = request.ticks ?? {};
     this.steps = times.map((t, i) => ({ t, tokens: tokens[i] ?? 1, bits: bits[i] ?? NaN }));
@@ -194,7 +227,7 @@ export class RequestDialog {
     const height = Math.round(STRIP_PX * ratio);
     this.canvas.width = width;
     this.canvas.height = height;
-    const g = this.canvas.getContext("2d");
+    const g = painterOf(this.canvas);
     const colours = stripColours(this.canvas);
     this.steps.forEach((step) => {
       const tall = Math.max(2, Math.round(height * tallness(step.tokens)));
@@ -203,18 +236,20 @@ export class RequestDialog {
     });
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
     const last = this.steps.length - 1;
     const step = event.shiftKey ? 10 : 1;
-    const to = { ArrowLeft: this.at < 0 ? last : this.at - step, ArrowRight: this.at + step, Home: 0, End: last }[
-      event.key
-    ];
+    /** @type {Record<string, number>} */
+    const places = { ArrowLeft: this.at < 0 ? last : this.at - step, ArrowRight: this.at + step, Home: 0, End: last };
+    const to = places[event.key];
     if (to === undefined) return;
     event.preventDefault();
     this.at = Math.min(last, Math.max(0, to));
     put(this.said, reading(this.steps, this.at, "this request"));
   }
 
+  /** @param {Request} request */
   #figures(request) {
     const list = this.#element("dl", "request-figures");
     for (const [name, text] of figures(request)) {

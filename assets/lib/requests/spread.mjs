@@ -1,5 +1,6 @@
 /**
- * How values spread: dots on two logarithmic axes, a box a group, bars of a histogram; as SVG, from what the monitor counted.
+ * How values spread: dots on two logarithmic axes, a box a group, bars of a histogram; as SVG, from what the monitor
+ * counted.
  *
  * `spread(figure, width)` is pure: {height, shapes: [[tag, attributes, text], ...]}. The widget makes elements of them.
  */
@@ -7,17 +8,27 @@
 import { axisText } from "../series/format.mjs";
 import { valueTicks } from "../chart/scale.mjs";
 
+/** @import { Axis, Bars, Box, Boxes, Dots, Figure, Shape } from "./types" */
+
 const HEIGHT = 188;
 const BOX_ROW = 31;
 const CHAR_PX = 6; // of a label, about
 const DOT = 2.2;
 const EMPTY_PX = 72;
 
+/** @param {number} value */
 const round = (value) => Math.round(value * 10) / 10;
+/**
+ * @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 @param {string} style @returns {Shape}
+ */
 const line = (x1, y1, x2, y2, style) => [
   "line",
   { x1: round(x1), y1: round(y1), x2: round(x2), y2: round(y2), class: style },
 ];
+/**
+ * @param {number} x @param {number} y @param {string} words @param {string} anchor @param {string} [style]
+ * @returns {Shape}
+ */
 const text = (x, y, words, anchor, style = "") => [
   "text",
   { x: round(x), y: round(y), "text-anchor": anchor, ...(style && { class: style }) },
@@ -25,15 +36,23 @@ const text = (x, y, words, anchor, style = "") => [
 ];
 const log = Math.log10;
 
-/** A tick's words: 0.5, 20, 1k, 10k; times with their unit. */
+/**
+ * A tick's words: 0.5, 20, 1k, 10k; times with their unit.
+ * @param {number} value @param {string} [unit]
+ */
 function tickText(value, unit = "") {
   if (unit) return axisText(value, unit);
+  /** @type {[size: number, sign: string]} */
   const size = value >= 1e6 ? [1e6, "M"] : value >= 1e3 ? [1e3, "k"] : [1, ""];
   return `${Number((value / size[0]).toPrecision(3))}${size[1]}`;
 }
 
-/** Ticks of a logarithmic axis: the powers of ten between, and 2 and 5 times them where there are few. */
+/**
+ * Ticks of a logarithmic axis: the powers of ten between, and 2 and 5 times them where there are few.
+ * @param {number} low @param {number} high
+ */
 export function logTicks(low, high) {
+  /** @param {number[]} steps */
   const made = (steps) => {
     const ticks = [];
     for (let power = Math.floor(log(low)); power <= Math.ceil(log(high)); power += 1) {
@@ -48,16 +67,23 @@ export function logTicks(low, high) {
   return tens.length >= 3 ? tens : made([1, 2, 5]);
 }
 
-/** The reach of a logarithmic axis: to the next of 1, 2, 5 times a power of ten on both sides. */
+/**
+ * The reach of a logarithmic axis: to the next of 1, 2, 5 times a power of ten on both sides.
+ * @param {number} low @param {number} high
+ */
 export function logReach(low, high) {
   const steps = [1, 2, 5, 10];
+  /** @param {number} value */
   const power = (value) => 10 ** Math.floor(log(value) + 1e-9);
-  const down = steps.filter((step) => step * power(low) <= low * (1 + 1e-9)).at(-1) * power(low);
-  const up = steps.find((step) => step * power(high) >= high * (1 - 1e-9)) * power(high);
+  const down = (steps.findLast((step) => step * power(low) <= low * (1 + 1e-9)) ?? 1) * power(low);
+  const up = (steps.find((step) => step * power(high) >= high * (1 - 1e-9)) ?? 10) * power(high);
   return up > down ? [down, up] : [down / 2, up * 2];
 }
 
-/** The figure as shapes. */
+/**
+ * The figure as shapes.
+ * @param {Figure} figure @param {number} width
+ */
 export function spread(figure, width) {
   if (figure.kind === "dots" && figure.series.length) return dots(figure, width);
   if (figure.kind === "boxes" && figure.boxes.length) return boxes(figure, width);
@@ -65,6 +91,7 @@ export function spread(figure, width) {
   return { height: EMPTY_PX, shapes: [] };
 }
 
+/** @param {Shape[]} shapes @param {number[]} ticks @param {(value: number) => number} at @param {Box & Axis} place */
 function xAxis(shapes, ticks, at, { bottom, left, right, title }) {
   shapes.push(line(left, bottom, right, bottom, "axis"));
   let end = -Infinity;
@@ -79,6 +106,7 @@ function xAxis(shapes, ticks, at, { bottom, left, right, title }) {
   shapes.push(text((left + right) / 2, bottom + 28, title, "middle", "title"));
 }
 
+/** @param {Shape[]} shapes @param {number[]} ticks @param {(value: number) => number} at @param {Box & Axis} place */
 function yAxis(shapes, ticks, at, { left, right, title, unit = "" }) {
   for (const tick of ticks) {
     shapes.push(
@@ -89,14 +117,19 @@ function yAxis(shapes, ticks, at, { left, right, title, unit = "" }) {
   shapes.push(text(0, 10, title, "start", "title"));
 }
 
+/** @param {Dots} figure @param {number} width */
 function dots({ x, y, series }, width) {
   const points = series.flatMap((each) => each.points);
+  /** @param {0 | 1} i */
   const reach = (i) => logReach(Math.min(...points.map((p) => p[i])), Math.max(...points.map((p) => p[i])));
   const [xLow, xHigh] = reach(0);
   const [yLow, yHigh] = reach(1);
   const box = { left: 48, right: width - 8, top: 20, bottom: HEIGHT - 34 };
+  /** @param {number} value */
   const xAt = (value) => box.left + ((log(value) - log(xLow)) / (log(xHigh) - log(xLow))) * (box.right - box.left);
+  /** @param {number} value */
   const yAt = (value) => box.bottom - ((log(value) - log(yLow)) / (log(yHigh) - log(yLow))) * (box.bottom - box.top);
+  /** @type {Shape[]} */
   const shapes = [];
   yAxis(shapes, logTicks(yLow, yHigh), yAt, { ...box, title: y.title, unit: y.unit });
   xAxis(shapes, logTicks(xLow, xHigh), xAt, { ...box, title: x.title });
@@ -110,12 +143,14 @@ function dots({ x, y, series }, width) {
   return { height: HEIGHT, shapes };
 }
 
+/** @param {Boxes} figure @param {number} width */
 function boxes({ x, boxes: rows }, width) {
   const height = Math.max(HEIGHT, 8 + rows.length * BOX_ROW + 38);
-  const high = Math.max(...rows.map(({ marks }) => marks.at(-1)));
+  const high = Math.max(...rows.map(({ marks }) => marks[4]));
   const ticks = valueTicks(0, high * 1.05, Math.max(2, Math.floor(width / 90)));
-  const top = Math.max(high * 1.05, ticks.at(-1));
+  const top = Math.max(high * 1.05, ticks[ticks.length - 1]);
   const box = { left: 8, right: width - 8, bottom: height - 34 };
+  /** @param {number} value */
   const at = (value) => box.left + (value / top) * (box.right - box.left);
   const shapes = ticks.slice(1).map((tick) => line(at(tick), 4, at(tick), box.bottom, "rule"));
   xAxis(shapes, ticks, at, { ...box, title: x.title });
@@ -146,13 +181,17 @@ function boxes({ x, boxes: rows }, width) {
   return { height, shapes };
 }
 
+/** @param {Bars} figure @param {number} width */
 function bars({ x, y, bars: rows }, width) {
   const high = Math.max(...rows.map(([, , count]) => count));
   const ticks = valueTicks(0, high, 3).filter(Number.isInteger);
   const box = { left: 40, right: width - 8, top: 20, bottom: HEIGHT - 34 };
-  const xTop = rows.at(-1)[1];
+  const xTop = rows[rows.length - 1][1];
+  /** @param {number} value */
   const xAt = (value) => box.left + (value / xTop) * (box.right - box.left);
+  /** @param {number} value */
   const yAt = (value) => box.bottom - (value / high) * (box.bottom - box.top);
+  /** @type {Shape[]} */
   const shapes = [];
   yAxis(shapes, ticks, yAt, { ...box, title: y.title });
   xAxis(shapes, valueTicks(0, xTop, Math.max(2, Math.floor(width / 60))), xAt, { ...box, title: x.title });
@@ -177,6 +216,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** A figure in the page: drawn anew when the monitor gave another, or the room changed. */
 export class Spread {
+  /** @param {HTMLElement} host @param {{ document: Document }} room */
   constructor(host, { document }) {
     this.host = host;
     this.document = document;
@@ -194,12 +234,13 @@ export class Spread {
     if (!told || !width || (told === this.drawn && width === this.width)) return;
     this.drawn = told;
     this.width = width;
+    /** @type {Figure} */
     const figure = JSON.parse(told);
     const { height, shapes } = spread(figure, width);
     if (!shapes.length) {
       const none = this.document.createElement("p");
       none.className = "none";
-      none.textContent = figure.empty;
+      none.textContent = figure.empty ?? "";
       this.host.replaceChildren(none);
       return;
     }
@@ -214,12 +255,15 @@ export class Spread {
     this.host.replaceChildren(svg, ...this.#keys(figure));
   }
 
-  /** Names of the models, where the picture itself has none. */
-  #keys({ kind, series = [] }) {
-    if (kind !== "dots" || series.length < 2) return [];
+  /**
+   * Names of the models, where the picture itself has none.
+   * @param {Figure} figure
+   */
+  #keys(figure) {
+    if (figure.kind !== "dots" || figure.series.length < 2) return [];
     const list = this.document.createElement("ul");
     list.className = "keys";
-    for (const { name, color } of series) {
+    for (const { name, color } of figure.series) {
       const item = this.document.createElement("li");
       const swatch = this.document.createElement("i");
       swatch.style.background = `var(${color})`;
@@ -230,11 +274,12 @@ export class Spread {
     return [list];
   }
 
+  /** @param {string} tag @param {Shape[1]} attributes @param {string} [words] */
   #make(tag, attributes, words) {
     const element = this.document.createElementNS(SVG, tag);
     for (const [name, value] of Object.entries(attributes)) {
-      if (name === "style") element.style.cssText = value;
-      else element.setAttribute(name, value);
+      if (name === "style") element.style.cssText = String(value);
+      else element.setAttribute(name, String(value));
     }
     if (words !== undefined) element.textContent = words;
     return element;

@@ -7,6 +7,9 @@
 import { text as written } from "../series/format.mjs";
 import { niceCeil } from "../chart/scale.mjs";
 
+/** @import { Cause, Request } from "./types" */
+
+/** @type {["queue" | "load" | "prompt", "queue_ms" | "load_ms" | "prompt_ms"][]} */
 const BEFORE = [
   ["queue", "queue_ms"],
   ["load", "load_ms"],
@@ -24,19 +27,27 @@ export const NAMES = {
   tokens: "Tokens",
 };
 
+/** @param {unknown} value @returns {value is number} */
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
-/** Milliseconds that the timeline spans. */
+/**
+ * Milliseconds that the timeline spans.
+ * @param {Partial<Request>} request
+ */
 export function lengthOf(request) {
   const last = request.ticks?.t_ms?.at(-1);
   const told = [request.duration_ms, last, request.ttft_ms].filter(known);
   return Math.max(1, ...told);
 }
 
-/** Phases in order of time: [{kind, from, to}], ms since the start. What was not measured is one phase of its own. */
+/**
+ * Phases in order of time: [{kind, from, to}], ms since the start. What was not measured is one phase of its own.
+ * @param {Partial<Request>} request
+ */
 export function phases(request) {
   const total = lengthOf(request);
   const first = known(request.ttft_ms) ? Math.min(request.ttft_ms, total) : total;
+  /** @type {{ kind: keyof typeof NAMES, from: number, to: number }[]} */
   const spans = [];
   let at = 0;
   for (const [kind, field] of BEFORE) {
@@ -51,17 +62,24 @@ export function phases(request) {
   return spans;
 }
 
-/** Ticks of the time axis, ms: from 0 on a nice step, about `most` of them. */
+/**
+ * Ticks of the time axis, ms: from 0 on a nice step, about `most` of them.
+ * @param {number} totalMs @param {number} [most]
+ */
 export function axisTicks(totalMs, most = 6) {
   const step = niceCeil(totalMs / most);
   return Array.from({ length: Math.floor(totalMs / step + 1e-9) + 1 }, (_, i) => i * step);
 }
 
+/** @param {number | null | undefined} value */
 const ms = (value) => (known(value) ? written(value, "ms") : null);
+/** @param {number[]} values */
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 const grouped = new Intl.NumberFormat("en");
+/** @param {number | null | undefined} value */
 const count = (value) => (known(value) ? grouped.format(value) : null);
 
+/** @param {Partial<Request>} request */
 function promptText(request) {
   const parts = [known(request.prompt_tokens) ? `${count(request.prompt_tokens)} tokens` : null];
   if (known(request.cached_tokens) && request.cached_tokens > 0)
@@ -70,12 +88,16 @@ function promptText(request) {
   return parts.filter(Boolean).join(", ") || null;
 }
 
+/** @param {Partial<Request>} request */
 function answerText(request) {
   const rate = known(request.tokens_per_second) ? `${written(request.tokens_per_second, "tokens/s")}` : null;
   return [`${count(request.output_tokens ?? 0)} tokens`, rate].filter(Boolean).join(", ");
 }
 
-/** Stalls in words. */
+/**
+ * Stalls in words.
+ * @param {Partial<Request>} request
+ */
 export function stallText(request) {
   const stalls = request.stalls ?? [];
   if (!stalls.length) return "none over 400 ms";
@@ -85,11 +107,14 @@ export function stallText(request) {
   return `${stalls.length}, ${ms(all)} in all; the longest ${ms(longest[1])}, ${ms(longest[0])} after the start`;
 }
 
+/** @param {Partial<Request>} request */
 function entropyText(request) {
   if (!known(request.entropy_bits)) return null;
-  return `${written(request.entropy_bits, "bit")}, mean${known(request.entropy_k) ? `, of ${count(request.entropy_k)} outcomes` : ""}`;
+  const outcomes = known(request.entropy_k) ? `, of ${count(request.entropy_k)} outcomes` : "";
+  return `${written(request.entropy_bits, "bit")}, mean${outcomes}`;
 }
 
+/** @type {Record<string, string>} */
 const STATUS = {
   open: "running",
   ok: "ended",
@@ -98,12 +123,26 @@ const STATUS = {
   lost: "lost from sight",
 };
 
-/** The status in words, with the runtime's own reason. */
+/**
+ * The status in words, with the runtime's own reason.
+ * @param {Partial<Request>} request
+ */
 export function statusText({ status, reason }) {
-  return `${STATUS[status] ?? status}${reason ? ` (${reason})` : ""}`;
+  return `${STATUS[status ?? ""] ?? status}${reason ? ` (${reason})` : ""}`;
 }
 
-/** The figures: [[name, text or null where it was not measured], ...]. */
+/**
+ * What the strip leaves out, where it does.
+ * @param {Partial<Request>} request @returns {[name: string, text: string][]}
+ */
+function stripText({ thinned }) {
+  return known(thinned) && thinned > 1 ? [["Strip", `one of ${count(thinned)} chunks is shown`]] : [];
+}
+
+/**
+ * The figures: [[name, text or null where it was not measured], ...].
+ * @param {Partial<Request>} request @returns {[name: string, text: string | null][]}
+ */
 export function figures(request) {
   return [
     ["Status", statusText(request)],
@@ -116,20 +155,27 @@ export function figures(request) {
     ["Per output token", ms(request.time_per_output_token_ms)],
     ["Duration", ms(request.duration_ms)],
     ["Stalls", stallText(request)],
-    ...(request.thinned > 1 ? [["Strip", `one of ${count(request.thinned)} chunks is shown`]] : []),
+    ...stripText(request),
     ["Entropy", entropyText(request)],
     ["Energy", known(request.energy) ? `${request.energy.toFixed(2)}, mean of the index from 0 to 1` : null],
     ["Electricity", known(request.joules) ? `${written(request.joules, "J")} of all graphics cards` : null],
   ];
 }
 
-/** A cause as an object; it may come as one or as [code, text, cost]. */
+/**
+ * A cause as an object; it may come as one or as [code, text, cost].
+ * @param {Cause | [code: string, text: string, cost?: number | null]} given @returns {Cause}
+ */
 const cause = (given) => (Array.isArray(given) ? { code: given[0], text: given[1], cost_ms: given[2] ?? null } : given);
 
-/** Why it was slow: {slow, lines}. The causes come from the monitor; without one, slowness is said and not explained. */
+/**
+ * Why it was slow: {slow, lines}. The causes come from the monitor; without one, slowness is said and not explained.
+ * @param {Partial<Request>} request
+ */
 export function verdict(request) {
   const causes = (request.causes ?? []).map(cause);
   if (causes.length) {
+    /** @param {number | null | undefined} cost */
     const share = (cost) =>
       known(cost) ? `, ${written(Math.min(100, (cost / lengthOf(request)) * 100), "%")} of the request's time` : "";
     const lines = causes.map(({ text, cost_ms: cost }) => text + share(cost));
@@ -139,7 +185,12 @@ export function verdict(request) {
   const signs = [];
   if (known(request.ttft_ms) && request.ttft_ms > SLOW_FIRST_MS)
     signs.push(`the first token took ${ms(request.ttft_ms)}`);
-  if (!known(request.ttft_ms) && !request.output_tokens && request.duration_ms > SLOW_FIRST_MS)
+  if (
+    !known(request.ttft_ms) &&
+    !request.output_tokens &&
+    known(request.duration_ms) &&
+    request.duration_ms > SLOW_FIRST_MS
+  )
     signs.push(`no token came in ${ms(request.duration_ms)}`);
   const stalled = sum((request.stalls ?? []).map(([, length]) => length).filter((length) => length > SLOW_STALL_MS));
   if (stalled > 0) signs.push(`it stood still for ${ms(stalled)}`);
@@ -155,13 +206,19 @@ export function verdict(request) {
   return { slow: false, lines: ["Not slow."] };
 }
 
-/** The timeline in one sentence, for those who do not see it. */
+/**
+ * The timeline in one sentence, for those who do not see it.
+ * @param {Partial<Request>} request
+ */
 export function timelineSentence(request) {
   const spans = phases(request).map(({ kind, from, to }) => `${NAMES[kind].toLowerCase()} ${ms(to - from)}`);
   return `Timeline of ${ms(lengthOf(request))}: ${spans.join(", then ")}; stalls: ${stallText(request)}`;
 }
 
-/** What went wrong when a request was asked for, as a sentence. */
+/**
+ * What went wrong when a request was asked for, as a sentence.
+ * @param {number} status
+ */
 export function failure(status) {
   if (status === 404)
     return "This request is no longer kept: the monitor remembers the newest ones, and none over a restart.";

@@ -3,6 +3,8 @@
  * Pure. `parts(value, unit)` gives {number, unit}; a value that is not finite reads "absent".
  */
 
+/** @import { Written } from "./types" */
+
 export const ABSENT = "absent";
 
 const BYTE_STEPS = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -10,7 +12,10 @@ const PLAIN_STEPS = ["", "k", "M", "G", "T"];
 const JOULE_STEPS = ["J", "kJ", "MJ"];
 const HERTZ_STEPS = ["Hz", "kHz", "MHz", "GHz"];
 
-/** Climb a ladder of factors of 1000 so that what is shown, after rounding, stays under 1000. */
+/**
+ * Climb a ladder of factors of 1000 so that what is shown, after rounding, stays under 1000.
+ * @param {number} value @param {string[]} steps @param {(value: number, rung: number) => number} decimals
+ */
 function climb(value, steps, decimals) {
   let rung = 0;
   let scaled = value;
@@ -21,19 +26,26 @@ function climb(value, steps, decimals) {
   return { number: plain(scaled, decimals(scaled, rung)), unit: steps[rung] };
 }
 
-/** A figure with fixed decimals; "-0" and "-0.0" lose their sign. */
+/**
+ * A figure with fixed decimals; "-0" and "-0.0" lose their sign.
+ * @param {number} value @param {number} decimals
+ */
 function plain(value, decimals) {
   const text = value.toFixed(decimals);
   return Number(text) === 0 && text.startsWith("-") ? text.slice(1) : text;
 }
 
+/** @param {number} limit @param {number} low @param {number} high @returns {(value: number) => number} */
 const under = (limit, low, high) => (value) => (Math.abs(value) < limit ? low : high);
+/** @param {number} value @param {number} rung */
 const byteDecimals = (value, rung) => (rung === 0 || Math.abs(value) >= 99.95 ? 0 : 1);
+/** @param {number} value @param {number} rung */
 const countDecimals = (value, rung) => {
   if (rung > 0) return Math.abs(value) >= 99.95 ? 0 : 1;
   return Number.isInteger(value) || Math.abs(value) >= 99.95 ? 0 : 1;
 };
 
+/** @param {number} value @returns {Written} */
 function milliseconds(value) {
   const size = Math.abs(value);
   if (size >= 999.5) return seconds(value / 1000);
@@ -41,6 +53,7 @@ function milliseconds(value) {
   return { number: plain(value, size < 0.95 && size > 0 ? 2 : 1), unit: "ms" };
 }
 
+/** @param {number} value @returns {Written} */
 function seconds(value) {
   const size = Math.abs(value);
   if (size > 0 && size < 0.9995) return milliseconds(value * 1000);
@@ -50,7 +63,10 @@ function seconds(value) {
   return { number: plain(value, size < 9.995 ? 2 : 1), unit: "s" };
 }
 
-/** One row a unit of the metric catalogue; a unit without a row is written as it is. */
+/**
+ * One row a unit of the metric catalogue; a unit without a row is written as it is.
+ * @type {Record<string, (value: number) => Written>}
+ */
 const WRITERS = {
   "%": (v) => ({ number: plain(v, under(9.95, 1, 0)(v)), unit: "%" }),
   B: (v) => climb(v, BYTE_STEPS, byteDecimals),
@@ -80,6 +96,7 @@ const WRITERS = {
   index: (v) => ({ number: plain(v, 2), unit: "" }), // from 0 to 1
 };
 
+/** @type {Record<string, string>} */
 const ALIASES = {
   percent: "%",
   bytes: "B",
@@ -95,12 +112,18 @@ const ALIASES = {
   C: "°C",
 };
 
-/** The unit's canonical name: `percent` and `%` are the same thing. */
+/**
+ * The unit's canonical name: `percent` and `%` are the same thing.
+ * @param {string} unit
+ */
 export function canonicalUnit(unit) {
   return ALIASES[unit] ?? unit ?? "";
 }
 
-/** {number, unit} of a value; `number` is "absent" and `unit` empty when there is nothing to show. */
+/**
+ * {number, unit} of a value; `number` is "absent" and `unit` empty when there is nothing to show.
+ * @param {number | null | undefined} value @param {string} [unit] @returns {Written}
+ */
 export function parts(value, unit = "") {
   if (value === null || value === undefined || !Number.isFinite(value)) return { number: ABSENT, unit: "" };
   const name = canonicalUnit(unit);
@@ -111,22 +134,32 @@ export function parts(value, unit = "") {
   return { number: number + prefix, unit: suffix };
 }
 
-/** The same as one string: "11.2 GB". */
+/**
+ * The same as one string: "11.2 GB".
+ * @param {number | null | undefined} value @param {string} [unit]
+ */
 export function text(value, unit = "") {
   const { number, unit: shown } = parts(value, unit);
   return shown ? `${number} ${shown}` : number;
 }
 
-/** The same on an axis, where no trailing zero stands: "20 GB". */
+/**
+ * The same on an axis, where no trailing zero stands: "20 GB".
+ * @param {number | null | undefined} value @param {string} [unit]
+ */
 export function axisText(value, unit = "") {
   const { number, unit: shown } = parts(value, unit);
   const short = /\.\d*0$/.test(number) ? number.replace(/\.?0+$/, "") : number;
   return shown ? `${short} ${shown}` : short;
 }
 
+/** @param {number} n */
 const two = (n) => String(n).padStart(2, "0");
 
-/** hh:mm:ss in the user's zone; `minutesEast` fixes the zone (tests). */
+/**
+ * hh:mm:ss in the user's zone; `minutesEast` fixes the zone (tests).
+ * @param {number} ms @param {number | null} [minutesEast]
+ */
 export function clockTime(ms, minutesEast = null) {
   if (!Number.isFinite(ms)) return "--:--:--";
   const east = minutesEast ?? -new Date(ms).getTimezoneOffset();
@@ -134,7 +167,10 @@ export function clockTime(ms, minutesEast = null) {
   return `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())}`;
 }
 
-/** "3 s", "2 min", "1 h 5 min": how long something lasts, in words for a person. */
+/**
+ * "3 s", "2 min", "1 h 5 min": how long something lasts, in words for a person.
+ * @param {number} ms
+ */
 export function span(ms) {
   if (!Number.isFinite(ms)) return "";
   const total = Math.max(0, Math.floor(ms / 1000));

@@ -6,14 +6,30 @@
  * the same cases.
  */
 
+/** @import { Labels, Pattern, Selector } from "./types" */
+
 const ANY = 0;
 const ONE = 1;
 
-/** Split `name{label="v"}` into its name and its labels as written, escapes included. Throws on anything else. */
+/**
+ * The name of a series as it is written everywhere: `name{label="v"}`.
+ * @param {string} name @param {Labels} [labels]
+ */
+export function seriesKey(name, labels = {}) {
+  const names = Object.keys(labels).sort();
+  if (!names.length) return name;
+  return `${name}{${names.map((n) => `${n}="${String(labels[n]).replace(/[\\"]/g, "\\$&")}"`).join(",")}}`;
+}
+
+/**
+ * Split `name{label="v"}` into its name and its labels as written, escapes included. Throws on anything else.
+ * @param {string} text @returns {[name: string, labels: [key: string, raw: string][]]}
+ */
 function split(text) {
   const at = text.indexOf("{");
   if (at < 0) return [text, []];
   if (!text.endsWith("}")) throw new Error(`not a selector: ${text}`);
+  /** @type {[key: string, raw: string][]} */
   const labels = [];
   let rest = text.slice(at + 1, -1);
   while (rest) {
@@ -25,8 +41,12 @@ function split(text) {
   return [text.slice(0, at), labels];
 }
 
-/** Read a pattern: a character each, ANY for a star, ONE for a question mark. */
+/**
+ * Read a pattern: a character each, ANY for a star, ONE for a question mark.
+ * @param {string} pattern @param {boolean} escapes @returns {Pattern}
+ */
 function glob(pattern, escapes) {
+  /** @type {Pattern} */
   const found = [];
   const chars = [...pattern];
   for (let i = 0; i < chars.length; i += 1) {
@@ -38,7 +58,10 @@ function glob(pattern, escapes) {
   return found;
 }
 
-/** Whether a whole text fits a pattern. Only the last star is ever tried again. */
+/**
+ * Whether a whole text fits a pattern. Only the last star is ever tried again.
+ * @param {Pattern} pattern @param {string} text
+ */
 function fits(pattern, text) {
   const chars = [...text];
   let at = 0;
@@ -63,19 +86,28 @@ function fits(pattern, text) {
   return at === pattern.length;
 }
 
-/** Read a selector. Throws on what is none. */
+/**
+ * Read a selector. Throws on what is none.
+ * @param {string} text @returns {Selector}
+ */
 export function parseSelector(text) {
   const [name, labels] = split(text);
-  return { text, name: glob(name, false), labels: labels.map(([key, raw]) => [key, glob(raw, true)]) };
+  return { name: glob(name, false), labels: labels.map(([key, raw]) => [key, glob(raw, true)]) };
 }
 
-/** Read a series' own text: its name and its labels, unescaped. Throws on what is none. */
+/**
+ * Read a series' own text: its name and its labels, unescaped. Throws on what is none.
+ * @param {string} text @returns {{ name: string, labels: Labels }}
+ */
 export function parseSeries(text) {
   const [name, labels] = split(text);
   return { name, labels: Object.fromEntries(labels.map(([key, raw]) => [key, raw.replace(/\\(.)/gs, "$1")])) };
 }
 
-/** Whether a parsed selector means a series: {name, labels}. */
+/**
+ * Whether a parsed selector means a series.
+ * @param {Selector} selector @param {{ name: string, labels: Labels }} series
+ */
 export function selects(selector, { name, labels }) {
   return (
     fits(selector.name, name) &&
@@ -83,7 +115,10 @@ export function selects(selector, { name, labels }) {
   );
 }
 
-/** Several selectors in one attribute, separated by spaces (a label's value may hold some too). */
+/**
+ * Several selectors in one attribute, separated by spaces (a label's value may hold some too).
+ * @param {string} text @returns {string[]}
+ */
 export function splitSelectors(text) {
   return text.match(/[^\s{]+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?/gs) ?? [];
 }

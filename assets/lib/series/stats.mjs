@@ -1,15 +1,20 @@
 /**
  * Figures of what is visible. Pure.
  *
- * Only changes arrive, and between two samples a value holds: each value therefore weighs as long as it held. That makes
- * a percentile here the same as one over evenly spaced samples. Gaps weigh nothing. Of events (a token, a request) each
- * one weighs the same.
+ * Only changes arrive, and between two samples a value holds: each value therefore weighs as long as it held. That
+ * makes a percentile here the same as one over evenly spaced samples. Gaps weigh nothing. Of events (a token, a
+ * request) each one weighs the same.
  */
+
+/** @import { Track } from "./track.mjs" */
 
 const BINS = 1024;
 const weights = new Float64Array(BINS);
 
-/** Walk the spans of a track in (from, to]: visit(value, milliseconds). */
+/**
+ * Walk the spans of a track in (from, to]: visit(value, milliseconds).
+ * @param {Track} track @param {number} from @param {number} to @param {(value: number, ms: number) => void} visit
+ */
 function spans(track, from, to, visit) {
   if (track.kind === "event") {
     for (let i = track.countUntil(from); i < track.size; i += 1) {
@@ -30,7 +35,10 @@ function spans(track, from, to, visit) {
   }
 }
 
-/** {min, max, mean, weight} over the window; weight 0 when there is nothing. */
+/**
+ * {min, max, mean, weight} over the window; weight 0 when there is nothing.
+ * @param {Track} track @param {number} from @param {number} to
+ */
 export function extent(track, from, to) {
   let min = Infinity;
   let max = -Infinity;
@@ -48,12 +56,14 @@ export function extent(track, from, to) {
 /**
  * The value under which the share `q` of the time lies; NaN when there is nothing. Exact: the bin that holds the
  * quantile is found first, then only its own values are sorted. Linear in the samples, without garbage of their number.
+ * @param {Track} track @param {number} from @param {number} to @param {number} q
  */
 export function quantile(track, from, to, q) {
   const { min, max, weight } = extent(track, from, to);
   if (weight === 0) return NaN;
   if (min === max) return min;
   const scale = (BINS - 1) / (max - min);
+  /** @param {number} value */
   const bin = (value) => Math.floor((value - min) * scale);
   weights.fill(0);
   spans(track, from, to, (value, ms) => {
@@ -65,6 +75,7 @@ export function quantile(track, from, to, q) {
     left -= weights[chosen];
     chosen += 1;
   }
+  /** @type {[value: number, ms: number][]} */
   const held = [];
   spans(track, from, to, (value, ms) => {
     if (bin(value) === chosen) held.push([value, ms]);
@@ -77,7 +88,12 @@ export function quantile(track, from, to, q) {
   return held.length ? held[held.length - 1][0] : max;
 }
 
-/** Statistic over the window -> {of: one track's figure, join: how several become one}. */
+/**
+ * Statistic over the window -> {of: one track's figure, join: how several become one}.
+ * @type {Record<string, {
+ *   of: (track: Track, from: number, to: number) => number, join: (all: number[]) => number
+ * }>}
+ */
 const OVER_TIME = {
   min: { of: (track, from, to) => extent(track, from, to).min, join: (all) => Math.min(...all) },
   max: { of: (track, from, to) => extent(track, from, to).max, join: (all) => Math.max(...all) },
@@ -89,14 +105,17 @@ const OVER_TIME = {
   sum: { of: total, join: sum },
 };
 
+/** @param {number[]} values */
 function sum(values) {
   return values.reduce((a, b) => a + b, 0);
 }
 
+/** @param {number[]} values */
 function mean(values) {
   return sum(values) / values.length;
 }
 
+/** @param {Track} track @param {number} from @param {number} to */
 function total(track, from, to) {
   const { mean: level, weight } = extent(track, from, to);
   return weight > 0 && track.kind === "event" ? level * weight : (level * weight) / 1000;
@@ -105,13 +124,17 @@ function total(track, from, to) {
 /** Units of which several together make a mean, not a sum. */
 const INTENSIVE = new Set(["%", "°C", "ms", "MHz", "bit"]);
 
-/** True for a statistic over the visible window, false for one of this moment. */
+/**
+ * True for a statistic over the visible window, false for one of this moment.
+ * @param {string} stat
+ */
 export const overTime = (stat) => stat in OVER_TIME;
 
 /**
- * One figure of several tracks, NaN when there is none. `last`: what holds at `to`, summed over the tracks (a mean where a
- * sum would be no such thing: %, °C, ms); `count`: how many tracks have a value at `to`; the others over (from, to]:
- * min, max, mean, p50, p95, p99 (of several tracks the worst), sum (of something per second: all of it).
+ * One figure of several tracks, NaN when there is none. `last`: what holds at `to`, summed over the tracks (a mean
+ * where a sum would be no such thing: %, °C, ms); `count`: how many tracks have a value at `to`; the others over (from,
+ * to]: min, max, mean, p50, p95, p99 (of several tracks the worst), sum (of something per second: all of it).
+ * @param {Track[]} tracks @param {string} stat @param {number} from @param {number} to @param {string} [unit]
  */
 export function figure(tracks, stat, from, to, unit = "") {
   const over = OVER_TIME[stat];
@@ -128,6 +151,7 @@ export function figure(tracks, stat, from, to, unit = "") {
 
 /** A fixed ring of numbers for measurements of the page itself. */
 export class Ring {
+  /** @param {number} capacity */
   constructor(capacity) {
     this.data = new Float64Array(capacity);
     this.size = 0;
@@ -135,6 +159,7 @@ export class Ring {
     this.total = 0;
   }
 
+  /** @param {number} value */
   push(value) {
     this.data[this.next] = value;
     this.next = (this.next + 1) % this.data.length;
@@ -142,7 +167,10 @@ export class Ring {
     this.total += 1;
   }
 
-  /** The newest `count` values, oldest first, as an array. */
+  /**
+   * The newest `count` values, oldest first, as an array.
+   * @param {number} [count] @returns {number[]}
+   */
   newest(count = this.size) {
     const n = Math.min(count, this.size);
     const out = new Array(n);
@@ -157,7 +185,10 @@ export class Ring {
   }
 }
 
-/** Nearest-rank quantile of an array; NaN for an empty one. */
+/**
+ * Nearest-rank quantile of an array; NaN for an empty one.
+ * @param {ArrayLike<number>} values @param {number} q
+ */
 export function rank(values, q) {
   if (!values.length) return NaN;
   const sorted = Float64Array.from(values).sort();

@@ -3,6 +3,7 @@
  */
 
 const SEQUENCE_MS = 1_200;
+/** @type {Record<string, string>} */
 const PAGES = {
   o: "overview",
   m: "models",
@@ -14,9 +15,13 @@ const PAGES = {
   i: "insights",
   d: "settings",
 };
+/** @type {Record<string, "shortcuts" | "arrange" | "theme" | "fold">} */
 const SINGLE = { "?": "shortcuts", a: "arrange", t: "theme", b: "fold" };
 
-/** Keys that arrange the panel in focus: [action, steps]. */
+/**
+ * Keys that arrange the panel in focus: [action, steps].
+ * @type {Record<string, [action: "move" | "hide", steps: number]>}
+ */
 export const ARRANGE_KEYS = {
   ArrowLeft: ["move", -1],
   ArrowUp: ["move", -1],
@@ -26,7 +31,10 @@ export const ARRANGE_KEYS = {
   Backspace: ["hide", 0],
 };
 
-/** Whether a key typed there is text, or belongs to the thing itself. */
+/**
+ * Whether a key typed there is text, or belongs to the thing itself.
+ * @param {{ tagName?: string, isContentEditable?: boolean }} [target]
+ */
 export function isTyping({ tagName = "", isContentEditable = false } = {}) {
   return isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(tagName);
 }
@@ -37,6 +45,7 @@ export class Keys {
     this.leadMs = -Infinity;
   }
 
+  /** @param {string} key @param {number} nowMs */
   press(key, nowMs) {
     const led = nowMs - this.leadMs < SEQUENCE_MS;
     this.leadMs = -Infinity;

@@ -4,13 +4,20 @@
 
 import { SseShare } from "./sse-share.mjs";
 
-/** The `io` of a Link for this window. */
+/** @import { LinkIo, ShareIo, Timers } from "./types" */
+
+/**
+ * The `io` of a Link for this window.
+ * @param {Window & typeof globalThis} window @returns {LinkIo}
+ */
 export function browserIo(window) {
   const { protocol, host } = window.location;
+  /** @type {Timers} */
   const timers = {
     setTimer: (act, ms) => window.setTimeout(act, ms),
     clearTimer: (id) => window.clearTimeout(id),
   };
+  /** @type {ShareIo} */
   const shared = {
     ...timers,
     locks: window.navigator.locks ?? null,

@@ -12,15 +12,22 @@ export class ServerClock {
   constructor() {
     this.offset = NaN; // server ms minus page ms
     this.roundTrip = NaN; // of the ping in use
+    /** @type {{ at: number, trip: number, offset: number }[]} */
     this.pings = []; // {at, trip, offset}
   }
 
-  /** A first guess from a message that said `serverMs` when it arrived at page time `pageMs`. */
+  /**
+   * A first guess from a message that said `serverMs` when it arrived at page time `pageMs`.
+   * @param {number} serverMs @param {number} pageMs
+   */
   greet(serverMs, pageMs) {
     if (this.pings.length === 0) this.offset = serverMs - pageMs;
   }
 
-  /** A ping sent and answered at page times `sent` and `received`. */
+  /**
+   * A ping sent and answered at page times `sent` and `received`.
+   * @param {number} sent @param {number} received @param {number} serverMs
+   */
   pong(sent, received, serverMs) {
     const trip = received - sent;
     if (!(trip >= 0) || !Number.isFinite(serverMs)) return;
@@ -31,7 +38,10 @@ export class ServerClock {
     this.roundTrip = best.trip;
   }
 
-  /** The server's clock was stepped by `stepMs`. */
+  /**
+   * The server's clock was stepped by `stepMs`.
+   * @param {number} stepMs
+   */
   step(stepMs) {
     this.offset += stepMs;
     for (const ping of this.pings) ping.offset += stepMs;
@@ -43,7 +53,10 @@ export class ServerClock {
     this.roundTrip = NaN;
   }
 
-  /** Server time at page time `pageMs`; NaN before the first message. */
+  /**
+   * Server time at page time `pageMs`; NaN before the first message.
+   * @param {number} pageMs
+   */
   at(pageMs) {
     return pageMs + this.offset;
   }

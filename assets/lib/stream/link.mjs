@@ -8,6 +8,11 @@
 import { WireError, hello, parse } from "./wire.mjs";
 import { initial, step } from "./transport.mjs";
 
+/**
+ * @import { Message, Said, Wish } from "./messages"
+ * @import { Effect, LinkIo, LinkOptions, Share, Socket, Timer, TransportEvent, Way } from "./types"
+ */
+
 const SILENCE_MS = 6_000; // a live stream speaks at least once a second
 const PROBE = "/api/v1/health";
 const ENDED = {
@@ -16,15 +21,29 @@ const ENDED = {
 };
 
 export class Link {
-  /** `on.message(message, receivedMs)` for each message; `on.change()` when the phase changed; `resume()` gives {boot, since}. */
+  /**
+   * `on.message(message, receivedMs)` for each message; `on.change()` when the phase changed; `resume()` gives {boot,
+   * since}.
+   * @param {LinkIo} io @param {LinkOptions} options
+   */
   constructor(io, { token, on, resume, wish }) {
-    Object.assign(this, { io, token, on, resume, wish });
+    this.io = io;
+    this.token = token;
+    this.on = on;
+    this.resume = resume;
+    this.wish = wish;
     this.state = initial();
+    /** @type {string | null} */
     this.client = null; // our name at the server while SSE is in use
     this.bad = 0; // messages that were refused
     this.heardMs = -Infinity;
+    /** @type {Wish} */
     this.told = { rate_hz: NaN, tables: [] }; // what the server knows of our wishes
-    this.timer = null;
+    /** @type {Timer | undefined} */
+    this.timer = undefined;
+    /** @type {Socket | null} */
+    this.socket = null;
+    /** @type {Share} */
     this.share = io.makeShare({
       message: (text) => this.#received("sse", text),
       down: () => {
@@ -53,7 +72,8 @@ export class Link {
 
   /** What to do about an end. */
   get ended() {
-    return ENDED[this.state.why] ?? "";
+    const { why } = this.state;
+    return why ? ENDED[why] : "";
   }
 
   start() {
@@ -80,7 +100,10 @@ export class Link {
     }
   }
 
-  /** Say something to the server; false when there is no way to. */
+  /**
+   * Say something to the server; false when there is no way to.
+   * @param {Said} message
+   */
   send(message) {
     if (this.phase !== "live") return false;
     if (this.way === "ws") {
@@ -98,6 +121,7 @@ export class Link {
     if (this.way === "ws") this.#wish({ rate_hz, tables });
   }
 
+  /** @param {Wish} wish */
   #wish({ rate_hz, tables }) {
     if (this.phase !== "live") return; // said when the way is open
     const { told } = this;
@@ -106,6 +130,7 @@ export class Link {
     this.told = { rate_hz, tables };
   }
 
+  /** @param {TransportEvent} event */
   #feed(event) {
     const before = this.state;
     const [state, effects] = step(before, event, this.io.now());
@@ -117,6 +142,7 @@ export class Link {
     }
   }
 
+  /** @param {Effect} effect */
   #act(effect) {
     if (effect.do === "timer") {
       this.io.clearTimer(this.timer);
@@ -134,6 +160,7 @@ export class Link {
     this.#dropSocket(false);
     const socket = this.io.openSocket("/ws");
     this.socket = socket;
+    /** @template E @param {(event: E) => void} act @returns {(event: E) => void} */
     const mine = (act) => (event) => {
       if (socket === this.socket) act(event);
     };
@@ -152,6 +179,7 @@ export class Link {
     });
   }
 
+  /** @param {boolean} tell */
   #dropSocket(tell) {
     const { socket } = this;
     this.socket = null;
@@ -181,6 +209,7 @@ export class Link {
     this.#feed({ type: "probe", status });
   }
 
+  /** @param {Said} message */
   #post(message) {
     if (!this.client) return false;
     this.io
@@ -195,9 +224,11 @@ export class Link {
     return true;
   }
 
+  /** @param {Way} way @param {string} text */
   #received(way, text) {
     const receivedMs = this.io.now();
     this.heardMs = receivedMs;
+    /** @type {Message} */
     let message;
     try {
       message = parse(text);

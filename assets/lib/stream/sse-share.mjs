@@ -1,9 +1,14 @@
 /**
- * One SSE stream a browser, shared by all its tabs: over HTTP/1.1 a browser opens six connections a host, and eight open
- * streams would stall every other request. The tab that holds the lock reads the stream and hands each message on; when it
- * goes away the lock passes to another tab, which opens its own. Without Web Locks each tab reads for itself.
+ * One SSE stream a browser, shared by all its tabs: over HTTP/1.1 a browser opens six connections a host, and eight
+ * open streams would stall every other request. The tab that holds the lock reads the stream and hands each message on;
+ * when it goes away the lock passes to another tab, which opens its own. Without Web Locks each tab reads for itself.
  *
  * Everything of the browser comes through the constructor: {locks, makeChannel(name), makeSource(url), tab}.
+ */
+
+/**
+ * @import { Wish } from "./messages"
+ * @import { Channel, Heard, ShareIo, ShareListener, Source, Timer } from "./types"
  */
 
 const LOCK = "wfmon-sse";
@@ -14,31 +19,57 @@ export class SseShare {
   /**
    * Called in each tab: `on.message(text)`, `on.down()`, `on.renew()` (the stream ends, a new one greets soon); in the
    * leader alone: `on.wishes({rate_hz, tables})`.
+   * @param {ShareIo} io @param {ShareListener} on
    */
   constructor({ locks, makeChannel, makeSource, tab, setTimer = setTimeout, clearTimer = clearTimeout }, on) {
-    Object.assign(this, { locks, makeChannel, makeSource, tab, setTimer, clearTimer, on });
+    this.locks = locks;
+    this.makeChannel = makeChannel;
+    this.makeSource = makeSource;
+    this.tab = tab;
+    this.setTimer = setTimer;
+    this.clearTimer = clearTimer;
+    this.on = on;
+    this.url = "";
+    this.fresh = "";
+    /** @type {Wish | null} */
+    this.wish = null;
+    /** @type {Channel | null} */
+    this.channel = null;
+    /** @type {Source | null} */
+    this.source = null;
+    /** @type {AbortController | null} */
+    this.abort = null;
+    /** @type {() => void} */
+    this.release = () => {};
+    /** @type {Map<string, Wish>} */
     this.wishes = new Map(); // tab -> {rate_hz, tables}
     this.opened = false;
     this.leader = false;
-    this.timer = null;
+    /** @type {Timer | undefined} */
+    this.timer = undefined;
   }
 
-  /** Take part. `url` is what this tab opens if it leads; `fresh` the same for the whole story, when another tab joins. */
+  /**
+   * Take part. `url` is what this tab opens if it leads; `fresh` the same for the whole story, when another tab joins.
+   * @param {string} url @param {string} [fresh]
+   */
   open(url, fresh = url) {
     if (this.opened) return;
     this.opened = true;
     this.url = url;
     this.fresh = fresh;
     this.channel = this.makeChannel(CHANNEL);
-    this.channel.onmessage = ({ data }) => this.#heard(data);
+    this.channel.onmessage = (event) => this.#heard(event.data);
     if (!this.locks) {
       this.#lead();
       return;
     }
     this.abort = new AbortController();
-    const released = new Promise((resolve) => {
-      this.release = resolve;
-    });
+    const released = /** @type {Promise<void>} */ (
+      new Promise((resolve) => {
+        this.release = resolve;
+      })
+    );
     this.locks
       .request(LOCK, { signal: this.abort.signal }, () => {
         if (!this.opened) return undefined;
@@ -46,17 +77,29 @@ export class SseShare {
         return released;
       })
       .catch(() => {}); // aborted while waiting: this tab left before it led
-    this.channel.postMessage({ kind: "join" });
+    this.#tell({ kind: "join" });
   }
 
-  /** What this tab wants of the stream; the leader asks for what all tabs together want. */
+  /**
+   * What this tab wants of the stream; the leader asks for what all tabs together want.
+   * @param {Wish | null} wish
+   */
   want(wish) {
     this.wish = wish;
     if (!this.opened) return;
     if (this.leader) this.#wished(this.tab, wish);
-    else this.channel.postMessage({ kind: "want", tab: this.tab, wish });
+    else this.#tell({ kind: "want", tab: this.tab, wish });
   }
 
+  /**
+   * Say something to the other tabs.
+   * @param {Heard} message
+   */
+  #tell(message) {
+    this.channel?.postMessage(message);
+  }
+
+  /** @param {string} tab @param {Wish | null} wish */
   #wished(tab, wish) {
     if (wish) this.wishes.set(tab, wish);
     else this.wishes.delete(tab);
@@ -73,16 +116,17 @@ export class SseShare {
     if (!this.opened) return;
     this.opened = false;
     this.clearTimer(this.timer);
-    this.channel.postMessage(this.leader ? { kind: "renew" } : { kind: "want", tab: this.tab, wish: null });
+    this.#tell(this.leader ? { kind: "renew" } : { kind: "want", tab: this.tab, wish: null });
     this.source?.close();
     this.source = null;
-    this.channel.close();
+    this.channel?.close();
     this.leader = false;
     this.wishes.clear();
     this.abort?.abort();
-    this.release?.();
+    this.release();
   }
 
+  /** @param {Heard} data */
   #heard(data) {
     if (!this.opened) return;
     if (data.kind === "message" && !this.leader) this.on.message(data.text);
@@ -97,7 +141,7 @@ export class SseShare {
   #reopenSoon() {
     this.clearTimer(this.timer);
     this.timer = this.setTimer(() => {
-      this.channel.postMessage({ kind: "renew" });
+      this.#tell({ kind: "renew" });
       this.on.renew();
       this.#connect(this.fresh);
     }, REOPEN_MS);
@@ -106,10 +150,11 @@ export class SseShare {
   #lead() {
     this.leader = true;
     this.#connect(this.url);
-    if (this.locks) this.channel.postMessage({ kind: "who" });
+    if (this.locks) this.#tell({ kind: "who" });
     if (this.wish) this.want(this.wish);
   }
 
+  /** @param {string} url */
   #connect(url) {
     if (!this.opened) return;
     this.source?.close();
@@ -117,14 +162,14 @@ export class SseShare {
     this.source = source;
     source.onmessage = ({ data }) => {
       if (source !== this.source) return;
-      if (this.locks) this.channel.postMessage({ kind: "message", text: data });
+      if (this.locks) this.#tell({ kind: "message", text: data });
       this.on.message(data);
     };
     source.onerror = () => {
       if (source !== this.source) return;
       source.close();
       this.source = null;
-      if (this.locks) this.channel.postMessage({ kind: "down" });
+      if (this.locks) this.#tell({ kind: "down" });
       this.on.down();
     };
   }

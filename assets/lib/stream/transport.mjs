@@ -5,21 +5,27 @@
  * WebSocket is tried again with growing pauses; once it greets, SSE is closed. The server does not answer: wait and try
  * again, keeping all that is drawn. It answers 401: the session has ended, keep looking at leisure.
  *
- * Events: {type: "start"}, {type: "stop"}, {type: "wake"} (page shown or network back),
- *   {type: "ws-hello"|"sse-hello"}, {type: "ws-down"|"sse-down", code?}, {type: "probe", status} (0: no answer), {type: "timer"}.
- * Effects: {do: "open-ws"|"close-ws"|"open-sse"|"close-sse"|"probe"}, {do: "timer", ms} (replaces the one before).
+ * Events and effects are in types.d.ts. "wake": the page was shown or the network is back; "probe" with status 0: no answer; a
+ * new timer replaces the one before.
  */
+
+/** @import { Effect, Ending, TransportEvent, TransportState } from "./types" */
 
 export const GREETING_MS = 5_000; // how long an opened way may take to greet
 const DEATHS_WITHIN_MS = 60_000;
 const PAUSES_MS = [250, 500, 1_000, 2_000, 4_000, 5_000];
 const RETURN_MS = [5_000, 10_000, 20_000, 40_000, 60_000];
 const ENDED_MS = 5_000;
+/** @type {Record<number, Ending>} */
 const ENDINGS = { 4401: "session", 4400: "version" }; // WebSocket close codes after which trying again needs a person
 
+/** @param {number[]} table @param {number} n */
 const pick = (table, n) => table[Math.min(n, table.length - 1)];
 
-/** The state before anything happened. `phase`: idle, opening, live, waiting or ended. */
+/**
+ * The state before anything happened. `phase`: idle, opening, live, waiting or ended.
+ * @returns {TransportState}
+ */
 export function initial() {
   return {
     phase: "idle",
@@ -34,25 +40,31 @@ export function initial() {
   };
 }
 
-/** Next state and effects. Never mutates its arguments. */
+/**
+ * Next state and effects. Never mutates its arguments.
+ * @param {TransportState} state @param {TransportEvent} event @param {number} now @returns {[TransportState, Effect[]]}
+ */
 export function step(state, event, now) {
   const s = { ...state, deaths: state.deaths };
   const handler = HANDLERS[event.type];
   return handler ? [s, handler(s, event, now)] : [s, []];
 }
 
+/** @param {TransportState} s @returns {Effect[]} */
 function tryWebSocket(s) {
   s.phase = "opening";
   s.ws = "opening";
   return [{ do: "open-ws" }, { do: "timer", ms: GREETING_MS }];
 }
 
+/** @param {TransportState} s @returns {Effect[]} */
 function trySse(s) {
   s.phase = "opening";
   s.sse = "opening";
   return [{ do: "open-sse" }, { do: "timer", ms: GREETING_MS }];
 }
 
+/** @param {TransportState} s @returns {Effect[]} */
 function wait(s) {
   s.phase = "waiting";
   s.way = null;
@@ -61,10 +73,12 @@ function wait(s) {
   return [{ do: "timer", ms }];
 }
 
+/** @param {TransportState} s @param {Ending | null} why @returns {Effect[]} */
 function end(s, why) {
   s.phase = "ended";
   s.why = why;
   s.way = null;
+  /** @type {Effect[]} */
   const effects = [];
   if (s.ws !== "closed") effects.push({ do: "close-ws" });
   if (s.sse !== "closed") effects.push({ do: "close-sse" });
@@ -73,11 +87,13 @@ function end(s, why) {
   return [...effects, { do: "timer", ms: ENDED_MS }];
 }
 
+/** @param {TransportState} s @param {TransportEvent} event @param {number} now @returns {Effect[]} */
 function webSocketFailed(s, event, now) {
   const wasLive = s.ws === "open";
   s.ws = "closed";
   s.tried = "ws";
-  if (ENDINGS[event.code]) return end(s, ENDINGS[event.code]);
+  const ending = ENDINGS[event.code ?? 0];
+  if (ending) return end(s, ending);
   if (wasLive) s.deaths = [...s.deaths.filter((at) => now - at < DEATHS_WITHIN_MS), now];
   if (s.way === "sse") return [{ do: "timer", ms: pick(RETURN_MS, s.returns++) }]; // only the return failed
   s.way = null;
@@ -86,6 +102,7 @@ function webSocketFailed(s, event, now) {
   return [{ do: "probe" }, { do: "timer", ms: GREETING_MS }];
 }
 
+/** @type {Record<TransportEvent["type"], (s: TransportState, event: TransportEvent, now: number) => Effect[]>} */
 const HANDLERS = {
   start: (s) => (s.phase === "idle" ? tryWebSocket(s) : []),
 
@@ -103,6 +120,7 @@ const HANDLERS = {
 
   "ws-hello"(s) {
     if (s.ws !== "opening") return [];
+    /** @type {Effect[]} */
     const effects = s.sse === "closed" ? [] : [{ do: "close-sse" }];
     Object.assign(s, { phase: "live", way: "ws", ws: "open", sse: "closed", failures: 0 });
     return [...effects, { do: "timer", ms: DEATHS_WITHIN_MS }];
@@ -121,6 +139,7 @@ const HANDLERS = {
     s.sse = "closed";
     s.tried = "sse";
     s.way = null;
+    /** @type {Effect[]} */
     const effects = [{ do: "close-sse" }];
     if (s.ws === "opening") {
       s.phase = "opening";
@@ -133,8 +152,9 @@ const HANDLERS = {
   /** The server was asked whether it is there and knows us. */
   probe(s, event) {
     if (s.phase !== "opening" || s.ws !== "closed" || s.sse !== "closed") return [];
-    if (event.status === 401) return end(s, "session");
-    if (event.status === 0 || event.status >= 500) return wait(s);
+    const { status = 0 } = event;
+    if (status === 401) return end(s, "session");
+    if (status === 0 || status >= 500) return wait(s);
     return s.tried === "sse" ? wait(s) : trySse(s); // both ways failed though the server answers: slow down
   },
 
@@ -159,6 +179,7 @@ const HANDLERS = {
       s.tried = "ws";
       return [{ do: "close-ws" }, { do: "probe" }, { do: "timer", ms: GREETING_MS }];
     }
+    /** @type {Effect[]} */
     const effects = s.sse === "opening" ? [{ do: "close-sse" }] : [];
     s.sse = "closed";
     return [...effects, ...wait(s)];

@@ -2,19 +2,38 @@
  * Version 1 of the wire protocol, the page's side: parse, check, apply. Pure.
  */
 
+/**
+ * @import { Greeting, Message, Watch } from "./messages"
+ * @import { Store } from "../series/store.mjs"
+ */
+
 export const VERSION = 1;
+
+/** @typedef {(value: unknown) => boolean} Check */
 
 export class WireError extends Error {}
 
+/** @param {unknown} v @returns {v is number} */
 const number = (v) => typeof v === "number" && Number.isFinite(v);
+/** @param {unknown} v @returns {v is string} */
 const text = (v) => typeof v === "string";
+/** @param {unknown} v @returns {v is Record<string, unknown>} */
 const object = (v) => typeof v === "object" && v !== null && !Array.isArray(v);
-const list = Array.isArray;
+/**
+ * @param {unknown} v
+ * @returns {v is unknown[]}
+ */
+const list = (v) => Array.isArray(v);
+/** @param {unknown} s */
 const meta = (s) =>
   object(s) && number(s.id) && text(s.name) && text(s.unit) && (s.labels === undefined || object(s.labels));
+/** @param {Check} check @returns {Check} */
 const optional = (check) => (v) => v === undefined || check(v);
 
-/** Message type -> field -> check. A message with a field that fails is refused; unknown fields are let through. */
+/**
+ * Message type -> field -> check. A message with a field that fails is refused; unknown fields are let through.
+ * @type {Record<string, Record<string, Check>>}
+ */
 const FIELDS = {
   hello: {
     version: (v) => v === VERSION,
@@ -38,7 +57,10 @@ const FIELDS = {
   error: { code: (v) => text(v) || number(v) },
 };
 
-/** One message from its text. Types that this page does not know come back as they are; nonsense raises WireError. */
+/**
+ * One message from its text. Types that this page does not know come back as they are; nonsense raises WireError.
+ * @param {string} raw @returns {Message}
+ */
 export function parse(raw) {
   let message;
   try {
@@ -53,10 +75,13 @@ export function parse(raw) {
       if (!fields[name](message[name])) throw new WireError(`${message.type}: bad ${name}`);
     }
   }
-  return message;
+  return /** @type {Message} */ (/** @type {unknown} */ (message)); // checked above, field by field
 }
 
-/** Message type -> what it does to the store. Others (pong, error) concern the transport alone. */
+/**
+ * Message type -> what it does to the store. Others (pong, error) concern the transport alone.
+ * @type {{ [T in Message["type"]]?: (store: Store, message: Extract<Message, { type: T }>) => void | boolean }}
+ */
 const APPLY = {
   hello(store, m) {
     store.begin(m.boot);
@@ -76,14 +101,22 @@ const APPLY = {
   clock: (store, m) => store.clockStep(m.step_ms),
 };
 
-/** Put a message into the store; false when there was nothing new in it. */
+/**
+ * Put a message into the store; false when there was nothing new in it.
+ * @param {Store} store @param {Message} message
+ */
 export function apply(store, message) {
-  const act = APPLY[message.type];
+  const act = /** @type {((store: Store, message: Message) => void | boolean) | undefined} */ (APPLY[message.type]);
   return act ? act(store, message) !== false : false;
 }
 
-/** The page's first message. */
+/**
+ * The page's first message.
+ * @param {{ token: string, rateHz: number, boot?: string | null, since?: number | null, watch?: Watch | null }} wishes
+ * @returns {Greeting}
+ */
 export function hello({ token, rateHz, boot = null, since = null, watch = null }) {
+  /** @type {Greeting} */
   const message = { type: "hello", version: VERSION, token, rate_hz: rateHz };
   if (boot !== null && since !== null && since >= 0) Object.assign(message, { boot, since });
   if (watch) message.watch = watch;

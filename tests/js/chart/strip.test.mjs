@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Track } from "../../../assets/lib/series/store.mjs";
+import { Track } from "../../../assets/lib/series/track.mjs";
 import { Marks, TickColumns, reading, sentence, shade, spanFor, tallness, ticksIn } from "../../../assets/lib/chart/strip.mjs";
 import { T0, meta } from "../helpers.mjs";
 

@@ -5,7 +5,7 @@ import {
   ago, card, energyFormula, evidence, face, gist, rateText, reading, sentence, serverLine, sureness, wayText,
 } from "../../../assets/lib/overview/energy-words.mjs";
 import { Quality } from "../../../assets/lib/page/quality.mjs";
-import { Track } from "../../../assets/lib/series/store.mjs";
+import { Track } from "../../../assets/lib/series/track.mjs";
 import { cellText } from "../../../assets/lib/page/tables.mjs";
 import { T0 } from "../helpers.mjs";
 

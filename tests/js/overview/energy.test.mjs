@@ -4,7 +4,8 @@ import {
   BUDGET, DENSITY, FLASH_MS, MAX_SPEED, PX_PER_TOKEN, Particles, RECENT_MS, Ribbon, STALE_MS, Signals, allot, choose, densityOf, disagreement, places, seenMs, speedOf, widthShare,
 } from "../../../assets/lib/overview/energy.mjs";
 import { MODELS, STATES, modelKey, modelsOf, slotOf } from "../../../assets/lib/series/models.mjs";
-import { Store, Track } from "../../../assets/lib/series/store.mjs";
+import { Store } from "../../../assets/lib/series/store.mjs";
+import { Track } from "../../../assets/lib/series/track.mjs";
 import { bodyAlpha, lineAlpha, withAlpha } from "../../../assets/lib/overview/ribbons.mjs";
 import { T0 } from "../helpers.mjs";
 

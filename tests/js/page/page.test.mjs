@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Speaker, altText, tableRows } from "../../../assets/lib/page/a11y.mjs";
-import { readConfig, shortName } from "../../../assets/lib/chart/chart.mjs";
+import { readConfig, shortName } from "../../../assets/lib/chart/config.mjs";
 import { Cursor } from "../../../assets/lib/chart/cursor.mjs";
 import { Page } from "../../../assets/lib/page/page.mjs";
 import { connection } from "../../../assets/lib/page/readouts.mjs";
 import { cellText } from "../../../assets/lib/page/tables.mjs";
 import { T0, meta, track } from "../helpers.mjs";
-import { Track } from "../../../assets/lib/series/store.mjs";
+import { Track } from "../../../assets/lib/series/track.mjs";
 
 test("a pointer holds a place, so its instant moves on; a key holds an instant", () => {
   const cursor = new Cursor();

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { KEEP_MS, Store, seriesKey } from "../../../assets/lib/series/store.mjs";
+import { seriesKey } from "../../../assets/lib/series/selectors.mjs";
+import { Store } from "../../../assets/lib/series/store.mjs";
+import { KEEP_MS } from "../../../assets/lib/series/track.mjs";
 import { T0, meta, store, stored, track } from "../helpers.mjs";
 
 test("a series is named as everywhere else", () => {
