@@ -42,12 +42,12 @@ format: .venv-test/stamp node_modules/stamp ## Format and mend what the linter c
 docs: .venv-test/stamp ## Write docs/metrics.md, docs/settings.md and the history's schema.sql anew from the code
 	$(TEST)/python scripts/make_docs.py
 
-test: .venv-test/stamp ## All tests, with a real Chromium (BROWSER=no leaves the browser out)
+test: .venv-test/stamp ## All tests, with a real Chromium (BROWSER=no leaves the browser out; ARGS="-k NAME" runs some)
 ifeq ($(BROWSER),yes)
 	@scripts/browser.sh
-	$(TEST)/pytest --headless -m "not runtimes" $(ARGS)
+	@$(TEST)/python scripts/lanes.py $(ARGS)
 else
-	$(TEST)/pytest -m "not browser and not runtimes" $(ARGS)
+	@$(TEST)/python scripts/lanes.py --no-browser $(ARGS)
 endif
 
 test-runtimes: .venv-runtimes/stamp ## Tests against real model runtimes (installs PyTorch and llama.cpp: minutes, 2 GB)

@@ -35,17 +35,11 @@ def driver(monitor):
 
 @pytest.fixture
 def page(driver, monitor):
-    """The Overview, just loaded, live, with nothing remembered of the test before."""
+    """The Overview, laid out anew, live, with nothing remembered of the test before."""
     page = Page(driver, monitor)
-    page.leave()
-    page.open()
+    page.begin()
     yield page
-    said = page.console()
-    while len(driver.window_handles) > 1:
-        driver.close()
-        driver.switch_to.window(driver.window_handles[0])
-    page.reset()
-    assert said == []
+    assert page.end() == []
 
 
 @pytest.fixture

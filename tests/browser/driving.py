@@ -121,6 +121,9 @@ class Recorder(simple_websocket.Client):
     def __init__(self, monitor):
         self.samples = {}
         self.grid = {}
+        self.frames = 0
+        self.heard_ms = 0
+        """All before this instant has been heard. A value that stays as it is (a CPU at 100 %) comes in no frame."""
         self._names = {}
         headers = {"Authorization": f"Bearer {monitor.token}"}
         super().__init__(f"ws://{monitor.at.netloc}/ws", headers=headers, thread_class=DAEMON)
@@ -148,6 +151,8 @@ class Recorder(simple_websocket.Client):
         if message["type"] == "frame":
             for number, dt, value in message["v"]:
                 self.samples.setdefault(self._names[number], {})[message["t"] - dt] = value
+            self.frames += 1
+            self.heard_ms = message["t"]
 
     def close(self):
         with contextlib.suppress(simple_websocket.ConnectionClosed):
@@ -192,10 +197,35 @@ class Page:
         self.driver.get(self.monitor.launch_url())
         eventually(lambda: self.js("return location.pathname === '/' && !!window.wfmon"))
 
-    def open(self, name="overview"):
-        """Load a page from the server and wait until it is live."""
+    def load(self, name="overview"):
+        """Load a page from the server, as on a reload, and wait until it is live."""
         self.driver.get(self.monitor.origin + PAGES[name])
         self.live(name)
+
+    def open(self, name="overview"):
+        """Show a page, laid out anew, and wait until it is live. A document that nothing was done to stays loaded.
+
+        It costs a quarter of a load. Whatever is remembered (in the browser, in the document) makes it a load.
+        """
+        if not self.untouched():
+            self.load(name)
+            return
+        if self.js("return location.pathname") == PAGES[name]:
+            self.go("models" if name != "models" else "overview")
+        self.go(name)
+
+    def go(self, name):
+        """Follow the frame's own link to another page."""
+        self.js("document.querySelector(`.pages [data-nav=${arguments[0]}]`).click()", name)
+        self.live(name)
+
+    def untouched(self):
+        """Whether the document is this monitor's, live, and as good as just loaded."""
+        return self.js(UNTOUCHED, self.monitor.origin)
+
+    def wear(self):
+        """Say that the document was changed where nobody sees it: the next one is loaded."""
+        self.js("window.worn = true")
 
     def live(self, name="overview"):
         eventually(
@@ -274,7 +304,25 @@ class Page:
         finally:
             self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
 
-    # --- leaving
+    # --- beginning and leaving
+
+    def begin(self):
+        """Go to the Overview, with nothing remembered of what was before."""
+        if not self.untouched():
+            self.leave()
+        self.console()
+        self.open()
+
+    def end(self):
+        """Close what was opened and forget what was done; gives what the browser has complained about."""
+        said = self.console()
+        while len(self.driver.window_handles) > 1:
+            self.driver.close()
+            self.driver.switch_to.window(self.driver.window_handles[0])
+        if not self.untouched():
+            self.wear()
+        self.reset()
+        return said
 
     def reset(self):
         """Undo what a test may have changed in the browser. The page must be one of the monitor's."""
@@ -288,6 +336,18 @@ class Page:
         return [entry for entry in entries if not any(re.search(pattern, entry) for pattern in self.allowed)]
 
 
+UNTOUCHED = """
+if (location.origin !== arguments[0] || !window.wfmon || window.worn || window.probe) return false;
+const { phase, transport, frozen, gaps, duplicates, counters } = wfmon.debug();
+const patched = Object.hasOwn(wfmon.store, 'table') || Object.hasOwn(navigator, 'clipboard');
+const usual = { 'wfmon.evidence': '0' };
+const remembered = Object.entries(localStorage).filter(([key, value]) => usual[key] !== value);
+return phase === 'live' && transport === 'ws' && !frozen && !gaps && !duplicates && !counters.resumed && !patched
+  && !remembered.length && !document.cookie.includes('wfmon-look') && !document.querySelector('dialog[open]')
+  && !document.querySelector(':popover-open') && !document.documentElement.hasAttribute('data-arranging')
+  && !document.hidden && !!document.querySelector('[data-page]');
+"""
+"""Whether anything that outlives a change of page is not as a load would leave it."""
 SOCKETS = """
 (() => {
   const probe = (window.probe = { sockets: [], forbidden: %s });

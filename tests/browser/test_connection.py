@@ -29,26 +29,26 @@ def assert_same_samples(page, recorder, since_ms):
     """Every sample that the stream carried since then is in the page, once, and nothing else is."""
     until_ms = page.debug["known"] - 1_000
     assert until_ms - since_ms > 1_000
-    eventually(lambda: max(recorder.samples["system.cpu_percent"]) > until_ms)
+    eventually(lambda: recorder.heard_ms > until_ms)
     for name in COMPARED:
         told = [[t, v] for t, v in sorted(recorder.samples.get(name, {}).items()) if since_ms < t <= until_ms]
         shown = page.js(TRACK, name, since_ms, until_ms)
         assert [t for t, _ in shown] == [t for t, _ in told], name
         assert [v for _, v in shown] == pytest.approx([v for _, v in told], rel=1e-6), name
-    assert page.js(TRACK, "system.cpu_percent", since_ms, until_ms)
+    assert any(page.js(TRACK, name, since_ms, until_ms) for name in COMPARED)
 
 
 def watched_since(page, recorder):
     """The instant from which on page and recorder hear the same: a second after the page was live."""
     since_ms = page.debug["known"]
     page.wait_js("return wfmon.debug().known > arguments[0] + 1000", since_ms)
-    eventually(lambda: recorder.samples.get("system.cpu_percent"))
+    eventually(lambda: recorder.frames)
     return page.debug["known"]
 
 
 def test_a_websocket_that_dies_twice_gives_way_to_sse_and_comes_back_without_duplicate_or_gap(page, recorder, values):
     with page.sockets_in_hand():
-        page.open()
+        page.load()
         since_ms = watched_since(page, recorder)
         page.js("probe.sockets.at(-1).close()")
         page.wait_js("const d = wfmon.debug(); return d.counters.resumed === 1 && d.phase === 'live'")
@@ -73,10 +73,10 @@ def test_a_websocket_that_dies_twice_gives_way_to_sse_and_comes_back_without_dup
 
 def test_a_page_whose_websocket_never_opens_lives_on_sse(page, values):
     with page.sockets_in_hand(forbidden=True):
-        page.open()
+        page.load()
         assert page.debug["transport"] == "sse"
         eventually(lambda: [(c["transport"], c["rate_hz"]) for c in page.monitor.clients()] == [("sse", 60)])
-        page.open("network")
+        page.load("network")
         page.wait_js("return document.querySelector('[data-table=listeners] tbody').rows.length > 0")
 
 
@@ -85,11 +85,11 @@ def test_two_tabs_share_one_sse_stream_and_the_other_goes_on_when_one_closes(pag
     page.allowed = [r"/sse/[\w-]+ - Failed to load resource: .* status of 404"]
     first = driver.current_window_handle
     with page.sockets_in_hand(forbidden=True):
-        page.open()
+        page.load()
     driver.switch_to.new_window("tab")
     second = driver.current_window_handle
     with page.sockets_in_hand(forbidden=True):
-        page.open()
+        page.load()
     eventually(lambda: [client["transport"] for client in page.monitor.clients()] == ["sse"])
     for handle in (first, second):
         driver.switch_to.window(handle)
@@ -108,7 +108,7 @@ def test_two_tabs_share_one_sse_stream_and_the_other_goes_on_when_one_closes(pag
 def test_two_tabs_are_two_clients_and_the_one_behind_asks_for_less(page, driver):
     first = driver.current_window_handle
     driver.switch_to.new_window("tab")
-    page.open("system")
+    page.load("system")
     eventually(lambda: sorted(client["rate_hz"] for client in page.monitor.clients("websocket")) == [1, 60])
     driver.close()
     driver.switch_to.window(first)
@@ -161,4 +161,4 @@ def test_a_restarted_monitor_finds_its_page_waiting_with_all_that_it_knew(page, 
     history = page.js(TRACK, "system.cpu_percent", since_ms, page.debug["known"])
     known = [value is not None for _, value in history]
     assert [is_known for is_known, _ in itertools.groupby(known)] in ([True, False, True], [False, True])  # one gap
-    page.open()
+    page.load()

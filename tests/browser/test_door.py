@@ -40,7 +40,7 @@ def test_no_page_asks_any_other_host_for_anything_and_none_is_held_back_by_the_p
     watched.sign_in()
     violations = []
     for name in PAGES:
-        watched.open(name)
+        watched.load(name)
         if name not in CHARTLESS:
             eventually(watched.pictures)
         watched.press("t", "?")
@@ -78,7 +78,7 @@ def test_a_browser_that_is_not_signed_in_is_told_what_to_do_and_the_terminals_co
 def test_a_page_whose_session_has_ended_says_so_and_how_to_get_in(page, driver):
     page.allowed = [r"status of 401", r"WebSocket connection to .*/ws' failed: HTTP Authentication failed"]
     with page.sockets_in_hand():
-        page.open()
+        page.load()
     cookies = driver.get_cookies()
     driver.delete_all_cookies()
     try:

@@ -388,7 +388,7 @@ def test_before_any_model_the_page_says_how_to_be_seen_and_offers_the_built_in_o
     assert here.js("return document.querySelector('.demo .start').checkVisibility()")
     assert not here.js("return document.querySelector('.demo .stop').checkVisibility()")
     assert here.text("[data-panel=servers] .absent")  # its collector is off, and says so
-    page.open()
+    page.load()
 
 
 def test_g_m_leads_to_the_models(page):

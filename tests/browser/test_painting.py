@@ -9,6 +9,7 @@ import pytest
 
 from tests.browser.driving import PAGES, eventually
 
+pytestmark = pytest.mark.alone
 NUMBER = re.compile(r"\d+(\.\d+)?")
 LUMINANCE = """
 const [r, g, b] = getComputedStyle(document.documentElement).backgroundColor.match(/[\\d.]+/g).map(Number);
@@ -83,7 +84,7 @@ def test_no_figure_is_written_more_often_than_four_times_a_second(page, values):
 
 def test_who_wants_no_motion_gets_a_picture_a_second_and_still_every_sample(page, values):
     page.prefers(reduced_motion="reduce")
-    page.open()
+    page.load()
     eventually(lambda: [client["rate_hz"] for client in page.monitor.clients()] == [10])
     assert page.debug["rate"] == 10
     before, after = page.promise(
@@ -111,7 +112,7 @@ def test_the_look_follows_the_system_until_a_person_chooses(page, values):
     page.press("t", "t")  # as the system -> dark -> light
     page.wait_js(LUMINANCE.replace("return", "return 0.6 <"))
     eventually(lambda: all(picture != dark[label] for label, picture in page.pictures().items()))
-    page.open()
+    page.load()
     assert page.js("return document.documentElement.dataset.theme") == "light"
     assert page.js(LUMINANCE) > 0.6
     server = page.promise("return (await fetch('/')).text()")

@@ -68,7 +68,7 @@ def test_a_panel_moves_by_the_keyboard_and_stays_there(page):
     assert page.text("#announcer") == f"Energy: place 3 of {len(before)}"
     page.press(Keys.ESCAPE)
     assert not page.js("return document.documentElement.hasAttribute('data-arranging')")
-    page.open()
+    page.load()
     assert page.js(SHOWN) == moved
     page.press("a")
     page.find("[data-arrange-reset]").click()
@@ -80,7 +80,7 @@ def test_a_hidden_panel_is_gone_until_it_is_brought_back(page):
     page.press("a")
     page.press(Keys.DELETE)
     assert page.js(SHOWN) == before[1:]
-    page.open()
+    page.load()
     assert page.js(SHOWN) == before[1:]
     page.press("a")
     page.find("[data-show=energy]").click()
@@ -125,7 +125,7 @@ def test_the_menu_of_a_panel_works_without_a_mouse(page):
 def test_theme_and_sidebar_are_as_they_were_left(page):
     page.press("t", "b")
     assert page.js(LOOK) == ["dark", "folded"]
-    page.open("network")
+    page.load("network")
     assert page.js(LOOK) == ["dark", "folded"]
     assert page.js(GROUND) == "rgb(10, 13, 17)"
     page.press("t")

@@ -60,22 +60,24 @@ def past(tmp_path_factory):
     assert "Traceback" not in monitor.output.read_text()
 
 
+@pytest.fixture(scope="module")
+def signed_in(past, driver):
+    Page(driver, past).sign_in()
+
+
 @pytest.fixture
-def here(past, driver):
+def here(past, driver, signed_in):
     """The Requests page of that monitor, with its rows."""
     here = Page(driver, past)
     here.console()
-    here.sign_in()
     open_requests(here)
     eventually(lambda: shown(here) == COUNT)
     yield here
-    said = here.console()
-    here.reset()
-    assert said == []
+    assert here.end() == []
 
 
 def open_requests(here):
-    here.open("requests")
+    here.load("requests")
     here.wait_js("return document.querySelector('#requests-host')?.dataset.state")
     here.wait_js("return !!window.dash_ag_grid.getApi('requests-grid')?.getAllGridColumns()?.length")
 

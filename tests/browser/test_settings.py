@@ -57,7 +57,7 @@ def test_recording_is_switched_by_keyboard_and_the_choice_survives_a_reload(here
     assert here.text("#record-told").startswith("Recording is off")
     assert here.js(f"return document.activeElement === document.querySelector('{SWITCH}')")
     assert monitor.ask("/api/v1/store")["state"] == "off"
-    here.open("settings")
+    here.load("settings")
     assert switched(here) == "false"
     assert here.text("#record-told").startswith("Recording is off")
     origin = "return [...document.querySelectorAll('tr')].find((tr) => tr.textContent.startsWith('store.enabled'))"
@@ -84,7 +84,7 @@ def test_instants_are_written_in_the_zone_of_the_browser(here):
 
 def test_the_page_fits_a_narrow_screen(here):
     here.size(400)
-    here.open("settings")
+    here.load("settings")
     assert here.js("return document.documentElement.scrollWidth") == 400
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_was_set_aside_is_told_above_the_page(tmp_path, driver):
     here = Page(driver, monitor)
     here.console()
     here.sign_in()
-    here.open("settings")
+    here.load("settings")
     here.wait_js("return document.getElementById('settings-wrong').checkVisibility()")
     assert "a new one was begun" in here.text("#settings-wrong")
     assert here.text("#record-told").startswith("Recording")
@@ -140,7 +140,7 @@ def test_less_is_kept_once_it_was_seen_what_goes_and_back_by_a_button(here, moni
         eventually(lambda: focused(here) == "Save")
         assert days() == 1
         assert "changed in the page" in here.text("#keep-rows")
-        here.open("settings")
+        here.load("settings")
         here.click("[id*='back store.keep_10s_days']")
         eventually(lambda: "It holds now" in here.text("#keep-said"))
         assert days() == 2
@@ -162,7 +162,7 @@ def test_a_series_is_looked_at_and_forgotten_and_the_history_shows_none_of_it(he
     monitor.ask("/api/v1/collectors/network", "POST", {"enabled": False})
     try:
         eventually(lambda: series in monitor.ask("/api/v1/store")["usage"]["series"])
-        here.open("settings")
+        here.load("settings")
         here.click("[id*='what series']")
         eventually(lambda: here.js("return document.querySelectorAll('#forget-known option').length") > 20)
         typed(here, "#forget-text", series)

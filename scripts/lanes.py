@@ -1,0 +1,134 @@
+"""Run all tests in two lanes side by side, then those that need an idle machine; print each lane's output and the time.
+
+`lanes.py [--no-browser] [ARGUMENTS FOR PYTEST]`. Arguments that choose tests (a path, -k, -m, --lf) or use the terminal
+(-s, --pdb) make it one ordinary run of pytest. Exit code: 0, or that of the first lane that failed. The whole output of
+each lane, with its 40 slowest tests, stays in build/tests/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "tests"
+CACHE = ROOT / ".pytest_cache"
+NO_TESTS = 5
+"""How pytest ends when nothing was to be run."""
+ONE_RUN = re.compile(r"-[hkms]|--(co|ff|lf|nf|sw|failed-first|help|last-failed|pdb|stepwise|trace)")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Some of the tests, run by one pytest."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name}.log"
+
+    @property
+    def cache(self) -> Path:
+        return CACHE / self.name
+
+
+NO_PAGE = Lane("no-page", ("tests/unit", "tests/property", "tests/contract", "tests/faults", "-m", "not alone"))
+"""Computes for most of its time."""
+PAGE = Lane("page", ("tests/browser", "--headless", "-m", "not alone"))
+"""Waits for Chromium for most of its time."""
+ALONE = Lane("alone", ("tests/browser", "--headless", "-m", "alone"))
+"""How often something is drawn can only be said of a machine that has nothing else to do."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run them; gives the exit code."""
+    browser = "--no-browser" not in arguments
+    given = [each for each in arguments if each != "--no-browser"]
+    if any(chooses(each) for each in given):
+        chosen = ["--headless", "-m", "not runtimes"] if browser else ["-m", "not browser and not runtimes"]
+        return subprocess.run(pytest(chosen, given), cwd=ROOT, check=False).returncode
+    begun = time.monotonic()
+    LOGS.mkdir(parents=True, exist_ok=True)
+    rounds = [[NO_PAGE, PAGE], [ALONE]] if browser else [[NO_PAGE]]
+    codes = [code for lanes in rounds for code in run(lanes, given)]
+    failed = keep_failed([lane for lanes in rounds for lane in lanes])
+    failing = [code for code in codes if code not in (0, NO_TESTS)]
+    print(f"wfmon: all tests took {time.monotonic() - begun:.0f} s (the slowest: {LOGS.relative_to(ROOT)}/)")
+    if failed:
+        print(f'wfmon: {failed} failed; to run them again: make test ARGS="--lf", or one: ARGS="-k NAME"')
+    return failing[0] if failing else 0
+
+
+def chooses(argument: str) -> bool:
+    """Whether an argument names the tests to run, or wants the terminal."""
+    return bool(ONE_RUN.match(argument)) or (ROOT / argument.partition("::")[0]).exists()
+
+
+def pytest(*arguments: list[str]) -> list[str]:
+    """Give pytest's command."""
+    return [sys.executable, "-m", "pytest", *(each for some in arguments for each in some)]
+
+
+def run(lanes: list[Lane], given: list[str]) -> list[int]:
+    """Run lanes side by side and print each as it ends; gives their exit codes."""
+    running = {}
+    for lane in lanes:
+        ours = ["-o", f"cache_dir={lane.cache}", "--durations=40", "--durations-min=0.2"]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        with lane.log.open("w") as log:
+            process = subprocess.Popen(
+                pytest(list(lane.arguments), ours, given), cwd=ROOT, stdout=log, stderr=log, env=environment
+            )
+        running[lane] = process
+    codes = {}
+    try:
+        while running:
+            for lane, process in list(running.items()):
+                if process.poll() is not None:
+                    codes[lane] = running.pop(lane).returncode
+                    show(lane)
+            time.sleep(0.1)
+    finally:
+        for process in running.values():  # we were interrupted, and they with us: they end in order
+            process.wait(60)
+    return [codes[lane] for lane in lanes]
+
+
+def show(lane: Lane) -> None:
+    """Print what a lane said, without its table of the slowest tests."""
+    print(f"--- {lane.name}: {' '.join(lane.arguments)}")
+    table = False
+    for line in lane.log.read_text(errors="replace").splitlines():
+        if line.startswith("="):
+            table = " slowest " in line
+        if not table:
+            print(line)
+    sys.stdout.flush()
+
+
+def keep_failed(lanes: list[Lane]) -> int:
+    """Put the lanes' failures where `pytest --lf` looks for them; gives how many there are."""
+    failed: dict[str, bool] = {}
+    for lane in lanes:
+        told = lane.cache / "v" / "cache" / "lastfailed"
+        if told.exists():
+            failed |= json.loads(told.read_text())
+    ours = CACHE / "v" / "cache" / "lastfailed"
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    ours.write_text(json.dumps(failed))
+    return len(failed)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
