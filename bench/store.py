@@ -31,7 +31,7 @@ from tables import markdown, write
 sys.path.insert(0, str(ROOT))
 
 from scripts.seed_history import BEAT_STEPS, KEEP, PHASES
-from wfmon.analyse.query import History, Hot
+from wfmon.analyse.query import HistoryQueries, Hot
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.memory import tighten
@@ -40,7 +40,7 @@ from wfmon.store import seal, writer
 from wfmon.store.read import Reader
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import DAY_S, TIERS
-from wfmon.store.writer import LAG_S, Pulled, Source, Writer
+from wfmon.store.writer import LAG_S, Pulled, SampleSource, Writer
 
 END_S = int(os.environ.setdefault("BENCH_END_S", str(int(time.time()) // 300 * 300)))
 """The history ends about now, for the page looks nowhere else; the same instant in each part's process."""
@@ -85,7 +85,7 @@ class House:
         self.clock = FakeClock(begin_s * 1_000)
         self.ahead = Pulled(np.zeros(0, np.uint16), np.zeros(0, np.int64), np.zeros(0, np.float32))
         names = described(count)
-        self.writer = Writer(folder, self.clock, Source(self._pull, lambda since: names[since:]), lambda: KEEP)
+        self.writer = Writer(folder, self.clock, SampleSource(self._pull, lambda since: names[since:]), lambda: KEEP)
         self.transactions_ms: list[float] = []
         self.transactions_cpu_ms: list[float] = []
         self.slices_ms: list[float] = []
@@ -239,7 +239,7 @@ def count_buckets(path: Path) -> dict[str, int]:
     return found
 
 
-def history(folder: Path) -> tuple[History, int]:
+def history(folder: Path) -> tuple[HistoryQueries, int]:
     """What answers queries, with five minutes in memory as the monitor has; and now, in milliseconds."""
     now_ms, since_ms = END_S * 1_000, END_S * 1_000 - 300_000
     hot_ms = np.arange(since_ms, now_ms, 100)
@@ -249,7 +249,7 @@ def history(folder: Path) -> tuple[History, int]:
         part = slice(*np.searchsorted(hot_ms, (from_ms, to_ms)).tolist())
         return hot_ms[part], hot_values[part]
 
-    return History(
+    return HistoryQueries(
         Reader(folder / "wfmon.db"), Hot(lambda: since_ms, samples, list), lambda: now_ms, lambda: KEEP
     ), now_ms
 

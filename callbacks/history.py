@@ -12,7 +12,7 @@ from wfmon.core.errors import WfmonError
 from wfmon.ui import services
 from wfmon.ui.history import controls, lookup
 from wfmon.ui.history import markup as parts
-from wfmon.ui.history.views import View
+from wfmon.ui.history.views import HistoryView
 from wfmon.ui.kit import ids, ranges
 
 
@@ -34,7 +34,7 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def draw(asked: dict[str, Any], client: dict[str, Any]) -> tuple[Any, ...]:
-        return asked["n"], *_drawn(View.read(asked["query"]), client["east"], narrow=client["narrow"])
+        return asked["n"], *_drawn(HistoryView.read(asked["query"]), client["east"], narrow=client["narrow"])
 
     @app.callback(
         Output(ids.HISTORY_LIST, "children"),
@@ -59,13 +59,13 @@ def register(app: Dash) -> None:
     def download(_clicks: int, spec: str | None, client: dict[str, Any]) -> Any:  # noqa: ANN401  Dash's own form
         if not spec:
             return no_update
-        view = View.read(orjson.loads(spec)["fixed"])
+        view = HistoryView.read(orjson.loads(spec)["fixed"])
         shown = lookup.look(services(), view, SystemClock().now_ms(), client["east"], narrow=client["narrow"])
         name = f"wfmon-{ranges.iso(shown.range.from_ms, client['east'])[:19].replace(':', '')}.csv"
         return dcc.send_string(lookup.csv_text(shown, client["east"]), name, type="text/csv")
 
 
-def _drawn(view: View, east: int, *, narrow: bool) -> tuple[Any, ...]:
+def _drawn(view: HistoryView, east: int, *, narrow: bool) -> tuple[Any, ...]:
     """Give what is said, and the picture; where there is none the last one stays."""
     now_ms = SystemClock().now_ms()
     try:

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 
 from wfmon.core import commands
+from wfmon.core.errors import CommandError
 
 COMMANDS = {
     "proxy": "wfmon.proxy.command",
     "store": "wfmon.store.command",
 }
-"""Name -> module, loaded only for its command: it has HELP, EXAMPLES, options(parser), run(options) and StartError."""
+"""Name -> module, loaded only for its command: it has HELP, EXAMPLES, options(parser) and run(options)."""
 EXAMPLES = """examples:
   %(prog)s proxy --upstream http://127.0.0.1:11434 --listen 127.0.0.1:11500
   %(prog)s proxy --help
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.options(parser)
     try:
         return int(command.run(parser.parse_args(words[1:])))
-    except command.StartError as error:
+    except CommandError as error:
         print(error, file=sys.stderr)
         return 2
 

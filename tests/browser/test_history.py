@@ -19,7 +19,7 @@ from wfmon.core.clock import FakeClock, SystemClock
 from wfmon.store.retention import Keep
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Pulled, Source, Writer
+from wfmon.store.writer import Pulled, SampleSource, Writer
 
 TTFT = 'model.ttft_ms{model="tiny",server="127.0.0.1:9"}'
 SERIES = (
@@ -77,7 +77,7 @@ def make_past(folder):
         )
 
     keep = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
-    writer = Writer(folder, clock, Source(pull, lambda since: SERIES[since:]), lambda: keep)
+    writer = Writer(folder, clock, SampleSource(pull, lambda since: SERIES[since:]), lambda: keep)
     writer.annotate("start", "The monitor started.")
     writer.beat()
     while clock.now_ms() < end_s * 1_000:

@@ -182,7 +182,7 @@ def test_every_described_json_answer_is_asked_for(server):
 def test_what_is_unusual_has_the_described_form():
     from wfmon.analyse import marks
     from wfmon.analyse.anomaly import Run, Usual
-    from wfmon.analyse.unusual import Told
+    from wfmon.analyse.unusual import DetectionState
     from wfmon.core import units
     from wfmon.core.types import Series
 
@@ -190,7 +190,7 @@ def test_what_is_unusual_has_the_described_form():
     rows = [marks.row_of(Series("system.cpu_percent"), run, units.text, over=over) for over in (False, True)]
     notes = [{"t_ms": 1, "kind": marks.KIND, "text": marks.note(row, units.text, 5)} for row in rows]
     form("Anomalies").validate({
-        **Told(now=())._asdict(), "now": rows, "past": marks.past(notes, rows[:1], 0, 10**9, units.text),
+        **DetectionState(now=())._asdict(), "now": rows, "past": marks.past(notes, rows[:1], 0, 10**9, units.text),
         "needs_days": 5, "most_days": 14,
     })  # fmt: skip
 
@@ -257,11 +257,11 @@ def test_what_a_program_tells_comes_back_in_the_described_form():
 
 
 def test_a_server_has_the_described_columns():
-    from wfmon.collect.models.scrape.rows import COLUMNS, Row
+    from wfmon.collect.models.scrape.rows import COLUMNS, ServerRecord
 
     described = SPEC["components"]["schemas"]["Server"]
     assert set(described["properties"]) == set(described["required"]) == set(COLUMNS)
-    cells = Row(None, server="127.0.0.1:8000").cells()
+    cells = ServerRecord(None, server="127.0.0.1:8000").cells()
     form("Server").validate(dict(zip(COLUMNS, cells, strict=True)))
 
 
@@ -322,7 +322,7 @@ def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
     from tests.unit.store.house import House
     from wfmon.core.settings import load
     from wfmon.runtime.settings import ChangedSettings
-    from wfmon.store.retention_settings import Keeping
+    from wfmon.store.retention_settings import RetentionSettings
 
     house = House(tmp_path, "a", "b_ms")
     house.run(700, a=1.0, b_ms=2.0)
@@ -333,7 +333,7 @@ def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
         house.run(1, b_ms=1.0)
         assert made.status()["state"] == "done"
         form("Forgetting").validate(made.status())
-    keeping = Keeping(ChangedSettings(load(None, tmp_path)), house.writer.path, house.clock.now_ms)
+    keeping = RetentionSettings(ChangedSettings(load(None, tmp_path)), house.writer.path, house.clock.now_ms)
     form("RetentionPreview").validate(keeping.preview({"store.keep_1s_days": 0.02}))
     form("Retention").validate({"retention": keeping.change({"store.keep_1s_days": 0.02})})
     form("Store").validate(

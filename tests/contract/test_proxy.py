@@ -248,7 +248,7 @@ def test_what_another_program_wrote_ends_no_process_and_is_said(tmp_path):
     proxy = ProxyProcess(SystemClock(), ProxySettings(enabled=True, listen="127.0.0.1:0"), tmp_path)
     try:
         for pid in (bystander.pid, os.getpid(), 0, -1, True):
-            lock.publish(running.Running(pid, "x", "y", 0, "z", "0", 0))
+            lock.publish(running.RunningProxy(pid, "x", "y", 0, "z", "0", 0))
             assert running.read(tmp_path) is None
             proxy.each_second()
             found = proxy.status()
@@ -268,7 +268,7 @@ def test_what_the_proxy_says_of_itself_follows_no_link(tmp_path):
     for name in ("proxy.new", "proxy.json"):
         (tmp_path / name).symlink_to(precious)
     lock = running.Lock(tmp_path)
-    lock.publish(running.Running(1, "x", "y", 0, "z", "0", 0))
+    lock.publish(running.RunningProxy(1, "x", "y", 0, "z", "0", 0))
     lock.close()
     assert precious.read_text() == "mine"
 

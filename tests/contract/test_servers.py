@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.collect.models.scrape.scrape_house import DATA, Bench, replay
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, MAX_PROBES, identify
-from wfmon.collect.models.scrape.http import Answer
+from wfmon.collect.models.scrape.http import HttpAnswer
 from wfmon.collect.models.scrape.kinds import MAX_CHARS, MAX_MODELS, Look, Moment
 from wfmon.collect.models.scrape.rows import COLUMNS
 from wfmon.collect.models.scrape.texts import TOLD, told
@@ -39,7 +39,7 @@ SHAPED = st.recursive(
 )
 BODIES = SHAPED.map(lambda value: json.dumps(value).encode())
 ANSWERS = st.builds(
-    Answer,
+    HttpAnswer,
     st.sampled_from(["", "", "", "refused", "silent", "not_http", "too_big", "late"]),
     st.sampled_from([200, 200, 200, 200, 204, 301, 400, 401, 403, 404, 500, 501, 503]),
     BODIES | st.binary(max_size=60),

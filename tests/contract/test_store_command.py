@@ -16,6 +16,7 @@ import pytest
 
 from tests.contract.test_command import Running
 from tests.unit.store.test_maintenance import MODEL, Models, is_anywhere, kept, text_of
+from wfmon.core.errors import CommandError
 from wfmon.store import command
 from wfmon.store.tiers import TIERS
 
@@ -211,7 +212,7 @@ def test_a_span_is_before_now(text, seconds):
     "text", ["", "7", "3 m", "2 months", "days", "-1 h", "2026-13-01", "2026-11-01 25:00", "1e9 h"]
 )
 def test_what_is_no_time_says_what_is(text):
-    with pytest.raises(command.StartError, match='"7 days"'):
+    with pytest.raises(CommandError, match='"7 days"'):
         command.instant(text, NOW_MS)
 
 

@@ -20,7 +20,7 @@ from wfmon.store.deletion_job import WIPE_AGAIN_S
 from wfmon.store.read import Reader
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Pulled, Source, Writer
+from wfmon.store.writer import Pulled, SampleSource, Writer
 
 pytestmark = pytest.mark.faults
 
@@ -183,7 +183,7 @@ def test_ten_thousand_samples_a_second_go_on_through_three_forgettings_and_none_
     torrent = Torrent()
     grown(tmp_path)
     clock = SystemClock()
-    writer = Writer(tmp_path, clock, Source(torrent.pull, torrent.described), lambda: KEEP)
+    writer = Writer(tmp_path, clock, SampleSource(torrent.pull, torrent.described), lambda: KEEP)
     reader, turn = Reader(writer.path), threading.Event()
 
     def until(ask, tries=600):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.unit.collect.models.meter.meter_bench import Bench
 from wfmon.collect.models.ingest import lines
-from wfmon.collect.models.ingest.events import Source
+from wfmon.collect.models.ingest.events import EventSource
 from wfmon.collect.models.meter.entropy import divergence, of_top
-from wfmon.collect.models.meter.requests import Ticks
+from wfmon.collect.models.meter.requests import TokenTicks
 from wfmon.collect.models.meter.sliding import Peak, SlidingSecond
 from wfmon.core.types import TokenBatch
 
@@ -27,7 +27,7 @@ GOOD = {
     "phase": {"r": "r1", "t": 5, "name": "prompt"}, "end": {"r": "r1", "t": 9, "status": "ok"}, "beat": {"t": 5},
     "source": {"v": 1, "id": "abcdefgh", "via": "hook", "name": "p", "pid": 1},
 }  # fmt: skip
-WHO = Source("abcdefgh", "hook", "p", "", 1, "")
+WHO = EventSource("abcdefgh", "hook", "p", "", 1, "")
 
 
 def refusal(line):
@@ -102,7 +102,7 @@ def test_divergence_is_from_0_to_1_and_the_same_both_ways(ps, qs, apart):
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9)), max_size=30), st.integers(1, 5000))
 def test_ticks_lose_no_token(chunks, times):
-    ticks, total, at = Ticks(), 0, 0
+    ticks, total, at = TokenTicks(), 0, 0
     for _ in range(times):
         for gap, tokens in chunks[:2]:
             at += gap

@@ -43,7 +43,7 @@ class Hot(NamedTuple):
     """Series of this boot with unit and kind."""
 
 
-class Held(NamedTuple):
+class HeldSpan(NamedTuple):
     """What is kept of one series in [from_s, to_s): the buckets that begin there; ``to_s`` is not past ``now_ms``."""
 
     known: Known
@@ -65,7 +65,7 @@ class Held(NamedTuple):
         return found
 
 
-class History:
+class HistoryQueries:
     """Answers queries. Any thread."""
 
     def __init__(self, reader: Reader, hot: Hot, now_ms: Callable[[], int], keep: Callable[[], Keep]) -> None:
@@ -113,7 +113,7 @@ class History:
             ],
         }  # fmt: skip
 
-    def held(self, text: str, from_ms: int, to_ms: int, most: int, field: str = "series") -> Held:
+    def held(self, text: str, from_ms: int, to_ms: int, most: int, field: str = "series") -> HeldSpan:
         """Give what is kept of one series, as finely as it is in about ``most`` buckets at most.
 
         A bucket belongs to the span in which it begins, so that spans side by side share none. Raises Refused, with
@@ -131,9 +131,9 @@ class History:
         tier, _ = self._resolution(from_ms, end_ms if end_ms > from_ms else to_ms, most, now_ms)
         from_s, to_s = (-(-ms // (tier.step_s * 1_000)) * tier.step_s for ms in (from_ms, end_ms))
         if to_s <= from_s:
-            return Held(chosen[0], now_ms, tier, from_s, from_s, NONE)
+            return HeldSpan(chosen[0], now_ms, tier, from_s, from_s, NONE)
         found = joined(self._parts(chosen, from_s, to_s, tier, sketches=True)[chosen[0].text], tier.step_s)
-        return Held(chosen[0], now_ms, tier, from_s, to_s, between(found, from_s, to_s))
+        return HeldSpan(chosen[0], now_ms, tier, from_s, to_s, between(found, from_s, to_s))
 
     def _known(self, names: Collection[str] = ()) -> list[Known]:
         """Give the series of these names; of all without any."""

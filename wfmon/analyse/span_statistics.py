@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wfmon.analyse import bootstrap
 from wfmon.analyse.bootstrap import Floats, Interval, Steps
-from wfmon.analyse.query import Held, History, is_distribution, rounded
+from wfmon.analyse.query import HeldSpan, HistoryQueries, is_distribution, rounded
 from wfmon.analyse.statistics import profile
 from wfmon.core.answers import Statistics
 from wfmon.core.errors import Refused
@@ -70,10 +70,10 @@ _FEW = "Too few values: {0} are needed, and there are {1}."
 _SLOW = "It changed too seldom or too slowly in this span to tell what is usual: look at a longer one."
 
 
-class Spans:
+class SpanStatistics:
     """Answers for spans. Any thread."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: HistoryQueries) -> None:
         self._history = history
 
     def statistics(self, asked: StatisticsQuery) -> Statistics:
@@ -96,7 +96,7 @@ class Spans:
             "methods": METHODS,
         }  # fmt: skip
 
-    def _correlation(self, shown: Held, asked: StatisticsQuery, random: np.random.Generator) -> dict[str, Any]:
+    def _correlation(self, shown: HeldSpan, asked: StatisticsQuery, random: np.random.Generator) -> dict[str, Any]:
         other = self._history.held(asked.other, *asked.span, BUCKETS, "with")
         base = {"with": other.known.text, "unit": other.known.unit}
         values = [np.zeros(0)] * 2
@@ -132,7 +132,7 @@ def _checked(asked: StatisticsQuery) -> tuple[int, int]:
     return asked.against
 
 
-def _figures(held: Held | None, span: tuple[int, int]) -> dict[str, Any]:
+def _figures(held: HeldSpan | None, span: tuple[int, int]) -> dict[str, Any]:
     """Sum a span up. ``measured``: the share of its steps in which anything is known; None where values are events."""
     names = ("count", "mean", "min", "max", "last", *QUANTILES, "measured")
     base: dict[str, Any] = {"from_ms": span[0], "to_ms": span[1]}
@@ -161,14 +161,14 @@ def _figures(held: Held | None, span: tuple[int, int]) -> dict[str, Any]:
     return {**base, "count": int(many.sum()), **_rounded(told), "absent": ""}
 
 
-def _why_nothing(held: Held, span: tuple[int, int]) -> str:
+def _why_nothing(held: HeldSpan, span: tuple[int, int]) -> str:
     if span[0] >= held.now_ms:
         return _FUTURE
     return _COARSE if held.to_s <= held.from_s else _NOTHING
 
 
 def _changes(
-    before: Held | None, after: Held, figures: Sequence[Mapping[str, Any]], random: np.random.Generator
+    before: HeldSpan | None, after: HeldSpan, figures: Sequence[Mapping[str, Any]], random: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Compare two spans: p50 and p95 of a distribution, else the mean; ``figures``: of both, in the same order."""
     wanted = ("p50", "p95") if is_distribution(after.known.name) else ("mean",)
@@ -190,7 +190,7 @@ def _are_paired(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return bool(long and (after["from_ms"] - before["from_ms"]) % (DAY_S * 1_000) == 0)
 
 
-def _abreast(before: Held, after: Held, figures: Sequence[Mapping[str, Any]]) -> list[Steps]:
+def _abreast(before: HeldSpan, after: HeldSpan, figures: Sequence[Mapping[str, Any]]) -> list[Steps]:
     """Cut two spans into the same steps, from where either of both begins to be known."""
     apart_s = (figures[1]["from_ms"] - figures[0]["from_ms"]) // 1_000
     extents = [_extent(before, STEPS), _extent(after, STEPS)]
@@ -228,7 +228,7 @@ def _change(name: str, sides: Sequence[Steps], random: np.random.Generator, *, p
     }  # fmt: skip
 
 
-def _trend(held: Held, figures: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
+def _trend(held: HeldSpan, figures: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
     """Give the slope in a unit that fits the span, over as much of it as anything is known of."""
     span_s = (figures["to_ms"] - figures["from_ms"]) / 1_000
     per_s = next((unit_s for most_s, unit_s in PER_S if span_s <= most_s), WEEK_S)
@@ -250,7 +250,7 @@ def _trend(held: Held, figures: Mapping[str, Any], random: np.random.Generator) 
     return {**base, **_interval(scaled, "slope"), "absent": ""}
 
 
-def _profile(held: Held, figures: Mapping[str, Any], offset_s: int) -> dict[str, Any]:
+def _profile(held: HeldSpan, figures: Mapping[str, Any], offset_s: int) -> dict[str, Any]:
     """Give the median of each hour of the day: of the values of a distribution, else of the tier's steps."""
     short = figures["to_ms"] - figures["from_ms"] < DAY_S * 1_000
     if figures["absent"] or short:
@@ -265,14 +265,14 @@ def _profile(held: Held, figures: Mapping[str, Any], offset_s: int) -> dict[str,
     return {"hours": [None if np.isnan(each) else each for each in rounded(hours).tolist()], "absent": ""}
 
 
-def _extent(held: Held, most: int) -> tuple[int, int, int]:
+def _extent(held: HeldSpan, most: int) -> tuple[int, int, int]:
     """Give [begin, end) of what is known, and a step of the tier's that cuts it into ``most`` at most; in seconds."""
     t_s, tier_s = held.buckets.t_s[held.buckets.figures.samples > 0], held.tier.step_s
     begin_s, end_s = int(t_s[0]), int(t_s[-1]) + tier_s
     return begin_s, end_s, tier_s * -(-(end_s - begin_s) // (tier_s * most))
 
 
-def _steps(held: Held, begin_s: int, end_s: int, step_s: int, places: Places | None = None) -> Steps:
+def _steps(held: HeldSpan, begin_s: int, end_s: int, step_s: int, places: Places | None = None) -> Steps:
     """Cut [begin_s, end_s) of what is held into steps; ``places`` of each of the tier's, where not in order of time."""
     buckets, tier_s = held.buckets, held.tier.step_s
     if places is None:
@@ -311,7 +311,7 @@ def _edges(sketch: Sketch) -> Floats:
     return found
 
 
-def _typical(held: Held, begin_s: int, end_s: int, step_s: int) -> Floats:
+def _typical(held: HeldSpan, begin_s: int, end_s: int, step_s: int) -> Floats:
     """Give what is usual in each step, NaN in a gap: the median of a distribution, else the mean."""
     steps = _steps(held, begin_s, end_s, step_s)
     found = np.full(len(steps.counts), np.nan)

@@ -71,7 +71,7 @@ class Sources(NamedTuple):
     write: marks.Write
 
 
-class Told(NamedTuple):
+class DetectionState(NamedTuple):
     """How it fares, replaced whole each minute."""
 
     state: str = "waiting"
@@ -106,7 +106,7 @@ class Unusual:
         self._thread = threading.Thread(target=self._run, name="wfmon-analyse", daemon=True)
         self._steps: deque[ClockStep] = deque()
         self._beating = threading.Lock()
-        self._told = Told() if enabled else Told("off", OFF)
+        self._told = DetectionState() if enabled else DetectionState("off", OFF)
         # The thread's own.
         self._begun_s = clock.now_ms() // 1_000
         self._judged_s = self._hour_s = 0
@@ -202,7 +202,7 @@ class Unusual:
         why_not = self._why_not()
         if why_not:
             self._forget(now_ms)
-            self._told = Told("off", why_not)
+            self._told = DetectionState("off", why_not)
             return
         minute_s = (now_ms // 1_000 - LAG_S) // MINUTE_S * MINUTE_S - MINUTE_S
         if minute_s != self._judged_s:
@@ -238,7 +238,7 @@ class Unusual:
         watched = [(number, series) for number, series, _ in self._sources.series() if series.name in WATCHED]
         self._plan(minute_s, [str(series) for _, series in watched])
         if self._clock.mono_ns() < self._settled_ns:
-            self._told = Told("waiting", STEPPED, series=len(watched))
+            self._told = DetectionState("waiting", STEPPED, series=len(watched))
             return
         whole = minute_s >= self._begun_s
         means = self._sources.means(minute_s * 1_000, (minute_s + MINUTE_S) * 1_000) if whole else {}
@@ -284,7 +284,7 @@ class Unusual:
             nothing = "Nothing was measured in the last minute that has a usual."
             reason = self._trouble or (READING if reading else nothing if days >= LEAST_DAYS else too_few)
         state = "waiting" if reason else "judging"
-        self._told = Told(state, reason, (minute_s + MINUTE_S) * 1_000, judged, series, days, now)
+        self._told = DetectionState(state, reason, (minute_s + MINUTE_S) * 1_000, judged, series, days, now)
 
     # --- what is usual
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from wfmon.collect.sockets import Address, Socket, is_loopback_interface, place
+from wfmon.collect.sockets import Socket, SocketAddress, is_loopback_interface, place
 from wfmon.collect.text import clean
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def _socket(row: Any, pid: int | None) -> Socket:  # noqa: ANN401  psutil's name
     return Socket(tcp, state, _end(row.laddr), _end(row.raddr), -1 if pid is None else pid)
 
 
-def _end(end: Any) -> tuple[Address, int]:  # noqa: ANN401  as above
+def _end(end: Any) -> tuple[SocketAddress, int]:  # noqa: ANN401  as above
     if not end:
-        return Address("", loopback=False, wildcard=True), 0
+        return SocketAddress("", loopback=False, wildcard=True), 0
     host = end.ip.partition("%")[0]
     return place(socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)), end.port

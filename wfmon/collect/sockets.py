@@ -22,7 +22,7 @@ _KNOWN_ADDRESSES = 4_096
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """An address, its text, and where it leads. Wildcard: any address of this machine."""
 
     text: str
@@ -35,8 +35,8 @@ class Socket(NamedTuple):
 
     tcp: bool
     state: str
-    local: tuple[Address, int]
-    remote: tuple[Address, int]
+    local: tuple[SocketAddress, int]
+    remote: tuple[SocketAddress, int]
     owner: int
 
 
@@ -51,7 +51,7 @@ class LinuxSockets:
         self._quick = quick
         self._tables = {name: KernelFile(proc / "net" / name) for name in _TABLES}
         self._dev = KernelFile(proc / "net" / "dev")
-        self._addresses: dict[bytes, Address] = {}
+        self._addresses: dict[bytes, SocketAddress] = {}
 
     def traffic(self) -> dict[str, tuple[int, int, int, int]]:
         """By loopback interface, since it came up: bytes received, bytes sent, packets received, packets sent."""
@@ -120,7 +120,7 @@ class LinuxSockets:
                     int(fields[9]),
                 )
 
-    def _address(self, digits: bytes) -> Address:
+    def _address(self, digits: bytes) -> SocketAddress:
         known = self._addresses.get(digits)
         if known is None:
             if len(self._addresses) >= _KNOWN_ADDRESSES:
@@ -135,19 +135,19 @@ class LinuxSockets:
             return ""
 
 
-def address(digits: bytes, byteorder: str = sys.byteorder) -> Address:
+def address(digits: bytes, byteorder: str = sys.byteorder) -> SocketAddress:
     """Read the kernel's hexadecimal form, 32-bit words in the machine's own order. ::ffff:127.0.0.1 is loopback."""
     words = [bytes.fromhex(digits[i : i + 8].decode()) for i in range(0, len(digits), 8)]
     return place(b"".join(word[::-1] if byteorder == "little" else word for word in words))
 
 
-def place(packed: bytes) -> Address:
+def place(packed: bytes) -> SocketAddress:
     """Tell of a packed address, IPv4 (4 bytes) or IPv6 (16), where it leads."""
     if packed.startswith(_MAPPED):
         packed = packed[12:]
     text = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
     loopback = packed[0] == 127 if len(packed) == 4 else packed == bytes(15) + b"\1"
-    return Address(text, loopback, not any(packed))
+    return SocketAddress(text, loopback, not any(packed))
 
 
 def is_loopback_interface(name: str) -> bool:

@@ -213,7 +213,7 @@ class RequestTicks(TypedDict):
     entropy_bits: list[Number]
 
 
-class Phase(TypedDict):
+class PhaseRow(TypedDict):
     """When a phase of a request ended, in ms since its start."""
 
     name: str
@@ -223,7 +223,7 @@ class Phase(TypedDict):
 class RequestDetail(RequestRow):
     """One request with its ticks; ``thinned``: one of so many chunks is kept."""
 
-    phases: list[Phase]
+    phases: list[PhaseRow]
     ticks: RequestTicks
     thinned: int
 
@@ -264,7 +264,7 @@ class KeptSeries(TypedDict):
     distribution: bool
 
 
-class Line(TypedDict):
+class QueryLine(TypedDict):
     """One series of a query; a point is [t_ms, value, ...], None where nothing is known."""
 
     series: str
@@ -284,7 +284,7 @@ class Query(TypedDict):
     step_ms: int
     tier: str
     fn: str
-    series: list[Line]
+    series: list[QueryLine]
 
 
 class Statistics(TypedDict):
@@ -471,7 +471,7 @@ class RetentionRow(TypedDict):
     back: float
 
 
-class Due(TypedDict):
+class DueRow(TypedDict):
     """What is past its time; about all that is older than ``until_ms`` goes. ``name``: the tier."""
 
     name: NotRequired[str]
@@ -486,9 +486,9 @@ class RetentionPreview(TypedDict):
     shorter: list[str]
     parts: int
     bytes: int
-    tiers: list[Due]
-    tables: dict[str, Due]
-    over: list[Due]
+    tiers: list[DueRow]
+    tables: dict[str, DueRow]
+    over: list[DueRow]
     hints: list[str]
 
 

@@ -7,8 +7,9 @@
     ├── Busy               something else is under way that has to end first
     ├── Unreadable         what is stored cannot be read now: a damaged file, a disk error, a lock
     ├── NotSaved           a change could not be written into the data folder; nothing was changed
-    └── Failed             an analysis ended without an answer
-        └── Cancelled      somebody cancelled it
+    ├── Failed             an analysis ended without an answer
+    │   └── Cancelled      somebody cancelled it
+    └── CommandError       a command of the terminal cannot do what it was asked
 
 A stage raises these at its edge, in place of ``sqlite3.Error``, ``OSError`` or ``KeyError``; what is raised and caught
 within one package has classes of its own. ``wfmon.serve.routes.errors`` turns them into HTTP answers, in one place.
@@ -77,3 +78,7 @@ class Cancelled(Failed):
 
     def __init__(self) -> None:
         super().__init__("The analysis was cancelled before it was done.")
+
+
+class CommandError(WfmonError):
+    """A command of the terminal cannot do what it was asked; it ends with 2 and this sentence."""

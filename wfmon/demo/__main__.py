@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(options: argparse.Namespace, data: Path, clock: Clock, ended: threading.Event) -> int:
     from wfmon.demo.ask import Asker
     from wfmon.demo.library import corpus, train
-    from wfmon.demo.server import HOST, Server, Watching
+    from wfmon.demo.server import HOST, DemoServer, Watching
     from wfmon.demo.watching import Seen
 
     models = train(clock, options.rate)
@@ -61,9 +61,9 @@ def _serve(options: argparse.Namespace, data: Path, clock: Clock, ended: threadi
 
     reason = ""
     try:
-        server = Server(options.port, models, clock, watching, measured)
+        server = DemoServer(options.port, models, clock, watching, measured)
     except OSError:
-        server = Server(0, models, clock, watching, measured)
+        server = DemoServer(0, models, clock, watching, measured)
         reason = f"port {options.port} is in use by another program, so it took {server.port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), name="demo-listen", daemon=True).start()
     if options.ask:

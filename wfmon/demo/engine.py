@@ -25,7 +25,7 @@ LOOK_S = 0.05
 """How often one that waits for a place looks whether its client is still there."""
 
 
-class Gone(Exception):
+class ClientLeft(Exception):
     """The client went away."""
 
 
@@ -41,7 +41,7 @@ class Watch(Protocol):
     def end(self, status: Literal["ok", "aborted", "error"], reason: str, timing: Timing) -> None: ...
 
 
-class Client(Protocol):
+class DemoClient(Protocol):
     """Who asked."""
 
     def gone(self, seconds: float) -> bool:
@@ -91,7 +91,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Answer:
+class Generation:
     """What is known when a request has ended."""
 
     timing: Timing
@@ -139,7 +139,7 @@ class Places:
 
 
 @dataclass(slots=True)
-class Model:
+class DemoModel:
     """A model that answers. ``rate``: tokens a second and request at most, 0 without limit."""
 
     name: str
@@ -149,8 +149,8 @@ class Model:
     rate: float
     places: Places = field(default_factory=Places)
 
-    def answer(self, ask: Ask, client: Client, watch: Watch, into: Answer) -> Iterator[Step]:
-        """Give the steps, each at its time. Raises Gone; ``watch`` is told the end in every case, also of ``close``."""
+    def answer(self, ask: Ask, client: DemoClient, watch: Watch, into: Generation) -> Iterator[Step]:
+        """Give the steps, each at its time. Raises ClientLeft; ``watch`` always hears of the end, as of ``close``."""
         timing = into.timing
         timing.prompt_tokens = len(ask.prompt)
         status: Literal["ok", "aborted", "error"] = "error"
@@ -168,7 +168,7 @@ class Model:
             watch.phase("decode")
             yield from self._write(ask, client, watch, into, timing.read_ns)
             status, reason = "ok", into.reason
-        except (Gone, GeneratorExit, OSError):
+        except (ClientLeft, GeneratorExit, OSError):
             status, reason = "aborted", "client_gone"
             raise
         finally:
@@ -177,14 +177,14 @@ class Model:
                 self.places.give()
             watch.end(status, reason, timing)
 
-    def _read(self, ask: Ask, client: Client, began_ns: int) -> None:
+    def _read(self, ask: Ask, client: DemoClient, began_ns: int) -> None:
         """Score the prompt, token by token: that is what reading it means."""
         for at in range(0, len(ask.prompt), READ_AT_ONCE):
             part = ask.prompt[at : at + READ_AT_ONCE]
             self.ngram.score(part, ask.prompt[max(0, at - self.ngram.order) : at])
             self._hold(client, began_ns, (at + len(part)) / READS_FASTER)
 
-    def _write(self, ask: Ask, client: Client, watch: Watch, into: Answer, read_ns: int) -> Iterator[Step]:
+    def _write(self, ask: Ask, client: DemoClient, watch: Watch, into: Generation, read_ns: int) -> Iterator[Step]:
         random = np.random.default_rng(ask.seed)
         timing, read = into.timing, list(ask.prompt)
         cut = Cutter(ask.stop)
@@ -204,7 +204,7 @@ class Model:
                 return
         into.rest = cut.rest()
 
-    def _hold(self, client: Client, since_ns: int, tokens: float) -> None:
+    def _hold(self, client: DemoClient, since_ns: int, tokens: float) -> None:
         """Wait until so many tokens may be out. The limit is deliberate; nothing else waits."""
         due_ns = since_ns + int(tokens / self.rate * 1e9) if self.rate > 0 else 0
         _must_stay(client, max(0.0, (due_ns - self.clock.mono_ns()) / 1e9))
@@ -240,6 +240,6 @@ class Cutter:
         return out
 
 
-def _must_stay(client: Client, seconds: float) -> None:
+def _must_stay(client: DemoClient, seconds: float) -> None:
     if client.gone(seconds):
-        raise Gone
+        raise ClientLeft

@@ -6,7 +6,7 @@ import hashlib
 from importlib import resources
 
 from wfmon.core.clock import Clock
-from wfmon.demo.engine import Model
+from wfmon.demo.engine import DemoModel
 from wfmon.demo.ngram import NGram
 from wfmon.demo.tokens import Vocabulary, split
 
@@ -22,13 +22,13 @@ def corpus() -> tuple[str, ...]:
     return tuple(text.strip() for text in whole.split(RULE))
 
 
-def train(clock: Clock, rate: float) -> dict[str, Model]:
+def train(clock: Clock, rate: float) -> dict[str, DemoModel]:
     """Count the models, which share one vocabulary; gives them by name."""
     texts = corpus()
     vocabulary = Vocabulary(word for text in texts for word in split(text))
     read = [vocabulary.read(text) for text in texts]
     return {
-        name: Model(name, NGram(read, order, len(vocabulary)), vocabulary, clock, rate)
+        name: DemoModel(name, NGram(read, order, len(vocabulary)), vocabulary, clock, rate)
         for name, order in ORDERS.items()
     }
 

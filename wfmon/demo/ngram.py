@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class Level(NamedTuple):
+class NgramLevel(NamedTuple):
     """The n-grams of one order, sorted by context. Those of context i lie at ``starts[i]`` to ``starts[i + 1]``."""
 
     contexts: Ints
@@ -93,7 +93,7 @@ def _windows(texts: Sequence[Sequence[int]], order: int) -> Ints:
     return np.concatenate([np.lib.stride_tricks.sliding_window_view(text, order) for text in padded])
 
 
-def _level(grams: Ints, counts: Floats, size: int) -> Level:
+def _level(grams: Ints, counts: Floats, size: int) -> NgramLevel:
     """Count one order. ``grams`` comes sorted by its columns, so by context."""
     keys = np.zeros(len(grams), dtype=np.int64)
     for column in range(grams.shape[1] - 1):
@@ -104,7 +104,7 @@ def _level(grams: Ints, counts: Floats, size: int) -> Level:
     followers = np.diff(starts)
     shares = (counts - _discounts(counts)[np.minimum(counts, 3).astype(np.int64)]) / np.repeat(totals, followers)
     rests = 1.0 - np.add.reduceat(shares, starts[:-1])
-    return Level(contexts, starts, grams[:, -1].copy(), shares, rests)
+    return NgramLevel(contexts, starts, grams[:, -1].copy(), shares, rests)
 
 
 def _discounts(counts: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from wfmon.core.clock import Clock
 from wfmon.demo import asked
-from wfmon.demo.engine import MAX_CONTEXT, PLACES, READS_FASTER, Answer, Ask, Model, Step
+from wfmon.demo.engine import MAX_CONTEXT, PLACES, READS_FASTER, Ask, DemoModel, Generation, Step
 from wfmon.demo.openai import chat_logprob
 
 Json = dict[str, Any]
@@ -19,7 +19,7 @@ LIMIT = (
 NO_LIMIT = "Built-in n-gram model, without a speed limit. The tokens, their distributions and the times are real."
 
 
-class Wanted(NamedTuple):
+class OllamaRequest(NamedTuple):
     """What is asked, and in what form."""
 
     ask: Ask
@@ -29,7 +29,7 @@ class Wanted(NamedTuple):
     """Only a look whether the model is there: no prompt was given."""
 
 
-def wanted(body: Mapping[str, Any], model: Model, *, chat: bool) -> Wanted:
+def wanted(body: Mapping[str, Any], model: DemoModel, *, chat: bool) -> OllamaRequest:
     """Read a request for /api/chat or /api/generate. Raises asked.BadRequest."""
     options = asked.part(body, "options")
     limit = asked.whole(options, "num_predict", asked.USUAL_TOKENS, -2, asked.MAX_TOKENS)
@@ -41,24 +41,24 @@ def wanted(body: Mapping[str, Any], model: Model, *, chat: bool) -> Wanted:
         load = not prompt.strip()
     tokens = limit if limit > 0 else asked.USUAL_TOKENS
     ask = asked.ask(options, prompt, model.vocabulary, max_tokens=tokens, top=asked.top_of(body))
-    return Wanted(ask, asked.flag(body, "stream", usual=True), chat, load)
+    return OllamaRequest(ask, asked.flag(body, "stream", usual=True), chat, load)
 
 
-class Writer:
+class OllamaWriter:
     """Writes one answer."""
 
-    def __init__(self, wanted: Wanted, model: Model, clock: Clock) -> None:
+    def __init__(self, wanted: OllamaRequest, model: DemoModel, clock: Clock) -> None:
         self._wanted = wanted
         self._model = model
         self._clock = clock
 
-    def events(self, steps: Iterator[Step], answer: Answer) -> Iterator[Json]:
+    def events(self, steps: Iterator[Step], answer: Generation) -> Iterator[Json]:
         """Give the lines, each when its token comes."""
         for step in steps:
             yield {**self._line(step.text), "done": False, **self._told([step])}
         yield {**self._line(answer.rest), **self._end(answer)}
 
-    def whole(self, steps: Iterator[Step], answer: Answer) -> Json:
+    def whole(self, steps: Iterator[Step], answer: Generation) -> Json:
         """Give the whole answer."""
         taken = list(steps)
         text = "".join(step.text for step in taken) + answer.rest
@@ -80,7 +80,7 @@ class Writer:
             return {}
         return {"logprobs": [chat_logprob(step, top, self._model.vocabulary) for step in steps]}
 
-    def _end(self, answer: Answer) -> Json:
+    def _end(self, answer: Generation) -> Json:
         timing = answer.timing
         queue, prompt, decode = (round((span or 0.0) * 1e6) for span in timing.spans_ms())
         return {
@@ -95,12 +95,12 @@ class Writer:
         }
 
 
-def tags(models: Mapping[str, Model], clock: Clock) -> Json:
+def tags(models: Mapping[str, DemoModel], clock: Clock) -> Json:
     """Give the body of /api/tags."""
     return {"models": [{**_row(model), "modified_at": stamp(clock)} for model in models.values()]}
 
 
-def running(models: Mapping[str, Model]) -> Json:
+def running(models: Mapping[str, DemoModel]) -> Json:
     """Give the body of /api/ps: both are in memory until the end, and none is on a graphics card."""
     rows = [
         {**_row(model), "expires_at": "9999-12-31T23:59:59Z", "size_vram": 0, "context_length": MAX_CONTEXT}
@@ -109,7 +109,7 @@ def running(models: Mapping[str, Model]) -> Json:
     return {"models": rows}
 
 
-def show(model: Model, clock: Clock) -> Json:
+def show(model: DemoModel, clock: Clock) -> Json:
     """Give the body of /api/show, which says plainly what this is and how it is limited."""
     limit = LIMIT.format(rate=model.rate, reads=model.rate * READS_FASTER) if model.rate else NO_LIMIT
     return {
@@ -139,7 +139,7 @@ def stamp(clock: Clock) -> str:
     return datetime.fromtimestamp(clock.now_ms() / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _row(model: Model) -> Json:
+def _row(model: DemoModel) -> Json:
     size = model.ngram.parameters * 32
     return {
         "name": model.name,

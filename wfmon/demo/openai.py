@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from wfmon.demo import asked
 from wfmon.demo.asked import BadRequest
-from wfmon.demo.engine import Answer, Ask, Model, Step
+from wfmon.demo.engine import Ask, DemoModel, Generation, Step
 from wfmon.demo.sampling import MAX_TOP
 from wfmon.demo.tokens import Vocabulary
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 OWNER = "wfmon: built-in n-gram model"
 
 
-class Wanted(NamedTuple):
+class OpenAiRequest(NamedTuple):
     """What is asked, and in what form."""
 
     ask: Ask
@@ -24,7 +24,7 @@ class Wanted(NamedTuple):
     chat: bool
 
 
-def chat(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
+def chat(body: Mapping[str, Any], vocabulary: Vocabulary) -> OpenAiRequest:
     """Read a request for /v1/chat/completions. Raises BadRequest."""
     limit = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     tokens = asked.whole(body, limit, asked.USUAL_TOKENS, 1, asked.MAX_TOKENS)
@@ -32,7 +32,7 @@ def chat(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
     return _wanted(body, ask, chat=True)
 
 
-def completion(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
+def completion(body: Mapping[str, Any], vocabulary: Vocabulary) -> OpenAiRequest:
     """Read a request for /v1/completions. Raises BadRequest."""
     prompt = body.get("prompt", "")
     if isinstance(prompt, list) and len(prompt) == 1:
@@ -46,12 +46,12 @@ def completion(body: Mapping[str, Any], vocabulary: Vocabulary) -> Wanted:
     return _wanted(body, asked.ask(body, prompt, vocabulary, max_tokens=tokens, top=top), chat=False)
 
 
-def _wanted(body: Mapping[str, Any], ask: Ask, *, chat: bool) -> Wanted:
+def _wanted(body: Mapping[str, Any], ask: Ask, *, chat: bool) -> OpenAiRequest:
     if body.get("n") not in {None, 1}:
         raise BadRequest(400, "n must be 1: one answer a request.", "n")
     options = asked.part(body, "stream_options")
     usage = asked.flag(options, "include_usage", usual=False)
-    return Wanted(ask, asked.flag(body, "stream", usual=False), usage, chat)
+    return OpenAiRequest(ask, asked.flag(body, "stream", usual=False), usage, chat)
 
 
 def error(refused: BadRequest) -> Json:
@@ -60,7 +60,7 @@ def error(refused: BadRequest) -> Json:
     return {"error": {"message": refused.sentence, "type": kind, "param": refused.field, "code": refused.code}}
 
 
-def models(names: Mapping[str, Model], created: int) -> Json:
+def models(names: Mapping[str, DemoModel], created: int) -> Json:
     """Give the body of /v1/models."""
     return {
         "object": "list",
@@ -68,10 +68,10 @@ def models(names: Mapping[str, Model], created: int) -> Json:
     }
 
 
-class Writer:
+class OpenAiWriter:
     """Writes one answer."""
 
-    def __init__(self, wanted: Wanted, model: Model, number: str, created: int) -> None:
+    def __init__(self, wanted: OpenAiRequest, model: DemoModel, number: str, created: int) -> None:
         self._wanted = wanted
         self._model = model
         self._logprobs: list[Json] = []
@@ -85,7 +85,7 @@ class Writer:
             "system_fingerprint": "wfmon-ngram",
         }
 
-    def events(self, steps: Iterator[Step], answer: Answer) -> Iterator[Json | str]:
+    def events(self, steps: Iterator[Step], answer: Generation) -> Iterator[Json | str]:
         """Give the data of each server-sent event, each when its token comes."""
         more: Json = {"usage": None} if self._wanted.usage else {}
         first: Json = {"role": "assistant"}
@@ -102,7 +102,7 @@ class Writer:
             yield {**self._head, "choices": [], "usage": usage(answer)}
         yield "[DONE]"
 
-    def whole(self, steps: Iterator[Step], answer: Answer) -> Json:
+    def whole(self, steps: Iterator[Step], answer: Generation) -> Json:
         """Give the whole answer."""
         text, told = "", []
         for step in steps:
@@ -142,7 +142,7 @@ def chat_logprob(step: Step, top: int, vocabulary: Vocabulary) -> Json:
     return {**_entry(vocabulary.texts[step.drawn.token], step.drawn.logprob), "top_logprobs": rows}
 
 
-def usage(answer: Answer) -> Json:
+def usage(answer: Generation) -> Json:
     """Give the counts."""
     read, written = answer.timing.prompt_tokens, answer.timing.output_tokens
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}

@@ -18,7 +18,7 @@ import wfmon
 from wfmon.core.clock import Clock
 from wfmon.demo import ollama, openai
 from wfmon.demo.asked import BadRequest
-from wfmon.demo.engine import Answer, Ask, Gone, Model, Step, Timing, Watch
+from wfmon.demo.engine import Ask, ClientLeft, DemoModel, Generation, Step, Timing, Watch
 
 HOST = "127.0.0.1"
 NAMES = {"127.0.0.1", "localhost", "::1"}
@@ -28,10 +28,10 @@ MAX_CONNECTIONS = 64
 SILENCE_S = 75
 """How long a kept connection may say nothing."""
 Json = dict[str, Any]
-Watching = Callable[[Model, str, int], Watch]
+Watching = Callable[[DemoModel, str, int], Watch]
 
 
-class Server(ThreadingHTTPServer):
+class DemoServer(ThreadingHTTPServer):
     """Bound when made; ``serve_forever`` answers until ``shutdown``. ``watching``: given host:port, the one who
     makes a Watch for each request, by its name and the nanosecond it came; ``measured``: what /demo/measured tells.
     """
@@ -43,7 +43,7 @@ class Server(ThreadingHTTPServer):
     def __init__(
         self,
         port: int,
-        models: Mapping[str, Model],
+        models: Mapping[str, DemoModel],
         clock: Clock,
         watching: Callable[[str], Watching],
         measured: Callable[[], list[Json]],
@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
         """Say nothing: what failed is a client's connection, and a trace could show its text."""
 
 
-class Line:
+class ClientLine:
     """The client's connection while it waits for an answer."""
 
     def __init__(self, sock: socket.socket, clock: Clock, ended: threading.Event) -> None:
@@ -115,7 +115,7 @@ class Line:
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
-    server: Server
+    server: DemoServer
     protocol_version = "HTTP/1.1"
     server_version = "wfmon-demo"
     sys_version = ""
@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             self._route("GET" if method == "HEAD" else method, path, body)
         except BadRequest as refused:
             self._refuse(refused, path)
-        except (OSError, Gone):
+        except (OSError, ClientLeft):
             self.close_connection = True
 
     def _check(self) -> None:
@@ -205,8 +205,8 @@ class Handler(BaseHTTPRequestHandler):
         model = self._model(body.get("model"))
         wanted = (openai.chat if chat else openai.completion)(body, model.vocabulary)
         number = self.server.number()
-        writer = openai.Writer(wanted, model, number, self.server.clock.now_ms() // 1000)
-        answer = Answer(Timing(self.came_ns))
+        writer = openai.OpenAiWriter(wanted, model, number, self.server.clock.now_ms() // 1000)
+        answer = Generation(Timing(self.came_ns))
         steps = self._steps(model, wanted.ask, number, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
@@ -220,19 +220,19 @@ class Handler(BaseHTTPRequestHandler):
     def _ollama(self, body: Json, *, chat: bool) -> None:
         model = self._model(body.get("model"))
         wanted = ollama.wanted(body, model, chat=chat)
-        writer = ollama.Writer(wanted, model, self.server.clock)
+        writer = ollama.OllamaWriter(wanted, model, self.server.clock)
         if wanted.load:
             return self._send(200, writer.loaded())
         number = self.server.number()
-        answer = Answer(Timing(self.came_ns))
+        answer = Generation(Timing(self.came_ns))
         steps = self._steps(model, wanted.ask, number, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         lines = (_json(line) + b"\n" for line in writer.events(steps, answer))
         return self._stream(number, "application/x-ndjson", lines, steps)
 
-    def _steps(self, model: Model, ask: Ask, number: str, answer: Answer) -> Iterator[Step]:
-        client = Line(self.connection, self.server.clock, self.server.ended)
+    def _steps(self, model: DemoModel, ask: Ask, number: str, answer: Generation) -> Iterator[Step]:
+        client = ClientLine(self.connection, self.server.clock, self.server.ended)
         watch = self.server.watching(model, number, self.came_ns)
         with self.server.busy_lock:
             self.server.busy += 1
@@ -276,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def _model(self, name: object) -> Model:
+    def _model(self, name: object) -> DemoModel:
         found = self.server.models.get(name.removesuffix(":latest")) if isinstance(name, str) else None
         if found is None:
             there = ", ".join(self.server.models)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from wfmon.demo.engine import Model, Timing
+from wfmon.demo.engine import DemoModel, Timing
 from wfmon.demo.library import vocabulary_name
 from wfmon.demo.sampling import Drawn
 from wfmon.demo.tokens import BOS, UNK, Vocabulary
@@ -25,21 +25,21 @@ class Seen:
         self._vocab = vocabulary_name(vocabulary)
         self._outcomes = len(vocabulary) - len(NEVER_DRAWN)
 
-    def request(self, model: Model, number: str, came_ns: int) -> Told:
+    def request(self, model: DemoModel, number: str, came_ns: int) -> WatchedRequest:
         """Begin to tell of one request, which came at that time of the monotonic clock."""
         request = Request(
             model.name, server=self._server, vocab=self._vocab, vocab_size=self._outcomes, hook=self._hook
         )
         request._record.id = number  # noqa: SLF001  what the client has as X-Request-Id, so that both can be compared
         request.begin(t_us=came_ns // 1_000)
-        return Told(request, self._vocabulary.texts, self._outcomes)
+        return WatchedRequest(request, self._vocabulary.texts, self._outcomes)
 
     def close(self) -> None:
         """Send what is left, in 0.05 s at most."""
         self._hook.close(0.05)
 
 
-class Told:
+class WatchedRequest:
     """One request, told as it goes: an engine's Watch."""
 
     def __init__(self, request: Request, texts: tuple[str, ...], outcomes: int) -> None:

@@ -22,7 +22,7 @@ RESPONSES_DELTAS = frozenset({
 RESPONSES_ENDS = {"response.completed": "ok", "response.incomplete": "ok", "response.failed": "error"}
 
 
-class Reader:
+class ChunkReader:
     """Reads the chunks of one stream. ``status``, ``reason`` and ``figures`` grow until its end."""
 
     def __init__(self, request: Request) -> None:
@@ -64,7 +64,7 @@ class Reader:
         self._request.token(count, logprobs=values, tokens=texts)
 
 
-class Plain(Reader):
+class Plain(ChunkReader):
     """Each item is a token; an empty string and None are none."""
 
     def read(self, chunk: Any) -> None:
@@ -73,7 +73,7 @@ class Plain(Reader):
         self._request.token()
 
 
-class OpenAI(Reader):
+class OpenAI(ChunkReader):
     """Chunks of chat and text completions; llama-cpp-python's dicts are of the same shape."""
 
     def read(self, chunk: Any) -> None:
@@ -115,7 +115,7 @@ class OpenAI(Reader):
             self.figures[name] = value
 
 
-class Responses(Reader):
+class Responses(ChunkReader):
     """Events of OpenAI's Responses interface."""
 
     def read(self, chunk: Any) -> None:
@@ -137,7 +137,7 @@ class Responses(Reader):
             self.reason = str(get(get(response, "incomplete_details"), "reason") or kind.rpartition(".")[2])
 
 
-class Ollama(Reader):
+class OllamaChunks(ChunkReader):
     """Chunks of chat and generate. The last one has counts, and durations in ns; it tells none of the queue."""
 
     def read(self, chunk: Any) -> None:
@@ -158,14 +158,14 @@ class Ollama(Reader):
             }  # fmt: skip
 
 
-def reader_for(chunk: Any, request: Request) -> Reader:
+def reader_for(chunk: Any, request: Request) -> ChunkReader:
     """Give the reader for a stream that has this chunk."""
     if isinstance(chunk, str | bytes | int | float):
         return Plain(request)
     if get(chunk, "choices") is not None:
         return OpenAI(request)
     if get(chunk, "done") is not None and any(get(chunk, name) is not None for name in ("message", "response")):
-        return Ollama(request)
+        return OllamaChunks(request)
     kind = get(chunk, "type")
     if isinstance(kind, str) and kind.startswith("response."):
         return Responses(request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from time import monotonic_ns, perf_counter
 
-from wfmon.hook.chunks import Reader, get, reader_for
+from wfmon.hook.chunks import ChunkReader, get, reader_for
 from wfmon.hook.place import server_label
 from wfmon.hook.request import Request, verdict
 
@@ -36,7 +36,7 @@ class _Watched(Generic[Item]):
     def __init__(self, stream: Any, request: Request) -> None:
         self._stream = stream
         self._request = request
-        self._reader: Reader | None = None
+        self._reader: ChunkReader | None = None
         self._source: Any = None
         """What the items come from, once the first was asked for."""
 

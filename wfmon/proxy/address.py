@@ -16,7 +16,7 @@ class AddressError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ProxyAddress:
     """A port of this machine. ``hosts`` are the loopback addresses behind the name, as numbers, in order."""
 
     hosts: tuple[str, ...]
@@ -29,7 +29,7 @@ class Address:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
-def upstream(text: str) -> Address:
+def upstream(text: str) -> ProxyAddress:
     """Read ``http://HOST:PORT`` (a bare ``HOST:PORT`` too). Raises AddressError."""
     url = urlsplit(text if "//" in text else f"http://{text}")
     if url.scheme != "http":
@@ -43,15 +43,15 @@ def upstream(text: str) -> Address:
         host, port = url.hostname or "", url.port or 80
     except ValueError:
         raise AddressError(f"The upstream {text!r} has no such port. Give 1 to 65535.") from None
-    return Address(_loopback(host, text, "upstream"), port)
+    return ProxyAddress(_loopback(host, text, "upstream"), port)
 
 
-def listening(text: str) -> Address:
+def listening(text: str) -> ProxyAddress:
     """Read ``HOST:PORT``; port 0 is any free one. Raises AddressError."""
     host, colon, port = text.removeprefix("http://").rstrip("/").rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
         raise AddressError(f"The listening address {text!r} needs a host and a port, such as 127.0.0.1:11500.")
-    return Address(_loopback(host.strip("[]"), text, "listening address"), int(port))
+    return ProxyAddress(_loopback(host.strip("[]"), text, "listening address"), int(port))
 
 
 def names_us(host: bytes, port: int) -> bool:

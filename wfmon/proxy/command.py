@@ -15,12 +15,13 @@ from typing import Any
 
 import wfmon
 from wfmon.core.clock import SystemClock
+from wfmon.core.errors import CommandError
 from wfmon.core.log import JsonLines
 from wfmon.core.settings import ProxySettings, data_folder
-from wfmon.proxy.address import Address, AddressError, listening, upstream
-from wfmon.proxy.logprobs import Asker
+from wfmon.proxy.address import AddressError, ProxyAddress, listening, upstream
+from wfmon.proxy.logprobs import LogprobsAsker
 from wfmon.proxy.reporting import Telling
-from wfmon.proxy.running import LOG, Lock, Running
+from wfmon.proxy.running import LOG, Lock, RunningProxy
 from wfmon.proxy.server import ProxyServer
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,6 @@ EXAMPLES = """examples:
   %(prog)s --upstream http://127.0.0.1:8080 --listen 127.0.0.1:11501
   OLLAMA_HOST=127.0.0.1:11500 ollama run llama3.2      a client that uses the proxy
 """
-
-
-class StartError(Exception):
-    """The proxy could not start; the message is one sentence for the user."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -60,15 +57,15 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run until a signal; gives the exit code. Raises StartError."""
+    """Run until a signal; gives the exit code. Raises CommandError."""
     try:
         leads_to, at = upstream(given.upstream), listening(given.listen)
     except AddressError as error:
-        raise StartError(str(error)) from None
+        raise CommandError(str(error)) from None
     if not 0 <= given.logprobs <= 20:
-        raise StartError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
+        raise CommandError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
     if leads_to.port == at.port and set(leads_to.hosts) & set(at.hosts):
-        raise StartError(f"The proxy cannot lead to itself: --upstream and --listen are both {at.label}.")
+        raise CommandError(f"The proxy cannot lead to itself: --upstream and --listen are both {at.label}.")
     given.data_dir = data_folder(given.data)
     if not given.supervised:
         return asyncio.run(_serve(given, leads_to, at))
@@ -76,18 +73,18 @@ def run(given: argparse.Namespace) -> int:
     logs = _log_to(given.data_dir / "logs")
     try:
         return asyncio.run(_serve(given, leads_to, at))
-    except StartError as error:
+    except CommandError as error:
         log.error("%s", error)  # noqa: TRY400  the sentence is all there is to say
         raise
     finally:
         logs.close()
 
 
-async def _serve(given: argparse.Namespace, leads_to: Address, at: Address) -> int:
+async def _serve(given: argparse.Namespace, leads_to: ProxyAddress, at: ProxyAddress) -> int:
     clock = SystemClock()
     counts: Counter[str] = Counter()
     telling = Telling(given.data_dir, leads_to.label, counts)
-    asker = Asker(given.logprobs, counts) if given.logprobs else None
+    asker = LogprobsAsker(given.logprobs, counts) if given.logprobs else None
     server = ProxyServer(clock, leads_to, counts, telling.begin, asker)
     asked, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,7 +95,7 @@ async def _serve(given: argparse.Namespace, leads_to: Address, at: Address) -> i
         bound = await _bind(server, at)
         if lock is not None:
             lock.publish(
-                Running(
+                RunningProxy(
                     os.getpid(), given.listen, given.upstream, given.logprobs, bound.label, wfmon.__version__,
                     clock.now_ms(),
                 )
@@ -116,12 +113,12 @@ async def _serve(given: argparse.Namespace, leads_to: Address, at: Address) -> i
     return 0
 
 
-async def _bind(server: ProxyServer, at: Address) -> Address:
+async def _bind(server: ProxyServer, at: ProxyAddress) -> ProxyAddress:
     try:
         return await server.listen(at)
     except OSError as error:
         why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
-        raise StartError(
+        raise CommandError(
             f"The proxy cannot listen at {at.label}: {why}. Choose another with --listen HOST:PORT."
         ) from None
 
@@ -134,10 +131,10 @@ async def _lock(folder: Path) -> Lock:
         except BlockingIOError:
             await asyncio.sleep(LOCK_TRY_S)
         except OSError as error:
-            raise StartError(
+            raise CommandError(
                 f"The data folder {folder} cannot be used ({error.strerror}). Give another with --data."
             ) from None
-    raise StartError(f"Another proxy runs already on {folder}.")
+    raise CommandError(f"Another proxy runs already on {folder}.")
 
 
 def _log_to(folder: Path) -> logging.Handler:
@@ -146,7 +143,7 @@ def _log_to(folder: Path) -> logging.Handler:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handler = RotatingFileHandler(folder / LOG, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
     except OSError as error:
-        raise StartError(f"The log in {folder} cannot be written ({error.strerror}).") from None
+        raise CommandError(f"The log in {folder} cannot be written ({error.strerror}).") from None
     handler.setFormatter(JsonLines())
     logging.getLogger("wfmon").addHandler(handler)
     logging.getLogger("wfmon").setLevel(logging.INFO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from wfmon.hook.chunks import Ollama, OpenAI, Reader, Responses
+from wfmon.hook.chunks import ChunkReader, OllamaChunks, OpenAI, Responses
 from wfmon.hook.request import Request
 
 NS_A_MS = 1e6
@@ -14,7 +14,7 @@ NS_A_MS = 1e6
 class Dialect(NamedTuple):
     """How an answer is read (None: it has no tokens), and in what form log-probabilities are asked for ("": not)."""
 
-    reader: type[Reader] | None
+    reader: type[ChunkReader] | None
     ask: Literal["chat", "text", "ollama", ""] = ""
 
 
@@ -23,8 +23,8 @@ DIALECTS: dict[bytes, Dialect] = {
     b"/completions": Dialect(OpenAI, "text"),
     b"/responses": Dialect(Responses),
     b"/embeddings": Dialect(None),
-    b"/api/chat": Dialect(Ollama, "ollama"),
-    b"/api/generate": Dialect(Ollama, "ollama"),
+    b"/api/chat": Dialect(OllamaChunks, "ollama"),
+    b"/api/generate": Dialect(OllamaChunks, "ollama"),
     b"/api/embed": Dialect(None),
 }
 """By how the path ends, the first that fits: servers differ in what stands before (/v1, /api/v0, nothing)."""
@@ -38,7 +38,7 @@ def dialect_of(method: bytes, target: bytes) -> Dialect | None:
     return next((dialect for end, dialect in DIALECTS.items() if path.endswith(end)), None)
 
 
-class Told:
+class ProxiedRequest:
     """What a reader tells, in the place of the hook's request: chunks, and the model's name. Texts are not wanted."""
 
     hashes = False
@@ -60,11 +60,11 @@ class Told:
         self.chunks.append((n, tuple(logprobs) if logprobs else None))
 
 
-class Answer:
+class AnswerReader:
     """Reads the JSON of one answer, an event at a time or whole; keeps counts and durations, no text."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self.told = Told()
+        self.told = ProxiedRequest()
         self._reader = dialect.reader(cast("Request", self.told)) if dialect.reader else None
         self._queue_ms: float | None = None
         self._usage: dict[str, Any] = {}

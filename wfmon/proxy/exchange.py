@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from wfmon.proxy.dialects import Answer, Dialect
-from wfmon.proxy.http1 import Head
+from wfmon.proxy.dialects import AnswerReader, Dialect
+from wfmon.proxy.http1 import MessageHead
 from wfmon.proxy.lines import Events
 
 MAX_COPY_BYTES = 4_194_304
@@ -39,7 +39,7 @@ class Exchange:
     def request_end(self) -> None:
         """The request is whole."""
 
-    def response_head(self, head: Head, t_us: int) -> None:
+    def response_head(self, head: MessageHead, t_us: int) -> None:
         """The answer began."""
 
     def response_body(self, payload: bytes, t_us: int) -> None:
@@ -59,7 +59,7 @@ class ModelExchange(Exchange):
         self._emit = emit
         self._counts = counts
         self._t_us = t_us
-        self._answer = Answer(dialect)
+        self._answer = AnswerReader(dialect)
         self._copy: list[bytes] = []
         self._size = 0
         self._begun = False
@@ -79,7 +79,7 @@ class ModelExchange(Exchange):
             # llama-cpp-python's is the path of a file.
             self._begin(model.replace("\\", "/").rpartition("/")[2] if model.endswith(".gguf") else model)
 
-    def response_head(self, head: Head, t_us: int) -> None:
+    def response_head(self, head: MessageHead, t_us: int) -> None:
         del t_us
         self._take()
         self._status = head.status

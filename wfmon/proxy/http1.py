@@ -36,7 +36,7 @@ class OddError(Exception):
     """Not HTTP as we know it; the argument is a short name for counting."""
 
 
-class Head(NamedTuple):
+class MessageHead(NamedTuple):
     """A head: the three words of its first line, and its fields with names in lower case, in order."""
 
     first: tuple[bytes, bytes, bytes]
@@ -65,16 +65,16 @@ class Piece(NamedTuple):
     kind: Literal["head", "body", "end", "blind"]
     raw: bytes = b""
     payload: bytes = b""
-    head: Head | None = None
+    head: MessageHead | None = None
 
 
-def request_length(head: Head) -> Length:
+def request_length(head: MessageHead) -> Length:
     """Give how long a request's body is. Raises OddError."""
     declared = _declared(head)
     return 0 if declared is None else declared
 
 
-def response_length(head: Head, method: bytes) -> Length:
+def response_length(head: MessageHead, method: bytes) -> Length:
     """Give how long the body of the response to such a request is. Raises OddError."""
     status = head.status
     if status == 101 or (method == b"CONNECT" and 200 <= status < 300):
@@ -85,7 +85,7 @@ def response_length(head: Head, method: bytes) -> Length:
     return Body.UNTIL_CLOSE if declared is None else declared
 
 
-def _declared(head: Head) -> Length | None:
+def _declared(head: MessageHead) -> Length | None:
     coding = head.get(b"transfer-encoding").lower()
     lengths = set(head.all(b"content-length"))
     if coding:
@@ -103,7 +103,7 @@ def _declared(head: Head) -> Length | None:
 class Framer:
     """One direction. ``length_of`` tells a head's body; it may raise OddError. One thread."""
 
-    def __init__(self, first_line: Literal["request", "response"], length_of: Callable[[Head], Length]) -> None:
+    def __init__(self, first_line: Literal["request", "response"], length_of: Callable[[MessageHead], Length]) -> None:
         self._first = _REQUEST if first_line == "request" else _RESPONSE
         self._length_of = length_of
         self._held = b""  # of a head or a line that is not whole yet
@@ -256,7 +256,7 @@ class Framer:
         return at
 
 
-def _parse(text: bytes, first: re.Pattern[bytes]) -> Head:
+def _parse(text: bytes, first: re.Pattern[bytes]) -> MessageHead:
     line, *rows = text.split(b"\r\n")
     words = first.fullmatch(line)
     if words is None:
@@ -267,4 +267,4 @@ def _parse(text: bytes, first: re.Pattern[bytes]) -> Head:
         if found is None:
             raise OddError("field")
         fields.append((found[1].lower(), found[2]))
-    return Head((words[1], words[2], words[3] or b""), tuple(fields))
+    return MessageHead((words[1], words[2], words[3] or b""), tuple(fields))

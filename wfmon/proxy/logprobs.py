@@ -14,7 +14,7 @@ import orjson
 
 from wfmon.proxy.dialects import dialect_of
 from wfmon.proxy.exchange import MAX_COPY_BYTES
-from wfmon.proxy.http1 import Head
+from wfmon.proxy.http1 import MessageHead
 from wfmon.proxy.lines import MAX_EVENT_BYTES
 
 RETRIED = frozenset({400, 422, 500, 501})
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
     form: Form
 
 
-class Asker:
+class LogprobsAsker:
     """Which requests are asked more of, and which models refuse. The loop's thread."""
 
     def __init__(self, k: int, counts: Counter[str]) -> None:
@@ -52,16 +52,16 @@ class Asker:
         self._counts = counts
         self._refusing: OrderedDict[str, None] = OrderedDict()
 
-    def hold(self, head: Head, raw: bytes) -> Held | None:
+    def hold(self, head: MessageHead, raw: bytes) -> HeldRequest | None:
         """Hold a request that may be asked more of until it is whole; None lets it pass as it comes."""
         dialect = dialect_of(head.first[0], head.first[1])
         length = head.get(b"content-length")
         plain = not head.get(b"content-encoding") and not head.get(b"expect")
         if dialect is None or dialect.ask == "" or not plain or not length or int(length) > MAX_COPY_BYTES:
             return None
-        return Held(raw, dialect.ask)
+        return HeldRequest(raw, dialect.ask)
 
-    def rewrite(self, held: Held) -> Asked | None:
+    def rewrite(self, held: HeldRequest) -> Asked | None:
         """Add the fields at the end of the JSON object. None where the client asked itself, or the model refuses."""
         body = b"".join(held.body)
         try:
@@ -87,7 +87,7 @@ class Asker:
             self._refusing.popitem(last=False)
 
 
-class Held:
+class HeldRequest:
     """A request on its way in."""
 
     def __init__(self, head: bytes, form: Form) -> None:
@@ -99,7 +99,7 @@ class Held:
 class Stripper:
     """Takes log-probabilities out of one answer: an event at a time, or, where it is not streamed, out of the whole."""
 
-    def __init__(self, head: Head, raw: bytes, form: Form) -> None:
+    def __init__(self, head: MessageHead, raw: bytes, form: Form) -> None:
         self._raw = raw
         self._form = form
         kind = head.get(b"content-type").partition(b";")[0].strip().lower()
@@ -112,7 +112,7 @@ class Stripper:
         self._tail = b""
 
     @classmethod
-    def of(cls, head: Head, raw: bytes, form: Form) -> Stripper | None:
+    def of(cls, head: MessageHead, raw: bytes, form: Form) -> Stripper | None:
         """Give one for an answer that can hold any, else None."""
         encoded = head.get(b"content-encoding").lower() not in (b"", b"identity")
         return None if encoded or head.status >= 300 else cls(head, raw, form)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import orjson
 
 from wfmon.proxy.address import names_us
-from wfmon.proxy.http1 import Head
+from wfmon.proxy.http1 import MessageHead
 
 
-class Refusal(NamedTuple):
+class ProxyRefusal(NamedTuple):
     """Why a request is not passed on. ``cause`` is a short name for counting."""
 
     status: int
@@ -31,12 +31,14 @@ class Refusal(NamedTuple):
         return head.encode() + body
 
 
-NOT_HTTP = Refusal(400, "not_http", "This is wfmon's proxy: it passes on HTTP/1.0 and HTTP/1.1, and this was neither.")
-LONG_HEAD = Refusal(431, "long_head", "wfmon's proxy passes on heads of up to 64 KiB.")
-TOO_MANY = Refusal(503, "too_many", "wfmon's proxy has as many connections open as it may have. Try again.")
+NOT_HTTP = ProxyRefusal(
+    400, "not_http", "This is wfmon's proxy: it passes on HTTP/1.0 and HTTP/1.1, and this was neither."
+)
+LONG_HEAD = ProxyRefusal(431, "long_head", "wfmon's proxy passes on heads of up to 64 KiB.")
+TOO_MANY = ProxyRefusal(503, "too_many", "wfmon's proxy has as many connections open as it may have. Try again.")
 
 
-def judge(head: Head, port: int) -> Refusal | None:
+def judge(head: MessageHead, port: int) -> ProxyRefusal | None:
     """Refuse a request that does not name this proxy: a web page under a rebound DNS name names its own host.
 
     The server behind cannot do this itself: it sees us as its client. HTTP/1.0 without Host passes,
@@ -47,16 +49,16 @@ def judge(head: Head, port: int) -> Refusal | None:
     ours = names_us(hosts[0], port) if len(hosts) == 1 else not hosts and version == b"HTTP/1.0"
     if ours and (target.startswith(b"/") or (target == b"*" and method == b"OPTIONS")):
         return None
-    return Refusal(
+    return ProxyRefusal(
         421,
         "host",
         f"Host must name this proxy: 127.0.0.1:{port}, localhost:{port} or [::1]:{port}, and the path be bare.",
     )
 
 
-def upstream_away(label: str, error: BaseException) -> Refusal:
+def upstream_away(label: str, error: BaseException) -> ProxyRefusal:
     """Tell that the model server does not answer."""
     reason = "it does not answer" if isinstance(error, TimeoutError) else "nothing listens there"
-    return Refusal(
+    return ProxyRefusal(
         502, "upstream", f"The model server at {label} cannot be reached: {reason}. Start it, then try again."
     )

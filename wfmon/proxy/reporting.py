@@ -11,7 +11,7 @@ from wfmon.hook.inbox import END, TOKENS, Record
 from wfmon.hook.place import find
 from wfmon.proxy.dialects import dialect_of
 from wfmon.proxy.exchange import Exchange, ModelExchange
-from wfmon.proxy.http1 import Head
+from wfmon.proxy.http1 import MessageHead
 
 NAME = "wfmon proxy"
 
@@ -25,7 +25,7 @@ class Telling:
         folder = str(data_dir)
         self.hook = Hook(find=lambda: find(folder), via="proxy", name=NAME, server=server)
 
-    def begin(self, head: Head, t_us: int) -> Exchange:
+    def begin(self, head: MessageHead, t_us: int) -> Exchange:
         """Follow a request whose first byte came at ``t_us``."""
         method, target, _ = head.first
         dialect = dialect_of(method, target)

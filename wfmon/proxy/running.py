@@ -19,7 +19,7 @@ LOG = "proxy.log"
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningProxy:
     """What ``proxy.json`` says. ``listen`` and ``upstream`` as they were given, ``at`` where it really listens."""
 
     pid: int
@@ -46,7 +46,7 @@ class Lock:
             raise BlockingIOError
         (folder / FILE).unlink(missing_ok=True)  # what a killed one left behind
 
-    def publish(self, running: Running) -> None:
+    def publish(self, running: RunningProxy) -> None:
         """Say what this proxy does. Raises OSError."""
         path = self._folder / FILE
         made = path.with_suffix(f".{os.urandom(4).hex()}")  # a name of its own: a link that lay there is not followed
@@ -74,11 +74,11 @@ def held(folder: Path) -> bool:
         return False
 
 
-def read(folder: Path) -> Running | None:
+def read(folder: Path) -> RunningProxy | None:
     """Give what the proxy that holds the lock says, None where none does, or it has not said yet."""
     try:
         found = json.loads((folder / FILE).read_text("utf-8"))
-        return Running(**found) if held(folder) and _is_proxy(found["pid"]) else None
+        return RunningProxy(**found) if held(folder) and _is_proxy(found["pid"]) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from wfmon.core.clock import Clock
-from wfmon.proxy.address import Address
+from wfmon.proxy.address import ProxyAddress
 from wfmon.proxy.exchange import Exchange
-from wfmon.proxy.http1 import Head
-from wfmon.proxy.logprobs import Asker
+from wfmon.proxy.http1 import MessageHead
+from wfmon.proxy.logprobs import LogprobsAsker
 from wfmon.proxy.tunnel import Tunnel
 
 MAX_CONNECTIONS = 1_000
@@ -24,10 +24,10 @@ class ProxyServer:
     def __init__(
         self,
         clock: Clock,
-        upstream: Address,
+        upstream: ProxyAddress,
         counts: Counter[str],
-        begin: Callable[[Head, int], Exchange],
-        asker: Asker | None = None,
+        begin: Callable[[MessageHead, int], Exchange],
+        asker: LogprobsAsker | None = None,
     ) -> None:
         self.clock = clock
         self.upstream = upstream
@@ -45,14 +45,14 @@ class ProxyServer:
         """The port it listens on."""
         return self._port
 
-    async def listen(self, address: Address) -> Address:
+    async def listen(self, address: ProxyAddress) -> ProxyAddress:
         """Bind; gives where it listens, with the port that was free for port 0. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
             lambda: Tunnel(self, loop).client, address.hosts[0], address.port, backlog=BACKLOG
         )
         self._port = int(self._listener.sockets[0].getsockname()[1])
-        return Address(address.hosts[:1], self._port)
+        return ProxyAddress(address.hosts[:1], self._port)
 
     def stop_listening(self) -> None:
         """Take no new connections: the port is free afterwards. Idempotent."""

@@ -35,7 +35,7 @@ class ProxyProcess:
         self._closed = False
         self._state = "off"
         self._reason = ""
-        self._running: running.Running | None = None
+        self._running: running.RunningProxy | None = None
         self._retry_s = FIRST_RETRY_S
         self._retry_ns = 0
         self._since_ns = 0

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from wfmon.core.clock import Clock
 from wfmon.proxy import refusals
-from wfmon.proxy.address import Address
+from wfmon.proxy.address import ProxyAddress
 from wfmon.proxy.exchange import Exchange
-from wfmon.proxy.http1 import Framer, Head, Length, Piece, request_length, response_length
-from wfmon.proxy.logprobs import RETRIED, Asked, Asker, Held, Stripper
+from wfmon.proxy.http1 import Framer, Length, MessageHead, Piece, request_length, response_length
+from wfmon.proxy.logprobs import RETRIED, Asked, HeldRequest, LogprobsAsker, Stripper
 from wfmon.proxy.side import Side
 
 log = logging.getLogger(__name__)
@@ -34,16 +34,16 @@ class House(Protocol):
     """What a tunnel needs of the process around it."""
 
     clock: Clock
-    upstream: Address
+    upstream: ProxyAddress
     counts: Counter[str]
-    asker: Asker | None
+    asker: LogprobsAsker | None
     """None: every byte passes as it came."""
 
     @property
     def port(self) -> int:
         """The port that clients name."""
 
-    def begin(self, head: Head, t_us: int) -> Exchange:
+    def begin(self, head: MessageHead, t_us: int) -> Exchange:
         """Follow a request from here; its first byte came at ``t_us``."""
 
     def opened(self, tunnel: Tunnel) -> bool:
@@ -80,7 +80,7 @@ class Tunnel:
         self._answering = False
         self._draining = False
         # With an asker alone: the request that is held, what was asked by the request's number, and what is stripped.
-        self._held: Held | None = None
+        self._held: HeldRequest | None = None
         self._asked: dict[int, Asked] = {}
         self._request_no = 0
         self._answer_no = 0
@@ -143,7 +143,7 @@ class Tunnel:
         if refusal is not None:
             self._refuse(refusal)
 
-    def _judge(self, piece: Piece, *, first: bool) -> refusals.Refusal | None:
+    def _judge(self, piece: Piece, *, first: bool) -> refusals.ProxyRefusal | None:
         if piece.head is not None:
             return refusals.judge(piece.head, self._house.port)
         if piece.kind == "blind" and first and self._dialing is None and self._up.transport is None:
@@ -236,7 +236,7 @@ class Tunnel:
         for piece in pieces:
             self._look(self._look_at_response, piece, now_us)
 
-    def _length(self, head: Head) -> Length:
+    def _length(self, head: MessageHead) -> Length:
         """Give the length of a response's body, by the request that it answers."""
         method = self._methods[0] if self._methods else b"GET"
         length = response_length(head, method)
@@ -368,7 +368,7 @@ class Tunnel:
         self._send_up((held.head + b"".join(held.body) if held else b"") + self._requests.go_blind())
         self._end_all("unreadable" if odd else "upgraded")
 
-    def _refuse(self, refusal: refusals.Refusal) -> None:
+    def _refuse(self, refusal: refusals.ProxyRefusal) -> None:
         """Answer in the server's place, if nothing of its own is on the way, and close."""
         self._house.counts[f"refused_{refusal.cause}"] += 1
         self._gone = self._gone or "refused"

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from wfmon.analyse.child import Analyst
-from wfmon.analyse.query import History, Hot
+from wfmon.analyse.query import HistoryQueries, Hot
 from wfmon.analyse.slow import judge
-from wfmon.analyse.span_statistics import Spans
+from wfmon.analyse.span_statistics import SpanStatistics
 from wfmon.analyse.unusual import MINUTES_TIER, Sources, Unusual
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.loop import CollectorLoop
@@ -43,8 +43,8 @@ from wfmon.runtime.ticks import Ticks
 from wfmon.runtime.topics import HistoryTopic, InsightsTopic, LiveTopic, ModelsTopic, StoreTopic
 from wfmon.store.database import NAME as STORE_NAME
 from wfmon.store.read import Reader
-from wfmon.store.retention_settings import Keeping
-from wfmon.store.writer import Source, Writer
+from wfmon.store.retention_settings import RetentionSettings
+from wfmon.store.writer import SampleSource, Writer
 from wfmon.stream.hub import Hub
 from wfmon.ticker import Ticker
 from wfmon.window.cache import HotCache
@@ -77,11 +77,11 @@ class Runtime:
         self.changed = ChangedSettings(settings)
         self.registry = Registry()
         self.ux = UxInbox(clock, pages, enabled=collect.ux.enabled)
-        self.keeping = Keeping(self.changed, settings.data_dir / STORE_NAME, clock.now_ms)
+        self.keeping = RetentionSettings(self.changed, settings.data_dir / STORE_NAME, clock.now_ms)
         self.cache = HotCache(self.registry, clock, settings.window.cache_seconds, settings.window.cache_bytes)
         self.live = LiveValues(self.registry, self.cache, clock, deleted_since=self._deleted_since)
         self.writer = Writer(
-            settings.data_dir, clock, Source(self.live.pulled, self.live.described), self.keeping.keep,
+            settings.data_dir, clock, SampleSource(self.live.pulled, self.live.described), self.keeping.keep,
             enabled=settings.store.enabled,
         )  # fmt: skip
         self.meters = Meters(
@@ -96,7 +96,7 @@ class Runtime:
         self.reader = Reader(self.writer.path)
         self.analyst = Analyst(self.writer.path, clock)
         hot = Hot(self.live.since_ms, self.live.samples, self.live.known)
-        self.history = History(self.reader, hot, clock.now_ms, self.keeping.keep)
+        self.history = HistoryQueries(self.reader, hot, clock.now_ms, self.keeping.keep)
         seen = Sources(
             series=self.registry.all, means=self.cache.means, annotate=self.writer.annotate, write=units.text,
             recording=lambda: self.writer.enabled, kept_s=lambda: self.keeping.keep().tiers[MINUTES_TIER.number],
@@ -156,7 +156,7 @@ class Runtime:
         return Services(
             live=LiveTopic(self.live, self.status),
             models=ModelsTopic(self.meters, self.servers, self.proxy, self.demo),
-            history=HistoryTopic(self.history, Spans(self.history), self.unusual, self.reader),
+            history=HistoryTopic(self.history, SpanStatistics(self.history), self.unusual, self.reader),
             insights=InsightsTopic(self.analyst, self.unusual),
             store=StoreTopic(self.writer, self.reader, self.keeping, self.changed),
             settings=SettingsService(

@@ -10,8 +10,8 @@ from wfmon.core.errors import Unknown
 
 if TYPE_CHECKING:
     from wfmon.analyse.child import Analyst
-    from wfmon.analyse.query import History
-    from wfmon.analyse.span_statistics import Spans
+    from wfmon.analyse.query import HistoryQueries
+    from wfmon.analyse.span_statistics import SpanStatistics
     from wfmon.analyse.unusual import Unusual
     from wfmon.collect.models.meter.meters import Meters
     from wfmon.collect.models.scrape.servers import ServersCollector
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wfmon.runtime.settings import ChangedSettings
     from wfmon.runtime.status import MonitorStatus
     from wfmon.store.read import Reader
-    from wfmon.store.retention_settings import Keeping
+    from wfmon.store.retention_settings import RetentionSettings
     from wfmon.store.writer import Writer
 
 
@@ -91,7 +91,7 @@ class ModelsTopic:
 class HistoryTopic:
     """Queries of the file joined with memory, statistics of them, and rows of the file."""
 
-    def __init__(self, history: History, spans: Spans, unusual: Unusual, reader: Reader) -> None:
+    def __init__(self, history: HistoryQueries, spans: SpanStatistics, unusual: Unusual, reader: Reader) -> None:
         self._history = history
         self._spans = spans
         self._unusual = unusual
@@ -136,7 +136,7 @@ class InsightsTopic:
 class StoreTopic:
     """The writer, what it deletes, and how long it keeps."""
 
-    def __init__(self, writer: Writer, reader: Reader, keeping: Keeping, settings: ChangedSettings) -> None:
+    def __init__(self, writer: Writer, reader: Reader, keeping: RetentionSettings, settings: ChangedSettings) -> None:
         self._writer = writer
         self._reader = reader
         self._keeping = keeping

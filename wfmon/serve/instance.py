@@ -37,7 +37,7 @@ class NotRunning(Exception):
 class AlreadyRunning(Exception):
     """Another monitor holds this data folder. ``running`` is None while it has not said where it listens."""
 
-    def __init__(self, folder: Path, running: Running | None) -> None:
+    def __init__(self, folder: Path, running: RunningMonitor | None) -> None:
         where = f" at {running.url} (process {running.pid})" if running else ""
         super().__init__(
             f"A monitor is already running on {folder}{where}. Use another folder with --data, or open its page with: "
@@ -47,7 +47,7 @@ class AlreadyRunning(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningMonitor:
     """What ``server.json`` says. ``ca_file`` is "" without TLS."""
 
     url: str
@@ -83,7 +83,7 @@ class Instance:
 
     def publish(self, *, url: str, ca_file: str, boot: str, started_ms: int) -> None:
         """Say where this monitor listens, for --open and scripts. Raises OSError."""
-        running = Running(url, os.getpid(), ca_file, boot, started_ms, wfmon.__version__)
+        running = RunningMonitor(url, os.getpid(), ca_file, boot, started_ms, wfmon.__version__)
         write_private(self._server, json.dumps(asdict(running), indent=1) + "\n")
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Instance:
         self._lock = None
 
 
-def read_running(folder: Path) -> Running | None:
+def read_running(folder: Path) -> RunningMonitor | None:
     """Give the monitor that runs on a folder, or None: a server.json whose lock nobody holds is stale."""
     try:
         with open(folder / LOCK, "rb") as lock:
@@ -139,9 +139,9 @@ def _open_lock(folder: Path) -> BinaryIO:
     return os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
 
 
-def _read(folder: Path) -> Running | None:
+def _read(folder: Path) -> RunningMonitor | None:
     try:
         found = json.loads((folder / SERVER).read_text("utf-8"))
-        return Running(**found)
+        return RunningMonitor(**found)
     except (OSError, ValueError, TypeError):
         return None

@@ -26,7 +26,7 @@ from flask import Blueprint, Response, request
 from wfmon.core import commands
 from wfmon.serve.guard import LAUNCH
 from wfmon.serve.headers import LOCKED
-from wfmon.serve.instance import NotRunning, Running, read_running
+from wfmon.serve.instance import NotRunning, RunningMonitor, read_running
 from wfmon.serve.problem import Problem
 from wfmon.serve.token import read_token, write_private
 
@@ -233,7 +233,7 @@ def open_running(folder: Path, opener: Callable[[str], bool]) -> str:
     return running.url
 
 
-def _ask(running: Running, token: str) -> tuple[int, bytes]:
+def _ask(running: RunningMonitor, token: str) -> tuple[int, bytes]:
     """Ask a running monitor for a launch file, over loopback, past any proxy of the environment."""
     parts = urlsplit(running.url)
     host, port = parts.hostname or "", parts.port

@@ -13,7 +13,7 @@ import flask_sock
 from flask import Flask, Response, request
 
 from wfmon.serve.problem import Problem
-from wfmon.stream.websocket import Door
+from wfmon.stream.websocket import PacedSocket
 
 if TYPE_CHECKING:
     Handler = Callable[[Any], None]
@@ -52,7 +52,7 @@ def websocket(
             return Problem(426, "upgrade", fault, instead, (("Upgrade", "websocket"),)).response()
         refused = full()
         if refused is None:
-            environ["werkzeug.socket"] = Door(environ["werkzeug.socket"], unread_bytes)
+            environ["werkzeug.socket"] = PacedSocket(environ["werkzeug.socket"], unread_bytes)
             environ[_MAX_BYTES] = max_bytes
         return refused
 

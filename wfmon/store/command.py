@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wfmon.core import commands
 from wfmon.core.clock import Clock, SystemClock
-from wfmon.core.errors import Refused
+from wfmon.core.errors import CommandError, Refused
 from wfmon.core.settings import data_folder
 from wfmon.store import database, maintenance
 from wfmon.store.deletion import Asked, Before, Everything, Named, NoSuchSeries, Remains, Tally
@@ -47,10 +47,6 @@ _NAMES = {
 }  # fmt: skip
 
 
-class StartError(Exception):
-    """It could not be done; the message is one sentence for the user."""
-
-
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's actions and options."""
     of_all = argparse.ArgumentParser(add_help=False)
@@ -79,7 +75,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Do it; gives the exit code. Raises StartError."""
+    """Do it; gives the exit code. Raises CommandError."""
     clock = SystemClock()
     path = data_folder(given.data) / database.NAME
     action = {
@@ -88,17 +84,17 @@ def run(given: argparse.Namespace) -> int:
     try:
         return action(given, path, clock)
     except NoSuchSeries as error:
-        raise StartError(f"{error} This lists all series: {_command('info', '--json')}") from None
+        raise CommandError(f"{error} This lists all series: {_command('info', '--json')}") from None
     except (Refused, Remains, database.NewerSchema) as error:
-        raise StartError(str(error)) from None
+        raise CommandError(str(error)) from None
     except (database.NotOurs, sqlite3.Error, OSError) as error:
-        raise StartError(_sentence(error, path)) from None
+        raise CommandError(_sentence(error, path)) from None
 
 
 def instant(text: str, now_ms: int) -> int:
     """Read an instant (UTC milliseconds) that is past: an ISO date or time of the user's zone, or a span before now.
 
-    Raises StartError.
+    Raises CommandError.
     """
     span = _SPAN.fullmatch(text.strip().lower())
     if span and span[2] in _SECONDS:
@@ -106,12 +102,12 @@ def instant(text: str, now_ms: int) -> int:
     try:
         found = round(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1_000)
     except (ValueError, OverflowError, OSError):
-        raise StartError(
+        raise CommandError(
             f'--before {text} is no time: give a date ("2026-11-01"), a time ("2026-11-01 12:00"), '
             'or a span before now ("7 days", "12 h").'
         ) from None
     if found > now_ms:
-        raise StartError(f"--before {text} lies ahead ({local(found)}): give a time that is past, or --all.")
+        raise CommandError(f"--before {text} lies ahead ({local(found)}): give a time that is past, or --all.")
     return found
 
 

@@ -68,7 +68,7 @@ class _State:
     ended_ms: int | None = None
 
 
-class Forgetting:
+class DeletionJob:
     """What is to be forgotten, and how far it is."""
 
     def __init__(self, path: Path, clock: Clock) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wfmon.core import settings as core_settings
-from wfmon.core.answers import Due as DueRow
-from wfmon.core.answers import RetentionPreview, RetentionRow
+from wfmon.core.answers import DueRow, RetentionPreview, RetentionRow
 from wfmon.core.errors import Refused, SettingsError
 from wfmon.core.settings import Setting
 from wfmon.store import database
@@ -42,7 +41,7 @@ class HeldSettings(Protocol):
         """Hold these from now on; None takes a change back. Raises SettingsError, NotSaved."""
 
 
-class Keeping:
+class RetentionSettings:
     """The settings of what is kept. Any thread."""
 
     def __init__(self, settings: HeldSettings, path: Path, now_ms: Callable[[], int]) -> None:

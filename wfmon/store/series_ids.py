@@ -26,7 +26,7 @@ class Described(NamedTuple):
     distribution: bool
 
 
-class Numbers:
+class SeriesIds:
     """From the boot's ids to the file's numbers. ``counts`` gets "series_cap". The writer's thread alone."""
 
     def __init__(self, counts: Counter[str]) -> None:

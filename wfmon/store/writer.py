@@ -27,11 +27,11 @@ from wfmon.store.ballast import Ballast
 from wfmon.store.buckets import seconds_of
 from wfmon.store.codec import encode_second
 from wfmon.store.deletion import Asked, Named, Tally
-from wfmon.store.deletion_job import Forgetting
+from wfmon.store.deletion_job import DeletionJob
 from wfmon.store.retention import Keep, retain
 from wfmon.store.rows import Rows, insert
 from wfmon.store.seal import Sealer, transaction
-from wfmon.store.series_ids import INSERT_SERIES, Described, Numbers
+from wfmon.store.series_ids import INSERT_SERIES, Described, SeriesIds
 from wfmon.store.trouble import RETRY_S, Trouble, sentence
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Pulled(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SampleSource:
     """Where the writer pulls from; called by its thread alone.
 
     ``pull(from_ms, to_ms)``: all samples in [from, to). ``series(since)``: those with ids from ``since`` on, in order.
@@ -72,11 +72,11 @@ class Writer:
     """``start`` and ``close`` once each; ``request``, ``annotate``, ``on_clock_step``, ``status`` from any thread."""
 
     def __init__(
-        self, folder: Path, clock: Clock, source: Source, keep: Callable[[], Keep], *, enabled: bool = True
+        self, folder: Path, clock: Clock, source: SampleSource, keep: Callable[[], Keep], *, enabled: bool = True
     ) -> None:
         self.path = folder / database.NAME
         self._ballast = Ballast(folder)
-        self.forgetting = Forgetting(self.path, clock)
+        self.forgetting = DeletionJob(self.path, clock)
         """What is to be forgotten while it runs."""
         self._clock = clock
         self._source = source
@@ -108,7 +108,7 @@ class Writer:
         unreadable."""
         self._rows = Rows(self.counts)
         self._backlog = Backlog(self.counts)  # the thread's own, as are the numbers
-        self._numbers = Numbers(self.counts)
+        self._numbers = SeriesIds(self.counts)
         self.write_ms = 0.0
         """What the last beat took of the file."""
         self.longest_ms = 0.0

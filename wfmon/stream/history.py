@@ -29,7 +29,7 @@ class Grid(Protocol):
     def columns(self) -> dict[int, NDArray[np.float32]]: ...
 
 
-class History:
+class Backfill:
     """The encoded snapshot: made once a second at most, shared by all who come meanwhile. Any thread.
 
     ``seq`` gives the number of the last tick.

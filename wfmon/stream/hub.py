@@ -14,7 +14,7 @@ from wfmon.core.answers import StreamHealth
 from wfmon.stream import wire
 from wfmon.stream.changes import Changes
 from wfmon.stream.client import HELLO_S, Client, Plan
-from wfmon.stream.history import Grid, History
+from wfmon.stream.history import Backfill, Grid
 from wfmon.stream.messages import Said, StreamClosed
 from wfmon.stream.watch import Selectors, Watched, selectors
 
@@ -75,7 +75,7 @@ class Hub:
         self._encodes = 0
         self._encode_us = 0.0
         self._stopping = False
-        self._history = History(clock, snapshot, lambda: self._changes.seq)
+        self._history = Backfill(clock, snapshot, lambda: self._changes.seq)
         self._says: dict[str, Callable[[Client, dict[str, Any]], None]] = {
             "hello": self._hello,
             "rate": self._rate,

@@ -11,7 +11,7 @@ BATCH_BYTES = 65_536
 """What is handed to the sender at once; one larger message goes alone."""
 
 
-class Level(NamedTuple):
+class PressureLevel(NamedTuple):
     """One row of the table: when a client comes to it, when it leaves it, and what it still gets.
 
     ``above`` and ``until`` are shares of the mailbox. ``every``: for each priority (0, 1, 2) of the catalogue, which of
@@ -27,10 +27,10 @@ class Level(NamedTuple):
 ONCE_A_SECOND, NEVER = 0, -1
 NORMAL, PRESSURE, CRITICAL, DROP = range(4)
 LEVELS = (
-    Level("normal", 0.0, 0.0, (1, 1, 1)),
-    Level("pressure", 0.80, 0.25, (1, 1, 4)),
-    Level("critical", 0.95, 0.50, (1, ONCE_A_SECOND, ONCE_A_SECOND)),
-    Level("drop", 1.0, 0.0, (NEVER, NEVER, NEVER)),
+    PressureLevel("normal", 0.0, 0.0, (1, 1, 1)),
+    PressureLevel("pressure", 0.80, 0.25, (1, 1, 4)),
+    PressureLevel("critical", 0.95, 0.50, (1, ONCE_A_SECOND, ONCE_A_SECOND)),
+    PressureLevel("drop", 1.0, 0.0, (NEVER, NEVER, NEVER)),
 )
 
 

@@ -21,7 +21,7 @@ GOODBYE_S = 0.3
 """How long a client that was told to go may take to say so too."""
 
 
-class Socket(Protocol):
+class RawSocket(Protocol):
     """The connection: ``send`` sends everything or raises OSError; ``close`` ends both directions, from any thread."""
 
     def send(self, data: bytes) -> object: ...
@@ -30,13 +30,13 @@ class Socket(Protocol):
     def close(self) -> None: ...
 
 
-class Door:
+class PacedSocket:
     """The socket that simple-websocket gets: it reads no faster than is obeyed, and leaves closing to the sender.
 
     Closing at once would throw away what the client has not read yet, such as the reason.
     """
 
-    def __init__(self, socket: Socket, unread_bytes: int = UNREAD_BYTES) -> None:
+    def __init__(self, socket: RawSocket, unread_bytes: int = UNREAD_BYTES) -> None:
         self._socket = socket
         self._unread_bytes = unread_bytes
         self._sending = threading.Lock()
@@ -78,10 +78,10 @@ class Door:
         self._room.set()
 
 
-class WebSocket(Protocol):
+class ServerWebSocket(Protocol):
     """What is used of simple-websocket's server side."""
 
-    sock: Door
+    sock: PacedSocket
     connected: bool
     event: threading.Event
     thread: threading.Thread
@@ -90,7 +90,7 @@ class WebSocket(Protocol):
     close_reason: int
 
 
-def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
+def converse(ws: ServerWebSocket, hub: Hub, *, trusted: bool) -> None:
     """Serve a client until one side ends it, in the calling thread. Whatever the connection does ends here.
 
     What is an error of ours is raised, after the client was told.
@@ -123,7 +123,7 @@ def converse(ws: WebSocket, hub: Hub, *, trusted: bool) -> None:
         say_goodbye(ws, client.ended, client.take())
 
 
-def say_goodbye(ws: WebSocket, why: StreamClosed | None, last: list[wire.Outgoing]) -> None:
+def say_goodbye(ws: ServerWebSocket, why: StreamClosed | None, last: list[wire.Outgoing]) -> None:
     """Tell the client why, let it take leave in its own time, and see that the reader ends."""
     try:
         if why is not None and ws.connected:
@@ -138,7 +138,7 @@ def say_goodbye(ws: WebSocket, why: StreamClosed | None, last: list[wire.Outgoin
         ws.thread.join(GOODBYE_S)
 
 
-def _why_gone(ws: WebSocket) -> str:
+def _why_gone(ws: ServerWebSocket) -> str:
     """Tell why simple-websocket has ended it: "" when the client went by itself."""
     if ws.incoming_message_len > MAX_MESSAGE_BYTES:
         return "too_big"

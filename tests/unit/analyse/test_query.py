@@ -7,7 +7,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, History, Hot, rounded
+from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, HistoryQueries, Hot, rounded
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.errors import Refused
@@ -16,7 +16,7 @@ from wfmon.store.read import Reader
 from wfmon.store.retention import Keep
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import DAY_S, TIERS
-from wfmon.store.writer import Pulled, Source, Writer
+from wfmon.store.writer import Pulled, SampleSource, Writer
 
 START_S = 1_700_000_000 // DAY_S * DAY_S  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
@@ -31,11 +31,11 @@ class Past:
         self.series = [Series.parse(text) for text in texts]
         self._t_ms = [np.zeros(0, np.int64) for _ in texts]
         self._values = [np.zeros(0, np.float32) for _ in texts]
-        self.writer = Writer(folder, self.clock, Source(self._pull, self._described), lambda: KEEP)
+        self.writer = Writer(folder, self.clock, SampleSource(self._pull, self._described), lambda: KEEP)
         self.writer.beat()
         self.reader = Reader(self.writer.path)
         self.hot = Hot(self._since_ms, self._hot_samples, self._known)
-        self.history = History(self.reader, self.hot, self.clock.now_ms, lambda: KEEP)
+        self.history = HistoryQueries(self.reader, self.hot, self.clock.now_ms, lambda: KEEP)
 
     def put(self, text, t_ms, values):
         """Samples that will have been measured."""
@@ -303,7 +303,7 @@ def test_what_the_cache_drops_while_it_is_asked_comes_from_the_file(tmp_path):
         past.hot_s -= 3
         return past.hot.since_ms()
 
-    history = History(past.reader, Hot(since_ms, samples, past.hot.known), past.clock.now_ms, lambda: KEEP)
+    history = HistoryQueries(past.reader, Hot(since_ms, samples, past.hot.known), past.clock.now_ms, lambda: KEEP)
     told = history.query([CPU], START_S * 1_000, past.clock.now_ms(), 200, "count")
     assert asked == [CPU]
     assert [count for _, count in told["series"][0]["points"]] == [1] * 200
@@ -320,7 +320,7 @@ def test_what_was_never_written_comes_from_the_cache(tmp_path):
 def test_without_a_file_and_with_an_empty_cache_all_is_null(tmp_path):
     past = Past(tmp_path, CPU)
     past.clock.advance(10)
-    history = History(Reader(tmp_path / "absent.db"), past.hot, past.clock.now_ms, lambda: KEEP)
+    history = HistoryQueries(Reader(tmp_path / "absent.db"), past.hot, past.clock.now_ms, lambda: KEEP)
     told = history.query([CPU], START_S * 1_000, past.clock.now_ms(), 10, "mean")
     assert [value for _, value in told["series"][0]["points"]] == [None] * 10
 
@@ -457,7 +457,7 @@ def test_a_series_that_is_named_twice_comes_once(four):
 
 def test_what_is_only_in_the_cache_is_listed_without_a_first_second(tmp_path):
     past = Past(tmp_path, TTFT)
-    rows = History(Reader(tmp_path / "absent.db"), past.hot, past.clock.now_ms, lambda: KEEP).series()
+    rows = HistoryQueries(Reader(tmp_path / "absent.db"), past.hot, past.clock.now_ms, lambda: KEEP).series()
     assert rows == [
         {
             "series": TTFT, "name": "model.ttft_ms", "labels": {"model": "m", "server": "s"}, "unit": "ms",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.unit.analyse.test_query import CPU, START_S, TTFT, Past
-from wfmon.analyse.span_statistics import LEAST, Spans
+from wfmon.analyse.span_statistics import LEAST, SpanStatistics
 from wfmon.core.errors import Refused
 from wfmon.core.services import StatisticsQuery
 from wfmon.store.tiers import DAY_S
@@ -26,7 +26,9 @@ def dice(seed=1):
 def ask(past, series, from_s, to_s, against=None, other="", offset_s=0):
     """What is said, as JSON says it: no NaN."""
     ms = None if against is None else (against[0] * 1_000, against[1] * 1_000)
-    told = Spans(past.history).statistics(StatisticsQuery(series, (from_s * 1_000, to_s * 1_000), ms, other, offset_s))
+    told = SpanStatistics(past.history).statistics(
+        StatisticsQuery(series, (from_s * 1_000, to_s * 1_000), ms, other, offset_s)
+    )
     return json.loads(json.dumps(told, allow_nan=False))
 
 
@@ -174,7 +176,7 @@ def test_a_span_in_which_nothing_was_recorded_says_so_and_the_other_is_there(hou
 )
 def test_what_cannot_be_asked_is_refused_by_field(hours, asked, field):
     with pytest.raises(Refused) as refused:
-        Spans(hours[0].history).statistics(asked)
+        SpanStatistics(hours[0].history).statistics(asked)
     assert refused.value.field == field
     assert refused.value.fix
 

@@ -7,7 +7,7 @@ import threading
 
 from wfmon.core.clock import SystemClock
 from wfmon.demo.library import train
-from wfmon.demo.server import Server
+from wfmon.demo.server import DemoServer
 
 
 class Told(list):
@@ -40,7 +40,7 @@ def serving(rate=0.0):
         told.append(Told())
         return told[-1]
 
-    server = Server(0, train(clock, rate), clock, lambda address: request, list)
+    server = DemoServer(0, train(clock, rate), clock, lambda address: request, list)
     server.told = told
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

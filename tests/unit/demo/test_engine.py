@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from wfmon.core.clock import FakeClock
-from wfmon.demo.engine import PLACES, Answer, Ask, Cutter, Gone, Places, Timing
+from wfmon.demo.engine import PLACES, Ask, ClientLeft, Cutter, Generation, Places, Timing
 from wfmon.demo.library import train
 from wfmon.demo.sampling import Knobs
 
@@ -67,7 +67,7 @@ def model(trained, clock):
 
 
 def run(model, clock, ask, client=None):
-    seen, answer = Seen(clock), Answer(Timing(clock.mono_ns()))
+    seen, answer = Seen(clock), Generation(Timing(clock.mono_ns()))
     steps = model.answer(ask, client or Patient(clock), seen, answer)
     return steps, seen, answer
 
@@ -117,7 +117,7 @@ def test_a_prompt_matters_to_the_first_token_as_far_as_the_model_looks_back(trai
 
 def test_a_client_that_leaves_ends_its_request_as_aborted(model, clock):
     steps, seen, answer = run(model, clock, Ask((5, 6), max_tokens=50), Patient(clock, leaves_ns=S // 5))
-    with pytest.raises(Gone):
+    with pytest.raises(ClientLeft):
         list(steps)
     assert seen[-1][1:] == ("end", "aborted", "client_gone")
     assert 0 < answer.timing.output_tokens < 10
@@ -166,9 +166,9 @@ def test_one_that_leaves_the_queue_takes_no_place_with_it():
     places.take(lambda: None)
 
     def leaves():
-        raise Gone
+        raise ClientLeft
 
-    with pytest.raises(Gone):
+    with pytest.raises(ClientLeft):
         places.take(leaves)
     places.give()
     places.take(leaves)  # there is a place, so it is not asked whether it stays

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wfmon.core.clock import FakeClock
-from wfmon.demo.engine import Answer, Ask, Timing
+from wfmon.demo.engine import Ask, Generation, Timing
 from wfmon.demo.library import train, vocabulary_name
 from wfmon.demo.sampling import Knobs, shaped
 from wfmon.demo.watching import Seen
@@ -33,7 +33,7 @@ def told(monkeypatch):
     result = {}
     for name, model in models.items():
         ask = Ask(prompt, max_tokens=6, seed=3, knobs=Knobs(temperature=0.9))
-        steps = list(model.answer(ask, Stays(), seen.request(model, "a-1", 0), Answer(Timing(0))))
+        steps = list(model.answer(ask, Stays(), seen.request(model, "a-1", 0), Generation(Timing(0))))
         result[name] = (model, prompt, steps, seen._hook.inbox.take())
     return result
 

@@ -17,7 +17,7 @@ from wfmon.core.clock import SystemClock
 from wfmon.proxy.address import listening, upstream
 from wfmon.proxy.dialects import dialect_of
 from wfmon.proxy.exchange import Exchange, ModelExchange
-from wfmon.proxy.logprobs import Asker
+from wfmon.proxy.logprobs import LogprobsAsker
 from wfmon.proxy.server import ProxyServer
 
 WAIT_S = 20
@@ -233,7 +233,7 @@ class Proxy:
 
         async def serve() -> None:
             leads_to = upstream(f"127.0.0.1:{port}")
-            asker = Asker(logprobs, self.counts) if logprobs else None
+            asker = LogprobsAsker(logprobs, self.counts) if logprobs else None
             self.server = ProxyServer(SystemClock(), leads_to, self.counts, self.heard.begin, asker)
             await self.server.listen(listening("127.0.0.1:0"))
             self._asked, self._again = asyncio.Event(), asyncio.Event()

@@ -14,7 +14,7 @@ import pytest
 import wfmon
 from wfmon.core.clock import FakeClock
 from wfmon.serve import instance as module
-from wfmon.serve.instance import AlreadyRunning, FolderError, Instance, Running, prepare, read_running
+from wfmon.serve.instance import AlreadyRunning, FolderError, Instance, RunningMonitor, prepare, read_running
 
 SAID = {"url": "http://127.0.0.1:9445/", "ca_file": "/ca.pem", "boot": "b00t", "started_ms": 7}
 
@@ -85,7 +85,7 @@ def test_a_second_monitor_on_the_folder_is_told_where_the_first_one_is(tmp_path,
     first.publish(**SAID)
     with pytest.raises(AlreadyRunning, match=rf"at http://127.0.0.1:9445/ \(process {os.getpid()}\)") as told:
         Instance(tmp_path, clock)
-    assert told.value.running == Running(**SAID, pid=os.getpid(), version=wfmon.__version__)
+    assert told.value.running == RunningMonitor(**SAID, pid=os.getpid(), version=wfmon.__version__)
     assert read_running(tmp_path) == told.value.running, "the attempt took nothing away"
     first.close()
     Instance(tmp_path, clock).close()

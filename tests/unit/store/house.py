@@ -10,7 +10,7 @@ from wfmon.store.read import Reader
 from wfmon.store.retention import Keep
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Pulled, Source, Writer
+from wfmon.store.writer import Pulled, SampleSource, Writer
 
 START_S = 1_700_000_000 // 86_400 * 86_400  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
@@ -28,7 +28,7 @@ class House:
         self._samples = []
         self.add(*series)
         self.writer = Writer(
-            folder, self.clock, Source(self.pull, lambda since: self.described[since:]), lambda: self.keep
+            folder, self.clock, SampleSource(self.pull, lambda since: self.described[since:]), lambda: self.keep
         )
         self.reader = Reader(self.writer.path)
         self.writer.beat()

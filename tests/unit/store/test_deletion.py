@@ -154,7 +154,7 @@ def test_a_preview_says_what_then_goes(lived):
 
 def test_a_preview_of_no_file_is_of_nothing(tmp_path):
     path = tmp_path / "absent" / "wfmon.db"
-    told = deletion_job.Forgetting(path, Models(tmp_path / "other").clock).preview({"all": True})
+    told = deletion_job.DeletionJob(path, Models(tmp_path / "other").clock).preview({"all": True})
     assert (told["bytes"], told["parts"], told["copies"]) == (0, 0, [])
 
 

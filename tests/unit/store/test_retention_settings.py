@@ -12,7 +12,7 @@ from tests.unit.store.house import START_S, House
 from wfmon.core.errors import NotSaved, Refused, SettingsError
 from wfmon.core.settings import load, save_change
 from wfmon.runtime.settings import ChangedSettings
-from wfmon.store.retention_settings import NAMES, SIZE_SETTING, TIER_SETTINGS, Keeping
+from wfmon.store.retention_settings import NAMES, SIZE_SETTING, TIER_SETTINGS, RetentionSettings
 
 DAY_S = 86_400
 
@@ -25,7 +25,7 @@ def house(tmp_path):
 
 
 def keeping(folder, config=None, now_s=START_S):
-    return Keeping(ChangedSettings(load(config, folder)), folder / "wfmon.db", lambda: now_s * 1_000)
+    return RetentionSettings(ChangedSettings(load(config, folder)), folder / "wfmon.db", lambda: now_s * 1_000)
 
 
 def row(made, name):

@@ -13,7 +13,7 @@ from wfmon.store.backlog import MOST_WAITING, WAITING
 from wfmon.store.rows import MAX_ROWS
 from wfmon.store.series_ids import MAX_SERIES, Described
 from wfmon.store.trouble import RETRY_S
-from wfmon.store.writer import LAG_S, PAUSE_S, Pulled, Source, Writer
+from wfmon.store.writer import LAG_S, PAUSE_S, Pulled, SampleSource, Writer
 
 HOUR, DAY = 3_600, 86_400
 
@@ -94,7 +94,7 @@ def test_a_beat_that_is_minutes_late_keeps_every_second_as_it_was(house):
 def test_a_late_beat_pulls_in_parts(house):
     spans = []
     pull = house.writer._source.pull
-    house.writer._source = Source(lambda *span: (spans.append(span), pull(*span))[1], house.writer._source.series)
+    house.writer._source = SampleSource(lambda *span: (spans.append(span), pull(*span))[1], house.writer._source.series)
     house.clock.advance(303)
     house.writer.beat()
     assert spans == [((START_S + at) * 1_000, (START_S + at + 10) * 1_000) for at in range(0, 300, 10)]
@@ -313,12 +313,12 @@ def test_whatever_fails_in_a_beat_does_not_end_it_and_is_told(house, caplog):
         calls.append(span)
         raise KeyError("something")
 
-    house.writer._source = Source(fails, house.writer._source.series)
+    house.writer._source = SampleSource(fails, house.writer._source.series)
     house.run(10, a=1.0)
     assert house.writer.status()["state"] == "failed"
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
     assert "Traceback" in caplog.text
-    house.writer._source = Source(pull, house.writer._source.series)
+    house.writer._source = SampleSource(pull, house.writer._source.series)
     house.run(10, a=1.0)
     assert house.writer.status()["state"] == "recording"
     assert len(samples(house, "a")) == 17
@@ -476,7 +476,7 @@ def test_closing_writes_what_is_left(tmp_path):
         opened.set()  # the first beat is over but for this
         return KEEP
 
-    writer = Writer(tmp_path, clock, Source(pull, lambda since: described[since:]), keep)
+    writer = Writer(tmp_path, clock, SampleSource(pull, lambda since: described[since:]), keep)
     writer.annotate("start", "The monitor started.")
     writer.start()
     assert opened.wait(10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wfmon.stream.websocket import Door
+from wfmon.stream.websocket import PacedSocket
 
 DATA, CLOSE, PONG = b"\x81\x02hi", b"\x88\x02\x03\xe8", b"\x8a\x00"
 
@@ -17,7 +17,7 @@ class Socket:
 
 def test_nothing_follows_the_answer_to_a_clients_goodbye():
     socket = Socket()
-    door = Door(socket)
+    door = PacedSocket(socket)
     for frame in (DATA, PONG, CLOSE, DATA, PONG, CLOSE):
         assert door.send(frame) == len(frame)
     assert socket.sent == [DATA, PONG, CLOSE]
@@ -25,7 +25,7 @@ def test_nothing_follows_the_answer_to_a_clients_goodbye():
 
 def test_nothing_follows_our_own_goodbye():
     socket = Socket()
-    door = Door(socket)
+    door = PacedSocket(socket)
     door.send(DATA + CLOSE, last=True)
     door.send(CLOSE)
     assert socket.sent == [DATA + CLOSE]

@@ -23,8 +23,8 @@ from wfmon.stream.messages import StreamClosed
 from wfmon.stream.websocket import say_goodbye
 
 if TYPE_CHECKING:
-    from wfmon.collect.models.ingest.inbox import Connection, Refusal
-    from wfmon.stream.websocket import WebSocket
+    from wfmon.collect.models.ingest.inbox import Connection, RefusedLine
+    from wfmon.stream.websocket import ServerWebSocket
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Hooks:
             return StreamClosed("stopping", _STOPPING)
         return StreamClosed("full", _FULL) if len(self._open) >= MAX_CLIENTS else None
 
-    def converse(self, ws: WebSocket) -> None:
+    def converse(self, ws: ServerWebSocket) -> None:
         """Serve a client until one side ends it, in the calling thread. Raises nothing."""
         seat = _Seat(ws)
         why = self._enter(seat)
@@ -117,7 +117,7 @@ class Hooks:
                 self._open.add(seat)
             return why
 
-    def _serve(self, ws: WebSocket, seat: _Seat) -> StreamClosed | None:
+    def _serve(self, ws: ServerWebSocket, seat: _Seat) -> StreamClosed | None:
         connection = self._ingest.open()
         try:
             seat.send([wire.Outgoing(orjson.dumps(self._ingest.hello()))])
@@ -129,7 +129,7 @@ class Hooks:
 class _Seat:
     """One open connection: what ``close`` needs to end it. A POST has none, and ends by itself."""
 
-    def __init__(self, ws: WebSocket | None) -> None:
+    def __init__(self, ws: ServerWebSocket | None) -> None:
         self._ws = ws
         self.stopping = False
         self._sending = False
@@ -179,7 +179,7 @@ def install_hook(server: Flask, ingest: Ingest) -> Hooks:
     return hooks
 
 
-def _converse(ws: WebSocket, seat: _Seat, connection: Connection) -> StreamClosed | None:
+def _converse(ws: ServerWebSocket, seat: _Seat, connection: Connection) -> StreamClosed | None:
     """Take messages until the connection ends; gives why the client is sent away, None when it went by itself."""
     while True:
         is_open = ws.connected  # asked first: what came before the end is still taken
@@ -205,11 +205,11 @@ def _converse(ws: WebSocket, seat: _Seat, connection: Connection) -> StreamClose
         ws.event.clear()
 
 
-def _refused(each: Refusal) -> wire.Outgoing:
+def _refused(each: RefusedLine) -> wire.Outgoing:
     return wire.message("refused", **each._asdict())
 
 
-def _unread(detail: str, refused: list[Refusal]) -> Response:
+def _unread(detail: str, refused: list[RefusedLine]) -> Response:
     rows = [each._asdict() for each in refused]
     extra = {"field": rows[0]["field"] if rows else "", "refused": rows}
     return Problem(400, "lines", detail, "docs/ingest.md has the form of the lines.", extra=extra).response()

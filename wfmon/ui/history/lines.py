@@ -20,7 +20,7 @@ _PROBITS = (0.410, 0.779)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SeriesLine:
     """One series over a range: ``envelope`` of shape (n, 3): min, mean, max; NaN a gap. ``quantiles``: p50, p95, p99.
 
     ``counts`` (n,), samples a step, is there where the series is a distribution.
@@ -55,7 +55,9 @@ class Stats:
     p95: float | None = None
 
 
-def read(found: Mapping[str, Any], quantiles: Mapping[str, Any] | None, counts: Mapping[str, Any] | None) -> list[Line]:
+def read(
+    found: Mapping[str, Any], quantiles: Mapping[str, Any] | None, counts: Mapping[str, Any] | None
+) -> list[SeriesLine]:
     """Make lines of what queries gave: the envelope, and of distributions their quantiles and counts."""
     more = {row["series"]: row["points"] for row in (quantiles or {"series": ()})["series"]}
     many = {row["series"]: row["points"] for row in (counts or {"series": ()})["series"]}
@@ -63,7 +65,7 @@ def read(found: Mapping[str, Any], quantiles: Mapping[str, Any] | None, counts: 
     for row in found["series"]:
         text, points = row["series"], row["points"]
         lines.append(
-            Line(
+            SeriesLine(
                 text, units.unit_of(row["name"], row["unit"]), points[0][0] if points else found["from_ms"],
                 row["step_ms"], _columns(points, 3), _columns(more[text], 3) if text in more else None,
                 _columns(many[text], 1)[:, 0] if text in many else None,
@@ -76,7 +78,7 @@ def _columns(points: Sequence[Sequence[float | None]], width: int) -> Floats:
     return np.array([point[1 : width + 1] for point in points], np.float64).reshape(len(points), width)
 
 
-def statistics(line: Line) -> Stats:
+def statistics(line: SeriesLine) -> Stats:
     """Sum a line up. A step of a distribution weighs as many as its samples; every other step weighs the same."""
     low, mean, high = line.envelope.T
     known = np.isfinite(mean)
@@ -89,7 +91,7 @@ def statistics(line: Line) -> Stats:
     return Stats(average, float(lows.min()), float(highs.max()), float(mean[known][-1]), _p95(line))
 
 
-def _p95(line: Line, wanted: float = 0.95) -> float | None:
+def _p95(line: SeriesLine, wanted: float = 0.95) -> float | None:
     """Give the 95th percentile over all steps, of what is kept of each: its least, p50, p95, p99 and largest value.
 
     Between p50 and p95 a step is taken as log-normal, as times are; beyond, as straight.

@@ -14,9 +14,9 @@ from wfmon.core.services import Services
 from wfmon.core.types import Series
 from wfmon.ui.history import lines as of_lines
 from wfmon.ui.history import picture as history
-from wfmon.ui.history.lines import Line
+from wfmon.ui.history.lines import SeriesLine
 from wfmon.ui.history.picture import Picture
-from wfmon.ui.history.views import DEFAULT_SERIES, View
+from wfmon.ui.history.views import DEFAULT_SERIES, HistoryView
 from wfmon.ui.kit.ranges import Range, iso, zone
 
 POINTS, POINTS_NARROW = 1_000, 400
@@ -29,13 +29,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Shown:
     """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor."""
 
-    fixed: View
+    fixed: HistoryView
     range: Range
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SeriesLine, ...] = ()
     step_ms: int = 0
     tier: str = ""
     compared: Range | None = None
-    before: tuple[Line, ...] = ()
+    before: tuple[SeriesLine, ...] = ()
     marks: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Shown:
         return not any((line.envelope == line.envelope).any() for line in self.lines)
 
 
-def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narrow: bool = False) -> Shown:
+def look(services: Services, view: HistoryView, now_ms: int, minutes_east: int, *, narrow: bool = False) -> Shown:
     """Ask for what a view shows. Raises Refused, Unreadable."""
     shown = view.range(now_ms, minutes_east)
     compared = view.compared(shown)
@@ -68,7 +68,7 @@ def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narr
     )
     lines = _lines(services, found, of_distributions, shown, points)
     marks += _unusual(services, shown, lines)
-    before: list[Line] = []
+    before: list[SeriesLine] = []
     if compared is not None:
         earlier = services.history.query(
             series=chosen, from_ms=compared.from_ms, to_ms=compared.to_ms, points=points, fn="envelope"
@@ -79,7 +79,7 @@ def look(services: Services, view: View, now_ms: int, minutes_east: int, *, narr
     )
 
 
-def _unusual(services: Services, shown: Range, lines: Sequence[Line]) -> tuple[dict[str, Any], ...]:
+def _unusual(services: Services, shown: Range, lines: Sequence[SeriesLine]) -> tuple[dict[str, Any], ...]:
     """Give what was unusual of the series that are shown, as marks with their series and their end."""
     there = {line.series for line in lines}
     return tuple(
@@ -94,7 +94,7 @@ def _unusual(services: Services, shown: Range, lines: Sequence[Line]) -> tuple[d
 
 def _lines(
     services: Services, found: Mapping[str, Any], of_distributions: Sequence[str], span: Range, points: int
-) -> list[Line]:
+) -> list[SeriesLine]:
     if not of_distributions:
         return of_lines.read(found, None, None)
     quantiles, counts = (
@@ -113,7 +113,7 @@ def picture(shown: Shown, minutes_east: int, *, narrow: bool = False) -> Picture
     )  # fmt: skip
 
 
-def spec(picture: Picture, shown: Shown, view: View, now_ms: int) -> dict[str, Any]:
+def spec(picture: Picture, shown: Shown, view: HistoryView, now_ms: int) -> dict[str, Any]:
     """Give what assets/history.mjs needs: the figure, what belongs to each chart, and what the controls should say."""
     return {
         "figure": picture.figure,
@@ -163,7 +163,7 @@ def csv_text(shown: Shown, minutes_east: int) -> str:
     return out.getvalue()
 
 
-def _csv_rows(line: Line, period: str, minutes_east: int) -> Iterable[tuple[Any, ...]]:
+def _csv_rows(line: SeriesLine, period: str, minutes_east: int) -> Iterable[tuple[Any, ...]]:
     texts = inert(period), inert(line.series), inert(line.unit)
     for at, (low, mean, high) in enumerate(line.envelope.tolist()):
         t_ms = line.from_ms + at * line.step_ms

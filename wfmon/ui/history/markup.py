@@ -15,7 +15,7 @@ from dash.development.base_component import Component
 from wfmon.core import units
 from wfmon.ui.history.lines import Stats
 from wfmon.ui.history.lookup import Shown
-from wfmon.ui.history.picture import COLORS, HEAD, MORE, PLOT, Picture, Row
+from wfmon.ui.history.picture import COLORS, HEAD, MORE, PLOT, ChartRow, Picture
 from wfmon.ui.kit import ids, ranges
 from wfmon.ui.kit.parts import Content
 from wfmon.ui.kit.ranges import Range
@@ -150,7 +150,7 @@ def rows(picture: Picture, shown: Shown) -> list[Component]:
     return [_row(row, shown) for row in picture.rows]
 
 
-def _row(row: Row, shown: Shown) -> Component:
+def _row(row: ChartRow, shown: Shown) -> Component:
     name = row.name
     head = html.Header(
         [
@@ -174,7 +174,7 @@ def _row(row: Row, shown: Shown) -> Component:
     )
 
 
-def _statistics(row: Row) -> Component:
+def _statistics(row: ChartRow) -> Component:
     """Make what opens the statistics of a chart; assets/lib/history/span-statistics.mjs fills it then."""
     summary = html.Summary(
         ["Statistics", html.Span(f" of {row.title}", className="aside")], style={"height": f"{MORE}px"}
@@ -184,7 +184,7 @@ def _statistics(row: Row) -> Component:
     )
 
 
-def _line(row: Row, at: int, shown: Shown) -> Component:
+def _line(row: ChartRow, at: int, shown: Shown) -> Component:
     line, stats, before = row.lines[at], row.stats[at], row.compared[at]
     several = len(row.lines) > 1
     figures = [("mean", stats.mean), ("min", stats.min), ("max", stats.max), ("last", stats.last)]

@@ -17,7 +17,7 @@ import numpy as np
 from wfmon.core import units
 from wfmon.core.answers import ANOMALY
 from wfmon.core.catalogue import METRICS
-from wfmon.ui.history.lines import Floats, Line, Stats, statistics
+from wfmon.ui.history.lines import Floats, SeriesLine, Stats, statistics
 from wfmon.ui.kit.ranges import Range, iso
 
 TOP, BOTTOM = 26, 30
@@ -40,14 +40,14 @@ MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sle
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChartRow:
     """One chart: the series of a metric, which share their unit. Pixels are from the figure's top."""
 
     name: str
     unit: str
     top: int
     height: int
-    lines: tuple[Line, ...]
+    lines: tuple[SeriesLine, ...]
     stats: tuple[Stats, ...]
     compared: tuple[Stats | None, ...]
     traces: tuple[int, ...]
@@ -66,15 +66,15 @@ class Picture:
     """What ``build`` makes: the figure, its rows, its height in pixels."""
 
     figure: dict[str, Any]
-    rows: tuple[Row, ...] = field(default=())
+    rows: tuple[ChartRow, ...] = field(default=())
     height: int = 0
 
 
 def build(
     shown: Range,
     minutes_east: int,
-    lines: Sequence[Line],
-    compared: tuple[Range, Mapping[str, Line]] | None = None,
+    lines: Sequence[SeriesLine],
+    compared: tuple[Range, Mapping[str, SeriesLine]] | None = None,
     marks: Sequence[Mapping[str, Any]] = (),
     *,
     quantiles: bool = False,
@@ -106,7 +106,7 @@ def build(
             at.append(len(traces))
             traces += _drawn(line, minutes_east, axis, color, quantiles=quantiles)
         rows.append(
-            Row(
+            ChartRow(
                 group[0].name, group[0].unit, top, heights[number - 1], group,
                 tuple(map(statistics, group)), tuple(None if each is None else statistics(each) for each in before),
                 tuple(at), sizes[number - 1],
@@ -127,19 +127,19 @@ def build(
     return Picture({"data": traces, "layout": {**layout, **axes}}, tuple(rows), height)
 
 
-def _line_px(group: Sequence[Line], *, narrow: bool, compared: bool) -> int:
+def _line_px(group: Sequence[SeriesLine], *, narrow: bool, compared: bool) -> int:
     if not narrow:
         return LINE
     return LINE_NARROW + FIGURES_NARROW * (compared and any(line.quantiles is not None for line in group))
 
 
-def _together(lines: Sequence[Line]) -> list[Line]:
+def _together(lines: Sequence[SeriesLine]) -> list[SeriesLine]:
     """Give the lines with those of a metric beside one another, in the order in which the metrics came."""
     order = list(dict.fromkeys(line.name for line in lines))
     return sorted(lines, key=lambda line: order.index(line.name))
 
 
-def _drawn(line: Line, minutes_east: int, axis: str, color: str, *, quantiles: bool) -> list[dict[str, Any]]:
+def _drawn(line: SeriesLine, minutes_east: int, axis: str, color: str, *, quantiles: bool) -> list[dict[str, Any]]:
     """Give the traces of a line: itself with its envelope, points that stand alone, and quantiles if asked for."""
     low, mean, high = line.envelope.T
     base = {
@@ -172,7 +172,7 @@ def _drawn(line: Line, minutes_east: int, axis: str, color: str, *, quantiles: b
 
 
 def _points(
-    line: Line, mean: Floats, shift_ms: int, minutes_east: int, axis: str, marker: dict[str, Any]
+    line: SeriesLine, mean: Floats, shift_ms: int, minutes_east: int, axis: str, marker: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Give values that stand between gaps as points: a line would not show them."""
     known = np.isfinite(mean)
@@ -189,7 +189,7 @@ def _points(
     ]  # fmt: skip
 
 
-def _compared(line: Line, shift_ms: int, minutes_east: int, axis: str, color: str) -> list[dict[str, Any]]:
+def _compared(line: SeriesLine, shift_ms: int, minutes_east: int, axis: str, color: str) -> list[dict[str, Any]]:
     name, mean = f"before {line.label}".rstrip(), line.envelope[:, 1]
     trace = {
         "type": "scatter", "mode": "lines", "yaxis": axis, "name": name,
@@ -202,8 +202,8 @@ def _compared(line: Line, shift_ms: int, minutes_east: int, axis: str, color: st
 
 
 def _y_axis(
-    group: Sequence[Line],
-    before: Sequence[Line | None],
+    group: Sequence[SeriesLine],
+    before: Sequence[SeriesLine | None],
     domain: list[float],
     quantiles: bool,  # noqa: FBT001
 ) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MAX_SELECTORS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class HistoryView:
     """``series``: selectors, empty for the default. ``span``: fixed ends, else ``text`` says what is meant."""
 
     series: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class View:
     quantiles: bool = False
 
     @classmethod
-    def read(cls, query: str) -> View:
+    def read(cls, query: str) -> HistoryView:
         """Read an address's query; what it does not say, or says badly, is the default."""
         given = parse_qs(query.removeprefix("?"))
         first = {name: values[0] for name, values in given.items()}
@@ -82,7 +82,7 @@ class View:
             raise ranges.NotUnderstood("The period to compare with is the one shown. Choose another start.")
         return Range(start, start + shown.span_ms)
 
-    def fixed(self, shown: Range, series: Sequence[str]) -> View:
+    def fixed(self, shown: Range, series: Sequence[str]) -> HistoryView:
         """Give the view that shows the same whenever it is opened: ends and series are named."""
         return replace(self, series=tuple(series), span=(shown.from_ms, shown.to_ms))
 

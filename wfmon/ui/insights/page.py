@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 
 from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.core.services import Services
-from wfmon.ui.history.views import View
+from wfmon.ui.history.views import HistoryView
 from wfmon.ui.kit import ids
 
 SPANS = ((7, "7 days"), (14, "14 days"), (30, "30 days"))
@@ -102,7 +102,7 @@ def unusual(told: Json, offset_s: int) -> Component:
 
 
 def _odd(each: Json, at_ms: int, offset_s: int) -> Component:
-    view = View((each["series"],), span=(int(each["since_ms"]) - AROUND_MS, at_ms))
+    view = HistoryView((each["series"],), span=(int(each["since_ms"]) - AROUND_MS, at_ms))
     since = f"since {_when(each['since_ms'], offset_s):%H:%M} · z {each['z']:+.1f} · "
     link = html.A("show in History", href=f"/history?{view.query()}")
     return html.Li([html.P(each["text"]), html.P([since, link], className="muted")], className="odd")
@@ -130,7 +130,7 @@ def _finding(each: Json, offset_s: int) -> Component:
 
 def history_link(each: Json) -> str:
     """Give the address that opens the finding's chart at its span, with the span before beside it."""
-    view = View(tuple(each["series"]), span=(int(each["from_ms"]), int(each["to_ms"])), compare="previous")
+    view = HistoryView(tuple(each["series"]), span=(int(each["from_ms"]), int(each["to_ms"])), compare="previous")
     return f"/history?{view.query()}"
 
 

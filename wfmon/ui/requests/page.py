@@ -40,7 +40,7 @@ ROUNDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class GridColumn:
     """A column of the grid. ``digits`` None: text; else a figure in the title's unit, with so many below 100.
 
     ``shown``: from the start. ``optional`` is not shown from the start where the page is narrow.
@@ -56,29 +56,29 @@ class Column:
 
 
 COLUMNS = (
-    Column("started_ms", "Start", "When the request came, in this browser's zone", 154, optional=False),
-    Column("model", "Model", "What was asked", 120, optional=False),
-    Column("status", "Status", "How it ended", 72),
-    Column("prompt_tokens", "Prompt, tokens", "Tokens that were asked", 66, 0),
-    Column("output_tokens", "Output, tokens", "Tokens that were answered", 66, 0),
-    Column("queue_ms", "Queue, ms", "Time in the server's queue", 64, 1),
-    Column("load_ms", "Load, ms", "Time in which the model was loaded", 64, 1),
-    Column("prompt_ms", "Prompt, ms", "Time in which the prompt was read", 66, 1, shown=False),
-    Column("ttft_ms", "First token, ms", "From the start to the first token", 72, 1, optional=False),
-    Column("duration_ms", "Duration, ms", "From the start to the end", 76, 1),
-    Column("tokens_per_second", "Tokens/s", "Output tokens a second", 70, 1, optional=False),
-    Column("time_per_output_token_ms", "Per token, ms", "Mean time of an output token", 72, 1, shown=False),
-    Column("entropy_bits", "Entropy, bits", "Mean entropy of the answer's tokens", 68, 2),
-    Column("energy", "Energy, 0 to 1", "Mean of the index of speed, certainty and steadiness", 66, 2),
-    Column("joules", "Electricity, J", "Of all graphics cards, while it ran", 84, 1, shown=False),
-    Column("stalled_ms", "Stalled, ms", "Time in which no token came, all stalls together", 72, 1, shown=False),
-    Column("why", "Why slow", "At most two causes, the costliest first", 170),
-    Column("server", "Server", "Who answered", 128),
-    Column("via", "Seen by", "By whom it was seen: hook or proxy", 72),
+    GridColumn("started_ms", "Start", "When the request came, in this browser's zone", 154, optional=False),
+    GridColumn("model", "Model", "What was asked", 120, optional=False),
+    GridColumn("status", "Status", "How it ended", 72),
+    GridColumn("prompt_tokens", "Prompt, tokens", "Tokens that were asked", 66, 0),
+    GridColumn("output_tokens", "Output, tokens", "Tokens that were answered", 66, 0),
+    GridColumn("queue_ms", "Queue, ms", "Time in the server's queue", 64, 1),
+    GridColumn("load_ms", "Load, ms", "Time in which the model was loaded", 64, 1),
+    GridColumn("prompt_ms", "Prompt, ms", "Time in which the prompt was read", 66, 1, shown=False),
+    GridColumn("ttft_ms", "First token, ms", "From the start to the first token", 72, 1, optional=False),
+    GridColumn("duration_ms", "Duration, ms", "From the start to the end", 76, 1),
+    GridColumn("tokens_per_second", "Tokens/s", "Output tokens a second", 70, 1, optional=False),
+    GridColumn("time_per_output_token_ms", "Per token, ms", "Mean time of an output token", 72, 1, shown=False),
+    GridColumn("entropy_bits", "Entropy, bits", "Mean entropy of the answer's tokens", 68, 2),
+    GridColumn("energy", "Energy, 0 to 1", "Mean of the index of speed, certainty and steadiness", 66, 2),
+    GridColumn("joules", "Electricity, J", "Of all graphics cards, while it ran", 84, 1, shown=False),
+    GridColumn("stalled_ms", "Stalled, ms", "Time in which no token came, all stalls together", 72, 1, shown=False),
+    GridColumn("why", "Why slow", "At most two causes, the costliest first", 170),
+    GridColumn("server", "Server", "Who answered", 128),
+    GridColumn("via", "Seen by", "By whom it was seen: hook or proxy", 72),
 )
 
 
-def _definition(column: Column) -> dict[str, Any]:
+def _definition(column: GridColumn) -> dict[str, Any]:
     number = column.digits is not None
     definition: dict[str, Any] = {
         "field": column.name,
@@ -238,7 +238,7 @@ def _filtered() -> Component:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class RequestsView:
     """What the page shows of a span. ``state``: ready, empty, error; ``none``: what stands in the grid's place.
 
     ``rows``: those of the grid, as JSON. ``spread``: of each what the figures need.
@@ -253,11 +253,11 @@ class View:
     spread: Sequence[Row] = ()
 
 
-def look(services: Services, span: Mapping[str, Any]) -> View:
+def look(services: Services, span: Mapping[str, Any]) -> RequestsView:
     """Give what is kept of ``span``: {from_ms, to_ms, model}. What it cannot be read from is said, never raised."""
     from_ms, to_ms, model = int(span["from_ms"]), int(span["to_ms"]), str(span.get("model") or "")
     if from_ms >= to_ms:
-        return View("empty", [], "", "The span ends before it begins: choose a later end.")
+        return RequestsView("empty", [], "", "The span ends before it begins: choose a later end.")
     try:
         in_memory = {each["id"] for each in services.models.requests(limit=MOST_IN_MEMORY)}
         past = iter(services.history.requests(from_ms=from_ms, to_ms=to_ms, limit=MOST_ROWS + 1, model=model))
@@ -273,14 +273,14 @@ def look(services: Services, span: Mapping[str, Any]) -> View:
         models = models_of(services.history.series(), spread)
         store: Mapping[str, Any] = {} if spread else services.store.status()
     except Unreadable as error:
-        return View("error", [], "", error.sentences)
+        return RequestsView("error", [], "", error.sentences)
     if not spread:
-        return View("empty", models, "", nothing(store, model))
+        return RequestsView("empty", models, "", nothing(store, model))
     summary = (
         f"{len(spread):,}{' newest' if more else ''} {'request' if len(spread) == 1 else 'requests'}, {slow:,} slow"
     )
     foot = f"the span holds more than {MOST_ROWS:,}: the older ones are not shown" if more else ""
-    return View("ready", models, summary, foot=foot, rows=f"[{','.join(parts)}]", spread=spread)
+    return RequestsView("ready", models, summary, foot=foot, rows=f"[{','.join(parts)}]", spread=spread)
 
 
 def finished(row: Row, in_memory: set[str]) -> Row:
@@ -321,7 +321,7 @@ def nothing(store: Mapping[str, Any], model: str) -> str:
     return f"No request{of} began in this span. Choose a longer one.{off}"
 
 
-def told(view: View) -> tuple[Any, ...]:
+def told(view: RequestsView) -> tuple[Any, ...]:
     """Give what the callback writes, in the order of its outputs."""
     drawn = figures(view.spread)
     return (

@@ -12,7 +12,7 @@ import simple_websocket
 
 from tests import serving
 from tests.unit.serve.conftest import SECRET
-from wfmon.collect.models.ingest.inbox import MAX_MESSAGE_BYTES, Ingest, Refusal, Taken
+from wfmon.collect.models.ingest.inbox import MAX_MESSAGE_BYTES, Ingest, RefusedLine, Taken
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
 from wfmon.serve.limits import Limits
@@ -62,7 +62,7 @@ class FakeConnection:
             raise ValueError("The first line is the source.")
         if "fail" in lines:
             raise KeyError("CANARY")
-        refused = [Refusal(number, "e", "must be ok") for number, line in enumerate(lines, 1) if line == "bad"]
+        refused = [RefusedLine(number, "e", "must be ok") for number, line in enumerate(lines, 1) if line == "bad"]
         with self._ingest.changed:
             self._ingest.taken += [line for line in lines if line.startswith("ok")]
             self._ingest.changed.notify_all()

@@ -14,9 +14,9 @@ from wfmon.core import units
 from wfmon.core.types import Series
 from wfmon.ui.history import controls, lookup, markup
 from wfmon.ui.history import picture as history
-from wfmon.ui.history.lines import Line, Stats, statistics
+from wfmon.ui.history.lines import SeriesLine, Stats, statistics
 from wfmon.ui.history.picture import build
-from wfmon.ui.history.views import View
+from wfmon.ui.history.views import HistoryView
 from wfmon.ui.kit import ranges
 from wfmon.ui.kit.ranges import DAY_MS, HOUR_MS, NotUnderstood, Range
 
@@ -27,7 +27,7 @@ HOUR = Range(T0, T0 + HOUR_MS)
 
 def line(*means, series="system.cpu_percent", unit="%", spread=0.0, step_ms=60_000, from_ms=T0, **more):
     mean = np.array(means, float)
-    return Line(series, unit, from_ms, step_ms, np.stack([mean - spread, mean, mean + spread], 1), **more)
+    return SeriesLine(series, unit, from_ms, step_ms, np.stack([mean - spread, mean, mean + spread], 1), **more)
 
 
 # --- views
@@ -36,43 +36,43 @@ def line(*means, series="system.cpu_percent", unit="%", spread=0.0, step_ms=60_0
 @pytest.mark.parametrize(
     "view",
     [
-        View(),
-        View(text="yesterday"),
-        View(series=("system.cpu_percent", 'model.ttft_ms{model="a&b=c",server="x,y"}')),
-        View(span=(T0, T0 + 1), compare="previous", quantiles=True),
-        View(compare="1700000000000"),
+        HistoryView(),
+        HistoryView(text="yesterday"),
+        HistoryView(series=("system.cpu_percent", 'model.ttft_ms{model="a&b=c",server="x,y"}')),
+        HistoryView(span=(T0, T0 + 1), compare="previous", quantiles=True),
+        HistoryView(compare="1700000000000"),
     ],
 )
 def test_a_view_is_read_from_the_address_as_it_was_written(view):
-    assert View.read(view.query()) == view
-    assert View.read("?" + view.query()) == view
+    assert HistoryView.read(view.query()) == view
+    assert HistoryView.read("?" + view.query()) == view
 
 
 @pytest.mark.parametrize("query", ["", "from=5", "from=x&to=9", "compare=nonsense", "quantiles=2", "series=", "range="])
 def test_what_an_address_says_badly_is_the_default(query):
-    assert View.read(query) == View()
+    assert HistoryView.read(query) == HistoryView()
 
 
 def test_an_address_cannot_ask_for_more_series_than_a_person_looks_at():
-    assert len(View.read("&".join(f"series=a.b{i}" for i in range(99))).series) == 24
+    assert len(HistoryView.read("&".join(f"series=a.b{i}" for i in range(99))).series) == 24
 
 
 @pytest.mark.parametrize(
     ("compare", "start"), [("previous", T0 - HOUR_MS), ("day", T0 - DAY_MS), ("week", T0 - 7 * DAY_MS), ("5000", 5_000)]
 )
 def test_the_compared_period_is_as_long_as_the_one_shown(compare, start):
-    assert View(compare=compare).compared(HOUR) == Range(start, start + HOUR_MS)
+    assert HistoryView(compare=compare).compared(HOUR) == Range(start, start + HOUR_MS)
 
 
 def test_a_period_is_not_compared_with_itself():
-    assert View().compared(HOUR) is None
+    assert HistoryView().compared(HOUR) is None
     with pytest.raises(NotUnderstood, match="the one shown"):
-        View(compare=str(T0)).compared(HOUR)
+        HistoryView(compare=str(T0)).compared(HOUR)
 
 
 def test_a_fixed_view_shows_the_same_at_any_later_time():
-    fixed = View(text="last 1 h", compare="day").fixed(HOUR, ("system.cpu_percent",))
-    assert View.read(fixed.query()).range(T0 + 9 * DAY_MS, 60) == HOUR
+    fixed = HistoryView(text="last 1 h", compare="day").fixed(HOUR, ("system.cpu_percent",))
+    assert HistoryView.read(fixed.query()).range(T0 + 9 * DAY_MS, 60) == HOUR
     assert fixed.compare == "day"
 
 
@@ -105,7 +105,7 @@ def test_p95_lies_near_that_of_the_samples_themselves():
     random = np.random.default_rng(7)
     steps = [random.lognormal(4 + i / 10, 0.5, 400) for i in range(12)]
     found = statistics(
-        Line(
+        SeriesLine(
             "model.ttft_ms", "ms", T0, 60_000,
             np.array([[each.min(), each.mean(), each.max()] for each in steps]),
             np.array([np.quantile(each, (0.5, 0.95, 0.99)) for each in steps]),
@@ -317,7 +317,7 @@ def asked(log):
 
 def test_by_default_it_shows_what_there_is_of_the_usual():
     log = []
-    shown = lookup.look(asked(log), View(), T0 + HOUR_MS, 0)
+    shown = lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, 0)
     assert log[0] == (
         ("system.cpu_percent", "system.memory_percent", "model.ttft_ms"),
         T0,
@@ -339,7 +339,7 @@ def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_seri
     ]
     odd = {"series": "system.memory_percent", "since_ms": T0 - 60_000, "until_ms": None, "text": "Odd."}
     services.insights.past_unusual = lambda **_: [odd, {**odd, "series": "gpu.power_watts"}]
-    shown = lookup.look(services, View(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, 0)
+    shown = lookup.look(services, HistoryView(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, 0)
     assert [mark["text"] for mark in shown.marks] == ["Started.", "Odd."]
     assert shown.marks[1]["t_ms"] == T0  # what began before is marked where the range begins
     figure = lookup.picture(shown, 0).figure
@@ -347,20 +347,20 @@ def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_seri
     assert (line["type"], band["type"], band["yref"]) == ("line", "rect", "y2 domain")
     assert (band["x0"], band["x1"]) == (ranges.iso(T0, 0), ranges.iso(T0 + HOUR_MS, 0))
     assert figure["data"][-1]["marker"]["symbol"] == ["triangle-down", "circle"]
-    ended = lookup.look(services, View(series=("system.cpu_percent",)), T0 + HOUR_MS, 0)
+    ended = lookup.look(services, HistoryView(series=("system.cpu_percent",)), T0 + HOUR_MS, 0)
     assert [mark["text"] for mark in ended.marks] == ["Started."]
 
 
 def test_what_was_chosen_and_never_seen_is_named():
-    shown = lookup.look(asked([]), View(series=("gpu.power_watts", "system.cpu_percent")), T0 + HOUR_MS, 0)
+    shown = lookup.look(asked([]), HistoryView(series=("gpu.power_watts", "system.cpu_percent")), T0 + HOUR_MS, 0)
     assert shown.missing == ("gpu.power_watts",)
     assert [each.series for each in shown.lines] == ["system.cpu_percent"]
-    assert lookup.look(asked([]), View(series=("nonsense{",)), T0 + HOUR_MS, 0).empty
+    assert lookup.look(asked([]), HistoryView(series=("nonsense{",)), T0 + HOUR_MS, 0).empty
 
 
 def test_a_narrow_page_asks_for_fewer_points():
     log = []
-    lookup.look(asked(log), View(), T0 + HOUR_MS, 0, narrow=True)
+    lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, 0, narrow=True)
     assert {call[3] for call in log} == {400}
 
 
@@ -374,7 +374,7 @@ def test_a_selector_may_leave_labels_out(selector, fits):
 
 
 def test_csv_holds_the_numbers_of_the_query_and_no_formula():
-    view = View(series=("system.cpu_percent", "model.ttft_ms"), compare="previous")
+    view = HistoryView(series=("system.cpu_percent", "model.ttft_ms"), compare="previous")
     shown = lookup.look(asked([]), view, T0 + HOUR_MS, 120)
     rows = list(csv.DictReader(io.StringIO(lookup.csv_text(shown, 120))))
     assert [(row["period"], row["series"]) for row in rows] == [
@@ -415,7 +415,7 @@ def text_of(component) -> str:
 
 
 def test_the_figures_under_a_chart_have_units_and_say_what_changed():
-    view = View(series=("system.cpu_percent",), compare="previous")
+    view = HistoryView(series=("system.cpu_percent",), compare="previous")
     shown = lookup.look(asked([]), view, T0 + HOUR_MS, 0)
     words = text_of(markup.rows(lookup.picture(shown, 0), shown))
     first = T0 % 97 + 1
@@ -434,12 +434,12 @@ def test_the_figures_under_a_chart_have_units_and_say_what_changed():
     ],
 )
 def test_where_nothing_is_it_says_since_when_it_records_and_whether(store, words):
-    shown = lookup.Shown(View(), HOUR)
+    shown = lookup.Shown(HistoryView(), HOUR)
     assert words in text_of(markup.message(shown, store, T0 + 2 * HOUR_MS, 0))
 
 
 def test_nothing_is_said_where_all_is_well():
-    shown = lookup.look(asked([]), View(), T0 + HOUR_MS, 0)
+    shown = lookup.look(asked([]), HistoryView(), T0 + HOUR_MS, 0)
     assert markup.message(shown, {"state": "recording", "from_ms": T0}, T0, 0) == []
 
 

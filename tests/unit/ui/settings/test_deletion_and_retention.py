@@ -12,7 +12,7 @@ from wfmon.core.errors import NotSaved, Unreadable
 from wfmon.core.settings import load
 from wfmon.runtime.settings import ChangedSettings
 from wfmon.runtime.topics import StoreTopic
-from wfmon.store.retention_settings import NAMES, Keeping
+from wfmon.store.retention_settings import NAMES, RetentionSettings
 from wfmon.ui.kit import ranges
 from wfmon.ui.settings import deletion, retention
 
@@ -27,7 +27,7 @@ class Told:
         self.house = House(folder, "a", 'b_ms{x="1"}')
         self.house.run(700, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
         settings = ChangedSettings(load(None, folder))
-        keeping = Keeping(settings, self.house.writer.path, self.house.clock.now_ms)
+        keeping = RetentionSettings(settings, self.house.writer.path, self.house.clock.now_ms)
         self.store = Topic(self.house.writer, self.house.reader, keeping, settings)
 
 

@@ -1,7 +1,7 @@
 """What a hook or the proxy tells of a model, once read and checked: values that travel from ingest to the meter.
 
-Times ``t_us`` are microseconds of the observed process's own monotonic clock; ``Source.offset_us`` leads from there to
-the monitor's. Nothing here holds text of a prompt or an answer.
+Times ``t_us`` are microseconds of the observed process's own monotonic clock; ``EventSource.offset_us`` is the
+offset to the monitor's. Nothing here holds text of a prompt or an answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from array import array
 from typing import Literal, NamedTuple, TypeAlias
 
 
-class Source:
+class EventSource:
     """Who speaks: one observed process, or the proxy. Written by the thread that reads its connection, alone."""
 
     __slots__ = ("grace_ns", "joined", "key", "left_ns", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
@@ -44,7 +44,7 @@ class Source:
 class Start(NamedTuple):
     """A request came in. ``again``: told anew after a reconnection, the interval before it is not known."""
 
-    source: Source
+    source: EventSource
     request: str
     t_us: int
     model: str
@@ -58,7 +58,7 @@ class Start(NamedTuple):
 class Prompt(NamedTuple):
     """How many prompt tokens there are, and how many of them came from a cache."""
 
-    source: Source
+    source: EventSource
     request: str
     t_us: int
     tokens: int
@@ -68,7 +68,7 @@ class Prompt(NamedTuple):
 class Phase(NamedTuple):
     """A phase of the request began."""
 
-    source: Source
+    source: EventSource
     request: str
     t_us: int
     name: Literal["queued", "loading", "prompt", "decode"]
@@ -81,7 +81,7 @@ class Tokens(NamedTuple):
     ``tops``: natural log-probabilities of its last token, falling; ``hashes``: their tokens under the boot's key.
     """
 
-    source: Source
+    source: EventSource
     request: str
     t_us: tuple[int, ...]
     counts: tuple[int, ...]
@@ -96,7 +96,7 @@ class Tokens(NamedTuple):
 class End(NamedTuple):
     """A request ended. Durations are the runtime's own where it tells them."""
 
-    source: Source
+    source: EventSource
     request: str
     t_us: int
     status: Literal["ok", "aborted", "error"]
@@ -110,10 +110,10 @@ class End(NamedTuple):
     decode_ms: float | None = None
 
 
-class Gone(NamedTuple):
+class SourceGone(NamedTuple):
     """The source is gone for good: what it had open has ended. The meter also finds this out for itself."""
 
-    source: Source
+    source: EventSource
 
 
 class Reading(NamedTuple):
@@ -144,7 +144,7 @@ class Reading(NamedTuple):
     pid: int | None = None
 
 
-Event: TypeAlias = Start | Prompt | Phase | Tokens | End | Gone
+Event: TypeAlias = Start | Prompt | Phase | Tokens | End | SourceGone
 EVENT_BYTES, CHUNK_BYTES = 500, 60
 """What an event takes in memory, its texts included, and what each chunk of its tokens adds."""
 COLUMN_BYTES, TOP_BYTES = 32, 160

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from wfmon.collect.models.ingest import lines as form
-from wfmon.collect.models.ingest.events import Event, Source, Tokens
+from wfmon.collect.models.ingest.events import Event, EventSource, Tokens
 from wfmon.core.clock import Clock
 
 VERSION = form.VERSION
@@ -34,7 +34,7 @@ SET_BACK_US = 10_000_000
 _NEVER = float("inf")
 
 
-class Refusal(NamedTuple):
+class RefusedLine(NamedTuple):
     """A line that was not taken: its number in the message, the field, and what it must be."""
 
     line: int
@@ -46,13 +46,13 @@ class Taken(NamedTuple):
     """What became of a message."""
 
     events: int
-    refused: list[Refusal]
+    refused: list[RefusedLine]
 
 
 class _Session:
     """A source, over all its connections. Under its lock, but for ``connections``, which is under Ingest's."""
 
-    def __init__(self, source: Source, now_ns: int) -> None:
+    def __init__(self, source: EventSource, now_ns: int) -> None:
         self.source = source
         self.lock = threading.Lock()
         self.connections = 0
@@ -108,7 +108,7 @@ class Ingest:
         """Open a connection; ``post``: for one POST, whose source has 30 s to send the next one."""
         return Connection(self, POST_GRACE_S if post else GRACE_S)
 
-    def join(self, source: Source, grace_s: int) -> _Session:
+    def join(self, source: EventSource, grace_s: int) -> _Session:
         """Give the session of a source: the one it had, if it is back in time. Raises BadLine, ValueError."""
         now_ns = self.clock.mono_ns()
         with self._lock:
@@ -169,7 +169,7 @@ class Connection:
             raise ValueError(f"a message is at most {MAX_MESSAGE_BYTES} bytes: send several")
         now_ns = self._ingest.clock.mono_ns()
         events: list[Event] = []
-        refused: list[Refusal] = []
+        refused: list[RefusedLine] = []
         too_fast = number_taken = 0
         for number, line in enumerate(_lines(text), 1):
             if not line or line.isspace():
@@ -183,7 +183,7 @@ class Connection:
             try:
                 taken = self._line(line, now_ns, events)
             except form.BadLine as why:
-                refused.append(Refusal(number, why.field, why.detail))
+                refused.append(RefusedLine(number, why.field, why.detail))
                 self._refused += 1
                 if self._refused >= MAX_REFUSALS:
                     break
@@ -191,7 +191,7 @@ class Connection:
                 if not taken:
                     too_fast = 1
                     detail = f"more than {EVENTS_PER_SECOND} events a second: send fewer; the rest was not taken"
-                    refused.append(Refusal(number, "line", detail))
+                    refused.append(RefusedLine(number, "line", detail))
         if too_fast:
             self._ingest.count("model_too_fast", too_fast)
         if len(refused) > bool(too_fast):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from wfmon.collect.models.ingest.events import End, Event, Phase, Prompt, Source, Start, Tokens
+from wfmon.collect.models.ingest.events import End, Event, EventSource, Phase, Prompt, Start, Tokens
 from wfmon.collect.text import NAME_CHARS, clean
 
 VERSION = 1
@@ -103,7 +103,7 @@ def parse(line: bytes) -> dict[str, Any]:
     return fields
 
 
-def source(fields: dict[str, Any]) -> Source:
+def source(fields: dict[str, Any]) -> EventSource:
     """Make a source of its line. Raises BadLine."""
     if fields.get("e") != "source":
         raise BadLine("e", "the first line must be source: it says who speaks")
@@ -111,7 +111,7 @@ def source(fields: dict[str, Any]) -> Source:
         raise BadLine("v", f"must be {VERSION}, the version of the form that this monitor reads")
     if fields.get("via") not in _VIAS:
         raise BadLine("via", "must be hook or proxy")
-    return Source(
+    return EventSource(
         _matching(fields, "id", _ID, "must be 8 to 64 of A-Z a-z 0-9 _ -, random for each process"),
         fields["via"],
         _name(fields, "name"),
@@ -126,7 +126,7 @@ def beat(fields: dict[str, Any]) -> Beat:
     return Beat(_whole(fields, "t", 0, MAX_T_US), 0 if "lost" not in fields else _whole(fields, "lost", 0, MAX_T_US))
 
 
-def event(who: Source, fields: dict[str, Any]) -> Event:
+def event(who: EventSource, fields: dict[str, Any]) -> Event:
     """Read any other line of a source. Raises BadLine."""
     reader = _READERS.get(fields["e"])
     if reader is None:
@@ -137,7 +137,7 @@ def event(who: Source, fields: dict[str, Any]) -> Event:
     return reader(who, request, fields)
 
 
-def _start(who: Source, request: str, fields: dict[str, Any]) -> Start:
+def _start(who: EventSource, request: str, fields: dict[str, Any]) -> Start:
     again = fields.get("again")
     if again is not None and type(again) is not bool:
         raise BadLine("again", "must be true or false")
@@ -154,13 +154,13 @@ def _start(who: Source, request: str, fields: dict[str, Any]) -> Start:
     )
 
 
-def _phase(who: Source, request: str, fields: dict[str, Any]) -> Phase:
+def _phase(who: EventSource, request: str, fields: dict[str, Any]) -> Phase:
     if fields.get("name") not in _PHASES:
         raise BadLine("name", f"must be one of {', '.join(_PHASES)}")
     return Phase(who, request, _whole(fields, "t", 0, MAX_T_US), fields["name"])
 
 
-def _prompt(who: Source, request: str, fields: dict[str, Any]) -> Prompt:
+def _prompt(who: EventSource, request: str, fields: dict[str, Any]) -> Prompt:
     tokens = _whole(fields, "tokens", 0, MAX_TOKENS)
     cached = _count(fields, "cached")
     if cached is not None and cached > tokens:
@@ -168,7 +168,7 @@ def _prompt(who: Source, request: str, fields: dict[str, Any]) -> Prompt:
     return Prompt(who, request, _whole(fields, "t", 0, MAX_T_US), tokens, cached)
 
 
-def _end(who: Source, request: str, fields: dict[str, Any]) -> End:
+def _end(who: EventSource, request: str, fields: dict[str, Any]) -> End:
     if fields.get("status") not in _STATUSES:
         raise BadLine("status", f"must be one of {', '.join(_STATUSES)}")
     return End(
@@ -187,7 +187,7 @@ def _end(who: Source, request: str, fields: dict[str, Any]) -> End:
     )
 
 
-def _tokens(who: Source, request: str, fields: dict[str, Any]) -> Tokens:
+def _tokens(who: EventSource, request: str, fields: dict[str, Any]) -> Tokens:
     times = fields.get("t")
     if type(times) is not list or not 0 < len(times) <= MAX_CHUNKS:
         raise BadLine("t", f"must be a list of 1 to {MAX_CHUNKS} whole microseconds, one a chunk")
@@ -281,7 +281,7 @@ def _hashes(
 
 
 _NUMBERS = (float, int)
-_READERS: dict[str, Callable[[Source, str, dict[str, Any]], Event]] = {
+_READERS: dict[str, Callable[[EventSource, str, dict[str, Any]], Event]] = {
     "start": _start, "phase": _phase, "prompt": _prompt, "tokens": _tokens, "end": _end,
 }  # fmt: skip
 

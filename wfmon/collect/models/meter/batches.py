@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wfmon.collect.models.meter.model import COLLECTOR, EVENTS, TOKENS, Model, Row
-from wfmon.collect.models.meter.tracker import Book
+from wfmon.collect.models.meter.model import COLLECTOR, EVENTS, TOKENS, ModelMeter, Row
+from wfmon.collect.models.meter.tracker import Tracker
 from wfmon.core.types import Layout, TokenBatch
 
 MAX_VALUES = 200_000
@@ -21,9 +21,9 @@ _NAN = float("nan")
 class Batches:
     """Reads a book. The ticker's alone, under the meters' lock."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Tracker) -> None:
         self._book = book
-        self._shape: list[Model] = []
+        self._shape: list[ModelMeter] = []
         self._tokens = self._events = Layout(())
         self._parts_of: dict[tuple[Layout, int], Layout] = {}
 

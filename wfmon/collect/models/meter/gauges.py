@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wfmon.collect.models.meter.disagreement import Speaker
-from wfmon.collect.models.meter.model import COLLECTOR, Model, Now
-from wfmon.collect.models.meter.tracker import MAX_MODELS, Book, Key
+from wfmon.collect.models.meter.model import COLLECTOR, ModelMeter, Now
+from wfmon.collect.models.meter.tracker import MAX_MODELS, Key, Tracker
 from wfmon.core.types import Frame, Layout, Series
 
 SECOND_US = 1_000_000.0
@@ -25,7 +25,7 @@ _NAN = float("nan")
 class _Group:
     """Models whose gauges go out together, and the layout of these; ``more`` series stand after them."""
 
-    def __init__(self, models: Sequence[Model] = (), *more: Series) -> None:
+    def __init__(self, models: Sequence[ModelMeter] = (), *more: Series) -> None:
         self.models = models
         self.layout = Layout((*(series for model in models for series in model.gauge_series()), *more))
         self._parts: list[Mapping[str, str]] = []
@@ -45,7 +45,7 @@ class _Group:
 class Gauges:
     """Reads a book. The ticker's alone, under the meters' lock."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Tracker) -> None:
         self._book = book
         self._next_us = 0.0
         self._working, self._resting = _Group(), _Group()
@@ -90,7 +90,7 @@ class Gauges:
         self._working, self._resting = _Group(), _Group()  # with these layouts go the reasons of before
         return [self._resting.frame(now, [*self._gone.values()])] if self._gone else []
 
-    def _sides(self, *, due: bool) -> tuple[list[Model], list[Model]]:
+    def _sides(self, *, due: bool) -> tuple[list[ModelMeter], list[ModelMeter]]:
         """Give the models that work, and those at rest.
 
         Who comes to rest stays among the first until the second is full: requests that follow one another would else
@@ -100,13 +100,13 @@ class Gauges:
         working = [each for each in models if each.moving or (not due and each in self._working.models)]
         return working, [each for each in models if each not in working]
 
-    def _welcome(self, read: Sequence[Model]) -> None:
+    def _welcome(self, read: Sequence[ModelMeter]) -> None:
         """Why these were gone is past, if they were."""
         for model in read:
             if self._gone.pop((model.name, model.server), None) is not None:
                 self._gone_told = False
 
-    def _part_with(self, read: Sequence[Model]) -> None:
+    def _part_with(self, read: Sequence[ModelMeter]) -> None:
         """Forget the models that leave: these frames had their gaps, and why they left stands until they are back."""
         for model in read:
             if model.leaving:

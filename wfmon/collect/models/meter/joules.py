@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from wfmon.collect.models.meter.model import NO_POWER, NO_TOKENS, NOT_EXACT, Model
-from wfmon.collect.models.meter.requests import Open
+from wfmon.collect.models.meter.model import NO_POWER, NO_TOKENS, NOT_EXACT, ModelMeter
+from wfmon.collect.models.meter.requests import OpenRequest
 
 SPAN_US = 10_000_000.0
 LOOK_US = 100_000.0
@@ -33,7 +33,7 @@ class Joules:
         self._tokens.append((us, tokens))
         self._count += tokens
 
-    def look(self, now_us: float, models: Iterable[Model], requests: Iterable[Open]) -> None:
+    def look(self, now_us: float, models: Iterable[ModelMeter], requests: Iterable[OpenRequest]) -> None:
         """Read the power if it is time, and tell each model its joules a token, or why there are none."""
         if now_us - self._looked_us < LOOK_US:
             return
@@ -55,7 +55,7 @@ class Joules:
             self._joules, self._count = 0.0, 0
         self._tell(now_us, list(models), measured=self._watts is not None)
 
-    def settle(self, now_us: float, requests: Iterable[Open]) -> None:
+    def settle(self, now_us: float, requests: Iterable[OpenRequest]) -> None:
         """Count what was drawn up to now for those that were open: one of them begins, or ends."""
         since_us = now_us - self._drawn_us
         if self._watts is None or not 0 < since_us <= LONGEST_US:
@@ -63,7 +63,7 @@ class Joules:
         self._drawn_us = now_us
         self._draw(now_us, self._watts * since_us / 1e6, list(requests))
 
-    def _draw(self, now_us: float, joules: float, requests: list[Open]) -> None:
+    def _draw(self, now_us: float, joules: float, requests: list[OpenRequest]) -> None:
         self._drawn.append((now_us, joules))
         self._joules += joules
         if len(requests) == 1:
@@ -72,7 +72,7 @@ class Joules:
             for each in requests:
                 each.alone = False
 
-    def _tell(self, now_us: float, models: list[Model], *, measured: bool) -> None:
+    def _tell(self, now_us: float, models: list[ModelMeter], *, measured: bool) -> None:
         exact = not any(
             not each.pushed and each.reading is not None and (each.reading.tokens_per_second or 0.0) > 0
             and now_us - each.reading_us < SPAN_US

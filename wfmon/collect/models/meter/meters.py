@@ -16,7 +16,7 @@ from wfmon.collect.models.meter.batches import Batches
 from wfmon.collect.models.meter.gauges import Gauges
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import COLLECTOR, EnergyIndex, Now
-from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Book
+from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Tracker
 from wfmon.core.answers import ModelRow, RequestDetail, RequestRow, RequestTicks
 from wfmon.core.clock import STEP_MS, Clock
 from wfmon.core.types import Burst, CollectorStatus, Frame, Judgement, Request, TokenBatch
@@ -85,7 +85,7 @@ class Meters:
         self._lock = threading.Lock()
         # Under the lock, which the beat holds; never taken while the inbox's is held.
         self._joules = Joules(power_watts)
-        self._book = Book(energy, server_of, self._joules, alive, keep_requests)
+        self._book = Tracker(energy, server_of, self._joules, alive, keep_requests)
         self._since: tuple[str, int] = ("", clock.now_ms())
         # The ticker's alone.
         self._base_ms: float | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.meter.entropy import Entropy
-from wfmon.collect.models.meter.requests import Open
+from wfmon.collect.models.meter.requests import OpenRequest
 from wfmon.collect.models.meter.sliding import Peak, SlidingSecond
 from wfmon.core.catalogue import METRICS
 from wfmon.core.types import Series
@@ -91,14 +91,14 @@ class Chunk(NamedTuple):
 
     us: float
     number: int
-    request: Open
+    request: OpenRequest
     t_us: int
     tokens: int
     gap_ms: float | None
     entropy: Entropy | None
 
 
-class Model:
+class ModelMeter:
     """One model of one server. ``waiting`` collects, ``flush`` makes rows of it, ``sample`` reads the gauges."""
 
     def __init__(self, name: str, server: str, via: str, energy: EnergyIndex) -> None:
@@ -108,7 +108,7 @@ class Model:
         self.runtime = ""
         self.pid: int | None = None
         self.energy_index = energy
-        self.open: dict[tuple[str, str], Open] = {}
+        self.open: dict[tuple[str, str], OpenRequest] = {}
         self.moving = True
         """Is to be sampled in the next beat, not only in the next second."""
         self.leaving = ""

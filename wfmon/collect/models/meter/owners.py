@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wfmon.collect.models.ingest.events import Source
+from wfmon.collect.models.ingest.events import EventSource
 
 ALIVE_US = 10_000_000
 """A source is alive for a server while a request of it is open there, and so long after the last one."""
@@ -16,9 +16,11 @@ class Owners:
     """Remembers who had requests where. One thread. Times: the monitor's monotonic microseconds."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], dict[Source, list[float]]] = {}  # (server, via): last time, open requests
+        self._seen: dict[
+            tuple[str, str], dict[EventSource, list[float]]
+        ] = {}  # (server, via): last time, open requests
 
-    def touch(self, server: str, source: Source, now_us: float, opened: int = 0) -> None:
+    def touch(self, server: str, source: EventSource, now_us: float, opened: int = 0) -> None:
         """A request of the source at the server was heard of; ``opened``: 1 a counted one began, -1 it ended."""
         seen = self._seen.setdefault((server, source.via), {}).setdefault(source, [now_us, 0])
         seen[0] = now_us

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from wfmon.collect.models.ingest.events import End, Phase, Prompt, Source, Start
+from wfmon.collect.models.ingest.events import End, EventSource, Phase, Prompt, Start
 from wfmon.collect.models.meter.entropy import Entropy
 from wfmon.core.answers import RequestTicks
 from wfmon.core.types import Request
@@ -19,7 +19,7 @@ MAX_PHASES = 16
 _NAN = float("nan")
 
 
-class Ticks:
+class TokenTicks:
     """One tick a chunk; past the bound two become one, and so do all later ones."""
 
     __slots__ = ("_filled", "entropy", "t_ms", "thinned", "tokens")
@@ -63,7 +63,7 @@ class Ticks:
         }
 
 
-class Open:
+class OpenRequest:
     """A request from its start to its end. The ticker's alone, under the meters' lock.
 
     Durations come from the source's own clock (``t_us``); only ``started_ms`` is of the wall.
@@ -79,7 +79,7 @@ class Open:
     def __init__(self, name: str, start: Start, model: str, server: str, started_ms: int, now_us: float) -> None:
         self.id = name
         self.request = start.request
-        self.source: Source = start.source
+        self.source: EventSource = start.source
         self.model = model
         self.server = server
         self.started_ms = started_ms
@@ -103,7 +103,7 @@ class Open:
         self.energy_sum, self.energy_times = 0.0, 0
         self.entropy_sum, self.entropy_times, self.entropy_k = 0.0, 0, _NAN
         self.stalls: list[tuple[float, float]] = []
-        self.ticks: Ticks | None = Ticks()
+        self.ticks: TokenTicks | None = TokenTicks()
         self.alone = True
         self.joules: float | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import cast
 
-from wfmon.collect.models.meter.model import STATES, Model
+from wfmon.collect.models.meter.model import STATES, ModelMeter
 from wfmon.core.answers import RequestRow
 from wfmon.core.types import CAUSE_NOT_KNOWN, Cell, Request, Table
 
@@ -20,7 +20,7 @@ REQUESTS = (
 MAX_ROWS = 50
 
 
-def model_row(model: Model) -> tuple[Cell, ...]:
+def model_row(model: ModelMeter) -> tuple[Cell, ...]:
     """Give the cells of MODELS, rounded to what can be read."""
     entropy, reading = model.entropy, model.reading
     return (

@@ -8,15 +8,25 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from wfmon.collect.models.ingest.events import End, Event, Gone, Phase, Prompt, Reading, Source, Start, Tokens
+from wfmon.collect.models.ingest.events import (
+    End,
+    Event,
+    EventSource,
+    Phase,
+    Prompt,
+    Reading,
+    SourceGone,
+    Start,
+    Tokens,
+)
 from wfmon.collect.models.ingest.lines import label
 from wfmon.collect.models.meter import entropy as bits
 from wfmon.collect.models.meter.disagreement import Disagreement, Speaker
 from wfmon.collect.models.meter.entropy import Entropy
 from wfmon.collect.models.meter.joules import Joules
-from wfmon.collect.models.meter.model import EVENTS, Chunk, EnergyIndex, Model, Now
+from wfmon.collect.models.meter.model import EVENTS, Chunk, EnergyIndex, ModelMeter, Now
 from wfmon.collect.models.meter.owners import RANKS, Owners
-from wfmon.collect.models.meter.requests import LONGEST_US, Open, Ticks
+from wfmon.collect.models.meter.requests import LONGEST_US, OpenRequest, TokenTicks
 from wfmon.core.catalogue import OTHER
 from wfmon.core.types import Judgement, Request
 
@@ -47,11 +57,11 @@ class Kept(NamedTuple):
     """A request that ended."""
 
     request: Request
-    ticks: Ticks | None
+    ticks: TokenTicks | None
     phases: list[tuple[str, float]]
 
 
-class Book:
+class Tracker:
     """Owns models, open requests and the last ended ones."""
 
     def __init__(
@@ -67,8 +77,8 @@ class Book:
         self._joules = joules
         self._alive = alive
         self._keep = keep
-        self.models: dict[Key, Model] = {}
-        self.open: dict[Key, tuple[Open, Model]] = {}
+        self.models: dict[Key, ModelMeter] = {}
+        self.open: dict[Key, tuple[OpenRequest, ModelMeter]] = {}
         self.kept: deque[Kept] = deque()
         self.dropped: Counter[str] = Counter()
         self.disagreement = Disagreement()
@@ -77,12 +87,12 @@ class Book:
         """Requests that ended and were not asked why they were slow."""
         self.told: set[int] = set()
         """Hashes of all models' labels that ever came."""
-        self._ids: dict[str, Kept | Open] = {}
-        self._ticked: deque[Open] = deque()  # the newest requests: only these note their ticks
+        self._ids: dict[str, Kept | OpenRequest] = {}
+        self._ticked: deque[OpenRequest] = deque()  # the newest requests: only these note their ticks
         self._muted: dict[Key, None] = {}
         self._namesakes: dict[str, int] = {}  # the last number of requests that are called the same
-        self._ends: list[tuple[Open, Model, End | None, str | None, float]] = []
-        self._sources: dict[Source, int] = {}
+        self._ends: list[tuple[OpenRequest, ModelMeter, End | None, str | None, float]] = []
+        self._sources: dict[EventSource, int] = {}
         self._left: dict[str, int] = {}
         # Both: how many of a source's lost events were counted; the second of sources that went, by their key.
         self._readings: dict[tuple[str, str], Reading] = {}
@@ -94,7 +104,7 @@ class Book:
             self._tokens(event, now)
         elif isinstance(event, Start):
             self._start(event, now)
-        elif isinstance(event, Gone):
+        elif isinstance(event, SourceGone):
             self._gone(event.source, now)
         else:
             found = self._find(event, now)
@@ -153,7 +163,7 @@ class Book:
             model.waiting.clear()
             model.leave(reason)
 
-    def remove(self, model: Model) -> None:
+    def remove(self, model: ModelMeter) -> None:
         """A model has left."""
         self.models.pop((model.name, model.server), None)
 
@@ -182,7 +192,7 @@ class Book:
         found = [*islice(opened, limit), *(each.request for each in islice(reversed(self.kept), limit))]
         return sorted(found, key=lambda each: -each.started_ms)[:limit]
 
-    def find(self, name: str) -> tuple[Request, Ticks | None, list[tuple[str, float]]]:
+    def find(self, name: str) -> tuple[Request, TokenTicks | None, list[tuple[str, float]]]:
         """Give a request, its ticks and its phases. Raises KeyError."""
         found = self._ids[name]
         return found if isinstance(found, Kept) else Kept(found.told(), found.ticks, _phases(found))
@@ -257,7 +267,7 @@ class Book:
         model.runtime, model.pid = source.runtime, source.pid or None
         model.vocab_size = event.vocab_size or model.vocab_size
         # By the names that were told, which the meter has not where it is the one of all models past the cap.
-        request = Open(self._name(event), event, event.model, server, now.wall(us), now.us)
+        request = OpenRequest(self._name(event), event, event.model, server, now.wall(us), now.us)
         key = (source.key, event.request)
         self.owners.touch(server, source, now.us, 1)
         self._joules.settle(now.us, self._all_open())
@@ -269,7 +279,7 @@ class Book:
             self._ticked.popleft().ticks = None
         self._wait(model, Chunk(us, 0, request, event.t_us, 0, None, None))
 
-    def _wait(self, model: Model, chunk: Chunk) -> None:
+    def _wait(self, model: ModelMeter, chunk: Chunk) -> None:
         self._number += 1
         model.waiting.append(chunk._replace(number=self._number))
         model.moving = True
@@ -313,7 +323,7 @@ class Book:
                     hashes,
                 )
 
-    def _find(self, event: Phase | Prompt | Tokens | End, now: Now) -> tuple[Open, Model] | None:
+    def _find(self, event: Phase | Prompt | Tokens | End, now: Now) -> tuple[OpenRequest, ModelMeter] | None:
         """Give the open request of an event, and note that it was heard of; count what has none."""
         key = (event.source.key, event.request)
         found = self.open.get(key)
@@ -327,7 +337,7 @@ class Book:
         model.seen_ms = now.wall_ms
         return found
 
-    def _end(self, request: Open, model: Model, end: End | None, status: str | None, now: Now) -> None:
+    def _end(self, request: OpenRequest, model: ModelMeter, end: End | None, status: str | None, now: Now) -> None:
         key = (request.source.key, request.request)
         self._joules.settle(now.us, self._all_open())
         self.open.pop(key, None)
@@ -337,7 +347,9 @@ class Book:
         self._ends.append((request, model, end, status, us))
         model.moving = True
 
-    def _close(self, request: Open, model: Model, end: End | None, status: str | None, us: float, now: Now) -> None:
+    def _close(
+        self, request: OpenRequest, model: ModelMeter, end: End | None, status: str | None, us: float, now: Now
+    ) -> None:
         """File a request that ended, once its tokens are counted."""
         told = request.told(end, status, now.wall(us))
         model.count(told.status)
@@ -364,7 +376,7 @@ class Book:
         while len(self.kept) > self._keep:
             self._ids.pop(self.kept.popleft().request.id, None)
 
-    def _gone(self, source: Source, now: Now) -> None:
+    def _gone(self, source: EventSource, now: Now) -> None:
         """A source is gone: what it had open was aborted if its process is gone too, else lost from sight."""
         mine = [pair for pair in self.open.values() if pair[0].source is source]
         if mine:
@@ -372,7 +384,7 @@ class Book:
             for request, model in mine:
                 self._end(request, model, None, status, now)
 
-    def _take_over(self, server: str, better: Source, now: Now) -> None:
+    def _take_over(self, server: str, better: EventSource, now: Now) -> None:
         """A better source tells of the server: what worse ones have open there is not counted any more."""
         worse = [
             (key, request, model) for key, (request, model) in self.open.items()
@@ -397,7 +409,7 @@ class Book:
         if len(self._muted) > MAX_MUTED:
             del self._muted[next(iter(self._muted))]
 
-    def _model(self, name: str, server: str, via: str, now: Now) -> Model:
+    def _model(self, name: str, server: str, via: str, now: Now) -> ModelMeter:
         """Give the meter of a model, made on first sight; past the cap all share one."""
         if len(self.told) < MAX_TOLD:
             self.told.add(hash((name, server)))
@@ -408,15 +420,15 @@ class Book:
             key = (OTHER, OTHER)
             model = self.models.get(key)
         if model is None:
-            model = self.models[key] = Model(*key, via, self._energy())
+            model = self.models[key] = ModelMeter(*key, via, self._energy())
         model.stay()
         model.seen_us, model.seen_ms, model.moving = now.us, now.wall_ms, True
         return model
 
-    def _all_open(self) -> Iterable[Open]:
+    def _all_open(self) -> Iterable[OpenRequest]:
         return (request for request, _ in self.open.values())
 
-    def _only(self, server: str) -> Model | None:
+    def _only(self, server: str) -> ModelMeter | None:
         """Give the model of a server where hooks or a proxy tell of one alone, and a scrape names it otherwise."""
         pushed = [model for model in self.models.values() if model.server == server and model.pushed]
         scraped = [key for key in self._readings if key[0] == server]
@@ -443,13 +455,13 @@ class Book:
             del self._namesakes[next(iter(self._namesakes))]
         return f"{name}~{at}"
 
-    def _leave(self, source: Source) -> None:
+    def _leave(self, source: EventSource) -> None:
         """Forget a source, but not what was counted of it: it may come back."""
         self._left[source.key] = self._sources.pop(source)
         if len(self._left) > MAX_LEFT:
             del self._left[next(iter(self._left))]
 
-    def _count_lost(self, source: Source) -> None:
+    def _count_lost(self, source: EventSource) -> None:
         lost = source.lost - self._sources[source]
         if lost > 0:
             self.dropped["model_lost_at_source"] += lost
@@ -462,7 +474,7 @@ def _instant(event: Start | End, now: Now, behind_us: float = BEHIND_US) -> floa
     return us if now.us - behind_us <= us <= now.us else now.us
 
 
-def _entropy(event: Tokens, at: int, request: Open) -> Entropy | None:
+def _entropy(event: Tokens, at: int, request: OpenRequest) -> Entropy | None:
     """Give what is known of a chunk's last distribution: whole, as a band, or from its top k."""
     whole = event.entropy[at] if event.entropy is not None else None
     low = event.low[at] if event.low is not None else None
@@ -487,7 +499,7 @@ def _sane(reading: Reading) -> Reading:
     return reading._replace(**wrong) if wrong else reading
 
 
-def _phases(request: Open) -> list[tuple[str, float]]:
+def _phases(request: OpenRequest) -> list[tuple[str, float]]:
     return [(name, (t_us - request.t_us) / 1_000) for name, t_us in request.phases]
 
 

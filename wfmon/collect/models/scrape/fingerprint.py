@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from wfmon.collect.models.scrape import llama_cpp, lm_studio, ollama, openai, vllm
-from wfmon.collect.models.scrape.http import LATE, Answer, Get
+from wfmon.collect.models.scrape.http import LATE, Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import Scraper, State
 from wfmon.collect.models.scrape.prometheus import has_prefix
 
 MAX_PROBES = 4
 MAKERS: dict[str, Callable[[], Scraper]] = {
-    "Ollama": ollama.Ollama,
+    "Ollama": ollama.OllamaScraper,
     "llama.cpp": llama_cpp.LlamaCpp,
     "vLLM": vllm.vllm,
     "SGLang": vllm.sglang,
@@ -70,7 +70,7 @@ class _Asked:
         self._probes = 0
         self.late = False
 
-    def __call__(self, path: str) -> Answer:
+    def __call__(self, path: str) -> HttpAnswer:
         self._probes += 1
         if self._probes > MAX_PROBES:
             return LATE
@@ -79,7 +79,7 @@ class _Asked:
         return answer
 
 
-def _mute(first: Answer, hinted: str) -> Verdict | None:
+def _mute(first: HttpAnswer, hinted: str) -> Verdict | None:
     """Judge one that gives no answer that could be read, or says that it is not ready."""
     if first.trouble == "late":
         return None
@@ -90,7 +90,7 @@ def _mute(first: Answer, hinted: str) -> Verdict | None:
     return Verdict(hinted, "silent" if first.trouble in ("silent", "refused") else "odd", sure=False)
 
 
-def _by_answers(first: Answer, get: Get, hinted: str) -> Verdict:
+def _by_answers(first: HttpAnswer, get: Get, hinted: str) -> Verdict:
     if first.server == llama_cpp.SERVER_HEADER:
         return Verdict("llama.cpp")
     if ollama.greets(first) and ollama.lists(get("/api/ps")):
@@ -117,6 +117,6 @@ def _by_answers(first: Answer, get: Get, hinted: str) -> Verdict:
     return Verdict(hinted, "odd", sure=False)
 
 
-def _speaks_json(answer: Answer) -> bool:
+def _speaks_json(answer: HttpAnswer) -> bool:
     """Whether a refusal is an API's: one that refuses every path, or shows a page to log in, is no sign of models."""
     return answer.body[:1] == b"{"

@@ -27,7 +27,7 @@ _REQUEST = (
 )
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What came. ``trouble`` empty: ``status`` and ``body`` are whole. ``server``: that header, cut.
 
     refused: nobody listens; silent: no whole answer in time, or cut short; not_http: it speaks something else;
@@ -57,11 +57,11 @@ class Answer(NamedTuple):
 class Get(Protocol):
     """Asks one server; never raises."""
 
-    def __call__(self, path: str) -> Answer:
+    def __call__(self, path: str) -> HttpAnswer:
         """GET a path."""
 
 
-LATE = Answer("late")
+LATE = HttpAnswer("late")
 
 
 class LoopbackClient:
@@ -81,7 +81,7 @@ class LoopbackClient:
         """Whether the look's time is over."""
         return self._left_s(self._deadline_ns) <= 0
 
-    def get(self, host: Host, port: int, path: str) -> Answer:
+    def get(self, host: Host, port: int, path: str) -> HttpAnswer:
         """Ask once. Never raises."""
         until_ns = min(self._deadline_ns, self._clock.mono_ns() + round(TIMEOUT_S * 1e9))
         if self._left_s(until_ns) <= 0:
@@ -94,13 +94,13 @@ class LoopbackClient:
                 stream.sendall(_REQUEST.format(path=path, name=name, agent=self._agent).encode())
                 return _Reader(stream, lambda: self._left_s(until_ns)).answer()
         except ConnectionRefusedError:
-            return Answer("refused")
+            return HttpAnswer("refused")
         except _TooBigError:
-            return Answer("too_big")
+            return HttpAnswer("too_big")
         except ValueError:
-            return Answer("not_http")
+            return HttpAnswer("not_http")
         except OSError:  # no answer in time, one that was cut short, or a connection that was torn
-            return Answer("silent")
+            return HttpAnswer("silent")
 
     def _left_s(self, until_ns: int) -> float:
         return (until_ns - self._clock.mono_ns()) / 1e9
@@ -122,18 +122,18 @@ class _Reader:
         self._held = bytearray()
         self._sized = 0
 
-    def answer(self) -> Answer:
+    def answer(self) -> HttpAnswer:
         """Read it to its end."""
         status, headers = self._head()
         while 100 <= status < 200:  # an interim one
             status, headers = self._head()
         server = headers.get(b"server", b"")[:64].decode("latin-1")
         if status in (204, 304):
-            return Answer("", status, b"", server)
+            return HttpAnswer("", status, b"", server)
         if headers.get(b"transfer-encoding", b"").lower().endswith(b"chunked"):
-            return Answer("", status, self._chunks(), server)
+            return HttpAnswer("", status, self._chunks(), server)
         length = headers.get(b"content-length")
-        return Answer("", status, self._to_the_end() if length is None else self._take(_size(length, 10)), server)
+        return HttpAnswer("", status, self._to_the_end() if length is None else self._take(_size(length, 10)), server)
 
     def _head(self) -> tuple[int, dict[bytes, bytes]]:
         """Read a status and the headers; the last of a name counts."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, Protocol
 
 from wfmon.collect.models.ingest.events import Reading
-from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.text import NAME_CHARS, clean
 
 State = Literal["ok", "needs_key", "odd", "silent"]
@@ -67,7 +67,7 @@ def reading(model: str) -> Reading:
     return Reading("", model, 0, 0.0)
 
 
-def trouble(answer: Answer) -> Look | None:
+def trouble(answer: HttpAnswer) -> Look | None:
     """What an answer that is none means; None for one that may be read."""
     if answer.trouble in ("refused", "silent", "late"):
         return Look("silent", "silent")
@@ -100,7 +100,7 @@ def names(found: Iterable[object]) -> tuple[tuple[str, ...], int]:
     return kept[:MAX_MODELS], len(kept)
 
 
-def rows(answer: Answer, field: str) -> list[dict[str, Any]] | None:
+def rows(answer: HttpAnswer, field: str) -> list[dict[str, Any]] | None:
     """The objects in a list that a JSON object holds; None when the answer has another form."""
     body = answer.json()
     found = body.get(field) if isinstance(body, dict) else None

@@ -37,7 +37,7 @@ SKIPPED_WHOLE_NAMES = frozenset(("code", "named", "master", "vault", "adb", "tor
 """Names too short to stand for all that begin with them."""
 
 
-class Listener(NamedTuple):
+class ListeningSocket(NamedTuple):
     """One that may be asked, at ``hosts`` in this order. ``pid`` None: not visible to this user."""
 
     port: int
@@ -92,14 +92,14 @@ def quick_listening(platform: str = sys.platform) -> Callable[[], list[Socket]] 
     return listening
 
 
-def reachable(found: Iterable[Socket], own: set[int]) -> list[Listener]:
+def reachable(found: Iterable[Socket], own: set[int]) -> list[ListeningSocket]:
     """Those of other processes that listen on loopback or on every address, and where each is asked."""
     listening = []
     for one in found:
         if one.tcp and one.state == "listen" and one.owner not in own and one.local[1] not in SKIPPED_PORTS:
             hosts = _hosts(one)
             if hosts:
-                listening.append(Listener(one.local[1], hosts, one.owner))
+                listening.append(ListeningSocket(one.local[1], hosts, one.owner))
     return listening
 
 
@@ -113,15 +113,15 @@ def _hosts(one: Socket) -> tuple[Host, ...]:
     return ("::1",) if text == "::1" else ()
 
 
-def held(listening: Iterable[Listener], holders: Mapping[int, tuple[int, str]]) -> list[Listener]:
+def held(listening: Iterable[ListeningSocket], holders: Mapping[int, tuple[int, str]]) -> list[ListeningSocket]:
     """Add who holds them. A program that listens on a port with a socket for IPv4 and one for IPv6 counts once."""
-    kept: dict[tuple[int, int | None], Listener] = {}
+    kept: dict[tuple[int, int | None], ListeningSocket] = {}
     for one in sorted(listening, key=lambda one: (one.port, one.hosts[0] == "::1", len(one.hosts), one.owner)):
         pid, name = holders.get(one.owner, (None, ""))
         kept.setdefault((one.port, pid), one._replace(pid=pid, name=name))
     return list(kept.values())
 
 
-def is_skipped(one: Listener, is_proxy: Callable[[str], bool]) -> bool:
+def is_skipped(one: ListeningSocket, is_proxy: Callable[[str], bool]) -> bool:
     """Whether it is not asked: something else by its name, or a proxy whose upstream is asked instead."""
     return one.name in SKIPPED_WHOLE_NAMES or one.name.startswith(SKIPPED_NAMES) or is_proxy(one.label)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from wfmon.collect.models.ingest.events import Reading
-from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, number, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed
 from wfmon.collect.models.scrape.prometheus import Page
@@ -95,7 +95,7 @@ class LlamaCpp:
         said = situation.get((page is not None, slots is not None), "no_metrics_no_slots")
         return Look("ok", said, readings=(found,) if page is not None or slots is not None else ())
 
-    def _ask(self, get: Get, path: str, now: Moment) -> Answer | None:
+    def _ask(self, get: Get, path: str, now: Moment) -> HttpAnswer | None:
         """Ask for what may be off (501, 404); None when it is."""
         if self._off.get(path, 0) > now.mono_ns:
             return None
@@ -105,7 +105,7 @@ class LlamaCpp:
             return None
         return answer
 
-    def _from_metrics(self, page: Answer, found: Reading, now: Moment) -> Reading:
+    def _from_metrics(self, page: HttpAnswer, found: Reading, now: Moment) -> Reading:
         held: dict[str, float] = {}
         for one in self._page.read(page.body):
             held[one.name] = held.get(one.name, 0.0) + one.value
@@ -123,7 +123,7 @@ class LlamaCpp:
             prompt_tokens_per_second=span.over(PROMPT, PROMPT_S),
         )
 
-    def _from_slots(self, answer: Answer, found: Reading, now: Moment) -> Reading:
+    def _from_slots(self, answer: HttpAnswer, found: Reading, now: Moment) -> Reading:
         body = answer.json()
         if not isinstance(body, list) or not all(isinstance(slot, dict) for slot in body):
             return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, rows, trouble
 
 RUNTIME = "LM Studio"
@@ -14,12 +14,12 @@ GREETING = b"Unexpected endpoint or method"
 """What it says of a path that it does not know, with status 200."""
 
 
-def greets(answer: Answer) -> bool:
+def greets(answer: HttpAnswer) -> bool:
     """Whether an answer to an unknown path may be LM Studio's."""
     return not answer.trouble and GREETING in answer.body[:512]
 
 
-def loaded(answer: Answer) -> list[str] | None:
+def loaded(answer: HttpAnswer) -> list[str] | None:
     """Give the identifiers of the models that are loaded, by either form; None for another."""
     found = rows(answer, "models")
     if found is not None and all(isinstance(row.get("loaded_instances"), list) for row in found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import (
     MAX_MODELS,
     Look,
@@ -20,18 +20,18 @@ RUNTIME = "Ollama"
 VERSION_S = 60.0
 
 
-def greets(answer: Answer) -> bool:
+def greets(answer: HttpAnswer) -> bool:
     """Whether an answer to /api/version is of Ollama's form; others have it too, so ``lists`` decides."""
     body = answer.json()
     return isinstance(body, dict) and isinstance(body.get("version"), str)
 
 
-def lists(answer: Answer) -> bool:
+def lists(answer: HttpAnswer) -> bool:
     """Whether an answer to /api/ps is."""
     return rows(answer, "models") is not None
 
 
-class Ollama:
+class OllamaScraper:
     """One Ollama."""
 
     runtime = RUNTIME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, rows, trouble
 
 RUNTIME = "OpenAI-compatible"
@@ -10,7 +10,7 @@ AGAIN_S = 60.0
 """How long a server that gave no list is let alone. One that gave it is not asked again while its process lives."""
 
 
-def listed(answer: Answer) -> tuple[tuple[str, ...], int] | None:
+def listed(answer: HttpAnswer) -> tuple[tuple[str, ...], int] | None:
     """Give the names that a /v1/models lists, and how many there are; None for another form."""
     found = rows(answer, "data")
     if found is None or not all(isinstance(row.get("id"), str) for row in found):
@@ -18,7 +18,7 @@ def listed(answer: Answer) -> tuple[tuple[str, ...], int] | None:
     return names(row["id"] for row in found)
 
 
-def owner(answer: Answer) -> str | None:
+def owner(answer: HttpAnswer) -> str | None:
     """Who owns the first model of a /v1/models: vllm, sglang, llamacpp ...; "" not told, None for another form."""
     if listed(answer) is None:
         return None

@@ -19,7 +19,7 @@ _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n"}
 
 
-class Head(NamedTuple):
+class SampleHead(NamedTuple):
     """What stands before a value."""
 
     name: str
@@ -39,7 +39,7 @@ class Page:
 
     def __init__(self, wanted: AbstractSet[str]) -> None:
         self._wanted = {name.encode(): name for name in wanted}
-        self._heads: dict[bytes, Head | None] = {}
+        self._heads: dict[bytes, SampleHead | None] = {}
 
     def read(self, body: bytes) -> list[Sample]:
         """Give the wanted samples. What is malformed, NaN or infinite is left out: nothing is said of it."""
@@ -59,7 +59,7 @@ class Page:
                 found.append(Sample(*head, value))
         return found
 
-    def _head(self, line: bytes, text: bytes) -> tuple[Head | None, bytes, bool]:
+    def _head(self, line: bytes, text: bytes) -> tuple[SampleHead | None, bytes, bool]:
         """Read what stands before the value, the value's text, and whether nothing (a time, an exemplar) follows it."""
         if not 0 < len(line) <= MAX_LINE or line[:1] in b"# \t\r":
             return None, text, True
@@ -70,7 +70,7 @@ class Page:
         labels: dict[str, str] = {}
         end = _labels(line, brace + 1, labels) if brace >= 0 else len(name.encode())
         words = [] if end is None else line[end:].split(None, 1)
-        return (Head(name, labels), words[0], words == [text]) if words else (None, text, False)
+        return (SampleHead(name, labels), words[0], words == [text]) if words else (None, text, False)
 
 
 def samples(body: bytes, wanted: AbstractSet[str]) -> list[Sample]:

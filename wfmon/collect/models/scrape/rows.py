@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from wfmon.collect.models.scrape.fingerprint import Verdict
 from wfmon.collect.models.scrape.kinds import MAX_CHARS, Look, State, tidy
-from wfmon.collect.models.scrape.listeners import Listener, address
+from wfmon.collect.models.scrape.listeners import ListeningSocket, address
 from wfmon.collect.models.scrape.texts import told
 from wfmon.core.types import Cell
 
@@ -20,10 +20,10 @@ BUILT_IN, DEMO_VERSION = "built-in n-gram model", "-wfmon-demo"
 _LOCAL = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "[::]": "127.0.0.1"}
 
 
-class Row(NamedTuple):
+class ServerRecord(NamedTuple):
     """What is known of one server."""
 
-    listener: Listener
+    listener: ListeningSocket
     server: str = ""
     runtime: str = ""
     version: str = ""
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     via: str = ""
     """Who tells of its requests now, hook or proxy; "" where nobody does."""
 
-    def judged(self, listener: Listener, verdict: Verdict) -> Row:
+    def judged(self, listener: ListeningSocket, verdict: Verdict) -> ServerRecord:
         """The row once it is known, or suspected, what it is."""
         situation = "loading" if verdict.state == "ok" else verdict.state
         return self._replace(
@@ -45,7 +45,7 @@ class Row(NamedTuple):
             process=listener.name, state=verdict.state, situation=situation,
         )  # fmt: skip
 
-    def looked(self, look: Look) -> Row:
+    def looked(self, look: Look) -> ServerRecord:
         """The row after a look; what was not asked this time stays."""
         return self._replace(
             state=look.state, situation=look.situation,
@@ -68,7 +68,7 @@ class Row(NamedTuple):
         )  # fmt: skip
 
 
-def row_of(row: Row, gpu_bytes: Mapping[int, int], told_by: Mapping[str, str]) -> Row:
+def row_of(row: ServerRecord, gpu_bytes: Mapping[int, int], told_by: Mapping[str, str]) -> ServerRecord:
     """The row with who tells of it, and its graphics memory: None where no process of it holds any that we may see."""
     held = None if row.pid is None else gpu_bytes.get(row.pid)
     return row._replace(gpu_bytes=held, via=told_by.get(row.server, ""))

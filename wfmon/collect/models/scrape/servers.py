@@ -12,18 +12,18 @@ import numpy as np
 
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, Verdict, hint, identify
-from wfmon.collect.models.scrape.http import Answer, LoopbackClient
+from wfmon.collect.models.scrape.http import HttpAnswer, LoopbackClient
 from wfmon.collect.models.scrape.kinds import Look, Moment, Scraper
 from wfmon.collect.models.scrape.listeners import (
-    Listener,
     Listening,
+    ListeningSocket,
     held,
     is_skipped,
     quick_listening,
     reachable,
 )
 from wfmon.collect.models.scrape.processes import Processes
-from wfmon.collect.models.scrape.rows import COLUMNS, MAX_SERVERS, Row, plain, row_of
+from wfmon.collect.models.scrape.rows import COLUMNS, MAX_SERVERS, ServerRecord, plain, row_of
 from wfmon.collect.network import Sockets, these_sockets
 from wfmon.collect.sockets import Socket
 from wfmon.core.answers import ServerRow
@@ -45,10 +45,10 @@ PATIENCE = 3
 LAST_RETRY_S = 60.0
 
 
-class Server:
+class KnownServer:
     """One socket that is or may be a model server. Owned by the collector's thread."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: ListeningSocket) -> None:
         self.listener = listener
         self.verdict: Verdict | None = None
         self.scraper: Scraper | None = None
@@ -59,7 +59,7 @@ class Server:
         self.failures = 0
         self.due_ns: int | None = 0  # None: never again
         self.looked_ns: int | None = None
-        self.row = Row(listener)
+        self.row = ServerRecord(listener)
 
 
 class ServersCollector:
@@ -97,13 +97,13 @@ class ServersCollector:
         self._client = LoopbackClient(clock)
         self._layout = Layout((Series.of("servers.found"),))
         # Owned by the collector's thread.
-        self._servers: dict[tuple[int, int], Server] = {}  # by port and owner
+        self._servers: dict[tuple[int, int], KnownServer] = {}  # by port and owner
         self._holders: dict[int, tuple[int, str]] = {}
         self._hidden: set[int] = set()
         self._hidden_until_ns = 0
         self._before: tuple[list[Socket], Mapping[str, str]] = ([], {})
         # Replaced whole by that thread, read by any.
-        self._rows: tuple[Row, ...] = ()
+        self._rows: tuple[ServerRecord, ...] = ()
         self._labels: Mapping[int, str] = {}  # of model servers, by pid
         self._above: Mapping[int, str] = {}  # the same, by the pids above them
         self._proxied: Mapping[str, str] = {}  # aliases that a proxy's command tells
@@ -183,14 +183,14 @@ class ServersCollector:
         there = held(listening, self._holders)
         asked = [one for one in there if not is_skipped(one, aliases.__contains__)]
         self._servers = {
-            (one.port, one.owner): self._servers.get((one.port, one.owner)) or Server(one) for one in asked
+            (one.port, one.owner): self._servers.get((one.port, one.owner)) or KnownServer(one) for one in asked
         }
         moved = {port: server.listener.label for (port, _), server in self._servers.items() if server.row.server}
         self._ports = {one.port: one.label for one in reversed(there)} | moved
 
-    def _judge_new(self, now_ns: int) -> list[Server]:
+    def _judge_new(self, now_ns: int) -> list[KnownServer]:
         """Find out what the new ones are, and those whose time has come again; give those that are model servers."""
-        found: list[Server] = []
+        found: list[KnownServer] = []
         due = [
             one for one in self._servers.values()
             if one.scraper is None and one.due_ns is not None and now_ns >= one.due_ns
@@ -214,7 +214,7 @@ class ServersCollector:
                 found.append(server)
         return found
 
-    def _settle(self, server: Server, verdict: Verdict, now_ns: int) -> None:
+    def _settle(self, server: KnownServer, verdict: Verdict, now_ns: int) -> None:
         server.verdict = verdict
         server.asked += 1
         if verdict.runtime and verdict.sure:
@@ -226,7 +226,7 @@ class ServersCollector:
         server.due_ns = None if wait is None else now_ns + round(wait * 1e9)
         server.row = server.row.judged(server.listener, verdict)
 
-    def _scrape(self, server: Server, scraper: Scraper, t_ms: int) -> list[Reading]:
+    def _scrape(self, server: KnownServer, scraper: Scraper, t_ms: int) -> list[Reading]:
         if self._client.is_spent:
             return []
         now_ns = self._clock.mono_ns()
@@ -245,7 +245,7 @@ class ServersCollector:
         before_ns, server.looked_ns = server.looked_ns, now_ns
         return self._stamped(look, server, t_ms, self._rate(before_ns, now_ns))
 
-    def _stamped(self, look: Look, server: Server, t_ms: int, rate_hz: float) -> list[Reading]:
+    def _stamped(self, look: Look, server: KnownServer, t_ms: int, rate_hz: float) -> list[Reading]:
         row = server.row
         return [
             one._replace(server=row.server, t_ms=t_ms, rate_hz=rate_hz, runtime=row.runtime, pid=row.pid)
@@ -258,7 +258,7 @@ class ServersCollector:
             return self._rate_hz
         return round(min(self._rate_hz, 1e9 / (now_ns - before_ns)), 2)
 
-    def _get(self, server: Server, path: str) -> Answer:
+    def _get(self, server: KnownServer, path: str) -> HttpAnswer:
         """Ask it where it listens; one that is bound to :: without IPv4 is asked at ::1 from then on."""
         listener = server.listener
         answer = self._client.get(listener.hosts[0], listener.port, path)
@@ -273,7 +273,7 @@ class ServersCollector:
         """Make the rows of now. A row that rests on a name alone is shown where its kind is not found for sure."""
         sure = [one for one in self._servers.values() if one.verdict is not None and one.scraper is not None]
         kinds = {one.row.runtime for one in sure}
-        guessed: dict[str, Server] = {}
+        guessed: dict[str, KnownServer] = {}
         for one in self._servers.values():
             if one.scraper is None and one.row.runtime and one.row.runtime not in kinds:
                 guessed.setdefault(one.row.runtime, one)

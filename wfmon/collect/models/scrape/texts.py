@@ -10,7 +10,7 @@ from wfmon.core.settings import ProxySettings
 VIA_PROXY = "for tokens and entropy: {proxy}, and point clients there"
 
 
-class Told(NamedTuple):
+class Visibility(NamedTuple):
     """Three cells of a row. ``{server}`` stands for its address, ``{proxy}`` for the command that starts a proxy."""
 
     shows: str
@@ -19,65 +19,65 @@ class Told(NamedTuple):
 
 
 _ANY = ""
-TOLD: dict[tuple[str, str], Told] = {
-    ("Ollama", "ok"): Told("loaded models, graphics memory", "tokens, time to first token, entropy", VIA_PROXY),
-    ("Ollama", "no_model"): Told("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
-    ("llama.cpp", "ok"): Told(
+TOLD: dict[tuple[str, str], Visibility] = {
+    ("Ollama", "ok"): Visibility("loaded models, graphics memory", "tokens, time to first token, entropy", VIA_PROXY),
+    ("Ollama", "no_model"): Visibility("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
+    ("llama.cpp", "ok"): Visibility(
         "tokens a second, requests, queue, speed of prompt and answer", "time to first token, entropy", VIA_PROXY
     ),
-    ("llama.cpp", "no_metrics"): Told(
+    ("llama.cpp", "no_metrics"): Visibility(
         "tokens a second, requests", "queue, speed of the prompt, totals, entropy", "start it with --metrics"
     ),
-    ("llama.cpp", "no_slots"): Told(
+    ("llama.cpp", "no_slots"): Visibility(
         "requests, queue, mean speed of what has ended", "tokens a second while it answers, entropy",
         "start it without --no-slots (older ones: with --slots)",
     ),
-    ("llama.cpp", "no_metrics_no_slots"): Told(
+    ("llama.cpp", "no_metrics_no_slots"): Visibility(
         "its model", "tokens, requests, queue, entropy", "start it with --metrics, and without --no-slots"
     ),
-    ("llama.cpp", "sleeps"): Told(
+    ("llama.cpp", "sleeps"): Visibility(
         "its model", "tokens, requests: asking for them would keep it awake",
         "start it without --sleep-idle-seconds; " + VIA_PROXY,
     ),
-    ("llama.cpp", "router"): Told(
+    ("llama.cpp", "router"): Visibility(
         "that it is a router; the servers behind it are rows of their own", "measures of its own", VIA_PROXY
     ),
-    ("llama.cpp", "needs_key"): Told(
+    ("llama.cpp", "needs_key"): Visibility(
         "that it is there", "everything: it asks for a key", "start it without --api-key; " + VIA_PROXY
     ),
-    ("vLLM", "ok"): Told(
+    ("vLLM", "ok"): Visibility(
         "tokens a second, time to first token, inter-token latency, queue, key-value cache, prefix cache", "entropy",
         VIA_PROXY,
     ),
-    ("vLLM", "no_metrics"): Told("its models", "every measure", "start it without --disable-log-stats"),
-    ("SGLang", "ok"): Told(
+    ("vLLM", "no_metrics"): Visibility("its models", "every measure", "start it without --disable-log-stats"),
+    ("SGLang", "ok"): Visibility(
         "tokens a second, time to first token, inter-token latency, queue, key-value cache", "entropy", VIA_PROXY
     ),
-    ("SGLang", "no_metrics"): Told("its models", "every measure", "start it with --enable-metrics"),
-    ("LM Studio", "ok"): Told("loaded models", "tokens, time to first token, entropy", VIA_PROXY),
-    ("LM Studio", "no_model"): Told("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
-    ("LM Studio", "needs_key"): Told(
+    ("SGLang", "no_metrics"): Visibility("its models", "every measure", "start it with --enable-metrics"),
+    ("LM Studio", "ok"): Visibility("loaded models", "tokens, time to first token, entropy", VIA_PROXY),
+    ("LM Studio", "no_model"): Visibility("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
+    ("LM Studio", "needs_key"): Visibility(
         "that it is there", "everything: it asks for a key",
         "Developer, Server Settings: switch off Require Authentication; " + VIA_PROXY,
     ),
-    (_ANY, "ok"): Told("its models", "tokens, time to first token, entropy", VIA_PROXY),
-    (_ANY, "no_model"): Told("that it is there", "tokens, time to first token, entropy", VIA_PROXY),
-    (_ANY, "loading"): Told("that it is loading its model", "everything else until then", "wait until it is loaded"),
-    (_ANY, "needs_key"): Told(
+    (_ANY, "ok"): Visibility("its models", "tokens, time to first token, entropy", VIA_PROXY),
+    (_ANY, "no_model"): Visibility("that it is there", "tokens, time to first token, entropy", VIA_PROXY),
+    (_ANY, "loading"): Visibility("that it is loading its model", "everything else until then", "wait for it"),
+    (_ANY, "needs_key"): Visibility(
         "that it is there", "everything: it asks for a key", "start it without a key; " + VIA_PROXY
     ),
-    (_ANY, "odd"): Told(
+    (_ANY, "odd"): Visibility(
         "that it is there", "everything: its answers have another form than is known",
         "report its version and the answer of http://{server}/v1/models",
     ),
-    (_ANY, "silent"): Told(
+    (_ANY, "silent"): Visibility(
         "that it listens", "everything: it gives no answer within half a second", "look at its log; it is asked again"
     ),
 }  # fmt: skip
 
 
-def told(runtime: str, situation: str, server: str) -> Told:
+def told(runtime: str, situation: str, server: str) -> Visibility:
     """Give the three cells of a server."""
     found = TOLD.get((runtime, situation)) or TOLD[_ANY, situation]
     proxy = commands.wfmon("proxy", "--upstream", f"http://{server}", "--listen", ProxySettings().listen)
-    return Told(*(text.replace("{server}", server).replace("{proxy}", proxy) for text in found))
+    return Visibility(*(text.replace("{server}", server).replace("{proxy}", proxy) for text in found))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from wfmon.collect.models.ingest.events import Reading
-from wfmon.collect.models.scrape.http import Answer, Get
+from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import MAX_MODELS, Look, Moment, Turn, names, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed
 from wfmon.collect.models.scrape.prometheus import Page, Sample
@@ -212,6 +212,6 @@ def _percent(share: float | None) -> float | None:
     return share * 100 if share is not None and 0 <= share <= 1 else None  # -1: that cache is off
 
 
-def _version(answer: Answer) -> str | None:
+def _version(answer: HttpAnswer) -> str | None:
     body = answer.json()
     return tidy(body.get("version")) if isinstance(body, dict) else None

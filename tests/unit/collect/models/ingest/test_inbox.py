@@ -12,7 +12,7 @@ import pytest
 import wfmon.collect.models
 from wfmon.collect.models.ingest import inbox as module
 from wfmon.collect.models.ingest.events import End, Phase, Prompt, Start, Tokens
-from wfmon.collect.models.ingest.inbox import MAX_MESSAGE_BYTES, MAX_REFUSALS, Ingest, Refusal
+from wfmon.collect.models.ingest.inbox import MAX_MESSAGE_BYTES, MAX_REFUSALS, Ingest, RefusedLine
 from wfmon.collect.models.ingest.lines import FIELDS, label
 from wfmon.core.clock import FakeClock
 
@@ -198,7 +198,7 @@ def test_the_source_comes_first_and_a_beat_before_events():
     bench = Bench()
     assert bench.take(START).refused[0].field == "e"
     bench.take(SOURCE)
-    assert bench.take(START).refused == [Refusal(1, "e", "a beat must come before: it tells how your clock stands")]
+    assert bench.take(START).refused == [RefusedLine(1, "e", "a beat must come before: it tells how your clock stands")]
     assert bench.events == []
 
 

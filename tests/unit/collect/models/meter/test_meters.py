@@ -6,7 +6,7 @@ import math
 import pytest
 
 from tests.unit.collect.models.meter.meter_bench import Bench
-from wfmon.collect.models.ingest.events import Gone, Reading
+from wfmon.collect.models.ingest.events import Reading, SourceGone
 from wfmon.collect.models.meter import meters as module
 from wfmon.collect.models.meter.gauges import NOT_AT_ONCE, NOT_YET
 from wfmon.collect.models.meter.model import (
@@ -703,7 +703,7 @@ def test_switched_off_it_takes_nothing_and_says_so(bench, sender):
     sender.start()
     bench.beat()
     bench.meters.set_enabled(False)
-    assert bench.meters.put([Gone(None)]) == 0
+    assert bench.meters.put([SourceGone(None)]) == 0
     _, gauges = bench.beat()
     assert gauges
     assert all(math.isnan(value) for value in gauges.values())

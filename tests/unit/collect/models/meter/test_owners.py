@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from wfmon.collect.models.ingest.events import Source
+from wfmon.collect.models.ingest.events import EventSource
 from wfmon.collect.models.meter.owners import ALIVE_US, MAX_SERVERS, Owners
 
 
 def source(via="hook"):
-    return Source("sender-0001", via, "prog", "", 0, "")
+    return EventSource("sender-0001", via, "prog", "", 0, "")
 
 
 def test_of_more_servers_than_may_be_remembered_those_that_rest_longest_are_forgotten():

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.collect.models.meter.meter_bench import Bench
 from wfmon.collect.models.ingest.events import Reading
-from wfmon.collect.models.meter.requests import MAX_TICKS, Ticks
+from wfmon.collect.models.meter.requests import MAX_TICKS, TokenTicks
 from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_READINGS
 from wfmon.core.catalogue import OTHER
 
@@ -95,7 +95,7 @@ def test_a_request_has_its_ticks(bench, sender):
 
 
 def test_ticks_are_thinned_by_half_and_lose_no_token():
-    ticks = Ticks()
+    ticks = TokenTicks()
     for at in range(3 * MAX_TICKS):
         ticks.add(float(at), 1, math.nan if at % 2 else at / 10)
     told = ticks.told()

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.unit.collect.models.scrape.scrape_house import AGENT, Answering, http
-from wfmon.collect.models.scrape.http import LATE, MAX_BODY, Answer, LoopbackClient
+from wfmon.collect.models.scrape.http import LATE, MAX_BODY, HttpAnswer, LoopbackClient
 from wfmon.core.clock import FakeClock, SystemClock
 
 
@@ -38,7 +38,7 @@ def then(*parts, hold=False):
 
 
 def test_a_whole_answer_comes_with_its_status_and_its_server(ask):
-    assert ask(http(b'{"a":1}', server="llama.cpp")) == Answer("", 200, b'{"a":1}', "llama.cpp")
+    assert ask(http(b'{"a":1}', server="llama.cpp")) == HttpAnswer("", 200, b'{"a":1}', "llama.cpp")
     assert ask.servers[0].seen == ["GET /x HTTP/1.1"]
 
 

@@ -23,7 +23,7 @@ from tests.unit.collect.models.scrape.scrape_house import (
 from wfmon.collect.models.scrape.http import LATE
 from wfmon.collect.models.scrape.listeners import Listening, quick_listening
 from wfmon.collect.models.scrape.processes import Processes
-from wfmon.collect.models.scrape.rows import COLUMNS, Row, joined, plain, row_of
+from wfmon.collect.models.scrape.rows import COLUMNS, ServerRecord, joined, plain, row_of
 from wfmon.collect.models.scrape.servers import AGAIN_S, PATIENCE, ServersCollector
 from wfmon.collect.sockets import LinuxSockets, Socket, place
 from wfmon.core.clock import FakeClock
@@ -467,7 +467,7 @@ def test_a_kernel_that_refuses_is_asked_no_more_and_the_table_is_read_every_five
 
 
 def test_a_server_whose_requests_are_told_lacks_nothing_that_would_have_to_be_mended():
-    told = Row(listener=None, server="127.0.0.1:11434", runtime="Ollama", version="0.5")
+    told = ServerRecord(listener=None, server="127.0.0.1:11434", runtime="Ollama", version="0.5")
     cells = dict(zip(COLUMNS, row_of(told, {}, {"127.0.0.1:11434": "proxy"}).cells(), strict=True))
     assert cells["shows"].endswith("by the proxy: requests, tokens, time to first token")
     assert (cells["lacks"], cells["fix"]) == ("", "")
@@ -475,5 +475,5 @@ def test_a_server_whose_requests_are_told_lacks_nothing_that_would_have_to_be_me
 
 
 def test_the_built_in_model_is_not_called_what_it_speaks_like():
-    row = Row(listener=None, server="127.0.0.1:11599", runtime="Ollama", version="0.1.0-wfmon-demo")
+    row = ServerRecord(listener=None, server="127.0.0.1:11599", runtime="Ollama", version="0.1.0-wfmon-demo")
     assert row.cells()[COLUMNS.index("runtime")] == "built-in n-gram model"
