@@ -39,7 +39,8 @@ from wfmon.core import commands
 from wfmon.core import log as core_log
 from wfmon.core.clock import Clock, SystemClock
 from wfmon.core.errors import SettingsError
-from wfmon.core.settings import Settings, load
+from wfmon.core.settings import Settings
+from wfmon.core.settings_files import load
 from wfmon.runtime import Runtime
 from wfmon.serve import instance
 from wfmon.serve.launch import Launcher, open_running

@@ -274,7 +274,7 @@ def test_a_query_and_the_series_of_the_history_have_the_described_form(tmp_path)
     import numpy as np
 
     from wfmon.core.clock import FakeClock
-    from wfmon.core.settings import load
+    from wfmon.core.settings_files import load
     from wfmon.core.types import Frame, Layout, Series
     from wfmon.runtime import Runtime
 
@@ -296,7 +296,7 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
 
     from wfmon.core.clock import FakeClock
     from wfmon.core.services import StatisticsQuery
-    from wfmon.core.settings import load
+    from wfmon.core.settings_files import load
     from wfmon.core.types import Frame, Layout, Series
     from wfmon.runtime import Runtime
 
@@ -320,7 +320,7 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
 
 def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
     from tests.unit.store.house import House
-    from wfmon.core.settings import load
+    from wfmon.core.settings_files import load
     from wfmon.runtime.settings import ChangedSettings
     from wfmon.store.retention_settings import RetentionSettings
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wfmon.collect import ux
-from wfmon.core import settings
+from wfmon.core import settings, settings_files
 from wfmon.core.catalogue import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def test_every_setting_has_a_row():
 
 
 def test_config_yaml_shows_every_setting_with_its_default(tmp_path):
-    loaded = settings.load(ROOT / "config.yaml", tmp_path)
+    loaded = settings_files.load(ROOT / "config.yaml", tmp_path)
     assert {row.name: settings.value_of(loaded, row.name) for row in settings.catalogue()} == {
         row.name: row.default for row in settings.catalogue()
     }
@@ -110,8 +110,8 @@ def test_make_alone_explains_every_target():
 
 ROUTES = """
 import json, pathlib, sys, app
-from wfmon.core import settings
-server = app.create_app(settings.load(None, pathlib.Path(sys.argv[1]))).server
+from wfmon.core import settings_files
+server = app.create_app(settings_files.load(None, pathlib.Path(sys.argv[1]))).server
 print(json.dumps([rule.rule for rule in server.url_map.iter_rules()]))
 """
 

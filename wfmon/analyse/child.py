@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import wfmon
-from wfmon.core.answers import InsightsReport
+from wfmon.core.answers.insights import InsightsReport
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Cancelled, Failed, Refused
 

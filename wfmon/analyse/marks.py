@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from wfmon.analyse.anomaly import ALSO, MINUTE_S, Run
-from wfmon.core.answers import ANOMALY, Annotation, Anomaly
+from wfmon.core.answers.history import Annotation
+from wfmon.core.answers.insights import ANOMALY, Anomaly
 from wfmon.core.catalogue import METRICS
 from wfmon.core.types import Series
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wfmon.core.answers import KeptSeries, Query
+from wfmon.core.answers.history import KeptSeries, Query
 from wfmon.core.catalogue import METRICS
 from wfmon.core.errors import Refused
 from wfmon.core.selectors import is_pattern, pick

@@ -18,7 +18,7 @@ from wfmon.analyse import bootstrap
 from wfmon.analyse.bootstrap import Floats, Interval, Steps
 from wfmon.analyse.query import HeldSpan, HistoryQueries, is_distribution, rounded
 from wfmon.analyse.statistics import profile
-from wfmon.core.answers import Statistics
+from wfmon.core.answers.history import Statistics
 from wfmon.core.errors import Refused
 from wfmon.core.services import StatisticsQuery
 from wfmon.core.sketch import ALPHA, Sketch

@@ -31,7 +31,8 @@ from wfmon.analyse.anomaly import (
     usual,
     windows,
 )
-from wfmon.core.answers import Annotation, Anomaly, AnomalyStatus
+from wfmon.core.answers.history import Annotation
+from wfmon.core.answers.insights import Anomaly, AnomalyStatus
 from wfmon.core.catalogue import METRICS, Metric
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Unreadable

@@ -13,7 +13,7 @@ from wfmon.core.catalogue import LABEL_CAPS, MAX_LABEL_CHARS, MAX_SERIES, METRIC
 from wfmon.core.types import Layout, Series
 
 if TYPE_CHECKING:
-    from wfmon.core.answers import SeriesRow
+    from wfmon.core.answers.live import SeriesRow
     from wfmon.core.types import Ids
 
 

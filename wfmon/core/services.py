@@ -9,32 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from wfmon.core.answers import (
-    Annotation,
-    Anomaly,
-    AnomalyStatus,
-    DeletionPreview,
-    DeletionStatus,
-    DemoStatus,
-    Health,
-    InsightsReport,
-    KeptSeries,
-    Latest,
-    ModelRow,
-    ProxyStatus,
-    Query,
-    RequestDetail,
-    RequestRow,
-    RetentionPreview,
-    RetentionRow,
-    SeriesRow,
-    SeriesWindow,
-    ServerRow,
-    SettingRow,
-    Statistics,
-    StoreStatus,
-    Windows,
-)
+from wfmon.core.answers.history import Annotation, KeptSeries, Query, Statistics
+from wfmon.core.answers.insights import Anomaly, AnomalyStatus, InsightsReport
+from wfmon.core.answers.live import Health, Latest, SeriesRow, SeriesWindow, Windows
+from wfmon.core.answers.models import DemoStatus, ModelRow, ProxyStatus, RequestDetail, RequestRow, ServerRow
+from wfmon.core.answers.settings import SettingRow
+from wfmon.core.answers.store import DeletionPreview, DeletionStatus, RetentionPreview, RetentionRow, StoreStatus
 from wfmon.core.types import CollectorStatus
 
 DemoCommand = Literal["", "start", "stop", "wait"]

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from wfmon.core.answers import DemoStatus
+from wfmon.core.answers.models import DemoStatus
 
 FILE = "demo.json"
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import wfmon
-from wfmon.core.answers import DemoStatus
+from wfmon.core.answers.models import DemoStatus
 from wfmon.core.clock import Clock
 from wfmon.core.settings import DemoSettings
 from wfmon.demo import state

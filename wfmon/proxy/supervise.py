@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import wfmon
-from wfmon.core.answers import ProxyStatus
+from wfmon.core.answers.models import ProxyStatus
 from wfmon.core.clock import Clock
 from wfmon.core.settings import ProxySettings
 from wfmon.proxy import running

@@ -17,7 +17,7 @@ from wfmon.store.writer import Pulled
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wfmon.core.answers import Latest, LatestRow, SeriesRow, SeriesWindow, Windows
+    from wfmon.core.answers.live import Latest, LatestRow, SeriesRow, SeriesWindow, Windows
     from wfmon.core.clock import Clock
     from wfmon.core.registry import Registry
     from wfmon.core.types import Millis

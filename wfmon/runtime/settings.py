@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from wfmon.core import settings as core_settings
-from wfmon.core.answers import SettingRow
+from wfmon.core import settings_files
+from wfmon.core.answers.settings import SettingRow
 from wfmon.core.errors import Unknown
 from wfmon.core.settings import Settings
 
@@ -40,7 +41,7 @@ class ChangedSettings:
     def change(self, changes: Mapping[str, Any]) -> None:
         """Hold these values from now on, all or none; None takes a change back. Raises SettingsError, NotSaved."""
         with self._lock:
-            core_settings.save_changes(self._start, changes)
+            settings_files.save_changes(self._start, changes)
             self._changed = {**self._changed} | {
                 name: self.beneath(name) if value is None else (value, "settings.json")
                 for name, value in changes.items()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wfmon.collect.models.ingest.inbox import Ingest
     from wfmon.collect.models.meter.meters import Meters
     from wfmon.collect.ux import UxInbox
-    from wfmon.core.answers import Health
+    from wfmon.core.answers.live import Health
     from wfmon.core.clock import Clock
     from wfmon.core.log import ErrorCount
     from wfmon.core.registry import Registry

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from wfmon.analyse.unusual import Unusual
     from wfmon.collect.models.meter.meters import Meters
     from wfmon.collect.models.scrape.servers import ServersCollector
-    from wfmon.core import answers
+    from wfmon.core.answers.history import Annotation, KeptSeries, Query, Statistics
+    from wfmon.core.answers.insights import Anomaly, AnomalyStatus, InsightsReport
+    from wfmon.core.answers.live import Health, Latest, SeriesRow, SeriesWindow, Windows
+    from wfmon.core.answers.models import DemoStatus, ModelRow, ProxyStatus, RequestDetail, RequestRow, ServerRow
+    from wfmon.core.answers.store import DeletionPreview, DeletionStatus, RetentionPreview, RetentionRow, StoreStatus
     from wfmon.core.services import DeletionRequest, DemoCommand, StatisticsQuery
     from wfmon.core.types import CollectorStatus
     from wfmon.demo.supervise import DemoProcess
@@ -35,22 +39,22 @@ class LiveTopic:
         self._values = values
         self._status = status
 
-    def health(self) -> answers.Health:
+    def health(self) -> Health:
         return self._status.health()
 
     def collectors(self) -> list[CollectorStatus]:
         return self._status.collectors()
 
-    def series(self) -> list[answers.SeriesRow]:
+    def series(self) -> list[SeriesRow]:
         return self._values.series()
 
-    def latest(self) -> answers.Latest:
+    def latest(self) -> Latest:
         return self._values.latest()
 
-    def window(self, *, series: str, span_s: float) -> answers.SeriesWindow:
+    def window(self, *, series: str, span_s: float) -> SeriesWindow:
         return self._values.window(series=series, span_s=span_s)
 
-    def windows(self, *, span_s: float) -> answers.Windows:
+    def windows(self, *, span_s: float) -> Windows:
         return self._values.windows(span_s=span_s)
 
 
@@ -63,13 +67,13 @@ class ModelsTopic:
         self._proxy = proxy
         self._demo = demo
 
-    def models(self) -> list[answers.ModelRow]:
+    def models(self) -> list[ModelRow]:
         return self._meters.models()
 
-    def requests(self, *, limit: int) -> list[answers.RequestRow]:
+    def requests(self, *, limit: int) -> list[RequestRow]:
         return self._meters.requests(limit)
 
-    def request(self, *, request_id: str) -> answers.RequestDetail:
+    def request(self, *, request_id: str) -> RequestDetail:
         try:
             return self._meters.request(request_id)
         except KeyError:
@@ -78,13 +82,13 @@ class ModelsTopic:
                 "GET /api/v1/requests lists those that are; collect.model.requests in config.yaml says how many.",
             ) from None  # fmt: skip
 
-    def servers(self) -> list[answers.ServerRow]:
+    def servers(self) -> list[ServerRow]:
         return self._servers.servers()
 
-    def proxy(self) -> answers.ProxyStatus:
+    def proxy(self) -> ProxyStatus:
         return self._proxy.status()
 
-    def demo(self, *, command: DemoCommand = "") -> answers.DemoStatus:
+    def demo(self, *, command: DemoCommand = "") -> DemoStatus:
         return self._demo.say(command)
 
 
@@ -97,19 +101,19 @@ class HistoryTopic:
         self._unusual = unusual
         self._reader = reader
 
-    def series(self) -> list[answers.KeptSeries]:
+    def series(self) -> list[KeptSeries]:
         return self._history.series()
 
-    def query(self, *, series: Sequence[str], from_ms: int, to_ms: int, points: int, fn: str) -> answers.Query:
+    def query(self, *, series: Sequence[str], from_ms: int, to_ms: int, points: int, fn: str) -> Query:
         return self._history.query(series, from_ms, to_ms, points, fn)
 
-    def statistics(self, *, query: StatisticsQuery) -> answers.Statistics:
+    def statistics(self, *, query: StatisticsQuery) -> Statistics:
         return self._spans.statistics(query)
 
-    def annotations(self, *, from_ms: int, to_ms: int) -> list[answers.Annotation]:
+    def annotations(self, *, from_ms: int, to_ms: int) -> list[Annotation]:
         return self._unusual.annotations(from_ms, to_ms)
 
-    def requests(self, *, from_ms: int, to_ms: int, limit: int, model: str = "") -> Iterable[answers.RequestRow]:
+    def requests(self, *, from_ms: int, to_ms: int, limit: int, model: str = "") -> Iterable[RequestRow]:
         return self._reader.requests(from_ms, to_ms, limit=limit, model=model)
 
 
@@ -120,16 +124,16 @@ class InsightsTopic:
         self._analyst = analyst
         self._unusual = unusual
 
-    def report(self, *, days: int, offset_s: int) -> answers.InsightsReport:
+    def report(self, *, days: int, offset_s: int) -> InsightsReport:
         return self._analyst.insights(days, offset_s)
 
     def cancel(self) -> None:
         self._analyst.cancel()
 
-    def unusual(self) -> answers.AnomalyStatus:
+    def unusual(self) -> AnomalyStatus:
         return self._unusual.status()
 
-    def past_unusual(self, *, from_ms: int, to_ms: int) -> list[answers.Anomaly]:
+    def past_unusual(self, *, from_ms: int, to_ms: int) -> list[Anomaly]:
         return self._unusual.past(from_ms, to_ms)
 
 
@@ -142,7 +146,7 @@ class StoreTopic:
         self._keeping = keeping
         self._settings = settings
 
-    def status(self) -> answers.StoreStatus:
+    def status(self) -> StoreStatus:
         span = self._reader.span()
         return {
             **self._writer.status(),
@@ -156,22 +160,22 @@ class StoreTopic:
         self._settings.change({"store.enabled": enabled})
         self._writer.set_enabled(enabled)
 
-    def retention(self) -> list[answers.RetentionRow]:
+    def retention(self) -> list[RetentionRow]:
         return self._keeping.retention()
 
-    def preview_retention(self, *, changes: Mapping[str, Any]) -> answers.RetentionPreview:
+    def preview_retention(self, *, changes: Mapping[str, Any]) -> RetentionPreview:
         return self._keeping.preview(changes)
 
-    def change_retention(self, *, changes: Mapping[str, Any]) -> list[answers.RetentionRow]:
+    def change_retention(self, *, changes: Mapping[str, Any]) -> list[RetentionRow]:
         return self._keeping.change(changes)
 
-    def preview_deletion(self, *, what: DeletionRequest) -> answers.DeletionPreview:
+    def preview_deletion(self, *, what: DeletionRequest) -> DeletionPreview:
         return self._writer.forgetting.preview(what)
 
-    def delete(self, *, what: DeletionRequest) -> answers.DeletionStatus:
+    def delete(self, *, what: DeletionRequest) -> DeletionStatus:
         return self._writer.forgetting.ask(what)
 
-    def deletion(self) -> answers.DeletionStatus:
+    def deletion(self) -> DeletionStatus:
         return self._writer.forgetting.status()
 
     def cancel_deletion(self) -> bool:

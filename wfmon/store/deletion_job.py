@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wfmon.core import commands
-from wfmon.core.answers import DELETION_UNDER_WAY, DeletionPreview, DeletionStatus, FileSize
+from wfmon.core.answers.store import DELETION_UNDER_WAY, DeletionPreview, DeletionStatus, FileSize
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Busy, Refused
 from wfmon.core.types import Series

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from wfmon.core import commands
-from wfmon.core.answers import TierUsage
+from wfmon.core.answers.store import TierUsage
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Refused
 from wfmon.core.lock import try_lock

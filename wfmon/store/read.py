@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from wfmon.core.answers import Annotation, RequestRow, Usage
+from wfmon.core.answers.history import Annotation
+from wfmon.core.answers.models import RequestRow
+from wfmon.core.answers.store import Usage
 from wfmon.store import codec
 from wfmon.store.buckets import NONE, Buckets, Second, between, joined, of_series
 from wfmon.store.database import asking

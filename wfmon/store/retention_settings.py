@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wfmon.core import settings as core_settings
-from wfmon.core.answers import DueRow, RetentionPreview, RetentionRow
+from wfmon.core import settings_files
+from wfmon.core.answers.store import DueRow, RetentionPreview, RetentionRow
 from wfmon.core.errors import Refused, SettingsError
 from wfmon.core.settings import Setting
 from wfmon.store import database
@@ -111,7 +112,7 @@ class RetentionSettings:
                     name, f"{name[:80]} is no setting of how long is kept.", f"Name one of {', '.join(NAMES)}."
                 )
             try:
-                found[name] = self._settings.beneath(name)[0] if value is None else core_settings.checked(name, value)
+                found[name] = self._settings.beneath(name)[0] if value is None else settings_files.checked(name, value)
             except SettingsError as error:
                 raise Refused(name, str(error), fix_of(row)) from None
         return found

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wfmon.core.answers import WriterStatus
+from wfmon.core.answers.store import WriterStatus
 from wfmon.core.clock import Clock
 from wfmon.core.types import ClockStep, Request, Series
 from wfmon.store import database

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from wfmon.core.answers import ClientHealth
+from wfmon.core.answers.live import ClientHealth
 from wfmon.stream import wire
 from wfmon.stream.changes import Since
 from wfmon.stream.mailbox import DROP, LEVELS, NEVER, NORMAL, ONCE_A_SECOND, Mailbox, next_level

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-from wfmon.core.answers import StreamHealth
+from wfmon.core.answers.live import StreamHealth
 from wfmon.stream import wire
 from wfmon.stream.changes import Changes
 from wfmon.stream.client import HELLO_S, Client, Plan

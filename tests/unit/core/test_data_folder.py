@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wfmon.core.errors import SettingsError
-from wfmon.core.settings import load
+from wfmon.core.settings_files import load
 from wfmon.hook.place import data_dir
 
 

@@ -14,7 +14,8 @@ import pytest
 from tests.unit.analyse.test_unusual import Lived
 from wfmon.core.clock import FakeClock
 from wfmon.core.errors import Refused, Unknown
-from wfmon.core.settings import Settings, load
+from wfmon.core.settings import Settings
+from wfmon.core.settings_files import load
 from wfmon.core.types import Burst, CollectorStatus, Frame, Layout, Series
 from wfmon.runtime import Runtime, ticks
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.store.house import START_S, House
 from wfmon.core.errors import NotSaved, Refused, SettingsError
-from wfmon.core.settings import load, save_change
+from wfmon.core.settings_files import load, save_change
 from wfmon.runtime.settings import ChangedSettings
 from wfmon.store.retention_settings import NAMES, SIZE_SETTING, TIER_SETTINGS, RetentionSettings
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wfmon.core.answers import ANOMALY, KeptSeries
+from wfmon.core.answers.history import KeptSeries
+from wfmon.core.answers.insights import ANOMALY
 from wfmon.core.selectors import pick
 from wfmon.core.services import Services
 from wfmon.core.types import Series

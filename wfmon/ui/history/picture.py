@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from wfmon.core import units
-from wfmon.core.answers import ANOMALY
+from wfmon.core.answers.insights import ANOMALY
 from wfmon.core.catalogue import METRICS
 from wfmon.ui.history.lines import Floats, SeriesLine, Stats, statistics
 from wfmon.ui.kit.ranges import Range, iso

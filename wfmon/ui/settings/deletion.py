@@ -12,7 +12,7 @@ from typing import Any
 from dash import dcc, html, no_update
 from dash.development.base_component import Component
 
-from wfmon.core.answers import DELETION_UNDER_WAY
+from wfmon.core.answers.store import DELETION_UNDER_WAY
 from wfmon.core.errors import Busy, Refused, Unreadable
 from wfmon.core.services import Services
 from wfmon.ui.kit import ranges

@@ -9,7 +9,7 @@ from tests.unit.store.house import START_S, House
 from tests.unit.ui.settings.test_settings import store, text
 from tests.unit.ui.test_pages import walk
 from wfmon.core.errors import NotSaved, Unreadable
-from wfmon.core.settings import load
+from wfmon.core.settings_files import load
 from wfmon.runtime.settings import ChangedSettings
 from wfmon.runtime.topics import StoreTopic
 from wfmon.store.retention_settings import NAMES, RetentionSettings

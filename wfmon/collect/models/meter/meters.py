@@ -17,7 +17,7 @@ from wfmon.collect.models.meter.gauges import Gauges
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import COLLECTOR, EnergyIndex, Now
 from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Tracker
-from wfmon.core.answers import ModelRow, RequestDetail, RequestRow, RequestTicks
+from wfmon.core.answers.models import ModelRow, RequestDetail, RequestRow, RequestTicks
 from wfmon.core.clock import STEP_MS, Clock
 from wfmon.core.types import Burst, CollectorStatus, Frame, Judgement, Request, TokenBatch
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from wfmon.collect.models.ingest.events import End, EventSource, Phase, Prompt, Start
 from wfmon.collect.models.meter.entropy import Entropy
-from wfmon.core.answers import RequestTicks
+from wfmon.core.answers.models import RequestTicks
 from wfmon.core.types import Request
 
 STALL_MS = 400.0

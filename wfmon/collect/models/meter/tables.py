@@ -6,7 +6,7 @@ from math import isnan
 from typing import cast
 
 from wfmon.collect.models.meter.model import STATES, ModelMeter
-from wfmon.core.answers import RequestRow
+from wfmon.core.answers.models import RequestRow
 from wfmon.core.types import CAUSE_NOT_KNOWN, Cell, Request, Table
 
 MODELS = (

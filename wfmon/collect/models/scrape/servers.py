@@ -26,7 +26,7 @@ from wfmon.collect.models.scrape.processes import Processes
 from wfmon.collect.models.scrape.rows import COLUMNS, MAX_SERVERS, ServerRecord, plain, row_of
 from wfmon.collect.network import Sockets, these_sockets
 from wfmon.collect.sockets import Socket
-from wfmon.core.answers import ServerRow
+from wfmon.core.answers.models import ServerRow
 from wfmon.core.clock import Clock
 from wfmon.core.types import Frame, Layout, Series, Table
 

@@ -1,0 +1,16 @@
+"""Settings and where their values come from."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class SettingRow(TypedDict):
+    """A setting. ``restart``: a change takes effect at the next start."""
+
+    name: str
+    value: Any
+    default: Any
+    origin: str
+    restart: bool
+    help: str
