@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any, Literal, NamedTuple, Protocol
 
 from wfmon.core.answers import (
@@ -46,14 +47,14 @@ DeletionRequest = Mapping[str, Any]
 class StatisticsQuery(NamedTuple):
     """A span of a series and another to compare with, both [from_ms, to_ms); ``other``: a series to correlate, or "".
 
-    ``against`` None: the span of the same length right before. ``offset_s``: the user's zone, seconds east of UTC.
+    ``against`` None: the span of the same length right before. ``zone``: the user's.
     """
 
     series: str
     span: tuple[int, int]
     against: tuple[int, int] | None = None
     other: str = ""
-    offset_s: int = 0
+    zone: tzinfo = UTC
 
 
 class Live(Protocol):
@@ -125,7 +126,7 @@ class History(Protocol):
 class Insights(Protocol):
     """What stands out."""
 
-    def report(self, *, days: int, offset_s: int) -> InsightsReport:
+    def report(self, *, days: int, zone: tzinfo) -> InsightsReport:
         """Give what changed over the last days; takes a second. Raises Refused, Failed, Cancelled."""
 
     def cancel(self) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from wfmon.core.errors import Unknown
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from wfmon.analyse.child import Analyst
     from wfmon.analyse.query import HistoryQueries
     from wfmon.analyse.span_statistics import SpanStatistics
@@ -120,8 +122,8 @@ class InsightsTopic:
         self._analyst = analyst
         self._unusual = unusual
 
-    def report(self, *, days: int, offset_s: int) -> answers.InsightsReport:
-        return self._analyst.insights(days, offset_s)
+    def report(self, *, days: int, zone: tzinfo) -> answers.InsightsReport:
+        return self._analyst.insights(days, zone)
 
     def cancel(self) -> None:
         self._analyst.cancel()

@@ -5,7 +5,9 @@
  * room that they need changes. What they say is in span-words.mjs.
  */
 
+import { localText } from "./history.mjs";
 import * as words from "./span-words.mjs";
+import { eastAt, zoneName } from "../series/zone.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOST = 6; // series of a chart at once; the others are asked for by a button
@@ -13,10 +15,9 @@ const COLORS = 6;
 const METHODS = { mean: "Figures", quantiles: "p50, p95, p99", change: "Change", trend: "Trend", profile: "Hours of the day", correlation: "Correlation" };
 
 export class SpanStatistics {
-  constructor(document, { east, grown }) {
+  constructor(document, { grown }) {
     this.document = document;
     this.window = document.defaultView;
-    this.east = east;
     this.grown = grown;
     this.panels = new Map(); // by metric: {box, sections, all, turn}
     this.open = new Set();
@@ -117,7 +118,7 @@ export class SpanStatistics {
 
   async #ask(panel, row, line) {
     const place = panel.sections.get(line.series);
-    const asked = words.address(this.spec, line.series, this.others.get(line.series) ?? "", this.east());
+    const asked = words.address(this.spec, line.series, this.others.get(line.series) ?? "", { name: zoneName(), east: eastAt(this.spec.to_ms) });
     if (place.asked === asked) return;
     place.asked = asked;
     place.section.setAttribute("aria-busy", "true");
@@ -162,7 +163,7 @@ export class SpanStatistics {
   }
 
   #table(found, told, row, line) {
-    const clock = (ms) => new Date(ms + this.east() * 60_000).toISOString().slice(0, 16).replace("T", " ");
+    const clock = (ms) => localText(ms, eastAt).slice(0, 16).replace("T", " ");
     const span = ({ from_ms: from, to_ms: to }) => `${clock(from)} to ${clock(to)}`;
     const head = this.#make("tr", [
       this.#make("th", this.#make("span", "Figure", { className: "aside" }), { scope: "col" }),

@@ -65,7 +65,7 @@ export class EnergyStage {
     this.thinned = 1;
     this.drawn = { right: NaN, marked: -1, full: false, share: 1, ribbons: this.ribbons }; // what the picture shows
     this.paints = 0; // pictures painted
-    this.turn = { right: NaN, known: NaN, east: 0 };
+    this.turn = { right: NaN, known: NaN };
     /** @type {string | null} */
     this.gist = null;
     this.evidence = false;
@@ -244,7 +244,7 @@ export class EnergyStage {
     if (store.version !== this.version) this.#resolve(store);
     const known = Math.min(view.right, view.known);
     this.lost = view.right - view.known > LOST_MS;
-    this.turn = { right: view.right, known, east: view.minutesEast };
+    this.turn = { right: view.right, known };
     this.rows = new Map(
       /** @type {ModelRow[]} */ (records(store.tables.get("models"))).map((row) => [modelKey(row), row]),
     );
@@ -319,7 +319,7 @@ export class EnergyStage {
   /** @param {string} name */
   #face(name) {
     if (this.panel.dataset.energyFace !== name) this.panel.dataset.energyFace = name;
-    put(this.rest, name === "resting" || this.lost ? sentence([], this.last, this.turn.east, this.lost) : "");
+    put(this.rest, name === "resting" || this.lost ? sentence([], this.last, null, this.lost) : "");
   }
 
   /** @param {ServerRow[]} rows */
@@ -353,7 +353,7 @@ export class EnergyStage {
   }
 
   #say() {
-    const text = sentence(this.ribbons, this.last, this.turn.east, this.lost);
+    const text = sentence(this.ribbons, this.last, null, this.lost);
     if (this.canvas.getAttribute("aria-label") !== text) this.canvas.setAttribute("aria-label", text);
     const now = gist(this.ribbons, this.lost);
     if (this.gist !== null && now !== this.gist) this.speaker.say(text);

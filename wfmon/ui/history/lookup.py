@@ -6,18 +6,20 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 from wfmon.core.answers import ANOMALY, KeptSeries
 from wfmon.core.selectors import pick
 from wfmon.core.services import Services
 from wfmon.core.types import Series
+from wfmon.core.zones import offset_words
 from wfmon.ui.history import lines as of_lines
 from wfmon.ui.history import picture as history
 from wfmon.ui.history.lines import SeriesLine
 from wfmon.ui.history.picture import Picture
 from wfmon.ui.history.views import DEFAULT_SERIES, HistoryView
-from wfmon.ui.kit.ranges import Range, iso, zone
+from wfmon.ui.kit.ranges import Range, iso
 
 POINTS, POINTS_NARROW = 1_000, 400
 CSV_HEAD = ("time", "t_ms", "period", "series", "unit", "step_ms", "min", "mean", "max", "p50", "p95", "p99")
@@ -46,10 +48,10 @@ class Shown:
         return not any((line.envelope == line.envelope).any() for line in self.lines)
 
 
-def look(services: Services, view: HistoryView, now_ms: int, minutes_east: int, *, narrow: bool = False) -> Shown:
+def look(services: Services, view: HistoryView, now_ms: int, zone: tzinfo, *, narrow: bool = False) -> Shown:
     """Ask for what a view shows. Raises Refused, Unreadable."""
-    shown = view.range(now_ms, minutes_east)
-    compared = view.compared(shown)
+    shown = view.range(now_ms, zone)
+    compared = view.compared(shown, zone)
     kept = services.history.series()
     wanted = view.series or DEFAULT_SERIES
     there = matching(wanted, kept)
@@ -104,11 +106,11 @@ def _lines(
     return of_lines.read(found, quantiles, counts)
 
 
-def picture(shown: Shown, minutes_east: int, *, narrow: bool = False) -> Picture:
+def picture(shown: Shown, *, narrow: bool = False) -> Picture:
     """Draw it."""
     before = {line.series: line for line in shown.before}
     return history.build(
-        shown.range, minutes_east, shown.lines, None if shown.compared is None else (shown.compared, before),
+        shown.range, shown.lines, None if shown.compared is None else (shown.compared, before),
         shown.marks, quantiles=shown.fixed.quantiles, narrow=narrow,
     )  # fmt: skip
 
@@ -152,25 +154,25 @@ def matching(selectors: Iterable[str], kept: Iterable[KeptSeries]) -> dict[str, 
     return found
 
 
-def csv_text(shown: Shown, minutes_east: int) -> str:
+def csv_text(shown: Shown, zone: tzinfo) -> str:
     """Give what is shown as CSV: a row a series and step that is known, with the numbers of the query."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow((f"time ({zone(minutes_east)})", *CSV_HEAD[1:]))
+    writer.writerow((f"time ({offset_words(shown.range.from_ms, shown.range.to_ms, zone)})", *CSV_HEAD[1:]))
     for period, lines in (("shown", shown.lines), ("compared", shown.before)):
         for line in lines:
-            writer.writerows(_csv_rows(line, period, minutes_east))
+            writer.writerows(_csv_rows(line, period, zone))
     return out.getvalue()
 
 
-def _csv_rows(line: SeriesLine, period: str, minutes_east: int) -> Iterable[tuple[Any, ...]]:
+def _csv_rows(line: SeriesLine, period: str, zone: tzinfo) -> Iterable[tuple[Any, ...]]:
     texts = inert(period), inert(line.series), inert(line.unit)
     for at, (low, mean, high) in enumerate(line.envelope.tolist()):
         t_ms = line.from_ms + at * line.step_ms
         quantiles = [] if line.quantiles is None or at >= len(line.quantiles) else line.quantiles[at].tolist()
         if mean == mean:  # noqa: PLR0124  NaN: nothing is known of this step
             figures = [_cell(each) for each in (low, mean, high, *(quantiles or [None] * 3))]
-            yield (iso(t_ms, minutes_east), t_ms, *texts, line.step_ms, *figures)
+            yield (iso(t_ms, zone), t_ms, *texts, line.step_ms, *figures)
 
 
 def _cell(value: float | None) -> float | int | str:

@@ -6,13 +6,14 @@ assets/history.mjs listens to the ``data-act`` of these: each changes the view, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from wfmon.core import units
+from wfmon.core.zones import local, offset_words
 from wfmon.ui.history.lines import Stats
 from wfmon.ui.history.lookup import Shown
 from wfmon.ui.history.picture import COLORS, HEAD, MORE, PLOT, ChartRow, Picture
@@ -219,24 +220,24 @@ def _changed(stats: Stats, before: Stats, unit: str) -> Component:
     )
 
 
-def detail(shown: Shown, minutes_east: int) -> str:
+def detail(shown: Shown, zone: tzinfo) -> str:
     """Say how fine the picture is, and in which zone."""
-    parts = [ranges.length(shown.range.span_ms), ranges.zone(minutes_east)]
+    parts = [ranges.length(shown.range.span_ms), offset_words(shown.range.from_ms, shown.range.to_ms, zone)]
     if shown.step_ms:
         parts.insert(1, f"a point is {ranges.length(shown.step_ms)}, from the {shown.tier} tier")
     if shown.compared is not None:
-        parts.append(f"dashed: {ranges.words(shown.compared, minutes_east)}")
+        parts.append(f"dashed: {ranges.words(shown.compared, zone)}")
     return " · ".join(parts)
 
 
-def message(shown: Shown, store: Mapping[str, Any], now_ms: int, minutes_east: int) -> list[Component | str]:
+def message(shown: Shown, store: Mapping[str, Any], now_ms: int, zone: tzinfo) -> list[Component | str]:
     """Say why there is nothing to see, or what is not recorded; nothing where all is well."""
     said: list[Component | str] = []
     off = store["state"] == "off"
     since = store.get("from_ms")
     if shown.empty:
         said.append(html.P("Nothing was recorded in this range.", className="lead-line"))
-        said.append(html.P(_since(since, shown.range, now_ms, minutes_east)))
+        said.append(html.P(_since(since, shown.range, now_ms, zone)))
         if shown.missing:
             said.append(html.P(f"Never seen by this monitor: {', '.join(shown.missing)}."))
     if off:
@@ -252,10 +253,10 @@ def message(shown: Shown, store: Mapping[str, Any], now_ms: int, minutes_east: i
     return said
 
 
-def _since(since: int | None, shown: Range, now_ms: int, minutes_east: int) -> str:
+def _since(since: int | None, shown: Range, now_ms: int, zone: tzinfo) -> str:
     if since is None:
         return "There is no history yet: it begins with the first minute that wfmon runs. Look again shortly."
-    begun = ranges.local(since, minutes_east)
+    begun = local(since, zone)
     words = f"The history begins on {begun.day} {begun:%b %Y} at {begun:%H:%M}"
     ago = f", {ranges.length(max(0, now_ms - since))} ago" if since <= now_ms else ""
     hint = "choose a later range" if shown.to_ms <= since else "wfmon may not have run then, or the collector was off"
@@ -267,7 +268,7 @@ def trouble(words: str, fix: str = "") -> list[Component | str]:
     return [html.P(words, className="bad"), *([html.P(fix)] if fix else [])]
 
 
-def events(marks: Sequence[Mapping[str, Any]], minutes_east: int) -> list[Component | str]:
+def events(marks: Sequence[Mapping[str, Any]], zone: tzinfo) -> list[Component | str]:
     """List what happened in the range, for those who do not point at marks."""
     if not marks:
         return []
@@ -276,7 +277,7 @@ def events(marks: Sequence[Mapping[str, Any]], minutes_east: int) -> list[Compon
         html.Li(
             [
                 html.Time(
-                    ranges.iso(mark["t_ms"], minutes_east).replace("T", " ")[:19],
+                    ranges.iso(mark["t_ms"], zone).replace("T", " ")[:19],
                     dateTime=datetime.fromtimestamp(mark["t_ms"] / 1_000, UTC).isoformat(),
                 ),
                 html.Span(mark["text"]),
