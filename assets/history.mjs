@@ -16,7 +16,7 @@ import { eastAt, zoneName } from "./lib/series/zone.mjs";
 const SETTLE_MS = 140; // keys and gestures ask once they rest
 const SLOW_MS = 8_000;
 const NARROW_PX = 620;
-const TICK_PX = 118; // a tick of the axis of time each so many pixels
+const TICK_PX = [72, 118]; // a tick of the axis of time each so many pixels, on a narrow page and a wide one
 const SAID_MS = 2_500;
 
 class History {
@@ -70,6 +70,12 @@ class History {
 
   #by(name) {
     return this.document.getElementById(`history-${name}`);
+  }
+
+  /** The selectors that are asked for; without any they are those of the default view. */
+  get #series() {
+    const asked = new URLSearchParams(this.query).getAll("series");
+    return asked.length ? asked : this.spec?.series ?? [];
   }
 
   #set(name, props) {
@@ -256,7 +262,8 @@ class History {
 
   /** Ticks of both axes of time, as many as there is room for. */
   #ticks([from, to]) {
-    return axisTicks(from, to, Math.max(2, Math.floor((this.#stack?.clientWidth || this.window.innerWidth) / TICK_PX)), eastAt);
+    const width = this.#stack?.clientWidth || this.window.innerWidth;
+    return axisTicks(from, to, Math.max(2, Math.floor(width / TICK_PX[Number(width >= NARROW_PX)])), eastAt);
   }
 
   #rest(range) {
@@ -291,11 +298,12 @@ class History {
       typed: () => this.#typed(),
       refresh: () => this.ask(this.query, { silent: true }),
       choose: () => this.#chooser(),
+      "more-of": () => this.#chooser(to),
       more: () => button.setAttribute("aria-expanded", String(button.closest(".choose").toggleAttribute("data-more"))),
       area: () => this.#area(to),
-      toggle: () => this.#choose(known.toggled(this.spec?.series ?? [], to)),
-      remove: () => this.#choose((this.spec?.series ?? []).filter((each) => each !== to)),
-      "remove-metric": () => this.#choose((this.spec?.series ?? []).filter((each) => known.nameOf(each) !== to)),
+      toggle: () => this.#choose(known.toggled(this.#series, to)),
+      remove: () => this.#choose(this.#series.filter((each) => each !== to)),
+      "remove-metric": () => this.#choose(this.#series.filter((each) => known.nameOf(each) !== to)),
       default: () => this.#choose([]),
       quantiles: () => this.ask(known.withParts(this.query, { quantiles: this.spec?.quantiles ? null : "1" })),
       back: () => this.#back(),
@@ -366,10 +374,15 @@ class History {
     this.ask(known.withParts(this.query, { series }));
   }
 
-  #chooser() {
+  /** Open the list of series, or close it; with a metric's name it opens and lists that one's. */
+  #chooser(name = "") {
     const box = this.#by("chooser");
     const button = this.#by("add");
-    box.hidden = !box.hidden;
+    box.hidden = !box.hidden && !name;
+    if (name) {
+      this.#set("history-find", { value: name });
+      this.area = "*";
+    }
     button.setAttribute("aria-expanded", String(!box.hidden));
     (box.hidden ? button : this.document.getElementById("history-find")).focus();
     this.#area(box.hidden ? "" : this.area);
@@ -423,9 +436,10 @@ class History {
       words = "In the address bar";
     }
     const before = button.textContent;
-    button.textContent = words;
+    const named = (now) => Object.assign(button, { textContent: now, ariaLabel: now });
+    named(words);
     this.#say(`The link is ${words === "Copied" ? "copied" : "in the address bar"}.`);
-    this.window.setTimeout(() => (button.textContent = before), SAID_MS);
+    this.window.setTimeout(() => named(before), SAID_MS);
   }
 
   #say(sentence) {
@@ -447,7 +461,7 @@ class History {
       const on = this.tables.has(metric);
       const button = row.querySelector('[data-act="table"]');
       button.textContent = on ? "Chart" : "Table";
-      button.setAttribute("aria-pressed", String(on));
+      button.setAttribute("aria-label", `${row.querySelector("h3").textContent}: as a ${on ? "chart" : "table"}`);
       const shown = on ? this.spec.rows.find((each) => each.name === metric) : null;
       fillPlot(row.querySelector(".plot"), shown, this.spec?.figure.data, row.querySelector("h3").textContent, eastAt);
     }

@@ -68,6 +68,11 @@ def register(app: Dash) -> None:
         return dcc.send_string(lookup.csv_text(shown, zone), name, type="text/csv")
 
 
+def _nothing_new(view: HistoryView) -> tuple[Any, ...]:
+    """Leave the last picture; the chips say what was asked for."""
+    return no_update, no_update, parts.chips(view.series), no_update, no_update, no_update
+
+
 def _zone(client: dict[str, Any]) -> tzinfo:
     return zone_of(client["zone"], 60 * client["east"])
 
@@ -79,13 +84,13 @@ def _drawn(view: HistoryView, zone: tzinfo, *, narrow: bool) -> tuple[Any, ...]:
         shown = lookup.look(services(), view, now_ms, zone, narrow=narrow)
         store = services().store.status()
     except WfmonError as error:
-        return parts.trouble(str(error), error.fix), *(no_update,) * 6
+        return parts.trouble(str(error), error.fix), *_nothing_new(view)
     picture = lookup.picture(shown, narrow=narrow)
     return (
         parts.message(shown, store, now_ms, zone),
         orjson.dumps(lookup.spec(picture, shown, view, now_ms)).decode(),
         parts.rows(picture, shown),
-        parts.chips(shown, chosen=bool(view.series)),
+        parts.chips(shown.fixed.series, shown.missing, chosen=bool(view.series)),
         ranges.words(shown.range, zone),
         parts.detail(shown, zone),
         parts.events(shown.marks, zone),

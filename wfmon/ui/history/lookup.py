@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
@@ -17,6 +17,7 @@ from wfmon.core.zones import offset_words
 from wfmon.ui.history import lines as of_lines
 from wfmon.ui.history import picture as history
 from wfmon.ui.history.lines import SeriesLine
+from wfmon.ui.history.narrowing import narrowed
 from wfmon.ui.history.picture import Picture
 from wfmon.ui.history.views import DEFAULT_SERIES, HistoryView
 from wfmon.ui.kit.ranges import Range, iso
@@ -29,7 +30,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor."""
+    """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor.
+
+    ``left``: by metric, how many series fit the view too, and are not shown.
+    """
 
     fixed: HistoryView
     range: Range
@@ -40,7 +44,7 @@ class Shown:
     before: tuple[SeriesLine, ...] = ()
     marks: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
-    selectors: tuple[str, ...] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -63,21 +67,22 @@ def look(services: Services, view: HistoryView, now_ms: int, zone: tzinfo, *, na
     )
     if not chosen:
         return Shown(fixed, shown, compared=compared, marks=marks, missing=missing)
-    of_distributions = tuple({row["series"]: 0 for text in chosen for row in there[text] if row["distribution"]})
+    some = narrowed(services.history, {text: there[text] for text in chosen}, shown, default=not view.series)
+    of_distributions = tuple(row["series"] for row in some.rows if row["distribution"])
     points = POINTS_NARROW if narrow else POINTS
     found = services.history.query(
-        series=chosen, from_ms=shown.from_ms, to_ms=shown.to_ms, points=points, fn="envelope"
+        series=some.chosen, from_ms=shown.from_ms, to_ms=shown.to_ms, points=points, fn="envelope"
     )
     lines = _lines(services, found, of_distributions, shown, points)
     marks += _unusual(services, shown, lines)
     before: list[SeriesLine] = []
     if compared is not None:
         earlier = services.history.query(
-            series=chosen, from_ms=compared.from_ms, to_ms=compared.to_ms, points=points, fn="envelope"
+            series=some.chosen, from_ms=compared.from_ms, to_ms=compared.to_ms, points=points, fn="envelope"
         )
         before = _lines(services, earlier, of_distributions, compared, points)
     return Shown(
-        fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, chosen
+        fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, some.left
     )
 
 

@@ -131,18 +131,18 @@ def skeleton() -> list[Component]:
     return [html.Div([html.I(), html.I(), html.I()], className="row skeleton") for _ in range(3)]
 
 
-def chips(shown: Shown, *, chosen: bool) -> list[Component]:
-    """Make a chip for each selector; those that were never seen say so."""
+def chips(series: Sequence[str], missing: Sequence[str] = (), *, chosen: bool = True) -> list[Component]:
+    """Make a chip for each selector; those that were never seen say so. ``chosen``: they are not the default ones."""
     made = []
-    for text in shown.fixed.series:
-        absent = text in shown.missing
+    for text in series:
+        absent = text in missing
         words: list[Component | str] = [html.Span(text, className="code")]
         if absent:
             words.append(html.Small("never seen"))
         words.append(act_button("×", "remove", text, label=f"Remove {text}", title="Remove", kind="icon"))
-        made.append(html.Span(words, className="chip never" if absent else "chip", role="listitem"))
-    if chosen:
-        made.append(act_button("Default", "default", title="The series that are shown by default"))
+        made.append(html.Li(words, className="chip never" if absent else "chip"))
+    if chosen and made:
+        made.append(html.Li(act_button("Default", "default", title="The series that are shown by default")))
     return made
 
 
@@ -157,6 +157,7 @@ def _row(row: ChartRow, shown: Shown) -> Component:
         [
             html.H3(row.title),
             html.Span(name, className="code"),
+            *_more(shown.left.get(name, 0), name),
             act_button("Table", "table", name, label=f"{row.title}: as a table", kind="text small"),
             act_button(
                 "×", "remove-metric", name, label=f"{row.title}: remove this chart", title="Remove", kind="icon"
@@ -173,6 +174,14 @@ def _row(row: ChartRow, shown: Shown) -> Component:
         style={"top": f"{row.top}px", "height": f"{row.height}px"},
         **{"data-metric": name},
     )
+
+
+def _more(count: int, name: str) -> list[Component]:
+    """Make the button that lists the series of a metric, where more of them fit than are shown."""
+    if not count:
+        return []
+    words = f"and {count:,} more"
+    return [act_button(words, "more-of", name, label=f"{words} of {name}", kind="text small more-of")]
 
 
 def _statistics(row: ChartRow) -> Component:
@@ -240,6 +249,10 @@ def message(shown: Shown, store: Mapping[str, Any], now_ms: int, zone: tzinfo) -
         said.append(html.P(_since(since, shown.range, now_ms, zone)))
         if shown.missing:
             said.append(html.P(f"Never seen by this monitor: {', '.join(shown.missing)}."))
+    elif shown.left:
+        count = len(shown.lines)
+        words = f"{count + sum(shown.left.values()):,} series fit; the {count} most used in this range are shown."
+        said.append(html.P(f"{words} “and … more” beside a chart's name lists the others."))
     if off:
         said.append(
             html.P(
