@@ -85,7 +85,7 @@ def _drawn(view: HistoryView, zone: tzinfo, *, narrow: bool) -> tuple[Any, ...]:
         store = services().store.status()
     except WfmonError as error:
         return parts.trouble(str(error), error.fix), *_nothing_new(view)
-    picture = lookup.picture(shown, narrow=narrow)
+    picture = lookup.picture(shown, services().models, narrow=narrow)
     return (
         parts.message(shown, store, now_ms, zone),
         orjson.dumps(lookup.spec(picture, shown, view, now_ms)).decode(),

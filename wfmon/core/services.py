@@ -85,6 +85,9 @@ class Models(Protocol):
     def models(self) -> list[ModelRow]:
         """Give every model seen since the start."""
 
+    def colours(self, *, models: Sequence[str]) -> Mapping[str, int]:
+        """Give each model's colour, the same for good: its place in the palette, 1 to 6."""
+
     def requests(self, *, limit: int) -> list[RequestRow]:
         """Give the newest requests in memory, newest first."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wfmon.runtime.live import LiveValues
     from wfmon.runtime.settings import ChangedSettings
     from wfmon.runtime.status import MonitorStatus
+    from wfmon.store.model_colours import ModelColours
     from wfmon.store.read import Reader
     from wfmon.store.retention_settings import RetentionSettings
     from wfmon.store.writer import Writer
@@ -59,14 +60,20 @@ class LiveTopic:
 class ModelsTopic:
     """The meters, the scraper, and the two processes beside the monitor."""
 
-    def __init__(self, meters: Meters, servers: ServersCollector, proxy: ProxyProcess, demo: DemoProcess) -> None:
+    def __init__(
+        self, meters: Meters, servers: ServersCollector, proxy: ProxyProcess, demo: DemoProcess, colours: ModelColours
+    ) -> None:
         self._meters = meters
         self._servers = servers
         self._proxy = proxy
         self._demo = demo
+        self._colours = colours
 
     def models(self) -> list[answers.ModelRow]:
         return self._meters.models()
+
+    def colours(self, *, models: Sequence[str]) -> Mapping[str, int]:
+        return self._colours.of_all(models)
 
     def requests(self, *, limit: int) -> list[answers.RequestRow]:
         return self._meters.requests(limit)

@@ -249,6 +249,7 @@ export class EnergyStage {
       /** @type {ModelRow[]} */ (records(store.tables.get("models"))).map((row) => [modelKey(row), row]),
     );
     this.#choose(known);
+    this.#recolour();
     /** @type {ServerRow[]} */
     const servers = records(store.tables.get("servers"));
     this.#face(face(this.ribbons, this.ever, servers));
@@ -285,26 +286,33 @@ export class EnergyStage {
     const shown = new Set(this.ribbons.map(({ key }) => key));
     /** @param {string} key */
     const known = (key) => /** @type {Ribbon} */ (this.byKey.get(key));
-    const taken = new Set(keys.filter((key) => shown.has(key)).map((key) => known(key).slot));
-    this.ribbons = keys.map((key) => (shown.has(key) ? known(key) : this.#enter(key, taken)));
+    this.ribbons = keys.map((key) => (shown.has(key) ? known(key) : this.#enter(key)));
     for (const ribbon of this.ribbons) ribbon.signals.read(ribbon.tracks, ms, !this.lost);
     this.marked = this.ribbons.findIndex(({ key }) => key === marked);
     this.drawn.right = NaN;
   }
 
   /**
-   * A ribbon comes onto the stage, in a colour that no other there has.
-   * @param {string} key @param {Set<number>} taken
+   * A ribbon comes onto the stage.
+   * @param {string} key
    */
-  #enter(key, taken) {
+  #enter(key) {
     const { model, server } = /** @type {Model} */ (this.models.get(key));
-    const slot = slotOf(this.models, key, taken);
-    taken.add(slot);
+    const slot = slotOf(this.models, key, this.rows.get(key));
     let ribbon = this.byKey.get(key);
     if (!ribbon) this.byKey.set(key, (ribbon = new Ribbon(key, model, server, slot)));
     ribbon.slot = slot;
     this.#tie(ribbon);
     return ribbon;
+  }
+
+  /** The monitor gives a model its colour within a second; until then a ribbon has one of ours. */
+  #recolour() {
+    for (const ribbon of this.ribbons) {
+      const slot = slotOf(this.models, ribbon.key, this.rows.get(ribbon.key));
+      if (slot !== ribbon.slot) this.drawn.right = NaN;
+      ribbon.slot = slot;
+    }
   }
 
   #cards() {

@@ -11,7 +11,7 @@ from typing import Any
 
 from wfmon.core.answers import ANOMALY, KeptSeries
 from wfmon.core.selectors import pick
-from wfmon.core.services import Services
+from wfmon.core.services import Models, Services
 from wfmon.core.types import Series
 from wfmon.core.zones import offset_words
 from wfmon.ui.history import lines as of_lines
@@ -111,12 +111,13 @@ def _lines(
     return of_lines.read(found, quantiles, counts)
 
 
-def picture(shown: Shown, *, narrow: bool = False) -> Picture:
+def picture(shown: Shown, models: Models, *, narrow: bool = False) -> Picture:
     """Draw it."""
     before = {line.series: line for line in shown.before}
+    named = dict.fromkeys(line.model for line in shown.lines if line.model is not None)
     return history.build(
         shown.range, shown.lines, None if shown.compared is None else (shown.compared, before),
-        shown.marks, quantiles=shown.fixed.quantiles, narrow=narrow,
+        shown.marks, colours=models.colours(models=list(named)), quantiles=shown.fixed.quantiles, narrow=narrow,
     )  # fmt: skip
 
 
@@ -139,7 +140,8 @@ def spec(picture: Picture, shown: Shown, view: HistoryView, now_ms: int) -> dict
         "rows": [
             {"name": row.name, "unit": row.unit, "top": row.top, "height": row.height, "lines": [
                 {"series": line.series, "label": line.label, "trace": trace, "from_ms": line.from_ms,
-                 "step_ms": line.step_ms} for line, trace in zip(row.lines, row.traces, strict=True)
+                 "step_ms": line.step_ms, "color": stroke.color}
+                for line, trace, stroke in zip(row.lines, row.traces, row.strokes, strict=True)
             ]}
             for row in picture.rows
         ],

@@ -16,7 +16,7 @@ from wfmon.core import units
 from wfmon.core.zones import local, offset_words
 from wfmon.ui.history.lines import Stats
 from wfmon.ui.history.lookup import Shown
-from wfmon.ui.history.picture import COLORS, HEAD, MORE, PLOT, ChartRow, Picture
+from wfmon.ui.history.picture import HEAD, MORE, PLOT, ChartRow, Picture, Stroke
 from wfmon.ui.kit import ids, ranges
 from wfmon.ui.kit.parts import Content
 from wfmon.ui.kit.ranges import Range
@@ -203,7 +203,7 @@ def _line(row: ChartRow, at: int, shown: Shown) -> Component:
     pairs = [_figure(word, units.text(value, line.unit)) for word, value in figures]
     if shown.compared is not None:
         pairs.append(_changed(stats, before or Stats(), line.unit))
-    key: list[Component | str] = [html.I(style={"background": f"var(--s-{at % COLORS + 1})"})] if several else []
+    key: list[Component | str] = [_key(row.strokes[at])] if several else []
     return html.Div(
         [
             html.P([*key, html.Span(line.label)], className="who", title=line.label) if line.label else "",
@@ -213,6 +213,10 @@ def _line(row: ChartRow, at: int, shown: Shown) -> Component:
         style={"height": f"{row.line_px}px"},
         **{"data-series": line.series},
     )
+
+
+def _key(stroke: Stroke) -> Component:
+    return html.I(style={"--c": f"var({stroke.color})"}, className="broken" if stroke.dash else None)
 
 
 def _figure(word: str, figure: str) -> Component:

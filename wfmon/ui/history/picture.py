@@ -8,10 +8,11 @@ knows its zone, writes the ticks of the axes and the instant that is pointed at 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,12 +33,21 @@ LINE_NARROW, FIGURES_NARROW, AIR_NARROW = 58, 16, 8
 """On a narrow page figures take two lines below the series' name, sometimes three, and stand below the axis' labels."""
 LEFT, RIGHT = 72, 12
 COLORS = 6
+DASHES = ("", "longdash", "longdashdot")
+"""Of lines that share a colour in one chart: two models have one colour once there are more than six."""
 MAX_MARKS = 200
 BAND, FADED = 18, 60
 """How much of its colour an envelope has, and a compared line, in percent."""
 ANOMALY_SHARE = 16
 SYMBOLS = {"alert": "diamond", ANOMALY: "circle"}
 MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sleep": "--warn"}
+
+
+class Stroke(NamedTuple):
+    """How a line is drawn: a colour's token, and plotly's dash, "" for a whole line."""
+
+    color: str
+    dash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,8 @@ class ChartRow:
     compared: tuple[Stats | None, ...]
     traces: tuple[int, ...]
     """Of each line, the number of its trace in the figure."""
+    strokes: tuple[Stroke, ...]
+    """Of each line."""
     line_px: int
     """Of the figures of each line."""
 
@@ -77,10 +89,14 @@ def build(
     compared: tuple[Range, Mapping[str, SeriesLine]] | None = None,
     marks: Sequence[Mapping[str, Any]] = (),
     *,
+    colours: Mapping[str, int] | None = None,
     quantiles: bool = False,
     narrow: bool = False,
 ) -> Picture:
-    """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series."""
+    """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series.
+
+    ``colours``: of models, their places in the palette from 1; every other line has the next colour of its chart.
+    """
     groups = [tuple(group) for _, group in groupby(_together(lines), lambda line: line.name)]
     sizes = [_line_px(group, narrow=narrow, compared=compared is not None) for group in groups]
     air = AIR_NARROW if narrow else 0
@@ -98,18 +114,17 @@ def build(
         axis = f"y{number}" if number > 1 else "y"
         before = [compared[1].get(line.series) if compared else None for line in group]
         axes[f"yaxis{number if number > 1 else ''}"] = _y_axis(group, before, domain(top + HEAD, PLOT), quantiles)
-        at = []
-        for place, (line, other) in enumerate(zip(group, before, strict=True)):
-            color = f"--s-{place % COLORS + 1}" if len(group) > 1 else f"--s-{(number - 1) % COLORS + 1}"
+        at, strokes = [], _strokes(group, number, colours or {})
+        for line, other, stroke in zip(group, before, strokes, strict=True):
             if other is not None and compared is not None:
-                traces += _compared(other, shown.from_ms - compared[0].from_ms, axis, color)
+                traces += _compared(other, shown.from_ms - compared[0].from_ms, axis, stroke.color)
             at.append(len(traces))
-            traces += _drawn(line, axis, color, quantiles=quantiles)
+            traces += _drawn(line, axis, stroke, quantiles=quantiles)
         rows.append(
             ChartRow(
                 group[0].name, group[0].unit, top, heights[number - 1], group,
                 tuple(map(statistics, group)), tuple(None if each is None else statistics(each) for each in before),
-                tuple(at), sizes[number - 1],
+                tuple(at), strokes, sizes[number - 1],
             )
         )  # fmt: skip
         top += rows[-1].height + GAP
@@ -133,15 +148,29 @@ def _line_px(group: Sequence[SeriesLine], *, narrow: bool, compared: bool) -> in
     return LINE_NARROW + FIGURES_NARROW * (compared and any(line.quantiles is not None for line in group))
 
 
+def _strokes(group: Sequence[SeriesLine], number: int, colours: Mapping[str, int]) -> tuple[Stroke, ...]:
+    """Give each line of the chart its colour; of those that share one, the second and third are broken lines."""
+    used: Counter[str] = Counter()
+    found = []
+    for place, line in enumerate(group):
+        place_of = place + 1 if len(group) > 1 else number
+        slot = colours.get(line.model, place_of) if line.model is not None else place_of
+        color = f"--s-{(slot - 1) % COLORS + 1}"
+        found.append(Stroke(color, DASHES[min(used[color], len(DASHES) - 1)]))
+        used[color] += 1
+    return tuple(found)
+
+
 def _together(lines: Sequence[SeriesLine]) -> list[SeriesLine]:
     """Give the lines with those of a metric beside one another, in the order in which the metrics came."""
     order = list(dict.fromkeys(line.name for line in lines))
     return sorted(lines, key=lambda line: order.index(line.name))
 
 
-def _drawn(line: SeriesLine, axis: str, color: str, *, quantiles: bool) -> list[dict[str, Any]]:
+def _drawn(line: SeriesLine, axis: str, stroke: Stroke, *, quantiles: bool) -> list[dict[str, Any]]:
     """Give the traces of a line: itself with its envelope, points that stand alone, and quantiles if asked for."""
     low, mean, high = line.envelope.T
+    color = stroke.color
     base = {
         "type": "scatter",
         "mode": "lines",
@@ -151,7 +180,8 @@ def _drawn(line: SeriesLine, axis: str, color: str, *, quantiles: bool) -> list[
     }
     name = line.label or line.name
     trace = {
-        **base, "name": name, "y": _listed(mean), "line": {"color": color, "width": 1.5},
+        **base, "name": name, "y": _listed(mean),
+        "line": {"color": color, "width": 1.5, **({"dash": stroke.dash} if stroke.dash else {})},
         "hovertemplate": f"{units.hover('y', line.unit)}<extra>{escaped(name)}</extra>",
     }  # fmt: skip
     known = np.isfinite(mean)

@@ -339,6 +339,24 @@ def asked(log):
     )
 
 
+MODELS = SimpleNamespace(colours=lambda *, models: dict.fromkeys(models, 4))
+
+
+def test_a_model_has_its_colour_whatever_stands_beside_it_and_lines_of_one_colour_differ_in_stroke():
+    def of(model, server="s"):
+        return line(1, 2, series=f'model.ttft_ms{{model="{model}",server="{server}"}}', unit="ms")
+
+    def strokes(*lines):
+        return build(HOUR, lines, colours={"a": 3, "b": 5, "g": 3}).rows[0].strokes
+
+    assert strokes(of("a")) == strokes(of("a"), of("b"))[:1] == strokes(of("b"), of("a"))[1:] == (("--s-3", ""),)
+    assert [each.dash for each in strokes(of("a"), of("g"), of("a", "t"))] == ["", "longdash", "longdashdot"]
+    drawn = build(HOUR, [of("a"), of("g")], colours={"a": 3, "g": 3}).figure["data"]
+    assert [each["line"] for each in drawn if each["mode"] == "lines" and "dash" in each["line"]] == [
+        {"color": "--s-3", "width": 1.5, "dash": "longdash"}
+    ]
+
+
 def test_by_default_it_shows_what_there_is_of_the_usual():
     log = []
     shown = lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, UTC)
@@ -368,7 +386,7 @@ def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_seri
     )
     assert [mark["text"] for mark in shown.marks] == ["Started.", "Odd."]
     assert shown.marks[1]["t_ms"] == T0  # what began before is marked where the range begins
-    figure = lookup.picture(shown).figure
+    figure = lookup.picture(shown, MODELS).figure
     line, band = figure["layout"]["shapes"]
     assert (line["type"], band["type"], band["yref"]) == ("line", "rect", "y2 domain")
     assert (band["x0"], band["x1"]) == (ranges.iso(T0), ranges.iso(T0 + HOUR_MS))
@@ -443,7 +461,7 @@ def text_of(component) -> str:
 def test_the_figures_under_a_chart_have_units_and_say_what_changed():
     view = HistoryView(series=("system.cpu_percent",), compare="previous")
     shown = lookup.look(asked([]), view, T0 + HOUR_MS, UTC)
-    words = text_of(markup.rows(lookup.picture(shown), shown))
+    words = text_of(markup.rows(lookup.picture(shown, MODELS), shown))
     first = T0 % 97 + 1
     assert f"mean{first} %" in words
     assert "mean before" in words
