@@ -6,14 +6,17 @@
  */
 
 import * as known from "./lib/history/history.mjs";
+import { axisTicks, instantText } from "./lib/history/axis.mjs";
 import { Fingers } from "./lib/history/fingers.mjs";
 import { fillPlot } from "./lib/history/tables.mjs";
 import { SpanStatistics } from "./lib/history/span-statistics.mjs";
 import { placed, stretched } from "./lib/history/span-words.mjs";
+import { eastAt, zoneName } from "./lib/series/zone.mjs";
 
 const SETTLE_MS = 140; // keys and gestures ask once they rest
 const SLOW_MS = 8_000;
 const NARROW_PX = 620;
+const TICK_PX = [72, 118]; // a tick of the axis of time each so many pixels, on a narrow page and a wide one
 const SAID_MS = 2_500;
 
 class History {
@@ -35,7 +38,7 @@ class History {
       stack: () => this.#stack, inPlot: (target) => this.#inPlot(target), range: () => this.#range, nowMs: () => this.#nowMs,
       move: (range) => this.#move(range), rest: (range) => this.#rest(range),
     });
-    this.statistics = new SpanStatistics(this.document, { east: () => this.#east, grown: () => this.#grown() });
+    this.statistics = new SpanStatistics(this.document, { grown: () => this.#grown() });
     this.extras = "{}"; // the room below the charts that the figure was drawn with
   }
 
@@ -69,12 +72,14 @@ class History {
     return this.document.getElementById(`history-${name}`);
   }
 
-  #set(name, props) {
-    this.window.dash_clientside.set_props(name, props);
+  /** The selectors that are asked for; without any they are those of the default view. */
+  get #series() {
+    const asked = new URLSearchParams(this.query).getAll("series");
+    return asked.length ? asked : this.spec?.series ?? [];
   }
 
-  get #east() {
-    return -new Date().getTimezoneOffset();
+  #set(name, props) {
+    this.window.dash_clientside.set_props(name, props);
   }
 
   get #nowMs() {
@@ -95,7 +100,7 @@ class History {
     this.#busy(true);
     const stack = this.#stack;
     const narrow = (stack?.clientWidth ?? this.window.innerWidth) < NARROW_PX;
-    return [{ east: this.#east, narrow }, { query: this.query, n: this.asked }];
+    return [{ zone: zoneName(), east: eastAt(Date.now()), narrow }, { query: this.query, n: this.asked }];
   }
 
   /** Show another view. `leave`: the one shown now can be gone back to by the button; `silent`: the address stays. */
@@ -147,6 +152,7 @@ class History {
     this.spec = JSON.parse(text);
     this.#showControls();
     this.window.requestAnimationFrame(() => {
+      this.#listen();
       this.#showTables();
       this.statistics.show(this.spec);
       this.#grown({ anew: true });
@@ -166,7 +172,7 @@ class History {
     const style = this.window.getComputedStyle(this.document.documentElement);
     const { extras } = this.statistics;
     this.extras = JSON.stringify(extras);
-    const plain = known.figureOf(this.spec.figure, (name) => style.getPropertyValue(name).trim());
+    const plain = known.figureOf(this.spec.figure, (name) => style.getPropertyValue(name).trim(), this.#ticks([this.spec.from_ms, this.spec.to_ms]));
     const figure = stretched(plain, this.spec.rows, extras);
     const stack = this.#stack;
     if (stack) stack.style.height = `${figure.layout.height}px`;
@@ -187,6 +193,17 @@ class History {
     if (!same) this.#recolour();
   }
 
+  /** Pointing at a chart: plotly names the instant in UTC, and the person's clock showed another time. */
+  #listen() {
+    if (!this.#graph || this.#graph === this.heard) return;
+    this.heard = this.#graph;
+    this.heard.on("plotly_hover", ({ points }) => {
+      const title = this.heard.querySelector(".hoverlayer .legendtitletext");
+      const ms = known.plotMs(points[0]?.x);
+      if (title && Number.isFinite(ms)) title.textContent = instantText(ms, eastAt);
+    });
+  }
+
   #recolour() {
     if (this.spec && this.#stack) this.#set("history-graph", { figure: this.#figure() });
   }
@@ -197,7 +214,7 @@ class History {
       button.setAttribute("aria-pressed", String(button.dataset.to === spec.text));
     }
     this.#set("history-typed", { value: spec.text });
-    const minute = (ms) => known.localText(ms, this.#east).slice(0, 16); // as an input of kind datetime-local takes it
+    const minute = (ms) => known.localText(ms, eastAt).slice(0, 16); // as an input of kind datetime-local takes it
     this.#set("history-from", { value: minute(spec.from_ms) });
     this.#set("history-to", { value: minute(spec.to_ms) });
     const other = /^\d+$/.test(spec.compare);
@@ -229,7 +246,7 @@ class History {
 
   /** Plotly's range changed: by the mouse, or by `#move`. */
   zoomed(event) {
-    const found = this.spec && known.relayouted(event, this.#east);
+    const found = this.spec && known.relayouted(event);
     if (found === "reset") this.#reset();
     else if (found && found.some((each, i) => Math.abs(each - this.#range[i]) > 1)) this.#rest(known.zoomed(found, 1, this.#nowMs));
     return this.window.dash_clientside.no_update;
@@ -238,8 +255,15 @@ class History {
   /** Show a range at once with what is there, and ask for it when it rests. */
   #move(range) {
     this.#rest(range);
-    const ends = range.map((each) => known.plotText(each, this.#east));
-    if (this.#graph) this.window.Plotly?.relayout(this.#graph, { "xaxis.range": ends, "xaxis2.range": ends });
+    const range_ = range.map(known.plotText);
+    const axes = Object.entries(this.#ticks(range)).flatMap(([axis, ticks]) => Object.entries({ ...ticks, range: range_ }).map(([name, value]) => [`${axis}.${name}`, value]));
+    if (this.#graph) this.window.Plotly?.relayout(this.#graph, Object.fromEntries(axes));
+  }
+
+  /** Ticks of both axes of time, as many as there is room for. */
+  #ticks([from, to]) {
+    const width = this.#stack?.clientWidth || this.window.innerWidth;
+    return axisTicks(from, to, Math.max(2, Math.floor(width / TICK_PX[Number(width >= NARROW_PX)])), eastAt);
   }
 
   #rest(range) {
@@ -274,11 +298,12 @@ class History {
       typed: () => this.#typed(),
       refresh: () => this.ask(this.query, { silent: true }),
       choose: () => this.#chooser(),
+      "more-of": () => this.#chooser(to),
       more: () => button.setAttribute("aria-expanded", String(button.closest(".choose").toggleAttribute("data-more"))),
       area: () => this.#area(to),
-      toggle: () => this.#choose(known.toggled(this.spec?.series ?? [], to)),
-      remove: () => this.#choose((this.spec?.series ?? []).filter((each) => each !== to)),
-      "remove-metric": () => this.#choose((this.spec?.series ?? []).filter((each) => known.nameOf(each) !== to)),
+      toggle: () => this.#choose(known.toggled(this.#series, to)),
+      remove: () => this.#choose(this.#series.filter((each) => each !== to)),
+      "remove-metric": () => this.#choose(this.#series.filter((each) => known.nameOf(each) !== to)),
       default: () => this.#choose([]),
       quantiles: () => this.ask(known.withParts(this.query, { quantiles: this.spec?.quantiles ? null : "1" })),
       back: () => this.#back(),
@@ -349,10 +374,15 @@ class History {
     this.ask(known.withParts(this.query, { series }));
   }
 
-  #chooser() {
+  /** Open the list of series, or close it; with a metric's name it opens and lists that one's. */
+  #chooser(name = "") {
     const box = this.#by("chooser");
     const button = this.#by("add");
-    box.hidden = !box.hidden;
+    box.hidden = !box.hidden && !name;
+    if (name) {
+      this.#set("history-find", { value: name });
+      this.area = "*";
+    }
     button.setAttribute("aria-expanded", String(!box.hidden));
     (box.hidden ? button : this.document.getElementById("history-find")).focus();
     this.#area(box.hidden ? "" : this.area);
@@ -406,9 +436,10 @@ class History {
       words = "In the address bar";
     }
     const before = button.textContent;
-    button.textContent = words;
+    const named = (now) => Object.assign(button, { textContent: now, ariaLabel: now });
+    named(words);
     this.#say(`The link is ${words === "Copied" ? "copied" : "in the address bar"}.`);
-    this.window.setTimeout(() => (button.textContent = before), SAID_MS);
+    this.window.setTimeout(() => named(before), SAID_MS);
   }
 
   #say(sentence) {
@@ -430,9 +461,9 @@ class History {
       const on = this.tables.has(metric);
       const button = row.querySelector('[data-act="table"]');
       button.textContent = on ? "Chart" : "Table";
-      button.setAttribute("aria-pressed", String(on));
+      button.setAttribute("aria-label", `${row.querySelector("h3").textContent}: as a ${on ? "chart" : "table"}`);
       const shown = on ? this.spec.rows.find((each) => each.name === metric) : null;
-      fillPlot(row.querySelector(".plot"), shown, this.spec?.figure.data, row.querySelector("h3").textContent, this.#east);
+      fillPlot(row.querySelector(".plot"), shown, this.spec?.figure.data, row.querySelector("h3").textContent, eastAt);
     }
   }
 

@@ -19,7 +19,7 @@
   }
 
   function client() {
-    return { east: -new Date().getTimezoneOffset() };
+    return { zone: new Intl.DateTimeFormat().resolvedOptions().timeZone, east: -new Date().getTimezoneOffset() };
   }
 
   /**

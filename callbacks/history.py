@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, no_update
 
 from wfmon.core.clock import SystemClock
 from wfmon.core.errors import WfmonError
+from wfmon.core.zones import zone_of
 from wfmon.ui import services
 from wfmon.ui.history import controls, lookup
 from wfmon.ui.history import markup as parts
@@ -34,7 +36,7 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def draw(asked: dict[str, Any], client: dict[str, Any]) -> tuple[Any, ...]:
-        return asked["n"], *_drawn(HistoryView.read(asked["query"]), client["east"], narrow=client["narrow"])
+        return asked["n"], *_drawn(HistoryView.read(asked["query"]), _zone(client), narrow=client["narrow"])
 
     @app.callback(
         Output(ids.HISTORY_LIST, "children"),
@@ -60,28 +62,38 @@ def register(app: Dash) -> None:
         if not spec:
             return no_update
         view = HistoryView.read(orjson.loads(spec)["fixed"])
-        shown = lookup.look(services(), view, SystemClock().now_ms(), client["east"], narrow=client["narrow"])
-        name = f"wfmon-{ranges.iso(shown.range.from_ms, client['east'])[:19].replace(':', '')}.csv"
-        return dcc.send_string(lookup.csv_text(shown, client["east"]), name, type="text/csv")
+        zone = _zone(client)
+        shown = lookup.look(services(), view, SystemClock().now_ms(), zone, narrow=client["narrow"])
+        name = f"wfmon-{ranges.iso(shown.range.from_ms, zone)[:19].replace(':', '')}.csv"
+        return dcc.send_string(lookup.csv_text(shown, zone), name, type="text/csv")
 
 
-def _drawn(view: HistoryView, east: int, *, narrow: bool) -> tuple[Any, ...]:
+def _nothing_new(view: HistoryView) -> tuple[Any, ...]:
+    """Leave the last picture; the chips say what was asked for."""
+    return no_update, no_update, parts.chips(view.series), no_update, no_update, no_update
+
+
+def _zone(client: dict[str, Any]) -> tzinfo:
+    return zone_of(client["zone"], 60 * client["east"])
+
+
+def _drawn(view: HistoryView, zone: tzinfo, *, narrow: bool) -> tuple[Any, ...]:
     """Give what is said, and the picture; where there is none the last one stays."""
     now_ms = SystemClock().now_ms()
     try:
-        shown = lookup.look(services(), view, now_ms, east, narrow=narrow)
+        shown = lookup.look(services(), view, now_ms, zone, narrow=narrow)
         store = services().store.status()
     except WfmonError as error:
-        return parts.trouble(str(error), error.fix), *(no_update,) * 6
-    picture = lookup.picture(shown, east, narrow=narrow)
+        return parts.trouble(str(error), error.fix), *_nothing_new(view)
+    picture = lookup.picture(shown, services().models, narrow=narrow)
     return (
-        parts.message(shown, store, now_ms, east),
+        parts.message(shown, store, now_ms, zone),
         orjson.dumps(lookup.spec(picture, shown, view, now_ms)).decode(),
         parts.rows(picture, shown),
-        parts.chips(shown, chosen=bool(view.series)),
-        ranges.words(shown.range, east),
-        parts.detail(shown, east),
-        parts.events(shown.marks, east),
+        parts.chips(shown.fixed.series, shown.missing, chosen=bool(view.series)),
+        ranges.words(shown.range, zone),
+        parts.detail(shown, zone),
+        parts.events(shown.marks, zone),
     )
 
 

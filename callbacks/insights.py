@@ -14,7 +14,8 @@ CHOOSE = """function (clicks, names) {
   const hit = window.dash_clientside.callback_context.triggered_id;
   const days = hit && hit.days ? hit.days : 7;
   const pressed = names.map((name) => String(name.days === days));
-  return [{ days, offset: -60 * new Date().getTimezoneOffset() }, pressed];
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return [{ days, zone, east: -new Date().getTimezoneOffset() }, pressed];
 }"""
 
 
@@ -37,7 +38,7 @@ def register(app: Dash) -> None:
         running=[(Output(insights.WORKING, "hidden"), False, True)],
         prevent_initial_call=True,
     )
-    def show(span: dict[str, int]) -> tuple[Any, ...]:
+    def show(span: dict[str, Any]) -> tuple[Any, ...]:
         return insights.show(services(), span)
 
     @app.callback(
@@ -46,8 +47,8 @@ def register(app: Dash) -> None:
         Input(insights.MINUTE, "n_intervals"),
         prevent_initial_call=True,
     )
-    def look(span: dict[str, int], _minutes: int | None) -> Any:  # noqa: ANN401  Dash's own form
-        return insights.unusual(services().insights.unusual(), int(span["offset"]))
+    def look(span: dict[str, Any], _minutes: int | None) -> Any:  # noqa: ANN401  Dash's own form
+        return insights.unusual(services().insights.unusual(), insights.zone(span))
 
     @app.callback(Input(insights.CANCEL, "n_clicks"), prevent_initial_call=True)
     def cancel(_clicks: int) -> None:

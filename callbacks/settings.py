@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 
 from wfmon.core.clock import SystemClock
+from wfmon.core.zones import zone_of
 from wfmon.ui import services
 from wfmon.ui.settings import deletion, retention
 from wfmon.ui.settings import page as settings
@@ -94,8 +96,8 @@ def _forget(app: Dash) -> None:
         do = _pressed("look")
         if do not in ("look", "confirm", "leave", "stop"):
             return (no_update,) * 5
-        east = (client or {}).get("east", 0)
-        return deletion.forgot(services(), do, what, text or "", pending, SystemClock().now_ms(), east)
+        zone = zone_of(client["zone"], 60 * client["east"]) if client else UTC
+        return deletion.forgot(services(), do, what, text or "", pending, SystemClock().now_ms(), zone)
 
     @app.callback(
         Output(deletion.SAID, "children", allow_duplicate=True),

@@ -149,7 +149,7 @@ MONITOR = (
             label="CPU of the monitor and of its collectors, of one core",
             colors=("--s-1", "--s-3"),
             names=("all", "collectors"),
-            high=10,
+            reach=10,
         ),
         now=value("monitor.cpu_percent"),
         foot=(note("of one core"), note("collectors ", value("monitor.collectors_cpu_percent", absent="–"))),

@@ -116,7 +116,7 @@ def layout(**_query: str) -> Component:
                         label="CPU of the monitor, of one core",
                         height=104,
                         colors=("--s-2",),
-                        high=10,
+                        reach=10,
                     ),
                     width=4,
                     now=value("monitor.cpu_percent"),

@@ -20,6 +20,8 @@ INBOX_FRAMES = 512
 """Frames that wait for the ticker at most: five seconds of all collectors at 100 frames a second."""
 IDLE_RATE_HZ = 10
 """The beat while nobody watches: the collectors' own rate, so that the cache still gets every sample in time."""
+STALL_S = 3
+"""A pause of so long between two beats (a stopped process, a machine that swaps) is a gap: nobody measured then."""
 JOIN_S = 0.3
 _NO_REASONS: tuple[str, dict[str, str]] = ("", {})
 
@@ -33,6 +35,7 @@ class Stages:
     burst: Callable[[Burst], Batch]
     tokens: Callable[[TokenBatch], Batch]
     gaps: Callable[[str], Batch]
+    stalled: Callable[[], Batch]
     append: Callable[[Batch], None]
     publish: Callable[[list[Batch], int], None]
     table: Callable[[str, Table, int], None]
@@ -58,6 +61,7 @@ class Ticker:
         self._reasons: weakref.WeakKeyDictionary[Layout, tuple[str, Mapping[str, str]]] = weakref.WeakKeyDictionary()
         self._states: dict[str, CollectorState] = {}
         self._next_second = 0
+        self._beat_ns: int | None = None
         self.dropped: Counter[str] = Counter()
         self.skipped = 0
         self.errors = 0
@@ -113,7 +117,9 @@ class Ticker:
         now_ns = self._clock.mono_ns()
         if now_ns >= self._next_second:
             self._each_second(now_ns)
-        batches = self._carry_all(self._take())
+        items = self._take()
+        batches = self._mark_stall(items, now_ns)
+        batches += self._carry_all(items)
         batches += self._mark_gaps()
         for batch in batches:
             self._do.append(batch)
@@ -156,6 +162,21 @@ class Ticker:
         for _, reasons in self._reasons.values():
             told.update(reasons)
         self._do.absent(told)
+
+    def _mark_stall(self, items: list[Frame | Burst | TokenBatch], now_ns: int) -> list[Batch]:
+        """Close every series where the monitor itself stood still, so that no line is drawn over what nobody measured.
+
+        What was measured before the pause, and waited for this beat, is taken out of ``items`` and carried first.
+        """
+        paused_ns = 0 if self._beat_ns is None else now_ns - self._beat_ns
+        self._beat_ns = now_ns
+        if paused_ns < STALL_S * 1_000_000_000:
+            return []
+        resumed_ms = self._clock.now_ms() - paused_ns // 2_000_000
+        is_old = [isinstance(item, Frame) and item.t_ms < resumed_ms for item in items]
+        before = [item for item, old in zip(items, is_old, strict=True) if old]
+        items[:] = [item for item, old in zip(items, is_old, strict=True) if not old]
+        return [*self._carry_all(before), self._do.stalled()]
 
     def _mark_gaps(self) -> list[Batch]:
         """Close the series of every collector that has stopped running since the last beat."""

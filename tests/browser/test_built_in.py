@@ -147,11 +147,16 @@ def test_one_press_starts_a_model_that_the_pages_show_with_its_clients_own_numbe
     )
     assert legend.keys() == MODELS
 
-    # Cards, and a token strip with ticks.
+    given = {row["model"]: row["colour"] for row in fresh.ask("/api/v1/models")["models"]}
+    assert sorted(given.values()) == [1, 2]
+    eventually(lambda: {model: each["slot"] + 1 for model, each in (ribbons(here) or {}).items()} == given)
+
+    # Cards in the ribbons' colours, and a token strip with ticks.
     go(here, "models", "m")
     for model in MODELS:
         eventually(lambda model=model: here.js(CARD + "return card && (card.scrollIntoView(), true)", model))
         eventually(lambda model=model: sum((here.js(STRIP, model) or [{}])[0].values()) >= 10, LONG_S)
+        assert here.js(CARD + "return card.style.getPropertyValue('--c')", model) == f"var(--s-{given[model]})"
         rate = eventually(lambda model=model: figure(here, "model.tokens_per_second", model), LONG_S)
         assert rate < 40 * 4 * 1.25  # four requests at once, each held to 40 tokens a second
 

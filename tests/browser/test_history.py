@@ -26,6 +26,12 @@ SERIES = (
     Described("system.cpu_percent", "system.cpu_percent", "%", "gauge", False),
     Described("system.memory_percent", "system.memory_percent", "%", "gauge", False),
     Described(TTFT, "model.ttft_ms", "ms", "event", True),
+    *(
+        Described(
+            f'model.entropy_bits{{model="m{number:02}",server="s"}}', "model.entropy_bits", "bits", "gauge", False
+        )
+        for number in range(60)
+    ),
 )
 HOURS = 4
 BEAT_S = 50
@@ -40,6 +46,23 @@ DRAWN = """
 return document.querySelector('#history-graph .js-plotly-plot').data.map((trace) =>
   ({ name: trace.name, dash: trace.line?.dash ?? '', y: Array.from(trace.y ?? []), x0: trace.x0,
      color: trace.line?.color }));
+"""
+OVERLAY = """
+const box = (each) => each.getBoundingClientRect();
+const stack = document.getElementById('history-stack');
+const graph = document.querySelector('#history-graph .js-plotly-plot');
+const drawn = [...graph.querySelectorAll('.draglayer .nsewdrag')].map(box).filter(({ height }) => height > 60);
+const tops = drawn.map(({ top }) => top).sort((a, b) => a - b);
+const rows = [...document.querySelectorAll('.history .row[data-metric] .plot')].map(box);
+const heights = [box(stack).height, box(graph).height, graph._fullLayout.height];
+return [rows.map(({ top }, i) => (tops[i] ?? 9999) - top), heights];
+"""
+"""How far each chart's picture lies below the place that its row keeps for it, and three heights that must be one."""
+MISNAMED = """
+return [...document.querySelectorAll('.history button[aria-label]')].filter((button) => {
+  const words = button.textContent.trim().toLowerCase();
+  return /[a-z]/.test(words) && !button.getAttribute('aria-label').toLowerCase().includes(words);
+}).map((button) => `${button.textContent}: ${button.getAttribute('aria-label')}`);
 """
 TIMED = """
 window.took = null;
@@ -56,7 +79,9 @@ def values(number, t_s):
         return 50 + 30 * np.sin(t_s / 900)
     if number == 1:
         return 40 + (t_s % 3_600) / 360
-    return np.where(t_s % 20 == 0, 100 + t_s % 300, np.nan)
+    if number == 2:
+        return np.where(t_s % 20 == 0, 100 + t_s % 300, np.nan)
+    return np.where(t_s % 1_200 < number, number, np.nan)  # the higher its number, the more often it is measured
 
 
 def make_past(folder):
@@ -164,6 +189,40 @@ def test_it_shows_the_usual_series_of_the_last_hour_with_figures_and_what_happen
     figures = page.text('.row[data-metric="model.ttft_ms"] .stats')
     assert re.search(r"mean\d+ ms.*p95\d+ ms", figures)
     assert "The monitor started." in page.text("#history-events")
+
+
+def test_a_choice_that_is_too_wide_shows_the_most_used_and_lists_the_others(page):
+    page.show(series="model.entropy_bits", range="last 6 h")
+    who = "return [...document.querySelectorAll('.stat-line .who')].map((each) => each.textContent)"
+    assert page.js(who) == [f"m{number}, s" for number in range(59, 53, -1)]
+    assert page.text("#history-message").startswith("60 series fit; the 6 most used in this range are shown.")
+    assert page.text('[data-act="more-of"]') == "and 54 more"
+    page.click('[data-act="more-of"]')
+    assert page.js("return document.getElementById('history-find').value") == "model.entropy_bits"
+    eventually(lambda: page.js("return document.querySelectorAll('#history-list .singles .pick').length") == 60)
+    page.after(lambda: page.click("""#history-list [data-to='model.entropy_bits{model="m07",server="s"}']"""))
+    assert "m07, s" in page.js(who)
+
+
+@pytest.mark.parametrize("series", [["system.cpu_percent"], ["system.cpu_percent", "system.memory_percent"], TTFT])
+def test_titles_and_figures_stand_where_their_chart_is_however_few_there_are(page, series):
+    page.show(series=series, range="last 15 min")
+    eventually(lambda: page.js(OVERLAY)[0])
+    offsets, heights = page.js(OVERLAY)
+    assert max(map(abs, offsets)) <= 1
+    assert len(set(heights)) == 1
+
+
+def test_the_chips_are_a_list_of_items_and_every_button_is_called_by_its_words(page):
+    page.show(series="system.cpu_percent")
+    assert page.js("return [...document.getElementById('history-chips').children].map((e) => e.tagName)") == [
+        "LI",
+        "LI",
+    ]
+    page.click('[data-act="table"]')
+    page.click('[data-act="choose"]')
+    eventually(lambda: page.js("return document.querySelectorAll('#history-list .pick').length"))
+    assert page.js(MISNAMED) == []
 
 
 def test_the_past_goes_on_into_the_present(page):

@@ -21,9 +21,9 @@ VERBS = {"get", "post"}
 ASK = """
 import json, pathlib, sys
 import app
-from wfmon.core import settings
+from wfmon.core import settings_files
 folder = pathlib.Path(sys.argv[1])
-server = app.create_app(settings.load(None, folder)).server
+server = app.create_app(settings_files.load(None, folder)).server
 rules = [(rule.rule, sorted(rule.methods or {"GET"})) for rule in server.url_map.iter_rules()]
 client = server.test_client()
 headers = {"Host": "127.0.0.1:9445", "Authorization": "Bearer " + (folder / "token").read_text().strip()}

@@ -43,6 +43,7 @@ class Recorder:
             burst=lambda burst: batch_of(burst.values, [1] * len(burst.values)),
             tokens=lambda batch: batch_of(batch.values[:, 0]),
             gaps=lambda name: (self.seen.append(("gaps", name)), batch_of([np.nan]))[1],
+            stalled=lambda: (self.seen.append(("stalled",)), batch_of([np.nan]))[1],
             append=note("append"),
             publish=note("publish"),
             table=note("table"),
@@ -108,6 +109,22 @@ def test_a_collector_that_stops_running_leaves_a_gap_once(ticker, stages):
     ticker.beat()
     ticker.beat()
     assert stages.of("gaps") == [("system",)]
+
+
+def test_a_pause_of_the_monitor_itself_is_a_gap_after_what_was_measured_before_it(ticker, stages, clock):
+    ticker.beat()
+    clock.advance(2.9)
+    ticker.beat()
+    assert stages.of("stalled") == []
+    ticker.put(Frame("system", clock.now_ms(), CPU, np.array([1.0])))
+    clock.advance(26)
+    ticker.put(Frame("system", clock.now_ms(), CPU, np.array([2.0])))
+    ticker.beat()
+    told = [row[0].values.tolist() for row in stages.of("append")]
+    assert [str(values) for values in told] == ["[1.0]", "[nan]", "[2.0]"]
+    clock.advance(0.1)
+    ticker.beat()
+    assert len(stages.of("stalled")) == 1
 
 
 def test_reasons_are_told_when_they_change_and_taken_back_when_the_value_returns(ticker, stages):

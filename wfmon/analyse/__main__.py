@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, select
 
 from wfmon.analyse.insights import Past, insights
 from wfmon.core import commands
+from wfmon.core.zones import zone_of
 from wfmon.store.buckets import Buckets
 from wfmon.store.read import Reader
 from wfmon.store.schema import request
@@ -33,12 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the history, wfmon.db")
     parser.add_argument("--now", type=int, required=True, metavar="MS", help="where the span ends, UTC milliseconds")
     parser.add_argument("--days", type=int, default=7, metavar="N", help="days; as many before are compared")
-    parser.add_argument("--offset", type=int, default=0, metavar="S", help="the user's zone, seconds east of UTC")
+    parser.add_argument("--zone", default="", metavar="NAME", help="the user's zone, such as Europe/Berlin")
+    parser.add_argument("--offset", type=int, default=0, metavar="S", help="without it: seconds east of UTC")
     options = parser.parse_args(argv)
     if not options.file.exists():
         sys.stderr.write(f"{options.file}: there is no history yet.\n")
         return 2
-    told = insights(_past(options.file, options.now, options.days), options.now, options.days, options.offset)
+    zone = zone_of(options.zone, options.offset)
+    told = insights(_past(options.file, options.now, options.days), options.now, options.days, zone)
     json.dump(told, sys.stdout, allow_nan=False)
     return 0
 

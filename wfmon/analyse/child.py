@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from datetime import tzinfo
 from pathlib import Path
 
 import wfmon
 from wfmon.core.answers.insights import InsightsReport
 from wfmon.core.clock import Clock
 from wfmon.core.errors import Cancelled, Failed, Refused
+from wfmon.core.zones import offset_s
 
 PATIENCE_S = 60
 KEEP_S = 300
@@ -34,29 +36,29 @@ class Analyst:
         self._program = program
         self._lock = threading.Lock()
         # Under the lock.
-        self._kept: dict[tuple[int, int], tuple[int, int, InsightsReport]] = {}
+        self._kept: dict[tuple[int, tzinfo], tuple[int, int, InsightsReport]] = {}
         self._working = threading.Lock()
         # Under this one, which is never held while the child works.
         self._child: subprocess.Popen[str] | None = None
         self._cancels = 0
         self._forgettings = 0
 
-    def insights(self, days: int, offset_s: int) -> InsightsReport:
+    def insights(self, days: int, zone: tzinfo) -> InsightsReport:
         """Give what ``wfmon.analyse.insights.insights`` tells of the last days. Raises Failed, Refused."""
-        if not 1 <= days <= MAX_DAYS or abs(offset_s) > 86_400:
+        if not 1 <= days <= MAX_DAYS:
             raise Refused(
-                "days", f"The analysis was asked for {days} days, {offset_s} s east of UTC.",
-                f"Give days= from 1 to {MAX_DAYS}, and offset= in seconds east of UTC, such as 3600 or -18000.",
+                "days", f"The analysis was asked for {days} days.",
+                f"Give days= from 1 to {MAX_DAYS}.",
             )  # fmt: skip
         cancels = self._cancels
         with self._lock:
-            at_ns, of, known = self._kept.get((days, offset_s), (0, 0, None))
+            at_ns, of, known = self._kept.get((days, zone), (0, 0, None))
             fresh = of == self._forgettings and self._clock.mono_ns() - at_ns < KEEP_S * 1_000_000_000
             if known is not None and fresh:
                 return known
             of = self._forgettings
-            told = self._run(days, offset_s, cancels)
-            self._kept = {(days, offset_s): (self._clock.mono_ns(), of, told)}
+            told = self._run(days, zone, cancels)
+            self._kept = {(days, zone): (self._clock.mono_ns(), of, told)}
             return told
 
     def on_forgotten(self) -> None:
@@ -71,12 +73,13 @@ class Analyst:
             if self._child is not None:
                 self._child.kill()
 
-    def _run(self, days: int, offset_s: int, cancels: int) -> InsightsReport:
+    def _run(self, days: int, zone: tzinfo, cancels: int) -> InsightsReport:
         if not self._path.exists():
             raise Failed("There is no history yet: it begins when recording is on.")
+        now_ms = self._clock.now_ms()
         command = [
-            *self._program, str(self._path), "--now", str(self._clock.now_ms()),
-            "--days", str(days), f"--offset={offset_s}",
+            *self._program, str(self._path), "--now", str(now_ms), "--days", str(days),
+            f"--zone={getattr(zone, 'key', '')}", f"--offset={offset_s(now_ms // 1_000, zone)}",
         ]  # fmt: skip
         try:
             child = self._begun(command, cancels)

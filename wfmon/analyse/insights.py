@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import date, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,14 @@ import pandas as pd
 
 from wfmon.analyse.statistics import LEAST, Change, change, profile, split, trend
 from wfmon.core.types import Series
+from wfmon.core.zones import instant_ms, local, to_local_s
 
 SURE = 0.95
 """Confidence from which on a finding is told."""
 WORTH = 0.10
 """Change of a median from which on it is worth telling."""
 DAY_S, HOUR_S = 86_400, 3_600
+EPOCH_DAY = date(1970, 1, 1)
 FRAME_BUDGET_MS = 16.67
 TTFT_TARGET_MS = 1_000.0
 MOST = 8
@@ -73,15 +76,15 @@ class Past(NamedTuple):
     known: tuple[str, ...]
 
 
-def insights(past: Past, now_ms: int, days: int, offset_s: int) -> dict[str, Any]:
-    """Give {span, findings, week, health, budgets, causes}. ``offset_s``: the user's zone, east of UTC."""
+def insights(past: Past, now_ms: int, days: int, zone: tzinfo) -> dict[str, Any]:
+    """Give {span, findings, week, health, budgets, causes}. ``zone``: the user's."""
     random = np.random.default_rng(SEED)
     begin_ms = now_ms - days * DAY_S * 1_000
     requests = past.requests[past.requests["started_ms"] >= begin_ms - days * DAY_S * 1_000]
     span = (begin_ms, now_ms)
     findings = [
-        *_changes(past, requests, span, offset_s, random),
-        *_hours(requests[requests["started_ms"] >= begin_ms], span, offset_s),
+        *_changes(past, requests, span, zone, random),
+        *_hours(requests[requests["started_ms"] >= begin_ms], span, zone),
         *_disk(past, now_ms, random),
     ]
     findings.sort(key=lambda each: (-each["weight"], each["text"]))
@@ -89,13 +92,13 @@ def insights(past: Past, now_ms: int, days: int, offset_s: int) -> dict[str, Any
     budgets = _budgets(past, recent)
     return {
         "from_ms": begin_ms, "to_ms": now_ms, "requests": len(recent), "findings": findings[:MOST],
-        "week": _week(past, recent, now_ms, offset_s), "budgets": budgets, "causes": _causes(recent),
+        "week": _week(past, recent, now_ms, zone), "budgets": budgets, "causes": _causes(recent),
         "health": _health(recent, budgets),
     }  # fmt: skip
 
 
 def _changes(
-    past: Past, requests: pd.DataFrame, span: tuple[int, int], offset_s: int, random: np.random.Generator
+    past: Past, requests: pd.DataFrame, span: tuple[int, int], zone: tzinfo, random: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Compare each model's figures with those of the span before."""
     found = []
@@ -110,7 +113,7 @@ def _changes(
             told = change(before, after, random)
             if told is None or not _worth(told):
                 continue
-            since, with_what = _since(past, known, kind, offset_s)
+            since, with_what = _since(past, known, kind, zone)
             series = str(Series.of(kind.metric, model=str(model), server=str(server)))
             moved = f"{'rose' if told.ratio > 0 else 'fell'} {100 * abs(told.ratio):.0f} %"
             found.append(_finding(
@@ -126,14 +129,14 @@ def _worth(told: Change) -> bool:
     return told.confidence >= SURE and abs(told.ratio) >= WORTH and (told.low > 0 or told.high < 0)
 
 
-def _since(past: Past, known: pd.DataFrame, kind: Kind, offset_s: int) -> tuple[str, str]:
+def _since(past: Past, known: pd.DataFrame, kind: Kind, zone: tzinfo) -> tuple[str, str]:
     """Say since which day, and together with what, where both can be told."""
-    days = ((known["started_ms"].to_numpy(np.int64) // 1_000 + offset_s) // DAY_S).astype(np.int64)
+    days = to_local_s(known["started_ms"].to_numpy(np.int64) // 1_000, zone) // DAY_S
     at = split(known[kind.column].to_numpy(np.float64), days)
     if at is None or 1 - at[1] < SURE:
         return "", ""
     day = pd.Timestamp(at[0] * DAY_S, unit="s")
-    from_s = at[0] * DAY_S - offset_s
+    from_s = _midnight_s(at[0], zone)
     companions = []
     for text, words in COMPANIONS:
         if text not in past.known:
@@ -149,16 +152,16 @@ def _since(past: Past, known: pd.DataFrame, kind: Kind, offset_s: int) -> tuple[
     return f" since {day:%A, %d %B}", f", together with {best[1]}" if best else ""
 
 
-def _hours(recent: pd.DataFrame, span: tuple[int, int], offset_s: int) -> list[dict[str, Any]]:
+def _hours(recent: pd.DataFrame, span: tuple[int, int], zone: tzinfo) -> list[dict[str, Any]]:
     """Tell the hour of the day in which first tokens take longest, if it stands out."""
     good = recent[recent["status"] == "ok"].dropna(subset=["ttft_ms"])
     if len(good) < 10 * LEAST:
         return []
     t_s = good["started_ms"].to_numpy(np.int64) // 1_000
     values = good["ttft_ms"].to_numpy(np.float64)
-    hours = (t_s + offset_s) // HOUR_S % 24
+    hours = to_local_s(t_s, zone) // HOUR_S % 24
     counts = np.bincount(hours, minlength=24)
-    by_hour = np.where(counts >= LEAST, profile(t_s, values, offset_s), np.nan)
+    by_hour = np.where(counts >= LEAST, profile(hours, values), np.nan)
     if np.isnan(by_hour).all():
         return []
     worst, middle = int(np.nanargmax(by_hour)), float(np.median(values))
@@ -204,24 +207,28 @@ def _finding(
     }  # fmt: skip
 
 
-def _week(past: Past, recent: pd.DataFrame, now_ms: int, offset_s: int) -> dict[str, Any]:
+def _week(past: Past, recent: pd.DataFrame, now_ms: int, zone: tzinfo) -> dict[str, Any]:
     """Give the last seven days hour by hour: {days: [start_ms], requests: 7 x 24, cpu_percent: 7 x 24 or None}."""
-    today = (now_ms // 1_000 + offset_s) // DAY_S
-    first = today - 6
+    first = (local(now_ms, zone).date() - EPOCH_DAY).days - 6
     counts = np.zeros((7, 24), np.int64)
-    at = (recent["started_ms"].to_numpy(np.int64) // 1_000 + offset_s) - first * DAY_S
+    at = to_local_s(recent["started_ms"].to_numpy(np.int64) // 1_000, zone) - first * DAY_S
     inside = (at >= 0) & (at < 7 * DAY_S)
     np.add.at(counts, (at[inside] // DAY_S, at[inside] % DAY_S // HOUR_S), 1)
     cpu: list[list[float | None]] | None = None
     if "system.cpu_percent" in past.known:
         hourly = past.series("system.cpu_percent")
         grid = np.full((7, 24), np.nan)
-        where = hourly.index.to_numpy(np.int64) + offset_s - first * DAY_S
+        where = to_local_s(hourly.index.to_numpy(np.int64), zone) - first * DAY_S
         mine = (where >= 0) & (where < 7 * DAY_S)
         grid[where[mine] // DAY_S, where[mine] % DAY_S // HOUR_S] = hourly.to_numpy(np.float64)[mine]
         cpu = [[None if math.isnan(v) else round(v, 1) for v in row] for row in grid.tolist()]
-    days = [(int(first) + number) * DAY_S - offset_s for number in range(7)]
+    days = [_midnight_s(first + number, zone) for number in range(7)]
     return {"days_ms": [day * 1_000 for day in days], "requests": counts.tolist(), "cpu_percent": cpu}
+
+
+def _midnight_s(day: int, zone: tzinfo) -> int:
+    """Give when a day, counted from 1970 on, begins there."""
+    return instant_ms(EPOCH_DAY + timedelta(days=day), 0, zone) // 1_000
 
 
 def _budgets(past: Past, recent: pd.DataFrame) -> list[dict[str, Any]]:

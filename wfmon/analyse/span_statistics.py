@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from wfmon.core.errors import Refused
 from wfmon.core.services import StatisticsQuery
 from wfmon.core.sketch import ALPHA, Sketch
 from wfmon.core.types import Series
+from wfmon.core.zones import to_local_s
 
 Places = NDArray[np.int64]
 
@@ -43,7 +45,6 @@ DAILY_S = 3 * DAY_S
 """From so long on a slope compares the same times of day."""
 PARTS_S = (7_200, 10_800, 14_400, 21_600, 28_800, 43_200, DAY_S)
 """Steps that a day is whole ones of; longer ones are whole days."""
-MOST_OFFSET_S = 50_400
 METHODS = {
     "mean": "Of everything that is kept of the span: each value weighs the same where values belong to their instant, "
     "else each step of the tier does.",
@@ -91,7 +92,7 @@ class SpanStatistics:
             "labels": dict(Series.parse(shown.known.text).labels),
             "distribution": is_distribution(shown.known.name), "span": figures, "against": earlier,
             "changes": _changes(before, shown, (earlier, figures), random),
-            "trend": _trend(shown, figures, random), "profile": _profile(shown, figures, asked.offset_s),
+            "trend": _trend(shown, figures, random), "profile": _profile(shown, figures, asked.zone),
             "correlation": self._correlation(shown, asked, random) if asked.other else None,
             "methods": METHODS,
         }  # fmt: skip
@@ -122,8 +123,6 @@ def _checked(asked: StatisticsQuery) -> tuple[int, int]:
     begin, end = asked.span
     if not 0 <= begin < end:
         raise Refused("from", "The span is empty.", "Give from= and to= in milliseconds, from before to.")
-    if abs(asked.offset_s) > MOST_OFFSET_S:
-        raise Refused("offset", f"offset= is {asked.offset_s}.", "Give seconds east of UTC, such as 3600 or -18000.")
     if asked.against is None:
         return max(0, begin - (end - begin)), begin
     if not 0 <= asked.against[0] < asked.against[1]:
@@ -250,16 +249,17 @@ def _trend(held: HeldSpan, figures: Mapping[str, Any], random: np.random.Generat
     return {**base, **_interval(scaled, "slope"), "absent": ""}
 
 
-def _profile(held: HeldSpan, figures: Mapping[str, Any], offset_s: int) -> dict[str, Any]:
+def _profile(held: HeldSpan, figures: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
     """Give the median of each hour of the day: of the values of a distribution, else of the tier's steps."""
     short = figures["to_ms"] - figures["from_ms"] < DAY_S * 1_000
     if figures["absent"] or short:
         return {"hours": None, "absent": figures["absent"] or _SHORT}
     t_s = held.from_s + np.arange(0, held.to_s - held.from_s, held.tier.step_s)
+    hour_of = to_local_s(t_s, zone) // HOUR_S % 24
     if not is_distribution(held.known.name):
-        hours = profile(t_s, held.means(), offset_s)
+        hours = profile(hour_of, held.means())
     else:
-        steps = _steps(held, held.from_s, held.to_s, held.tier.step_s, (t_s + offset_s) // HOUR_S % 24)
+        steps = _steps(held, held.from_s, held.to_s, held.tier.step_s, hour_of)
         hours = np.full(24, np.nan)
         hours[: len(steps.counts)][steps.known] = _quantile(steps, 0.5)
     return {"hours": [None if np.isnan(each) else each for each in rounded(hours).tolist()], "absent": ""}

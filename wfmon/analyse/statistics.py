@@ -118,9 +118,8 @@ def trend(t_s: Floats, values: Floats, random: np.random.Generator) -> Trend | N
     return Trend(float(np.median(slopes)), float(slopes[ends[0]]), float(slopes[ends[1]]))
 
 
-def profile(t_s: NDArray[np.int64], values: Floats, offset_s: int) -> Floats:
-    """Give the median by hour of the day, shape (24,), NaN where none is; ``offset_s``: the zone, east of UTC."""
-    hours = (t_s + offset_s) // 3_600 % 24
+def profile(hours: NDArray[np.int64], values: Floats) -> Floats:
+    """Give the median by hour of the day, shape (24,), NaN where none is. ``hours``: of each value."""
     found = np.full(24, np.nan)
     for hour in np.unique(hours).tolist():
         mine = values[(hours == hour) & ~np.isnan(values)]

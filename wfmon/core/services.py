@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any, Literal, NamedTuple, Protocol
 
 from wfmon.core.answers.history import Annotation, KeptSeries, Query, Statistics
@@ -26,14 +27,14 @@ DeletionRequest = Mapping[str, Any]
 class StatisticsQuery(NamedTuple):
     """A span of a series and another to compare with, both [from_ms, to_ms); ``other``: a series to correlate, or "".
 
-    ``against`` None: the span of the same length right before. ``offset_s``: the user's zone, seconds east of UTC.
+    ``against`` None: the span of the same length right before. ``zone``: the user's.
     """
 
     series: str
     span: tuple[int, int]
     against: tuple[int, int] | None = None
     other: str = ""
-    offset_s: int = 0
+    zone: tzinfo = UTC
 
 
 class Live(Protocol):
@@ -63,6 +64,9 @@ class Models(Protocol):
 
     def models(self) -> list[ModelRow]:
         """Give every model seen since the start."""
+
+    def colours(self, *, models: Sequence[str]) -> Mapping[str, int]:
+        """Give each model's colour, the same for good: its place in the palette, 1 to 6."""
 
     def requests(self, *, limit: int) -> list[RequestRow]:
         """Give the newest requests in memory, newest first."""
@@ -105,7 +109,7 @@ class History(Protocol):
 class Insights(Protocol):
     """What stands out."""
 
-    def report(self, *, days: int, offset_s: int) -> InsightsReport:
+    def report(self, *, days: int, zone: tzinfo) -> InsightsReport:
         """Give what changed over the last days; takes a second. Raises Refused, Failed, Cancelled."""
 
     def cancel(self) -> None:

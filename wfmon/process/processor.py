@@ -124,6 +124,13 @@ class Processor:
         """Give the gaps of a collector that went away: one a series, a millisecond after its last sample."""
         return self._gaps(self._ids_of(collector))
 
+    def on_stall(self) -> Batch:
+        """Give the gaps of a pause in which the monitor itself stood still: one a series, after its last sample.
+
+        Events have none: between two of them nothing is missing.
+        """
+        return self._gaps(np.flatnonzero((self._seen_ms != NEVER) & ~self._is_event).astype(np.int32))
+
     def _derive(self, t_ms: int, plan: Compiled, values: Floats, good: Flags) -> None:
         """Replace counters by their rates, and keep the good readings as the next interval's start."""
         at = plan.rates

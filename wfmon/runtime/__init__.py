@@ -7,6 +7,7 @@ tick), ``topics`` (the services).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -28,6 +29,7 @@ from wfmon.collect.network import NetworkCollector
 from wfmon.collect.system import SystemCollector
 from wfmon.collect.ux import UxInbox
 from wfmon.core import units
+from wfmon.core.errors import Unreadable
 from wfmon.core.log import ErrorCount
 from wfmon.core.registry import Registry
 from wfmon.core.services import Services
@@ -42,6 +44,8 @@ from wfmon.runtime.status import MonitorStatus, Parts
 from wfmon.runtime.ticks import Ticks
 from wfmon.runtime.topics import HistoryTopic, InsightsTopic, LiveTopic, ModelsTopic, StoreTopic
 from wfmon.store.database import NAME as STORE_NAME
+from wfmon.store.model_colours import NAME as COLOURS_NAME
+from wfmon.store.model_colours import ModelColours
 from wfmon.store.read import Reader
 from wfmon.store.retention_settings import RetentionSettings
 from wfmon.store.writer import SampleSource, Writer
@@ -84,10 +88,11 @@ class Runtime:
             settings.data_dir, clock, SampleSource(self.live.pulled, self.live.described), self.keeping.keep,
             enabled=settings.store.enabled,
         )  # fmt: skip
+        self.colours = ModelColours(settings.data_dir / COLOURS_NAME, lambda: self.writer.enabled)
         self.meters = Meters(
             clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
             power_watts=self.live.gpu_watts, why=self._why, keep_requests=collect.model.requests,
-            enabled=collect.model.enabled, filed=self.writer.request,
+            enabled=collect.model.enabled, filed=self.writer.request, colour_of=self.colours.of,
         )  # fmt: skip
         self.ingest = Ingest(clock, self.meters.put, boot=self.boot)
         self.proxy = ProxyProcess(clock, settings.proxy, settings.data_dir)
@@ -102,6 +107,7 @@ class Runtime:
             recording=lambda: self.writer.enabled, kept_s=lambda: self.keeping.keep().tiers[MINUTES_TIER.number],
         )  # fmt: skip
         self.unusual = Unusual(self.reader, clock, seen, enabled=settings.analyse.anomalies)
+        self.writer.after_deletion.append(self._retain_colours)
         self.writer.on_forgotten += [self.analyst.on_forgotten, self.unusual.on_forgotten]
         self.hub = Hub(
             self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
@@ -155,7 +161,7 @@ class Runtime:
         """Make what pages and routes may ask."""
         return Services(
             live=LiveTopic(self.live, self.status),
-            models=ModelsTopic(self.meters, self.servers, self.proxy, self.demo),
+            models=ModelsTopic(self.meters, self.servers, self.proxy, self.demo, self.colours),
             history=HistoryTopic(self.history, SpanStatistics(self.history), self.unusual, self.reader),
             insights=InsightsTopic(self.analyst, self.unusual),
             store=StoreTopic(self.writer, self.reader, self.keeping, self.changed),
@@ -195,6 +201,13 @@ class Runtime:
 
     def _deleted_since(self, series: Series) -> int:
         return self.writer.forgetting.since(series)
+
+    def _retain_colours(self) -> None:
+        """Something was deleted: only models that the history or a meter still knows keep their colour. The writer."""
+        kept = {str(row["model"]) for row in self.meters.models()}
+        with contextlib.suppress(Unreadable):
+            kept |= {row["labels"]["model"] for row in self.history.series() if "model" in row["labels"]}
+            self.colours.retain(kept)
 
     def _statuses(self) -> list[CollectorStatus]:
         return self.status.collectors()

@@ -61,9 +61,9 @@ class Ticks:
         """Give what the ticker calls, in the order in which samples travel."""
         return Stages(
             drain=self._drain, step=self._processor.step, burst=self._processor.burst, tokens=self._processor.tokens,
-            gaps=self._processor.on_absent, append=self._cache.append, publish=self._hub.publish, table=self._table,
-            clock_step=self._on_clock_step, absent=self._on_absent, states=self._states.copy,
-            each_second=self._each_second, watched=self._hub.anyone, on_error=self._on_error,
+            gaps=self._processor.on_absent, stalled=self._processor.on_stall, append=self._cache.append,
+            publish=self._hub.publish, table=self._table, clock_step=self._on_clock_step, absent=self._on_absent,
+            states=self._states.copy, each_second=self._each_second, watched=self._hub.anyone, on_error=self._on_error,
         )  # fmt: skip
 
     def on_status(self, status: CollectorStatus) -> None:

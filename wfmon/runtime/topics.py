@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from wfmon.core.errors import Unknown
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from wfmon.analyse.child import Analyst
     from wfmon.analyse.query import HistoryQueries
     from wfmon.analyse.span_statistics import SpanStatistics
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from wfmon.runtime.live import LiveValues
     from wfmon.runtime.settings import ChangedSettings
     from wfmon.runtime.status import MonitorStatus
+    from wfmon.store.model_colours import ModelColours
     from wfmon.store.read import Reader
     from wfmon.store.retention_settings import RetentionSettings
     from wfmon.store.writer import Writer
@@ -61,14 +64,20 @@ class LiveTopic:
 class ModelsTopic:
     """The meters, the scraper, and the two processes beside the monitor."""
 
-    def __init__(self, meters: Meters, servers: ServersCollector, proxy: ProxyProcess, demo: DemoProcess) -> None:
+    def __init__(
+        self, meters: Meters, servers: ServersCollector, proxy: ProxyProcess, demo: DemoProcess, colours: ModelColours
+    ) -> None:
         self._meters = meters
         self._servers = servers
         self._proxy = proxy
         self._demo = demo
+        self._colours = colours
 
     def models(self) -> list[ModelRow]:
         return self._meters.models()
+
+    def colours(self, *, models: Sequence[str]) -> Mapping[str, int]:
+        return self._colours.of_all(models)
 
     def requests(self, *, limit: int) -> list[RequestRow]:
         return self._meters.requests(limit)
@@ -124,8 +133,8 @@ class InsightsTopic:
         self._analyst = analyst
         self._unusual = unusual
 
-    def report(self, *, days: int, offset_s: int) -> InsightsReport:
-        return self._analyst.insights(days, offset_s)
+    def report(self, *, days: int, zone: tzinfo) -> InsightsReport:
+        return self._analyst.insights(days, zone)
 
     def cancel(self) -> None:
         self._analyst.cancel()

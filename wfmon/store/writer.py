@@ -101,6 +101,8 @@ class Writer:
         self.trouble: Trouble | None = None
         self.on_forgotten: list[Callable[[], None]] = []
         """Whoever remembers what the file held: told by the thread once something is deleted. Filled before it runs."""
+        self.after_deletion: list[Callable[[], None]] = []
+        """The same, once the file itself holds it no more."""
         self.notice = ""
         """What the user should know of this start, such as a damaged file that was set aside."""
         self.counts: Counter[str] = Counter()
@@ -296,6 +298,8 @@ class Writer:
             self._numbers.learn(self._source.series(len(self._numbers)))
             self.write()  # what waits may be of what is asked
             self.forgetting.carry_out(connection, self._deleted)
+            for told in self.after_deletion:
+                told()
         if connection is not None and self.forgetting.wiping_is_due:
             self.forgetting.wipe(connection, self._pull_meanwhile)
 

@@ -17,6 +17,7 @@ export function readConfig(raw) {
     series,
     min: given.min === undefined ? null : given.min,
     max: given.max ?? null,
+    reach: given.reach ?? null,
     colors: given.colors ?? [],
     unit: given.unit ?? null,
     height: given.height ?? 72,

@@ -51,13 +51,15 @@ export function firstTick(fromMs, stepMs, minutesEast) {
 
 /**
  * The reach of a value axis that breathes calmly: grows at once, shrinks only after `patienceMs` of smaller data.
- * A fixed end (a number for min or max) never moves. Owned by one chart.
+ * A fixed end (a number for min or max) never moves; with `reach` the upper end is at least that high. Owned by one
+ * chart.
  */
 export class AutoRange {
-  /** @param {{ min?: number | null, max?: number | null, patienceMs?: number }} [ends] */
-  constructor({ min = null, max = null, patienceMs = 3_000 } = {}) {
+  /** @param {{ min?: number | null, max?: number | null, reach?: number | null, patienceMs?: number }} [ends] */
+  constructor({ min = null, max = null, reach = null, patienceMs = 3_000 } = {}) {
     this.fixedMin = min;
     this.fixedMax = max;
+    this.reach = reach;
     this.patienceMs = patienceMs;
     this.low = min ?? 0;
     this.high = max ?? 1;
@@ -93,6 +95,7 @@ export class AutoRange {
   #wanted(dataLow, dataHigh) {
     const low = this.fixedMin ?? (dataLow >= 0 ? 0 : -niceCeil(-dataLow));
     let high = this.fixedMax ?? (dataHigh > 0 ? niceCeil(dataHigh * 1.04) : 0);
+    if (this.fixedMax === null && this.reach !== null && this.reach > high) high = this.reach;
     if (!(high > low)) high = low + 1;
     return [low, high];
   }

@@ -22,6 +22,7 @@ export interface ChartConfig {
   series: string[];
   min: number | null;
   max: number | null;
+  reach: number | null;
   colors: string[];
   unit: string | null;
   height: number;

@@ -64,32 +64,34 @@ export function keyMeans(key, shift) {
   );
 }
 
-/** An instant on the clock that lies `east` minutes east, to the second. */
-export function localText(ms, east) {
-  return new Date(ms + east * 60_000).toISOString().slice(0, 19);
+/** An instant on the local clock, to the second. `eastAt`: minutes east of UTC at an instant. */
+export function localText(ms, eastAt) {
+  return new Date(ms + eastAt(ms) * 60_000).toISOString().slice(0, 19);
 }
 
-/** The same to the millisecond, as plotly takes it. */
-export function plotText(ms, east) {
-  return new Date(Math.round(ms) + east * 60_000).toISOString().slice(0, 23);
+/**
+ * An instant as the picture has it: UTC, as text. Plotly takes a number for an instant of the browser's zone, and a text for
+ * the one that it says.
+ */
+export function plotText(ms) {
+  return new Date(Math.round(ms)).toISOString().slice(0, 23);
 }
 
-/** UTC milliseconds of what plotly or such an input says on that clock; NaN for what is no time. */
-export function localMs(value, east) {
+/** UTC milliseconds of what plotly says; NaN for what is no time. */
+export function plotMs(value) {
   const plain = String(value).trim().replace(" ", "T");
   const whole = plain.length === 10 ? `${plain}T00:00` : plain;
-  const ms = Date.parse(`${whole.slice(0, 23)}Z`);
-  return ms - east * 60_000;
+  return Date.parse(`${whole.slice(0, 23)}Z`);
 }
 
 /** The range of a `plotly_relayout`: [from, to] in UTC milliseconds, "reset", or null when it was about something else. */
-export function relayouted(event, east) {
+export function relayouted(event) {
   if (!event) return null;
   if (event["xaxis.autorange"]) return "reset";
   const range = event["xaxis.range"] ?? event["xaxis2.range"];
   const ends = [range?.[0] ?? event["xaxis.range[0]"] ?? event["xaxis2.range[0]"], range?.[1] ?? event["xaxis.range[1]"] ?? event["xaxis2.range[1]"]];
   if (ends[0] === undefined || ends[1] === undefined) return null;
-  const found = ends.map((each) => localMs(each, east));
+  const found = ends.map(plotMs);
   return found.every(Number.isFinite) ? found : null;
 }
 
@@ -115,7 +117,7 @@ export function coloured(value, token, key = "") {
   return copy;
 }
 
-/** The outline of an envelope, a closed polygon for every stretch without a gap: {x, y}. */
+/** The outline of an envelope, a closed polygon for every stretch without a gap: {x, y}, times as plotly takes them. */
 export function outline(low, high, startMs, stepMs) {
   const x = [];
   const y = [];
@@ -132,11 +134,11 @@ export function outline(low, high, startMs, stepMs) {
       y.push(null);
     }
     for (let i = begin; i < end; i += 1) {
-      x.push(startMs + i * stepMs);
+      x.push(plotText(startMs + i * stepMs));
       y.push(high[i]);
     }
     for (let i = end - 1; i >= begin; i -= 1) {
-      x.push(startMs + i * stepMs);
+      x.push(plotText(startMs + i * stepMs));
       y.push(low[i]);
     }
     begin = end;
@@ -153,7 +155,7 @@ export function expanded(traces) {
       all.push(trace);
       continue;
     }
-    const { x, y } = outline(meta.low, meta.high, Date.parse(`${trace.x0}Z`), trace.dx);
+    const { x, y } = outline(meta.low, meta.high, plotMs(trace.x0), trace.dx);
     all.push({
       type: "scatter", mode: "lines", x, y, yaxis: trace.yaxis, fill: "toself", fillcolor: meta.band, line: { width: 0 },
       hoverinfo: "skip", name: `${trace.name} (from min to max)`,
@@ -163,16 +165,17 @@ export function expanded(traces) {
   return all;
 }
 
-/** The figure as plotly takes it. `token` reads a colour of the theme. */
-export function figureOf(figure, token, more = {}) {
+/** The figure as plotly takes it. `token` reads a colour of the theme; `ticks` are those of its axes of time. */
+export function figureOf(figure, token, ticks = {}) {
   const layout = coloured(figure.layout, token);
-  return { data: coloured(expanded(figure.data), token), layout: { ...layout, ...more } };
+  for (const [axis, more] of Object.entries(ticks)) layout[axis] = { ...layout[axis], ...more };
+  return { data: coloured(expanded(figure.data), token), layout };
 }
 
 // ---- a chart as a table
 
-/** {head, body} of texts: a row an instant at which anything is known, the newest first. */
-export function tableOf(row, traces, east) {
+/** {head, body} of texts: a row an instant at which anything is known, the newest first. `eastAt`: see `localText`. */
+export function tableOf(row, traces, eastAt) {
   const head = ["Time"];
   const byTime = new Map();
   row.lines.forEach((line, at) => {
@@ -187,7 +190,7 @@ export function tableOf(row, traces, east) {
       byTime.get(ms).splice(at * 3, 3, ...[low[i], mean, high[i]].map((each) => text(each, row.unit)));
     });
   });
-  const body = [...byTime.keys()].sort((a, b) => b - a).map((ms) => [localText(ms, east).replace("T", " "), ...byTime.get(ms)]);
+  const body = [...byTime.keys()].sort((a, b) => b - a).map((ms) => [localText(ms, eastAt).replace("T", " "), ...byTime.get(ms)]);
   return { head, body };
 }
 

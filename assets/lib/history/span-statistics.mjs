@@ -5,18 +5,18 @@
  * room that they need changes. What they say is in span-words.mjs.
  */
 
+import { localText } from "./history.mjs";
 import * as words from "./span-words.mjs";
+import { eastAt, zoneName } from "../series/zone.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOST = 6; // series of a chart at once; the others are asked for by a button
-const COLORS = 6;
 const METHODS = { mean: "Figures", quantiles: "p50, p95, p99", change: "Change", trend: "Trend", profile: "Hours of the day", correlation: "Correlation" };
 
 export class SpanStatistics {
-  constructor(document, { east, grown }) {
+  constructor(document, { grown }) {
     this.document = document;
     this.window = document.defaultView;
-    this.east = east;
     this.grown = grown;
     this.panels = new Map(); // by metric: {box, sections, all, turn}
     this.open = new Set();
@@ -87,7 +87,7 @@ export class SpanStatistics {
     }
     const turn = (panel.turn += 1);
     const lines = panel.all ? row.lines : row.lines.slice(0, MOST);
-    const sections = lines.map((line, i) => this.#section(panel, row, line, i));
+    const sections = lines.map((line) => this.#section(panel, row, line));
     const left = row.lines.length - lines.length;
     const more = this.#make("button", `Show the other ${left}`, { type: "button", className: "text" });
     more.addEventListener("click", () => {
@@ -102,14 +102,14 @@ export class SpanStatistics {
     }
   }
 
-  #section(panel, row, line, place) {
+  #section(panel, row, line) {
     if (!panel.sections.has(line.series)) {
       const name = [this.#make("i", []), line.label];
-      name[0].style.background = `var(--s-${(place % COLORS) + 1})`;
+      name[0].style.background = `var(${line.color})`;
       const head = row.lines.length > 1 ? this.#make("h4", name) : this.#make("h4", line.label || row.name, { className: line.label ? "" : "aside" });
       const body = this.#make("div", this.#make("p", "Reckoning …", { className: "muted" }), { className: "body" });
       const section = this.#make("section", [head, body], { dataset: { series: line.series } });
-      section.style.setProperty("--c", `var(--s-${((row.lines.length > 1 ? place : this.spec.rows.indexOf(row)) % COLORS) + 1})`);
+      section.style.setProperty("--c", `var(${line.color})`);
       panel.sections.set(line.series, { section, body, asked: "" });
     }
     return panel.sections.get(line.series).section;
@@ -117,7 +117,7 @@ export class SpanStatistics {
 
   async #ask(panel, row, line) {
     const place = panel.sections.get(line.series);
-    const asked = words.address(this.spec, line.series, this.others.get(line.series) ?? "", this.east());
+    const asked = words.address(this.spec, line.series, this.others.get(line.series) ?? "", { name: zoneName(), east: eastAt(this.spec.to_ms) });
     if (place.asked === asked) return;
     place.asked = asked;
     place.section.setAttribute("aria-busy", "true");
@@ -162,7 +162,7 @@ export class SpanStatistics {
   }
 
   #table(found, told, row, line) {
-    const clock = (ms) => new Date(ms + this.east() * 60_000).toISOString().slice(0, 16).replace("T", " ");
+    const clock = (ms) => localText(ms, eastAt).slice(0, 16).replace("T", " ");
     const span = ({ from_ms: from, to_ms: to }) => `${clock(from)} to ${clock(to)}`;
     const head = this.#make("tr", [
       this.#make("th", this.#make("span", "Figure", { className: "aside" }), { scope: "col" }),

@@ -16,9 +16,9 @@ const PERIODS = { 3_600_000: "an hour", 86_400_000: "a day", 604_800_000: "a wee
 const HEIGHT = 44;
 const BAR = 10;
 
-/** The address that answers for a series in what is shown. `other`: a series to correlate with, or "". */
-export function address(spec, series, other, east) {
-  const query = new URLSearchParams({ series, from: String(spec.from_ms), to: String(spec.to_ms), offset: String(east * 60) });
+/** The address that answers for a series in what is shown. `other`: a series to correlate with, or ""; `zone`: {name, east}. */
+export function address(spec, series, other, { name, east }) {
+  const query = new URLSearchParams({ series, from: String(spec.from_ms), to: String(spec.to_ms), zone: name, offset: String(east * 60) });
   if (spec.compared_ms !== null) {
     query.set("against_from", String(spec.compared_ms));
     query.set("against_to", String(spec.compared_ms + spec.to_ms - spec.from_ms));

@@ -2,8 +2,8 @@
 
 import { tableOf } from "./history.mjs";
 
-/** Show `row` of the picture as a table in `plot`; without one the picture is seen again. `east`: the zone, minutes. */
-export function fillPlot(plot, row, traces, title, east) {
+/** Show `row` of the picture as a table in `plot`; without one the picture is seen again. `eastAt`: the zone. */
+export function fillPlot(plot, row, traces, title, eastAt) {
   const document = plot.ownerDocument;
   plot.classList.toggle("is-table", Boolean(row));
   if (!row) {
@@ -12,7 +12,7 @@ export function fillPlot(plot, row, traces, title, east) {
     return;
   }
   const make = (tag, words, more = {}) => Object.assign(document.createElement(tag), { textContent: words, ...more });
-  const { head, body } = tableOf(row, traces, east);
+  const { head, body } = tableOf(row, traces, eastAt);
   const table = document.createElement("table");
   table.append(make("caption", `${title}: ${body.length} rows`, { className: "aside" }));
   const top = table.createTHead().insertRow();

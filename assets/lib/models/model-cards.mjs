@@ -240,9 +240,8 @@ export class ModelCards {
 
   /** @param {ModelRow} row */
   #make(row) {
-    const taken = new Set([...this.cards.values()].map((card) => card.slot));
     const models = modelsOf(/** @type {Store} */ (this.store));
-    const slot = slotOf(models, modelKey(row), taken); // the colour that it has on the Overview
+    const slot = slotOf(models, modelKey(row), row);
     const template = part(this.document, '[data-template="model-card"] > *');
     const element = /** @type {HTMLElement} */ (template.cloneNode(true));
     const values = { model: row.model, server: row.server, colour: PALETTE[slot] };

@@ -65,7 +65,7 @@ export class EnergyStage {
     this.thinned = 1;
     this.drawn = { right: NaN, marked: -1, full: false, share: 1, ribbons: this.ribbons }; // what the picture shows
     this.paints = 0; // pictures painted
-    this.turn = { right: NaN, known: NaN, east: 0 };
+    this.turn = { right: NaN, known: NaN };
     /** @type {string | null} */
     this.gist = null;
     this.evidence = false;
@@ -244,11 +244,12 @@ export class EnergyStage {
     if (store.version !== this.version) this.#resolve(store);
     const known = Math.min(view.right, view.known);
     this.lost = view.right - view.known > LOST_MS;
-    this.turn = { right: view.right, known, east: view.minutesEast };
+    this.turn = { right: view.right, known };
     this.rows = new Map(
       /** @type {ModelRow[]} */ (records(store.tables.get("models"))).map((row) => [modelKey(row), row]),
     );
     this.#choose(known);
+    this.#recolour();
     /** @type {ServerRow[]} */
     const servers = records(store.tables.get("servers"));
     this.#face(face(this.ribbons, this.ever, servers));
@@ -285,26 +286,33 @@ export class EnergyStage {
     const shown = new Set(this.ribbons.map(({ key }) => key));
     /** @param {string} key */
     const known = (key) => /** @type {Ribbon} */ (this.byKey.get(key));
-    const taken = new Set(keys.filter((key) => shown.has(key)).map((key) => known(key).slot));
-    this.ribbons = keys.map((key) => (shown.has(key) ? known(key) : this.#enter(key, taken)));
+    this.ribbons = keys.map((key) => (shown.has(key) ? known(key) : this.#enter(key)));
     for (const ribbon of this.ribbons) ribbon.signals.read(ribbon.tracks, ms, !this.lost);
     this.marked = this.ribbons.findIndex(({ key }) => key === marked);
     this.drawn.right = NaN;
   }
 
   /**
-   * A ribbon comes onto the stage, in a colour that no other there has.
-   * @param {string} key @param {Set<number>} taken
+   * A ribbon comes onto the stage.
+   * @param {string} key
    */
-  #enter(key, taken) {
+  #enter(key) {
     const { model, server } = /** @type {Model} */ (this.models.get(key));
-    const slot = slotOf(this.models, key, taken);
-    taken.add(slot);
+    const slot = slotOf(this.models, key, this.rows.get(key));
     let ribbon = this.byKey.get(key);
     if (!ribbon) this.byKey.set(key, (ribbon = new Ribbon(key, model, server, slot)));
     ribbon.slot = slot;
     this.#tie(ribbon);
     return ribbon;
+  }
+
+  /** The monitor gives a model its colour within a second; until then a ribbon has one of ours. */
+  #recolour() {
+    for (const ribbon of this.ribbons) {
+      const slot = slotOf(this.models, ribbon.key, this.rows.get(ribbon.key));
+      if (slot !== ribbon.slot) this.drawn.right = NaN;
+      ribbon.slot = slot;
+    }
   }
 
   #cards() {
@@ -319,7 +327,7 @@ export class EnergyStage {
   /** @param {string} name */
   #face(name) {
     if (this.panel.dataset.energyFace !== name) this.panel.dataset.energyFace = name;
-    put(this.rest, name === "resting" || this.lost ? sentence([], this.last, this.turn.east, this.lost) : "");
+    put(this.rest, name === "resting" || this.lost ? sentence([], this.last, null, this.lost) : "");
   }
 
   /** @param {ServerRow[]} rows */
@@ -353,7 +361,7 @@ export class EnergyStage {
   }
 
   #say() {
-    const text = sentence(this.ribbons, this.last, this.turn.east, this.lost);
+    const text = sentence(this.ribbons, this.last, null, this.lost);
     if (this.canvas.getAttribute("aria-label") !== text) this.canvas.setAttribute("aria-label", text);
     const now = gist(this.ribbons, this.lost);
     if (this.gist !== null && now !== this.gist) this.speaker.say(text);

@@ -59,6 +59,8 @@ export class EnergyLegend {
       let one = this.cards.get(ribbon.key);
       if (!one) this.cards.set(ribbon.key, (one = makeCard(element, ribbon)));
       if (element.children[i] !== one.root) element.insertBefore(one.root, element.children[i] ?? null);
+      const colour = `var(--s-${ribbon.slot + 1})`;
+      if (one.root.style.getPropertyValue("--c") !== colour) one.root.style.setProperty("--c", colour);
       fill(one, ribbon, ribbons[i + 1], shown);
     });
     element.classList.toggle("dense", ribbons.length >= DENSE_FROM);
@@ -69,7 +71,6 @@ export class EnergyLegend {
 function makeCard(legend, ribbon) {
   const { ownerDocument: document } = legend;
   const root = make("div", "model", legend);
-  root.style.setProperty("--c", `var(--s-${ribbon.slot + 1})`);
   const name = make("p", "name", root);
   make("i", "", name);
   put(make("span", "", name), ribbon.model);

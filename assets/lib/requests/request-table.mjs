@@ -18,7 +18,7 @@ import { RequestDialog } from "./request-timeline.mjs";
 
 /**
  * Column -> its text; the others are figures with the unit of their column.
- * @type {Record<string, (row: RequestRow, minutesEast: number) => string>}
+ * @type {Record<string, (row: RequestRow, minutesEast: number | null) => string>}
  */
 const TEXTS = {
   started_ms: (row, east) => clockTime(row.started_ms, east),
@@ -30,9 +30,9 @@ const TEXTS = {
 
 /**
  * The text of one cell; what was not measured is a dash.
- * @param {RequestRow} row @param {string} name @param {string} unit @param {number} minutesEast
+ * @param {RequestRow} row @param {string} name @param {string} unit @param {number | null} [minutesEast]
  */
-export function requestCell(row, name, unit, minutesEast) {
+export function requestCell(row, name, unit, minutesEast = null) {
   if (TEXTS[name]) return TEXTS[name](row, minutesEast) ?? "–";
   const value = /** @type {number | null | undefined} */ (row[name]);
   if (value === null || value === undefined) return "–";
@@ -169,7 +169,7 @@ export class RequestTable {
   /** @param {HTMLTableRowElement} tr @param {RequestRow} row */
   #write(tr, row) {
     this.columns.forEach(({ name, unit }, i) => {
-      const text = requestCell(row, name, unit, this.east);
+      const text = requestCell(row, name, unit);
       const node = textOf(i ? tr.cells[i] : part(tr.cells[0], "button"));
       if (node.data !== text) node.data = text;
       if (name === "model" || name === "why") tr.cells[i].title = text === "–" ? "" : text;
@@ -177,7 +177,7 @@ export class RequestTable {
     const { status } = row;
     if (tr.dataset.status !== status) tr.dataset.status = status;
     tr.classList.toggle("slow", Boolean(row.why));
-    const label = `${requestCell(row, "started_ms", "", this.east)}, ${row.model}: timeline`;
+    const label = `${requestCell(row, "started_ms", "")}, ${row.model}: timeline`;
     const button = part(tr.cells[0], "button");
     if (button.getAttribute("aria-label") !== label) {
       button.setAttribute("aria-label", label);

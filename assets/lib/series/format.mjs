@@ -3,6 +3,8 @@
  * Pure. `parts(value, unit)` gives {number, unit}; a value that is not finite reads "absent".
  */
 
+import { eastAt } from "./zone.mjs";
+
 /** @import { Written } from "./types" */
 
 export const ABSENT = "absent";
@@ -162,7 +164,7 @@ const two = (n) => String(n).padStart(2, "0");
  */
 export function clockTime(ms, minutesEast = null) {
   if (!Number.isFinite(ms)) return "--:--:--";
-  const east = minutesEast ?? -new Date(ms).getTimezoneOffset();
+  const east = minutesEast ?? eastAt(ms);
   const date = new Date(ms + east * 60_000);
   return `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())}`;
 }

@@ -3,7 +3,7 @@
  */
 
 /**
- * @import { Model, ModelName } from "./types"
+ * @import { Model, ModelName, ModelRow } from "./types"
  * @import { Store } from "./store.mjs"
  */
 
@@ -43,11 +43,11 @@ export function modelsOf(store) {
 }
 
 /**
- * Colour of a model among MODELS: its place in the order in which models came to be known, unless a shown one has it.
- * @param {Map<string, Model>} models @param {string} key @param {Set<number>} taken
+ * Place of a model's colour in the palette, from 0: the one that the monitor gave it for good, which the table of models
+ * has; until that is known, its place in the order in which models came to be known.
+ * @param {Map<string, Model>} models @param {string} key @param {ModelRow | undefined} row
  */
-export function slotOf(models, key, taken) {
-  const own = Math.max(0, [...models.keys()].indexOf(key)) % MODELS;
-  for (let i = 0; i < MODELS; i += 1) if (!taken.has((own + i) % MODELS)) return (own + i) % MODELS;
-  return own;
+export function slotOf(models, key, row) {
+  const place = row?.colour ? row.colour - 1 : Math.max(0, [...models.keys()].indexOf(key));
+  return place % MODELS;
 }

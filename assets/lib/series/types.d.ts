@@ -90,6 +90,8 @@ export interface ModelRow extends ModelName {
   state?: string | null;
   entropy_reason?: string | null;
   note?: string | null;
+  /** Its place in the palette, from 1. */
+  colour?: number | null;
 }
 
 /** A row of the table `servers`. */

@@ -47,6 +47,17 @@ test("a peak in between starts the patience anew", () => {
   assert.equal(range.high, 100);
 });
 
+test("an axis that reaches so far at least goes further where the data do: nothing is cut off without a mark", () => {
+  const range = new AutoRange({ min: 0, reach: 10, patienceMs: 1_000 });
+  range.update(0.5, 2, 0);
+  assert.deepEqual([range.low, range.high], [0, 10]);
+  range.update(0.5, 37, 10);
+  assert.equal(range.high, 50);
+  range.update(0.5, 2, 20);
+  range.update(0.5, 2, 1_100);
+  assert.equal(range.high, 10);
+});
+
 test("fixed ends do not move, and nothing visible changes nothing", () => {
   const range = new AutoRange({ min: 0, max: 100 });
   range.update(20, 400, 0);

@@ -10,8 +10,8 @@ const CHANGE = { of: "p50", before: 100, after: 125, difference: 25, low: 4, hig
 const NOTHING = { count: null, mean: null, min: null, max: null, last: null, p50: null, p95: null, p99: null, measured: null };
 
 test("what is compared on the page is what is asked for, else the server's choice", () => {
-  assert.equal(address(SPEC, "a", "", -60), "/api/v1/statistics?series=a&from=5000&to=9000&offset=-3600");
-  const query = new URLSearchParams(address({ ...SPEC, compared_ms: 1_000 }, 'a{b="c"}', "d", 0).split("?")[1]);
+  assert.equal(address(SPEC, "a", "", { name: "Atlantic/Azores", east: -60 }), "/api/v1/statistics?series=a&from=5000&to=9000&zone=Atlantic%2FAzores&offset=-3600");
+  const query = new URLSearchParams(address({ ...SPEC, compared_ms: 1_000 }, 'a{b="c"}', "d", { name: "UTC", east: 0 }).split("?")[1]);
   assert.deepEqual(["series", "against_from", "against_to", "with"].map((name) => query.get(name)), ['a{b="c"}', "1000", "5000", "d"]);
 });
 

@@ -197,8 +197,8 @@ test("series become models: by model and server", () => {
   assert.equal(disagreement(n, found.get("m\ns"), T0), 0.25);
   const same = { model: "m", server: "t", others: new Map([["m@s", store.byId.get(3)]]) };
   assert.equal(disagreement(found.get("m\ns"), same, T0), 0.25);
-  assert.equal(slotOf(found, "m\nt", new Set()), 1);
-  assert.equal(slotOf(found, "m\nt", new Set([1, 2])), 3);
+  assert.equal(slotOf(found, "m\nt", undefined), 1, "until the monitor tells its colour");
+  assert.equal(slotOf(found, "m\nt", { colour: 5 }), 4, "the one that it has everywhere");
   assert.equal(disagreement(n, found.get("m\nt"), T0), NaN);
 });
 

@@ -5,14 +5,18 @@ import random
 import signal
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.unit.proxy.house import eventually
 from tests.unit.store.house import START_S, House
 from wfmon.analyse.__main__ import main, share_within
 from wfmon.analyse.child import KEEP_S, Analyst
-from wfmon.analyse.insights import MOST_MODELS
+from wfmon.analyse.insights import MOST_MODELS, Past, insights
 from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.core.types import Cause, Request
 from wfmon.store.buckets import NONE
@@ -42,9 +46,9 @@ def past(folder, *, days=14, turn=9, rise=1.38, disk_gb_a_day=0.0, requests_an_h
     return house
 
 
-def told(house, capsys, days=7, offset=0):
+def told(house, capsys, days=7, offset=0, zone=""):
     assert main([str(house.writer.path), "--now", str(house.clock.now_ms()), "--days", str(days),
-                 "--offset", str(offset)]) == 0  # fmt: skip
+                 "--offset", str(offset), "--zone", zone]) == 0  # fmt: skip
     return json.loads(capsys.readouterr().out)
 
 
@@ -92,6 +96,43 @@ def test_the_week_is_counted_by_hour_and_day(tmp_path, capsys):
     assert week["cpu_percent"][0][5] is None
 
 
+@pytest.fixture(scope="module")
+def autumn():
+    """Ten days with the end of Berlin's summer time (25 October, 01:00 UTC) in the middle: a request each half hour.
+
+    First tokens are slow from nine to ten on Berlin's clock.
+    """
+    begin, zone = datetime(2026, 10, 20, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    at = [begin + timedelta(minutes=30 * number) for number in range(10 * 48)]
+    slow = np.array([each.astimezone(zone).hour == 9 for each in at])
+    requests = pd.DataFrame({
+        "started_ms": [int(each.timestamp()) * 1_000 for each in at], "model": "m", "server": "s", "status": "ok",
+        "ttft_ms": np.where(slow, 900.0, 200.0) + np.arange(len(at)) % 7, "tokens_per_second": np.nan,
+        "entropy_bits": np.nan, "queue_ms": np.nan, "slow": 0, "causes": [[] for _ in at],
+    })  # fmt: skip
+    now_ms = int((begin + timedelta(days=10)).timestamp()) * 1_000 - 1
+    return insights(Past(requests, lambda _: None, lambda *_: None, ()), now_ms, 7, zone)
+
+
+def test_the_week_has_a_day_of_25_hours_where_summer_time_ends(autumn):
+    sunday = autumn["week"]["requests"][1]
+    assert sunday == [2, 2, 4, *[2] * 21]
+    begins = [datetime.fromtimestamp(ms / 1_000, ZoneInfo("Europe/Berlin")) for ms in autumn["week"]["days_ms"]]
+    assert [each.strftime("%d %H:%M") for each in begins] == [f"{day} 00:00" for day in range(24, 31)]
+
+
+def test_an_hour_of_the_day_is_the_same_one_before_and_after_summer_time_ends(autumn):
+    [one] = [each["text"] for each in autumn["findings"] if "longest" in each["text"]]
+    assert "from 9:00 to 10:00: 4.4 times" in one
+    assert one.endswith("14 requests.")
+
+
+def test_the_zone_of_whoever_asks_goes_to_the_process_that_works(tmp_path, capsys):
+    found = told(past(tmp_path, rise=1.0, slow_hour=14), capsys, zone="Asia/Kathmandu", offset=0)
+    [one] = [each for each in found["findings"] if "longest" in each["text"]]
+    assert "from 19:00 to 20:00" in one["text"] or "from 20:00 to 21:00" in one["text"]
+
+
 def test_health_is_made_of_parts_that_were_measured(tmp_path, capsys):
     found = told(past(tmp_path, rise=1.0), capsys)
     assert found["health"]["score"] == 100
@@ -120,23 +161,23 @@ def test_of_very_many_models_the_budgets_of_the_most_asked_are_told(tmp_path, ca
 def test_the_analyst_runs_a_process_that_ends_and_keeps_its_answer(tmp_path):
     house = past(tmp_path, days=1)
     analyst = Analyst(house.writer.path, house.clock)
-    first = analyst.insights(7, 0)
+    first = analyst.insights(7, UTC)
     assert first["requests"] == 96
     house.writer.path.rename(tmp_path / "gone")
-    assert analyst.insights(7, 0) is first
+    assert analyst.insights(7, UTC) is first
     house.clock.advance(KEEP_S + 1)
     with pytest.raises(Failed, match="no history yet"):
-        analyst.insights(7, 0)
+        analyst.insights(7, UTC)
 
 
 def test_once_something_is_forgotten_no_answer_from_before_is_given_again(tmp_path):
     house = past(tmp_path, days=1)
     analyst = Analyst(house.writer.path, house.clock)
-    assert analyst.insights(7, 0)["requests"] == 96
+    assert analyst.insights(7, UTC)["requests"] == 96
     house.writer.on_forgotten.append(analyst.on_forgotten)
     house.writer.forgetting.ask({"all": True})
     house.writer.beat()
-    assert analyst.insights(7, 0)["requests"] == 0
+    assert analyst.insights(7, UTC)["requests"] == 0
 
 
 SLOW = "import sys, time; sys.stdout.write('{}'); sys.stdout.flush(); time.sleep(60)"
@@ -161,7 +202,7 @@ def waits_for(analyst, answers):
 
     def ask():
         try:
-            answers.append(analyst.insights(7, 0))
+            answers.append(analyst.insights(7, UTC))
         except Failed as error:
             answers.append(error)
 
@@ -191,27 +232,27 @@ def test_after_a_cancel_the_next_question_is_answered(tmp_path):
     house = past(tmp_path, days=1)
     analyst = Analyst(house.writer.path, house.clock)
     analyst.cancel()
-    assert analyst.insights(7, 0)["requests"] == 96
+    assert analyst.insights(7, UTC)["requests"] == 96
     analyst.cancel()  # nothing works: nothing happens
-    assert analyst.insights(7, 0)["requests"] == 96
+    assert analyst.insights(7, UTC)["requests"] == 96
 
 
 def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path):
     house = House(tmp_path)
     with pytest.raises(Failed, match="could not be started"):
-        Analyst(house.writer.path, house.clock, (str(tmp_path / "no-such-program"),)).insights(7, 0)
+        Analyst(house.writer.path, house.clock, (str(tmp_path / "no-such-program"),)).insights(7, UTC)
 
 
-@pytest.mark.parametrize(("days", "offset"), [(0, 0), (91, 0), (-1, 0), (7, 90_000)])
-def test_days_and_zone_have_bounds(tmp_path, days, offset):
+@pytest.mark.parametrize("days", [0, 91, -1])
+def test_days_have_bounds(tmp_path, days):
     with pytest.raises(Refused, match="was asked for"):
-        Analyst(tmp_path / "wfmon.db", House(tmp_path).clock).insights(days, offset)
+        Analyst(tmp_path / "wfmon.db", House(tmp_path).clock).insights(days, UTC)
 
 
 def test_a_file_that_is_none_is_a_sentence(tmp_path):
     (tmp_path / "wfmon.db").write_text("no database")
     with pytest.raises(Failed, match=r"The analysis failed: .*not a database"):
-        Analyst(tmp_path / "wfmon.db", House(tmp_path / "x").clock).insights(7, 0)
+        Analyst(tmp_path / "wfmon.db", House(tmp_path / "x").clock).insights(7, UTC)
 
 
 def test_the_share_of_samples_within_a_limit_comes_from_the_sketches(tmp_path):

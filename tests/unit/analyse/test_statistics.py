@@ -77,9 +77,8 @@ def test_a_long_series_costs_no_more_pairs():
     assert st.trend(t, 3 * t, dice()).slope == pytest.approx(3)
 
 
-def test_hours_are_those_of_the_users_zone():
-    t_s = np.arange(0, 10 * 86_400, 3_600)
-    by_hour = st.profile(t_s, (t_s // 3_600 % 24).astype(float), 2 * 3_600)
-    assert by_hour[2] == 0
-    assert by_hour[1] == 23
-    assert np.isnan(st.profile(t_s[:1], np.ones(1), 0)[5])
+def test_the_median_of_each_hour_and_none_where_nothing_is():
+    hours = np.arange(240) % 24
+    by_hour = st.profile(hours, hours.astype(float))
+    assert by_hour.tolist() == list(range(24))
+    assert np.isnan(st.profile(hours[:1], np.ones(1))[5])

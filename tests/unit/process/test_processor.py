@@ -172,6 +172,16 @@ def test_a_collector_that_goes_absent_leaves_one_gap_a_series_and_starts_anew(pr
     assert [row[2:] for row in as_rows(back)] == [(1, True), (1, True), (1, True), (None, False)]
 
 
+def test_a_pause_of_the_monitor_leaves_one_gap_a_series_and_the_old_value_is_news_after_it(processor):
+    assert len(processor.on_stall()) == 0
+    step(processor, 1_000, 1, 1, 1, 100)
+    step(processor, 2_000, 1, 1, 1, 200)
+    assert as_rows(processor.on_stall()) == [(2_001, i, None, True) for i in range(4)]
+    assert len(processor.on_stall()) == 0
+    back = step(processor, 28_000, 1, 1, 1, 900)
+    assert [row[2:] for row in as_rows(back)] == [(1, True), (1, True), (1, True), (None, False)]
+
+
 def test_a_series_that_its_collector_leaves_out_for_long_gets_a_gap_and_may_return(processor):
     few = Layout((GAUGE,))
     step(processor, 0, 1, 1, 1, 100)

@@ -177,12 +177,12 @@ class FakeHistory:
 class FakeInsights:
     """No findings, and one series that is unusual."""
 
-    def report(self, *, days, offset_s):
+    def report(self, *, days, zone):
         if days < 1:
             raise Refused("days", "The analysis was asked for no days.", "Give days= from 1 to 90, and offset=.")
         if days > 80:
             raise Failed("The analysis failed: no.")
-        return {"findings": [], "said": [days, offset_s]}
+        return {"findings": [], "said": [days, str(zone)]}
 
     def unusual(self):
         return {"state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]}

@@ -235,6 +235,13 @@ def test_every_metric_of_the_machine_is_shown_somewhere(layouts):
     assert missing == left_to_the_api
 
 
+@pytest.mark.parametrize("name", ["overview", "experience"])
+def test_the_monitors_own_cpu_is_never_cut_off(layouts, name):
+    charts = [json.loads(spec) for each in walk(layouts[name]) if (spec := getattr(each, "data-chart", None))]
+    own = [each for each in charts if "monitor.cpu_percent" in each["series"]]
+    assert [(each["max"], each["reach"]) for each in own] == [(None, 10)]
+
+
 def test_a_name_that_is_not_in_the_catalogue_is_an_error_at_layout():
     with pytest.raises(KeyError, match=r"system\.typo"):
         parts.chart("system.typo", label="nothing")

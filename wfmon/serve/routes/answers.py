@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from datetime import tzinfo
 from itertools import islice
 from typing import Any
 
@@ -11,10 +13,12 @@ from flask import Response, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from wfmon.core.errors import Refused
+from wfmon.core.zones import zone_of
 from wfmon.serve.problem import Problem
 
 PART = 1_000
 """Rows that are encoded at once."""
+_OFFSET = re.compile(r"-?[0-9]{1,5}")
 
 
 def read_body() -> Any:  # noqa: ANN401
@@ -55,6 +59,17 @@ def read_switch(member: str) -> bool:
         fix = f'Send {{"{member}": true}} or {{"{member}": false}}.'
         raise Refused(member, "The body does not say what to do.", fix)
     return bool(body[member])
+
+
+def read_zone() -> tzinfo:
+    """Read whose clock counts. Raises Refused.
+
+    ``zone=`` is an IANA name; ``offset=``, seconds east of UTC, stands in without one, or where it is not known.
+    """
+    offset = request.args.get("offset")
+    if offset is not None and not _OFFSET.fullmatch(offset):
+        raise Refused("offset", f"offset= is {offset[:40]!r}.", "Give seconds east of UTC, such as 3600 or -18000.")
+    return zone_of(request.args.get("zone", ""), None if offset is None else int(offset))
 
 
 def read_span(begin: str = "from", end: str = "to") -> tuple[int, int]:

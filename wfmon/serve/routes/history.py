@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
 from wfmon.core.services import StatisticsQuery
-from wfmon.serve.routes.answers import as_json, as_json_parts, bad, read_span, whole
+from wfmon.serve.routes.answers import as_json, as_json_parts, bad, read_span, read_zone, whole
 
 if TYPE_CHECKING:
     from wfmon.core.services import History
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 POINTS = 1_000
 REQUESTS, MAX_REQUESTS = 5_000, 50_000
 _AGAINST = {"against_from", "against_to"}
-_OFFSET = re.compile(r"-?[0-9]{1,5}")
 
 
 def history_routes(history: History) -> Blueprint:
@@ -41,12 +39,8 @@ def history_routes(history: History) -> Blueprint:
     def statistics() -> Response:
         span = read_span()
         against = read_span("against_from", "against_to") if _AGAINST & set(request.args) else None
-        offset = request.args.get("offset", "0")
-        if not _OFFSET.fullmatch(offset):
-            return bad("offset", f"offset= is {offset[:40]!r}.", "Give seconds east of UTC, such as 3600 or -18000.")
-        asked = StatisticsQuery(
-            request.args.get("series", ""), span, against, request.args.get("with", ""), int(offset)
-        )  # fmt: skip
+        other = request.args.get("with", "")
+        asked = StatisticsQuery(request.args.get("series", ""), span, against, other, read_zone())
         return as_json(history.statistics(query=asked))
 
     @routes.get("/api/v1/annotations")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
-from wfmon.serve.routes.answers import as_json, read_span, whole
+from wfmon.serve.routes.answers import as_json, read_span, read_zone, whole
 
 if TYPE_CHECKING:
     from wfmon.core.services import Insights
@@ -18,9 +18,7 @@ def insight_routes(insights: Insights) -> Blueprint:
 
     @routes.get("/api/v1/insights")
     def report() -> Response:
-        days, offset = request.args.get("days", "7"), request.args.get("offset", "0")
-        sign, digits = (-1, offset[1:]) if offset.startswith("-") else (1, offset)
-        return as_json(insights.report(days=whole(days), offset_s=sign * whole(digits)))
+        return as_json(insights.report(days=whole(request.args.get("days", "7")), zone=read_zone()))
 
     @routes.get("/api/v1/anomalies")
     def anomalies() -> Response:

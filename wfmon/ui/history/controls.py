@@ -71,7 +71,7 @@ def _calendar(name: str) -> Component:
 def _series_line() -> Component:
     return html.Div(
         [
-            html.Div(id=ids.HISTORY_CHIPS, className="chips", role="list", **{"aria-label": "Series that are shown"}),
+            html.Ul(id=ids.HISTORY_CHIPS, className="chips", **{"aria-label": "Series that are shown"}),
             html.Button(
                 "Add series",
                 type="button",

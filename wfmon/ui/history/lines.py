@@ -39,6 +39,11 @@ class SeriesLine:
         return self.series.partition("{")[0]
 
     @property
+    def model(self) -> str | None:
+        """The model that it is of, if it is of one."""
+        return dict(Series.parse(self.series).labels).get("model")
+
+    @property
     def label(self) -> str:
         """What tells it from the metric's other series; empty where nothing does."""
         return ", ".join(value for _, value in Series.parse(self.series).labels)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any
 
 from wfmon.core.answers.history import KeptSeries
 from wfmon.core.answers.insights import ANOMALY
 from wfmon.core.selectors import pick
-from wfmon.core.services import Services
+from wfmon.core.services import Models, Services
 from wfmon.core.types import Series
+from wfmon.core.zones import offset_words
 from wfmon.ui.history import lines as of_lines
 from wfmon.ui.history import picture as history
 from wfmon.ui.history.lines import SeriesLine
+from wfmon.ui.history.narrowing import narrowed
 from wfmon.ui.history.picture import Picture
 from wfmon.ui.history.views import DEFAULT_SERIES, HistoryView
-from wfmon.ui.kit.ranges import Range, iso, zone
+from wfmon.ui.kit.ranges import Range, iso
 
 POINTS, POINTS_NARROW = 1_000, 400
 CSV_HEAD = ("time", "t_ms", "period", "series", "unit", "step_ms", "min", "mean", "max", "p50", "p95", "p99")
@@ -28,7 +31,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor."""
+    """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor.
+
+    ``left``: by metric, how many series fit the view too, and are not shown.
+    """
 
     fixed: HistoryView
     range: Range
@@ -39,7 +45,7 @@ class Shown:
     before: tuple[SeriesLine, ...] = ()
     marks: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
-    selectors: tuple[str, ...] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -47,10 +53,10 @@ class Shown:
         return not any((line.envelope == line.envelope).any() for line in self.lines)
 
 
-def look(services: Services, view: HistoryView, now_ms: int, minutes_east: int, *, narrow: bool = False) -> Shown:
+def look(services: Services, view: HistoryView, now_ms: int, zone: tzinfo, *, narrow: bool = False) -> Shown:
     """Ask for what a view shows. Raises Refused, Unreadable."""
-    shown = view.range(now_ms, minutes_east)
-    compared = view.compared(shown)
+    shown = view.range(now_ms, zone)
+    compared = view.compared(shown, zone)
     kept = services.history.series()
     wanted = view.series or DEFAULT_SERIES
     there = matching(wanted, kept)
@@ -62,21 +68,22 @@ def look(services: Services, view: HistoryView, now_ms: int, minutes_east: int, 
     )
     if not chosen:
         return Shown(fixed, shown, compared=compared, marks=marks, missing=missing)
-    of_distributions = tuple({row["series"]: 0 for text in chosen for row in there[text] if row["distribution"]})
+    some = narrowed(services.history, {text: there[text] for text in chosen}, shown, default=not view.series)
+    of_distributions = tuple(row["series"] for row in some.rows if row["distribution"])
     points = POINTS_NARROW if narrow else POINTS
     found = services.history.query(
-        series=chosen, from_ms=shown.from_ms, to_ms=shown.to_ms, points=points, fn="envelope"
+        series=some.chosen, from_ms=shown.from_ms, to_ms=shown.to_ms, points=points, fn="envelope"
     )
     lines = _lines(services, found, of_distributions, shown, points)
     marks += _unusual(services, shown, lines)
     before: list[SeriesLine] = []
     if compared is not None:
         earlier = services.history.query(
-            series=chosen, from_ms=compared.from_ms, to_ms=compared.to_ms, points=points, fn="envelope"
+            series=some.chosen, from_ms=compared.from_ms, to_ms=compared.to_ms, points=points, fn="envelope"
         )
         before = _lines(services, earlier, of_distributions, compared, points)
     return Shown(
-        fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, chosen
+        fixed, shown, tuple(lines), found["step_ms"], found["tier"], compared, tuple(before), marks, missing, some.left
     )
 
 
@@ -105,12 +112,13 @@ def _lines(
     return of_lines.read(found, quantiles, counts)
 
 
-def picture(shown: Shown, minutes_east: int, *, narrow: bool = False) -> Picture:
+def picture(shown: Shown, models: Models, *, narrow: bool = False) -> Picture:
     """Draw it."""
     before = {line.series: line for line in shown.before}
+    named = dict.fromkeys(line.model for line in shown.lines if line.model is not None)
     return history.build(
-        shown.range, minutes_east, shown.lines, None if shown.compared is None else (shown.compared, before),
-        shown.marks, quantiles=shown.fixed.quantiles, narrow=narrow,
+        shown.range, shown.lines, None if shown.compared is None else (shown.compared, before),
+        shown.marks, colours=models.colours(models=list(named)), quantiles=shown.fixed.quantiles, narrow=narrow,
     )  # fmt: skip
 
 
@@ -133,7 +141,8 @@ def spec(picture: Picture, shown: Shown, view: HistoryView, now_ms: int) -> dict
         "rows": [
             {"name": row.name, "unit": row.unit, "top": row.top, "height": row.height, "lines": [
                 {"series": line.series, "label": line.label, "trace": trace, "from_ms": line.from_ms,
-                 "step_ms": line.step_ms} for line, trace in zip(row.lines, row.traces, strict=True)
+                 "step_ms": line.step_ms, "color": stroke.color}
+                for line, trace, stroke in zip(row.lines, row.traces, row.strokes, strict=True)
             ]}
             for row in picture.rows
         ],
@@ -153,25 +162,25 @@ def matching(selectors: Iterable[str], kept: Iterable[KeptSeries]) -> dict[str, 
     return found
 
 
-def csv_text(shown: Shown, minutes_east: int) -> str:
+def csv_text(shown: Shown, zone: tzinfo) -> str:
     """Give what is shown as CSV: a row a series and step that is known, with the numbers of the query."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow((f"time ({zone(minutes_east)})", *CSV_HEAD[1:]))
+    writer.writerow((f"time ({offset_words(shown.range.from_ms, shown.range.to_ms, zone)})", *CSV_HEAD[1:]))
     for period, lines in (("shown", shown.lines), ("compared", shown.before)):
         for line in lines:
-            writer.writerows(_csv_rows(line, period, minutes_east))
+            writer.writerows(_csv_rows(line, period, zone))
     return out.getvalue()
 
 
-def _csv_rows(line: SeriesLine, period: str, minutes_east: int) -> Iterable[tuple[Any, ...]]:
+def _csv_rows(line: SeriesLine, period: str, zone: tzinfo) -> Iterable[tuple[Any, ...]]:
     texts = inert(period), inert(line.series), inert(line.unit)
     for at, (low, mean, high) in enumerate(line.envelope.tolist()):
         t_ms = line.from_ms + at * line.step_ms
         quantiles = [] if line.quantiles is None or at >= len(line.quantiles) else line.quantiles[at].tolist()
         if mean == mean:  # noqa: PLR0124  NaN: nothing is known of this step
             figures = [_cell(each) for each in (low, mean, high, *(quantiles or [None] * 3))]
-            yield (iso(t_ms, minutes_east), t_ms, *texts, line.step_ms, *figures)
+            yield (iso(t_ms, zone), t_ms, *texts, line.step_ms, *figures)
 
 
 def _cell(value: float | None) -> float | int | str:

@@ -6,16 +6,17 @@ assets/history.mjs listens to the ``data-act`` of these: each changes the view, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from wfmon.core import units
+from wfmon.core.zones import local, offset_words
 from wfmon.ui.history.lines import Stats
 from wfmon.ui.history.lookup import Shown
-from wfmon.ui.history.picture import COLORS, HEAD, MORE, PLOT, ChartRow, Picture
+from wfmon.ui.history.picture import HEAD, MORE, PLOT, ChartRow, Picture, Stroke
 from wfmon.ui.kit import ids, ranges
 from wfmon.ui.kit.parts import Content
 from wfmon.ui.kit.ranges import Range
@@ -130,18 +131,18 @@ def skeleton() -> list[Component]:
     return [html.Div([html.I(), html.I(), html.I()], className="row skeleton") for _ in range(3)]
 
 
-def chips(shown: Shown, *, chosen: bool) -> list[Component]:
-    """Make a chip for each selector; those that were never seen say so."""
+def chips(series: Sequence[str], missing: Sequence[str] = (), *, chosen: bool = True) -> list[Component]:
+    """Make a chip for each selector; those that were never seen say so. ``chosen``: they are not the default ones."""
     made = []
-    for text in shown.fixed.series:
-        absent = text in shown.missing
+    for text in series:
+        absent = text in missing
         words: list[Component | str] = [html.Span(text, className="code")]
         if absent:
             words.append(html.Small("never seen"))
         words.append(act_button("×", "remove", text, label=f"Remove {text}", title="Remove", kind="icon"))
-        made.append(html.Span(words, className="chip never" if absent else "chip", role="listitem"))
-    if chosen:
-        made.append(act_button("Default", "default", title="The series that are shown by default"))
+        made.append(html.Li(words, className="chip never" if absent else "chip"))
+    if chosen and made:
+        made.append(html.Li(act_button("Default", "default", title="The series that are shown by default")))
     return made
 
 
@@ -156,6 +157,7 @@ def _row(row: ChartRow, shown: Shown) -> Component:
         [
             html.H3(row.title),
             html.Span(name, className="code"),
+            *_more(shown.left.get(name, 0), name),
             act_button("Table", "table", name, label=f"{row.title}: as a table", kind="text small"),
             act_button(
                 "×", "remove-metric", name, label=f"{row.title}: remove this chart", title="Remove", kind="icon"
@@ -172,6 +174,14 @@ def _row(row: ChartRow, shown: Shown) -> Component:
         style={"top": f"{row.top}px", "height": f"{row.height}px"},
         **{"data-metric": name},
     )
+
+
+def _more(count: int, name: str) -> list[Component]:
+    """Make the button that lists the series of a metric, where more of them fit than are shown."""
+    if not count:
+        return []
+    words = f"and {count:,} more"
+    return [act_button(words, "more-of", name, label=f"{words} of {name}", kind="text small more-of")]
 
 
 def _statistics(row: ChartRow) -> Component:
@@ -193,7 +203,7 @@ def _line(row: ChartRow, at: int, shown: Shown) -> Component:
     pairs = [_figure(word, units.text(value, line.unit)) for word, value in figures]
     if shown.compared is not None:
         pairs.append(_changed(stats, before or Stats(), line.unit))
-    key: list[Component | str] = [html.I(style={"background": f"var(--s-{at % COLORS + 1})"})] if several else []
+    key: list[Component | str] = [_key(row.strokes[at])] if several else []
     return html.Div(
         [
             html.P([*key, html.Span(line.label)], className="who", title=line.label) if line.label else "",
@@ -203,6 +213,10 @@ def _line(row: ChartRow, at: int, shown: Shown) -> Component:
         style={"height": f"{row.line_px}px"},
         **{"data-series": line.series},
     )
+
+
+def _key(stroke: Stroke) -> Component:
+    return html.I(style={"--c": f"var({stroke.color})"}, className="broken" if stroke.dash else None)
 
 
 def _figure(word: str, figure: str) -> Component:
@@ -219,26 +233,30 @@ def _changed(stats: Stats, before: Stats, unit: str) -> Component:
     )
 
 
-def detail(shown: Shown, minutes_east: int) -> str:
+def detail(shown: Shown, zone: tzinfo) -> str:
     """Say how fine the picture is, and in which zone."""
-    parts = [ranges.length(shown.range.span_ms), ranges.zone(minutes_east)]
+    parts = [ranges.length(shown.range.span_ms), offset_words(shown.range.from_ms, shown.range.to_ms, zone)]
     if shown.step_ms:
         parts.insert(1, f"a point is {ranges.length(shown.step_ms)}, from the {shown.tier} tier")
     if shown.compared is not None:
-        parts.append(f"dashed: {ranges.words(shown.compared, minutes_east)}")
+        parts.append(f"dashed: {ranges.words(shown.compared, zone)}")
     return " · ".join(parts)
 
 
-def message(shown: Shown, store: Mapping[str, Any], now_ms: int, minutes_east: int) -> list[Component | str]:
+def message(shown: Shown, store: Mapping[str, Any], now_ms: int, zone: tzinfo) -> list[Component | str]:
     """Say why there is nothing to see, or what is not recorded; nothing where all is well."""
     said: list[Component | str] = []
     off = store["state"] == "off"
     since = store.get("from_ms")
     if shown.empty:
         said.append(html.P("Nothing was recorded in this range.", className="lead-line"))
-        said.append(html.P(_since(since, shown.range, now_ms, minutes_east)))
+        said.append(html.P(_since(since, shown.range, now_ms, zone)))
         if shown.missing:
             said.append(html.P(f"Never seen by this monitor: {', '.join(shown.missing)}."))
+    elif shown.left:
+        count = len(shown.lines)
+        words = f"{count + sum(shown.left.values()):,} series fit; the {count} most used in this range are shown."
+        said.append(html.P(f"{words} “and … more” beside a chart's name lists the others."))
     if off:
         said.append(
             html.P(
@@ -252,10 +270,10 @@ def message(shown: Shown, store: Mapping[str, Any], now_ms: int, minutes_east: i
     return said
 
 
-def _since(since: int | None, shown: Range, now_ms: int, minutes_east: int) -> str:
+def _since(since: int | None, shown: Range, now_ms: int, zone: tzinfo) -> str:
     if since is None:
         return "There is no history yet: it begins with the first minute that wfmon runs. Look again shortly."
-    begun = ranges.local(since, minutes_east)
+    begun = local(since, zone)
     words = f"The history begins on {begun.day} {begun:%b %Y} at {begun:%H:%M}"
     ago = f", {ranges.length(max(0, now_ms - since))} ago" if since <= now_ms else ""
     hint = "choose a later range" if shown.to_ms <= since else "wfmon may not have run then, or the collector was off"
@@ -267,7 +285,7 @@ def trouble(words: str, fix: str = "") -> list[Component | str]:
     return [html.P(words, className="bad"), *([html.P(fix)] if fix else [])]
 
 
-def events(marks: Sequence[Mapping[str, Any]], minutes_east: int) -> list[Component | str]:
+def events(marks: Sequence[Mapping[str, Any]], zone: tzinfo) -> list[Component | str]:
     """List what happened in the range, for those who do not point at marks."""
     if not marks:
         return []
@@ -276,7 +294,7 @@ def events(marks: Sequence[Mapping[str, Any]], minutes_east: int) -> list[Compon
         html.Li(
             [
                 html.Time(
-                    ranges.iso(mark["t_ms"], minutes_east).replace("T", " ")[:19],
+                    ranges.iso(mark["t_ms"], zone).replace("T", " ")[:19],
                     dateTime=datetime.fromtimestamp(mark["t_ms"] / 1_000, UTC).isoformat(),
                 ),
                 html.Span(mark["text"]),

@@ -2,15 +2,17 @@
 
 Pure: ``build`` takes what queries gave. The figure is plotly's, as plain dicts, with two forms of its own that
 assets/lib/history/ resolves: a colour is a token of wfmon.css (``--s-1``, ``--s-1/20`` for 20 %), and a line's
-envelope stands in ``meta`` (``low``, ``high``), so that nothing is sent twice.
+envelope stands in ``meta`` (``low``, ``high``), so that nothing is sent twice. Its times are UTC; the browser, which
+knows its zone, writes the ticks of the axes and the instant that is pointed at (assets/lib/history/axis.mjs).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,12 +33,21 @@ LINE_NARROW, FIGURES_NARROW, AIR_NARROW = 58, 16, 8
 """On a narrow page figures take two lines below the series' name, sometimes three, and stand below the axis' labels."""
 LEFT, RIGHT = 72, 12
 COLORS = 6
+DASHES = ("", "longdash", "longdashdot")
+"""Of lines that share a colour in one chart: two models have one colour once there are more than six."""
 MAX_MARKS = 200
 BAND, FADED = 18, 60
 """How much of its colour an envelope has, and a compared line, in percent."""
 ANOMALY_SHARE = 16
 SYMBOLS = {"alert": "diamond", ANOMALY: "circle"}
 MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sleep": "--warn"}
+
+
+class Stroke(NamedTuple):
+    """How a line is drawn: a colour's token, and plotly's dash, "" for a whole line."""
+
+    color: str
+    dash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,8 @@ class ChartRow:
     compared: tuple[Stats | None, ...]
     traces: tuple[int, ...]
     """Of each line, the number of its trace in the figure."""
+    strokes: tuple[Stroke, ...]
+    """Of each line."""
     line_px: int
     """Of the figures of each line."""
 
@@ -72,15 +85,18 @@ class Picture:
 
 def build(
     shown: Range,
-    minutes_east: int,
     lines: Sequence[SeriesLine],
     compared: tuple[Range, Mapping[str, SeriesLine]] | None = None,
     marks: Sequence[Mapping[str, Any]] = (),
     *,
+    colours: Mapping[str, int] | None = None,
     quantiles: bool = False,
     narrow: bool = False,
 ) -> Picture:
-    """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series."""
+    """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series.
+
+    ``colours``: of models, their places in the palette from 1; every other line has the next colour of its chart.
+    """
     groups = [tuple(group) for _, group in groupby(_together(lines), lambda line: line.name)]
     sizes = [_line_px(group, narrow=narrow, compared=compared is not None) for group in groups]
     air = AIR_NARROW if narrow else 0
@@ -98,30 +114,29 @@ def build(
         axis = f"y{number}" if number > 1 else "y"
         before = [compared[1].get(line.series) if compared else None for line in group]
         axes[f"yaxis{number if number > 1 else ''}"] = _y_axis(group, before, domain(top + HEAD, PLOT), quantiles)
-        at = []
-        for place, (line, other) in enumerate(zip(group, before, strict=True)):
-            color = f"--s-{place % COLORS + 1}" if len(group) > 1 else f"--s-{(number - 1) % COLORS + 1}"
+        at, strokes = [], _strokes(group, number, colours or {})
+        for line, other, stroke in zip(group, before, strokes, strict=True):
             if other is not None and compared is not None:
-                traces += _compared(other, shown.from_ms - compared[0].from_ms, minutes_east, axis, color)
+                traces += _compared(other, shown.from_ms - compared[0].from_ms, axis, stroke.color)
             at.append(len(traces))
-            traces += _drawn(line, minutes_east, axis, color, quantiles=quantiles)
+            traces += _drawn(line, axis, stroke, quantiles=quantiles)
         rows.append(
             ChartRow(
                 group[0].name, group[0].unit, top, heights[number - 1], group,
                 tuple(map(statistics, group)), tuple(None if each is None else statistics(each) for each in before),
-                tuple(at), sizes[number - 1],
+                tuple(at), strokes, sizes[number - 1],
             )
         )  # fmt: skip
         top += rows[-1].height + GAP
-    traces.append(_lane(marks, minutes_east, len(groups) + 1))
+    traces.append(_lane(marks, len(groups) + 1))
     axes[f"yaxis{len(groups) + 1}"] = {
         "domain": domain(TOP, LANE), "range": [0, 1], "fixedrange": True, "visible": False, "anchor": "x2",
     }  # fmt: skip
-    layout = _layout(shown, minutes_east, height, len(groups))
+    layout = _layout(shown, height, len(groups))
     axes_of = {line.series: traces[at]["yaxis"] for row in rows for line, at in zip(row.lines, row.traces, strict=True)}
     layout["shapes"] = [
-        _band(mark, shown, minutes_east, axes_of[mark["series"]]) if mark["kind"] == ANOMALY
-        else _shape(mark, minutes_east)
+        _band(mark, shown, axes_of[mark["series"]]) if mark["kind"] == ANOMALY
+        else _shape(mark)
         for mark in _chosen(marks)
     ]  # fmt: skip
     return Picture({"data": traces, "layout": {**layout, **axes}}, tuple(rows), height)
@@ -133,32 +148,47 @@ def _line_px(group: Sequence[SeriesLine], *, narrow: bool, compared: bool) -> in
     return LINE_NARROW + FIGURES_NARROW * (compared and any(line.quantiles is not None for line in group))
 
 
+def _strokes(group: Sequence[SeriesLine], number: int, colours: Mapping[str, int]) -> tuple[Stroke, ...]:
+    """Give each line of the chart its colour; of those that share one, the second and third are broken lines."""
+    used: Counter[str] = Counter()
+    found = []
+    for place, line in enumerate(group):
+        place_of = place + 1 if len(group) > 1 else number
+        slot = colours.get(line.model, place_of) if line.model is not None else place_of
+        color = f"--s-{(slot - 1) % COLORS + 1}"
+        found.append(Stroke(color, DASHES[min(used[color], len(DASHES) - 1)]))
+        used[color] += 1
+    return tuple(found)
+
+
 def _together(lines: Sequence[SeriesLine]) -> list[SeriesLine]:
     """Give the lines with those of a metric beside one another, in the order in which the metrics came."""
     order = list(dict.fromkeys(line.name for line in lines))
     return sorted(lines, key=lambda line: order.index(line.name))
 
 
-def _drawn(line: SeriesLine, minutes_east: int, axis: str, color: str, *, quantiles: bool) -> list[dict[str, Any]]:
+def _drawn(line: SeriesLine, axis: str, stroke: Stroke, *, quantiles: bool) -> list[dict[str, Any]]:
     """Give the traces of a line: itself with its envelope, points that stand alone, and quantiles if asked for."""
     low, mean, high = line.envelope.T
+    color = stroke.color
     base = {
         "type": "scatter",
         "mode": "lines",
         "yaxis": axis,
-        "x0": iso(line.from_ms, minutes_east),
+        "x0": iso(line.from_ms),
         "dx": line.step_ms,
     }
     name = line.label or line.name
     trace = {
-        **base, "name": name, "y": _listed(mean), "line": {"color": color, "width": 1.5},
+        **base, "name": name, "y": _listed(mean),
+        "line": {"color": color, "width": 1.5, **({"dash": stroke.dash} if stroke.dash else {})},
         "hovertemplate": f"{units.hover('y', line.unit)}<extra>{escaped(name)}</extra>",
     }  # fmt: skip
     known = np.isfinite(mean)
     if known.any() and not (np.array_equal(low[known], high[known])):
         trace["meta"] = {"low": _listed(low), "high": _listed(high), "band": f"{color}/{BAND}", "unit": line.unit}
         trace["hovertemplate"] = f"{units.hover('y', line.unit)}%{{customdata}}<extra>{escaped(name)}</extra>"
-    found = [trace, *_points(line, mean, 0, minutes_east, axis, {"color": color, "size": 4})]
+    found = [trace, *_points(line, mean, 0, axis, {"color": color, "size": 4})]
     if quantiles and line.quantiles is not None:
         for column, (word, dash) in enumerate((("p50", "dot"), ("p95", "dashdot"))):
             found.append(
@@ -171,16 +201,14 @@ def _drawn(line: SeriesLine, minutes_east: int, axis: str, color: str, *, quanti
     return found
 
 
-def _points(
-    line: SeriesLine, mean: Floats, shift_ms: int, minutes_east: int, axis: str, marker: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _points(line: SeriesLine, mean: Floats, shift_ms: int, axis: str, marker: dict[str, Any]) -> list[dict[str, Any]]:
     """Give values that stand between gaps as points: a line would not show them."""
     known = np.isfinite(mean)
     alone = known & ~np.concatenate(([False], known[:-1])) & ~np.concatenate((known[1:], [False]))
     at = np.flatnonzero(alone)
     if not len(at):
         return []
-    times = [iso(line.from_ms + shift_ms + int(i) * line.step_ms, minutes_east) for i in at]
+    times = [iso(line.from_ms + shift_ms + int(i) * line.step_ms) for i in at]
     return [
         {
             "type": "scatter", "mode": "markers", "yaxis": axis, "hoverinfo": "skip", "x": times,
@@ -189,16 +217,16 @@ def _points(
     ]  # fmt: skip
 
 
-def _compared(line: SeriesLine, shift_ms: int, minutes_east: int, axis: str, color: str) -> list[dict[str, Any]]:
+def _compared(line: SeriesLine, shift_ms: int, axis: str, color: str) -> list[dict[str, Any]]:
     name, mean = f"before {line.label}".rstrip(), line.envelope[:, 1]
     trace = {
         "type": "scatter", "mode": "lines", "yaxis": axis, "name": name,
-        "x0": iso(line.from_ms + shift_ms, minutes_east), "dx": line.step_ms, "y": _listed(mean),
+        "x0": iso(line.from_ms + shift_ms), "dx": line.step_ms, "y": _listed(mean),
         "line": {"color": f"{color}/{FADED}", "width": 1.2, "dash": "dash"},
         "hovertemplate": f"{units.hover('y', line.unit)}<extra>{escaped(name)}</extra>",
     }  # fmt: skip
     marker = {"color": f"{color}/{FADED}", "size": 5, "symbol": "circle-open"}
-    return [trace, *_points(line, mean, shift_ms, minutes_east, axis, marker)]
+    return [trace, *_points(line, mean, shift_ms, axis, marker)]
 
 
 def _y_axis(
@@ -242,8 +270,8 @@ def _chosen(marks: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     return marks[-MAX_MARKS:]
 
 
-def _shape(mark: Mapping[str, Any], minutes_east: int) -> dict[str, Any]:
-    at = iso(mark["t_ms"], minutes_east)
+def _shape(mark: Mapping[str, Any]) -> dict[str, Any]:
+    at = iso(mark["t_ms"])
     color = MARK_COLORS.get(mark["kind"], "--line-strong")
     return {
         "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "layer": "below",
@@ -251,22 +279,22 @@ def _shape(mark: Mapping[str, Any], minutes_east: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _band(mark: Mapping[str, Any], shown: Range, minutes_east: int, axis: str) -> dict[str, Any]:
+def _band(mark: Mapping[str, Any], shown: Range, axis: str) -> dict[str, Any]:
     """Give the stretch in which a series was unusual: such a mark belongs to one series, and lies behind its chart."""
     until_ms = shown.to_ms if mark["until_ms"] is None else min(mark["until_ms"], shown.to_ms)
     return {
-        "type": "rect", "xref": "x", "yref": f"{axis} domain", "x0": iso(mark["t_ms"], minutes_east),
-        "x1": iso(until_ms, minutes_east), "y0": 0, "y1": 1, "layer": "below",
+        "type": "rect", "xref": "x", "yref": f"{axis} domain", "x0": iso(mark["t_ms"]),
+        "x1": iso(until_ms), "y0": 0, "y1": 1, "layer": "below",
         "fillcolor": f"--ink-3/{ANOMALY_SHARE}", "line": {"color": "--ink-3", "width": 1, "dash": "dot"},
     }  # fmt: skip
 
 
-def _lane(marks: Sequence[Mapping[str, Any]], minutes_east: int, number: int) -> dict[str, Any]:
+def _lane(marks: Sequence[Mapping[str, Any]], number: int) -> dict[str, Any]:
     """Give the marks of what happened; alerts stand out by form and colour."""
     chosen = _chosen(marks)
     return {
         "type": "scatter", "mode": "markers", "name": "What happened", "xaxis": "x2", "yaxis": f"y{number}",
-        "x": [iso(mark["t_ms"], minutes_east) for mark in chosen], "y": [0.5] * len(chosen),
+        "x": [iso(mark["t_ms"]) for mark in chosen], "y": [0.5] * len(chosen),
         "text": [escaped(mark["text"]) for mark in chosen], "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "size": 9, "color": [MARK_COLORS.get(mark["kind"], "--ink-3") for mark in chosen],
@@ -275,14 +303,11 @@ def _lane(marks: Sequence[Mapping[str, Any]], minutes_east: int, number: int) ->
     }  # fmt: skip
 
 
-def _layout(shown: Range, minutes_east: int, height: int, count: int) -> dict[str, Any]:
-    span = [iso(shown.from_ms, minutes_east), iso(shown.to_ms, minutes_east)]
-    stops = (([None, 60_000], "%H:%M:%S"), ([60_000, 86_400_000], "%H:%M\n%d %b"), ([86_400_000, None], "%d %b\n%Y"))
+def _layout(shown: Range, height: int, count: int) -> dict[str, Any]:
+    span = [iso(shown.from_ms), iso(shown.to_ms)]
     axis = {
         "type": "date", "range": span, "uirevision": f"{shown.from_ms}-{shown.to_ms}", "gridcolor": "--grid",
-        "tickfont": {"color": "--ink-3", "size": 11}, "nticks": 8, "zeroline": False, "ticks": "",
-        "hoverformat": "%d %b %Y, %H:%M:%S",
-        "tickformatstops": [{"dtickrange": ends, "value": form} for ends, form in stops],
+        "tickfont": {"color": "--ink-3", "size": 11}, "zeroline": False, "ticks": "",
     }  # fmt: skip
     return {
         "height": height, "autosize": True, "margin": {"l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM, "pad": 0},
@@ -294,9 +319,9 @@ def _layout(shown: Range, minutes_east: int, height: int, count: int) -> dict[st
         "xaxis": {
             **axis, "anchor": "free", "position": 0, "showspikes": True, "spikemode": "across",
             "spikesnap": "cursor", "spikethickness": 1, "spikecolor": "--ink-3", "spikedash": "solid",
+            "unifiedhovertitle": {"text": "%{x|%d %b %Y, %H:%M:%S} UTC"},
         },
-        "xaxis2": {**axis, "matches": "x", "side": "top", "anchor": f"y{count + 1}", "showgrid": False,
-                   "tickformatstops": [{"dtickrange": ends, "value": form.split("\n")[0]} for ends, form in stops]},
+        "xaxis2": {**axis, "matches": "x", "side": "top", "anchor": f"y{count + 1}", "showgrid": False},
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from urllib.parse import parse_qs, urlencode
 
 from wfmon.ui.kit import ranges
@@ -24,6 +25,7 @@ COMPARISONS = (
     ("week", "a week earlier"),
 )
 """Words of the address, and what the menu says. Any other start stands in the address as UTC milliseconds."""
+DAYS_BEFORE = {"day": 1, "week": 7}
 MAX_SELECTORS = 24
 
 
@@ -66,18 +68,25 @@ class HistoryView:
             pairs.append(("quantiles", "1"))
         return urlencode(pairs)
 
-    def range(self, now_ms: int, minutes_east: int) -> Range:
+    def range(self, now_ms: int, zone: tzinfo) -> Range:
         """Give the ends. Raises NotUnderstood."""
         if self.span is None:
-            return ranges.parse(self.text, now_ms, minutes_east)
+            return ranges.parse(self.text, now_ms, zone)
         return ranges.checked(Range(*self.span), now_ms)
 
-    def compared(self, shown: Range) -> Range | None:
-        """Give the period to compare with, of the same length; None where none was chosen. Raises NotUnderstood."""
+    def compared(self, shown: Range, zone: tzinfo) -> Range | None:
+        """Give the period to compare with, of the same length; None where none was chosen. Raises NotUnderstood.
+
+        A day or a week earlier is the same time of the user's clock.
+        """
         if not self.compare:
             return None
-        back_ms = {"previous": shown.span_ms, "day": ranges.DAY_MS, "week": 7 * ranges.DAY_MS}.get(self.compare)
-        start = int(self.compare) if back_ms is None else shown.from_ms - back_ms
+        if self.compare == "previous":
+            start = shown.from_ms - shown.span_ms
+        elif self.compare in DAYS_BEFORE:
+            start = ranges.days_before(shown.from_ms, DAYS_BEFORE[self.compare], zone)
+        else:
+            start = int(self.compare)
         if start < 0 or start == shown.from_ms:
             raise ranges.NotUnderstood("The period to compare with is the one shown. Choose another start.")
         return Range(start, start + shown.span_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import tzinfo
 from typing import Any
 
 from dash import dcc, html
@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 
 from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.core.services import Services
+from wfmon.core.zones import local, zone_of
 from wfmon.ui.history.views import HistoryView
 from wfmon.ui.kit import ids
 
@@ -70,11 +71,16 @@ def part(id_: str, rows: int) -> Component:
     return html.Div([html.Div(className="bone") for _ in range(rows)], id=id_, className="insights-part")
 
 
-def show(services: Services, span: Mapping[str, int]) -> tuple[Any, ...]:
+def zone(span: Json) -> tzinfo:
+    """Give the zone of the browser that asks."""
+    return zone_of(span["zone"], 60 * int(span["east"]))
+
+
+def show(services: Services, span: Json) -> tuple[Any, ...]:
     """Give the children of findings, health, week, budgets, causes; where there is no answer, each says why."""
-    days, offset_s = int(span["days"]), int(span["offset"])
+    days, there = int(span["days"]), zone(span)
     try:
-        told = services.insights.report(days=days, offset_s=offset_s)
+        told = services.insights.report(days=days, zone=there)
     except Cancelled as error:
         again = html.P(f"{error} Choose the days again to ask anew.", className="muted")
         return again, *(html.P("–", className="muted") for _ in range(4))
@@ -82,12 +88,12 @@ def show(services: Services, span: Mapping[str, int]) -> tuple[Any, ...]:
         sentence = html.P(error.sentences, className="trouble", role="alert")
         return sentence, *(html.P("–", className="muted") for _ in range(4))
     return (
-        findings(told, offset_s), health(told["health"]), week(told["week"], offset_s), budgets(told["budgets"]),
+        findings(told, there), health(told["health"]), week(told["week"], there), budgets(told["budgets"]),
         causes(told["causes"]),
     )  # fmt: skip
 
 
-def unusual(told: Json, offset_s: int) -> Component:
+def unusual(told: Json, there: tzinfo) -> Component:
     """List what is unusual for this hour of the day; where nothing is, say what was looked at, or why nothing was."""
     if told["state"] != "judging":
         return html.P(f"Nothing is judged now. {told['reason']}", className="muted")
@@ -97,26 +103,26 @@ def unusual(told: Json, offset_s: int) -> Component:
     )
     if not told["now"]:
         return html.P(f"Nothing is unusual for this hour of the day: {looked}", className="muted")
-    rows = html.Ol([_odd(each, int(told["at_ms"]), offset_s) for each in told["now"]], className="findings")
+    rows = html.Ol([_odd(each, int(told["at_ms"]), there) for each in told["now"]], className="findings")
     return html.Div([rows, html.P(looked, className="muted")])
 
 
-def _odd(each: Json, at_ms: int, offset_s: int) -> Component:
+def _odd(each: Json, at_ms: int, there: tzinfo) -> Component:
     view = HistoryView((each["series"],), span=(int(each["since_ms"]) - AROUND_MS, at_ms))
-    since = f"since {_when(each['since_ms'], offset_s):%H:%M} · z {each['z']:+.1f} · "
+    since = f"since {local(each['since_ms'], there):%H:%M} · z {each['z']:+.1f} · "
     link = html.A("show in History", href=f"/history?{view.query()}")
     return html.Li([html.P(each["text"]), html.P([since, link], className="muted")], className="odd")
 
 
-def findings(told: Json, offset_s: int) -> Component:
+def findings(told: Json, there: tzinfo) -> Component:
     """List the findings in plain words, each with how sure it is, and a link that opens the chart there."""
     if not told["findings"]:
         return html.P(NONE if told["requests"] else FEW, className="muted")
-    return html.Ol([_finding(each, offset_s) for each in told["findings"]], className="findings")
+    return html.Ol([_finding(each, there) for each in told["findings"]], className="findings")
 
 
-def _finding(each: Json, offset_s: int) -> Component:
-    begin, end = (_day(each[name], offset_s) for name in ("from_ms", "to_ms"))
+def _finding(each: Json, there: tzinfo) -> Component:
+    begin, end = (_day(each[name], there) for name in ("from_ms", "to_ms"))
     sure = f"{100 * each['confidence']:.4g} % sure · {each['method']} · {begin} to {end}"
     words = [html.Strong("worse: " if each["worse"] else "better: ", className="aside"), each["text"]]
     return html.Li(
@@ -171,13 +177,13 @@ def causes(told: Sequence[Json]) -> Component:
     ])  # fmt: skip
 
 
-def week(told: Json, offset_s: int) -> Component:
+def week(told: Json, there: tzinfo) -> Component:
     """Show seven days by 24 hours: the darker, the more requests; CPU and the number are told by each cell."""
     most = max((max(row) for row in told["requests"]), default=0)
     head = html.Tr([html.Td(), *(html.Th(f"{hour}" if hour % 3 == 0 else "", scope="col") for hour in range(24))])
     body = []
     for day, (begin_ms, counts) in enumerate(zip(told["days_ms"], told["requests"], strict=True)):
-        name = _when(begin_ms, offset_s).strftime("%a %d %b")
+        name = local(begin_ms, there).strftime("%a %d %b")
         cells = []
         for hour, count in enumerate(counts):
             cpu = told["cpu_percent"][day][hour] if told["cpu_percent"] else None
@@ -205,12 +211,8 @@ def _bar(name: str, share: float, text: str, *, missed: bool = False) -> Compone
     )
 
 
-def _when(ms: int, offset_s: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1_000, UTC) + timedelta(seconds=offset_s)
-
-
-def _day(ms: int, offset_s: int) -> str:
-    return _when(ms, offset_s).strftime("%d %b")
+def _day(ms: int, there: tzinfo) -> str:
+    return local(ms, there).strftime("%d %b")
 
 
 def _count(number: int) -> str:

@@ -38,7 +38,7 @@ def insights_days(days: Any) -> dict[str, Any]:  # noqa: ANN401  a number, or Da
 HISTORY_VIEW = "history-view"
 """What is asked for: {query, n}; ``query`` is the address's, ``n`` changes when the same is asked for anew."""
 HISTORY_CLIENT = "history-client"
-"""What only the browser knows: {east: minutes east of UTC, narrow}."""
+"""What only the browser knows: {zone: its IANA name, east: minutes east of UTC now, narrow}."""
 HISTORY_SPEC = "history-spec"
 """What was drawn, as a text of JSON: the figure and what belongs to it."""
 HISTORY_DONE = "history-done"

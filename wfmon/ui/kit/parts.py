@@ -35,6 +35,7 @@ def chart(
     names: Sequence[str] = (),
     low: float | None = 0.0,
     high: float | None = None,
+    reach: float | None = None,
     legend: bool = False,
     budget: float | None = None,
 ) -> Component:
@@ -42,10 +43,11 @@ def chart(
 
     ``label`` is read aloud in place of the picture. ``colors``: a CSS variable a selector, or None for the palette in
     turn. ``names``: what the legend and the readout call each selector. ``high`` None: as high as the data, except for
-    percentages. ``budget`` draws a line that should not be crossed.
+    percentages. ``reach``: at least as high as that, and as high as the data. ``budget`` draws a line that should not
+    be crossed.
     """
     first = metric_of(selectors[0])
-    if first.unit == "%" and high is None:
+    if first.unit == "%" and high is None and reach is None:
         high = 100.0
     spec: dict[str, Any] = {
         "series": list(selectors),
@@ -60,6 +62,8 @@ def chart(
         spec["names"] = list(names)
     if legend:
         spec["legend"] = True
+    if reach is not None:
+        spec["reach"] = reach
     if budget is not None:
         spec["budget"] = budget
     return html.Div(

@@ -1,15 +1,16 @@
 """A stretch of time as people write it: "last 3 h", "yesterday", "2026-11-20 to 2026-11-22". Pure; the zone is given.
 
-Times at rest are UTC milliseconds. The zone is the one offset that the user's clock has now, in minutes east of UTC.
+Times at rest are UTC milliseconds. ``zone`` is the user's: each instant is read with the offset that it has itself.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, timedelta, tzinfo
 
 from wfmon.core.errors import Refused
+from wfmon.core.zones import instant_ms, local
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 PRESETS = (
@@ -39,10 +40,12 @@ _UNITS = (
     (("w", "wk", "week", "weeks"), 7 * DAY_MS),
     (("month", "months"), 30 * DAY_MS),
 )
+_ONE = timedelta(days=1)
 _UNIT_MS = {name: size for names, size in _UNITS for name in names}
 _LAST = re.compile(r"(?:(?:the )?(?:last|past) )?(?:(\d{1,6}(?:\.\d{1,3})?) ?)?([a-z]+)")
 _DAY = r"\d{4}-\d{1,2}-\d{1,2}"
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?"
+_CLOCK_AT_END = re.compile(rf"{_CLOCK}$")
 _INSTANT = re.compile(rf"(?:({_DAY}|today|yesterday)(?:[ t]+|$))?({_CLOCK})?")
 
 
@@ -66,12 +69,12 @@ class Range:
         return self.to_ms - self.from_ms
 
 
-def parse(text: str, now_ms: int, minutes_east: int = 0) -> Range:
+def parse(text: str, now_ms: int, zone: tzinfo = UTC) -> Range:
     """Read a range. Raises NotUnderstood, whose message says what is understood."""
     plain = " ".join(text.lower().replace("…", "...").split())
     if not plain:
         raise NotUnderstood(f"Nothing was typed. {UNDERSTOOD}")
-    found = _last(plain, now_ms) or _named(plain, now_ms, minutes_east) or _between(plain, now_ms, minutes_east)
+    found = _last(plain, now_ms) or _named(plain, now_ms, zone) or _between(plain, now_ms, zone)
     if found is None:
         raise NotUnderstood(f"“{text.strip()[:60]}” is not a range that is understood. {UNDERSTOOD}")
     return checked(found, now_ms)
@@ -90,15 +93,15 @@ def checked(found: Range, now_ms: int) -> Range:
     return found
 
 
-def instant(text: str, now_ms: int, minutes_east: int = 0) -> int | None:
+def instant(text: str, now_ms: int, zone: tzinfo = UTC) -> int | None:
     """Read one instant, such as ``2026-11-20 14:00`` or ``yesterday``, or an age, ``7 days``; gives UTC milliseconds.
 
     None where it is neither. Raises NotUnderstood for a day or time that there is not.
     """
     plain = " ".join(text.lower().split())
-    found = _instant(plain, now_ms, minutes_east)
+    found = _instant(plain, now_ms, zone)
     if found is not None:
-        return found[0]
+        return instant_ms(*found, zone)
     age = _last(f"last {plain}", now_ms)
     return None if age is None else age.from_ms
 
@@ -110,30 +113,27 @@ def moved(shown: Range, share: float, now_ms: int) -> Range:
     return Range(shown.from_ms + step, shown.to_ms + step)
 
 
-def local(t_ms: int, minutes_east: int) -> datetime:
-    """Give an instant on the user's clock."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=t_ms, minutes=minutes_east)
-
-
-def iso(t_ms: int, minutes_east: int) -> str:
+def iso(t_ms: int, zone: tzinfo = UTC) -> str:
     """Give an instant on the user's clock as ``2026-11-20T14:00:00``, with milliseconds where there are any."""
-    return local(t_ms, minutes_east).replace(tzinfo=None).isoformat(timespec="milliseconds").removesuffix(".000")
+    return local(t_ms, zone).replace(tzinfo=None).isoformat(timespec="milliseconds").removesuffix(".000")
 
 
-def zone(minutes_east: int) -> str:
-    """Give the zone's name: ``UTC+02:00``."""
-    sign, size = "-" if minutes_east < 0 else "+", abs(minutes_east)
-    return f"UTC{sign}{size // 60:02}:{size % 60:02}" if size else "UTC"
-
-
-def words(shown: Range, minutes_east: int) -> str:
+def words(shown: Range, zone: tzinfo) -> str:
     """Give both ends for a person: ``20 Nov 2026, 14:00 to 15:30``."""
-    one, other = local(shown.from_ms, minutes_east), local(shown.to_ms, minutes_east)
+    one, other = local(shown.from_ms, zone), local(shown.to_ms, zone)
     fine = "%H:%M:%S" if shown.span_ms < 10 * MINUTE_MS or one.second or other.second else "%H:%M"
     day = f"{one.day} {one:%b %Y}"
     if one.date() == other.date():
         return f"{day}, {one:{fine}} to {other:{fine}}"
     return f"{day}, {one:{fine}} to {other.day} {other:%b %Y}, {other:{fine}}"
+
+
+def days_before(t_ms: int, days: int, zone: tzinfo) -> int:
+    """Give when the user's clock showed the same time so many days earlier."""
+    there = local(t_ms, zone)
+    midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    ms_of_day = round((there.replace(tzinfo=None) - midnight) / timedelta(milliseconds=1))
+    return instant_ms(there.date() - timedelta(days=days), ms_of_day, zone)
 
 
 def length(span_ms: float) -> str:
@@ -156,57 +156,53 @@ def _last(text: str, now_ms: int) -> Range | None:
     return Range(round(now_ms - size), now_ms, moving=True)
 
 
-def _named(text: str, now_ms: int, minutes_east: int) -> Range | None:
-    midnight = _midnight(now_ms, minutes_east)
+def _named(text: str, now_ms: int, zone: tzinfo) -> Range | None:
     if text == "today":
-        return Range(midnight, now_ms, moving=True)
-    if text == "yesterday":
-        return Range(midnight - DAY_MS, midnight)
-    if re.fullmatch(_DAY, text):
-        day = _day_ms(text, now_ms, minutes_east)
-        return Range(day, min(day + DAY_MS, max(now_ms, day + 1)))
-    return None
+        return Range(_midnight(_today(now_ms, zone), zone), now_ms, moving=True)
+    if text != "yesterday" and not re.fullmatch(_DAY, text):
+        return None
+    day = _day(text, now_ms, zone)
+    begin = _midnight(day, zone)
+    return Range(begin, min(_midnight(day + _ONE, zone), max(now_ms, begin + 1)))
 
 
-def _between(text: str, now_ms: int, minutes_east: int) -> Range | None:
+def _between(text: str, now_ms: int, zone: tzinfo) -> Range | None:
     since = text.startswith("since ")
     parts = [text.removeprefix("since "), "now"] if since else re.split(r" to | until | \.\.\. | - | – ", text)
     if len(parts) != 2:
         return None
-    one = _instant(parts[0].removeprefix("from "), now_ms, minutes_east)
+    one = _instant(parts[0].removeprefix("from "), now_ms, zone)
     if one is None:
         return None
+    begin = instant_ms(*one, zone)
     if parts[1] == "now":
-        return Range(one[0], now_ms, moving=True)
-    day_of_one = _midnight(one[0], minutes_east)
-    other = _instant(parts[1], now_ms, minutes_east, day_of_one)
+        return Range(begin, now_ms, moving=True)
+    other = _instant(parts[1], now_ms, zone, one[0])
     if other is None:
         return None
-    end, whole_day = other
-    return Range(one[0], min(end + DAY_MS if whole_day else end, max(now_ms, one[0] + 1)))
+    day, clock_ms = other
+    whole_day = _CLOCK_AT_END.search(parts[1]) is None
+    end = _midnight(day + _ONE, zone) if whole_day else instant_ms(day, clock_ms, zone)
+    return Range(begin, min(end, max(now_ms, begin + 1)))
 
 
-def _instant(text: str, now_ms: int, minutes_east: int, day_ms: int | None = None) -> tuple[int, bool] | None:
-    """Read one end: UTC milliseconds, and whether it is a whole day. A bare clock time is of ``day_ms``, or today."""
+def _instant(text: str, now_ms: int, zone: tzinfo, day: date | None = None) -> tuple[date, int] | None:
+    """Read one end: a day, and milliseconds of it as the clock counts. A bare clock time is of ``day``, or today."""
     match = _INSTANT.fullmatch(text.strip())
     if match is None or not (match[1] or match[2]):
         return None
     if match[1]:
-        day_ms = _day_ms(match[1], now_ms, minutes_east)
-    elif day_ms is None:
-        day_ms = _midnight(now_ms, minutes_east)
-    return day_ms + _clock_ms(match[2]), match[2] is None
+        day = _day(match[1], now_ms, zone)
+    return day or _today(now_ms, zone), _clock_ms(match[2])
 
 
-def _day_ms(text: str, now_ms: int, minutes_east: int) -> int:
+def _day(text: str, now_ms: int, zone: tzinfo) -> date:
     if text in ("today", "yesterday"):
-        return _midnight(now_ms, minutes_east) - (DAY_MS if text == "yesterday" else 0)
-    year, month, day = map(int, text.split("-"))
+        return _today(now_ms, zone) - (_ONE if text == "yesterday" else timedelta())
     try:
-        there = datetime(year, month, day, tzinfo=UTC)
+        return date(*map(int, text.split("-")))
     except ValueError:
         raise NotUnderstood(f"There is no day {text}. {UNDERSTOOD}") from None
-    return int(there.timestamp()) * 1_000 - minutes_east * MINUTE_MS
 
 
 def _clock_ms(text: str | None) -> int:
@@ -216,5 +212,9 @@ def _clock_ms(text: str | None) -> int:
     return hour * HOUR_MS + minute * MINUTE_MS + second * 1_000
 
 
-def _midnight(t_ms: int, minutes_east: int) -> int:
-    return (t_ms + minutes_east * MINUTE_MS) // DAY_MS * DAY_MS - minutes_east * MINUTE_MS
+def _today(now_ms: int, zone: tzinfo) -> date:
+    return local(now_ms, zone).date()
+
+
+def _midnight(day: date, zone: tzinfo) -> int:
+    return instant_ms(day, 0, zone)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
@@ -251,6 +251,7 @@ class RequestsView:
     foot: str = ""
     rows: str = "[]"
     spread: Sequence[Row] = ()
+    colours: Mapping[str, int] = field(default_factory=dict)
 
 
 def look(services: Services, span: Mapping[str, Any]) -> RequestsView:
@@ -272,6 +273,7 @@ def look(services: Services, span: Mapping[str, Any]) -> RequestsView:
         more = next(past, None) is not None
         models = models_of(services.history.series(), spread)
         store: Mapping[str, Any] = {} if spread else services.store.status()
+        colours = services.models.colours(models=list(dict.fromkeys(row["model"] for row in spread)))
     except Unreadable as error:
         return RequestsView("error", [], "", error.sentences)
     if not spread:
@@ -280,7 +282,9 @@ def look(services: Services, span: Mapping[str, Any]) -> RequestsView:
         f"{len(spread):,}{' newest' if more else ''} {'request' if len(spread) == 1 else 'requests'}, {slow:,} slow"
     )
     foot = f"the span holds more than {MOST_ROWS:,}: the older ones are not shown" if more else ""
-    return RequestsView("ready", models, summary, foot=foot, rows=f"[{','.join(parts)}]", spread=spread)
+    return RequestsView(
+        "ready", models, summary, foot=foot, rows=f"[{','.join(parts)}]", spread=spread, colours=colours
+    )
 
 
 def finished(row: Row, in_memory: set[str]) -> Row:
@@ -323,7 +327,7 @@ def nothing(store: Mapping[str, Any], model: str) -> str:
 
 def told(view: RequestsView) -> tuple[Any, ...]:
     """Give what the callback writes, in the order of its outputs."""
-    drawn = figures(view.spread)
+    drawn = figures(view.spread, view.colours)
     return (
         view.rows, *(json.dumps(drawn[name], separators=(",", ":")) for name in FIGURES), view.summary, view.none,
         view.foot, view.state, json.dumps(view.models),

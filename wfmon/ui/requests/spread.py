@@ -11,26 +11,29 @@ SPREAD = ("model", "prompt_tokens", "ttft_ms", "tokens_per_second", "entropy_bit
 """What the figures need of a request."""
 MOST_DOTS = 1_500
 MOST_MODELS = 6
-"""Models that have a colour of their own; the others share one."""
+"""Models that are shown each by itself; the others are one group."""
 BINS = 24
 REST = "others"
 Row = dict[str, Any]
 Figure = dict[str, Any]
 
 
-def figures(shown: Sequence[Row]) -> dict[str, Figure]:
-    """Give the three figures, drawn by assets/lib/requests/spread.mjs; ``text`` is for those who do not see them."""
-    colors = colors_of(shown)
+def figures(shown: Sequence[Row], colours: Mapping[str, int]) -> dict[str, Figure]:
+    """Give the three figures, drawn by assets/lib/requests/spread.mjs; ``text`` is for those who do not see them.
+
+    ``colours``: of models, their places in the palette from 1.
+    """
+    colors = colors_of(shown, colours)
     return {"ttft": _dots(shown, colors), "rate": _boxes(shown, colors), "entropy": _bars(shown)}
 
 
-def colors_of(shown: Sequence[Row]) -> dict[str, str]:
-    """Give each model its colour: those with most requests have one of their own."""
+def colors_of(shown: Sequence[Row], colours: Mapping[str, int]) -> dict[str, str]:
+    """Give each model its own colour, those with most requests first; past ``MOST_MODELS`` they share one."""
     counts: dict[str, int] = {}
     for row in shown:
         counts[row["model"]] = counts.get(row["model"], 0) + 1
     order = sorted(counts, key=lambda name: (-counts[name], name))
-    return {name: f"--s-{at + 1}" if at < MOST_MODELS else "--s-dim" for at, name in enumerate(order)}
+    return {name: f"--s-{colours[name]}" if at < MOST_MODELS else "--s-dim" for at, name in enumerate(order)}
 
 
 def _known(row: Row, name: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 from dash import dcc, html, no_update
@@ -118,10 +119,10 @@ def chosen(services: Services, do: str, what: str) -> tuple[Any, ...] | None:
     return form(way, store, text), way, None, do_of(do)
 
 
-def before_of(text: str, now_ms: int, minutes_east: int) -> int:
+def before_of(text: str, now_ms: int, zone: tzinfo) -> int:
     """Read an instant that is past, or an age, in the user's zone; gives UTC milliseconds. Raises NotUnderstood."""
     plain = text.strip().lower().removesuffix(" ago")
-    found = ranges.instant(plain, now_ms, minutes_east) if plain else None
+    found = ranges.instant(plain, now_ms, zone) if plain else None
     if found is None:
         what = f"“{text.strip()[:60]}” is no time that is understood." if plain else "No time was given."
         raise ranges.NotUnderstood(f"{what} {UNDERSTOOD}")
@@ -131,12 +132,12 @@ def before_of(text: str, now_ms: int, minutes_east: int) -> int:
 
 
 def forgot(
-    services: Services, do: str, what: str, text: str, pending: Mapping[str, Any] | None, now_ms: int, east: int
+    services: Services, do: str, what: str, text: str, pending: Mapping[str, Any] | None, now_ms: int, zone: tzinfo
 ) -> tuple[Any, ...]:
     """Look, confirm, leave, stop: what is said, what awaits the next step, whether to watch, form hidden, the focus."""
     try:
         if do == "look":
-            asked = _asked(what, text, now_ms, east)
+            asked = _asked(what, text, now_ms, zone)
             told = services.store.preview_deletion(what=asked)
             return goes(told, sure=False), asked, True, False, do_of("confirm") if _any(told) else LOOK
         if do == "confirm" and pending == {"all": True}:
@@ -221,10 +222,10 @@ def progress(status: Mapping[str, Any]) -> list[Component]:
     ]  # fmt: skip
 
 
-def _asked(what: str, text: str, now_ms: int, east: int) -> dict[str, Any]:
+def _asked(what: str, text: str, now_ms: int, zone: tzinfo) -> dict[str, Any]:
     if what == "all":
         return {"all": True}
-    return {"series": text.strip()} if what == "series" else {"before_ms": before_of(text, now_ms, east)}
+    return {"series": text.strip()} if what == "series" else {"before_ms": before_of(text, now_ms, zone)}
 
 
 def _any(told: Mapping[str, Any]) -> bool:

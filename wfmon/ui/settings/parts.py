@@ -10,7 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 CLIENT, FOCUS = "settings-client", "settings-focus"
-"""What only the browser knows: {east: minutes east of UTC}; and the id of what gets the focus next."""
+"""What only the browser knows: {zone: its IANA name, east: minutes east of UTC}; and the id of what gets the focus."""
 BYTE_STEPS = ("B", "kB", "MB", "GB", "TB")
 ORIGINS = {
     "default": "default",

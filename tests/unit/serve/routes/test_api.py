@@ -6,6 +6,8 @@ import json
 import logging
 import math
 import re
+from datetime import timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -307,7 +309,11 @@ def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(hous
     get(house, "/api/v1/statistics?series=a.b&from=1000&to=2000")
     assert house.services.said == [StatisticsQuery("a.b", (1000, 2000))]
     told = get(house, "/api/v1/statistics?series=a&from=5&to=9&against_from=1&against_to=4&with=c.d&offset=-18000")
-    assert house.services.said[-1] == StatisticsQuery("a", (5, 9), (1, 4), "c.d", -18_000)
+    assert house.services.said[-1] == StatisticsQuery("a", (5, 9), (1, 4), "c.d", timezone(timedelta(hours=-5)))
+    get(house, "/api/v1/statistics?series=a&from=5&to=9&zone=Europe/Berlin&offset=7200")
+    assert house.services.said[-1].zone == ZoneInfo("Europe/Berlin")
+    get(house, "/api/v1/statistics?series=a&from=5&to=9&zone=Moon/Tycho&offset=7200")
+    assert house.services.said[-1].zone == timezone(timedelta(hours=2))
     assert told["span"] == {"mean": 1.5, "p95": None}
 
 
@@ -317,6 +323,8 @@ def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(hous
         ("series=a&to=2", "from"), ("series=a&from=1", "to"), ("from=1&to=2", "series"),
         ("series=a&from=1&to=2&against_from=5", "against_to"), ("series=a&from=1&to=2&against_to=5", "against_from"),
         ("series=a&from=1&to=2&offset=1h", "offset"), ("series=a&from=1&to=2&offset=999999999", "offset"),
+        ("series=a&from=1&to=2&zone=Moon/Tycho", "zone"), ("series=a&from=1&to=2&zone=../passwd", "zone"),
+        ("series=a&from=1&to=2&zone=Europe", "zone"), ("series=a&from=1&to=2&offset=90000", "offset"),
     ],
 )  # fmt: skip
 def test_statistics_of_what_is_no_span_say_which_field_and_the_fix(house, query, field):
@@ -469,8 +477,10 @@ def test_how_long_is_kept_is_changed_once_it_was_looked_at(house):
 
 
 def test_insights_are_of_so_many_days_in_a_zone(house):
-    assert get(house, "/api/v1/insights")["said"] == [7, 0]
-    assert get(house, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, -18_000]
+    assert get(house, "/api/v1/insights")["said"] == [7, "UTC"]
+    assert get(house, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, "UTC-05:00"]
+    assert get(house, "/api/v1/insights?zone=Asia/Kathmandu")["said"] == [7, "Asia/Kathmandu"]
+    assert problem(house.ask("/api/v1/insights?zone=Moon/Tycho"), 400)["field"] == "zone"
     assert problem(house.ask("/api/v1/insights?days=x"), 400)["field"] == "days"
     assert "analysis failed" in problem(house.ask("/api/v1/insights?days=89"), 503)["detail"]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -22,6 +24,12 @@ from wfmon.ui.kit.ranges import DAY_MS, HOUR_MS, NotUnderstood, Range
 
 NAN = float("nan")
 T0 = 1_795_000_000_000
+
+
+def utc_ms(*parts) -> int:
+    return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1_000
+
+
 HOUR = Range(T0, T0 + HOUR_MS)
 
 
@@ -61,13 +69,13 @@ def test_an_address_cannot_ask_for_more_series_than_a_person_looks_at():
     ("compare", "start"), [("previous", T0 - HOUR_MS), ("day", T0 - DAY_MS), ("week", T0 - 7 * DAY_MS), ("5000", 5_000)]
 )
 def test_the_compared_period_is_as_long_as_the_one_shown(compare, start):
-    assert HistoryView(compare=compare).compared(HOUR) == Range(start, start + HOUR_MS)
+    assert HistoryView(compare=compare).compared(HOUR, UTC) == Range(start, start + HOUR_MS)
 
 
 def test_a_period_is_not_compared_with_itself():
-    assert HistoryView().compared(HOUR) is None
+    assert HistoryView().compared(HOUR, UTC) is None
     with pytest.raises(NotUnderstood, match="the one shown"):
-        HistoryView(compare=str(T0)).compared(HOUR)
+        HistoryView(compare=str(T0)).compared(HOUR, UTC)
 
 
 def test_a_fixed_view_shows_the_same_at_any_later_time():
@@ -145,7 +153,7 @@ def test_a_chart_a_metric_and_a_line_a_series_over_one_axis_of_time():
         line(1, series='system.cpu_core_percent{core="0"}'), line(5, series="system.memory_used_bytes", unit="B"),
         line(2, series='system.cpu_core_percent{core="1"}'),
     ]  # fmt: skip
-    picture = build(HOUR, 0, lines)
+    picture = build(HOUR, lines)
     assert [(row.name, [each.label for each in row.lines]) for row in picture.rows] == [
         ("system.cpu_core_percent", ["0", "1"]),
         ("system.memory_used_bytes", [""]),
@@ -158,12 +166,12 @@ def test_a_chart_a_metric_and_a_line_a_series_over_one_axis_of_time():
     ]
     assert all("xaxis" not in each for each in drawn)
     assert picture.figure["layout"]["hovermode"] == "x unified"
-    assert picture.figure["layout"]["xaxis"]["range"] == [history.iso(HOUR.from_ms, 0), history.iso(HOUR.to_ms, 0)]
+    assert picture.figure["layout"]["xaxis"]["range"] == [history.iso(HOUR.from_ms), history.iso(HOUR.to_ms)]
     assert picture.figure["data"][picture.rows[0].traces[1]]["name"] == "1"
 
 
 def test_the_picture_of_each_chart_lies_where_its_frame_is():
-    picture = build(HOUR, 0, [line(1), line(2, series="system.load_1m", unit="")])
+    picture = build(HOUR, [line(1), line(2, series="system.load_1m", unit="")])
     inner = picture.height - history.TOP - history.BOTTOM
     for row, axis in zip(picture.rows, ("yaxis", "yaxis2"), strict=True):
         low, high = picture.figure["layout"][axis]["domain"]
@@ -173,7 +181,7 @@ def test_the_picture_of_each_chart_lies_where_its_frame_is():
 
 
 def test_gaps_stay_gaps_and_the_envelope_is_not_sent_where_it_is_the_line():
-    with_band, without = build(HOUR, 0, [line(1, NAN, 3, 4, spread=1)]), build(HOUR, 0, [line(1, NAN, 3, 4)])
+    with_band, without = build(HOUR, [line(1, NAN, 3, 4, spread=1)]), build(HOUR, [line(1, NAN, 3, 4)])
     (trace,) = traces(with_band, mode="lines")
     assert trace["y"] == [1, None, 3, 4]
     assert trace["meta"] == {"low": [0, None, 2, 3], "high": [2, None, 4, 5], "band": "--s-1/18", "unit": "%"}
@@ -183,22 +191,38 @@ def test_gaps_stay_gaps_and_the_envelope_is_not_sent_where_it_is_the_line():
 
 def test_a_value_that_stands_alone_is_a_point():
     (points,) = [
-        each for each in build(HOUR, 60, [line(NAN, 7, NAN, 1, 2)]).figure["data"] if each.get("hoverinfo") == "skip"
+        each for each in build(HOUR, [line(NAN, 7, NAN, 1, 2)]).figure["data"] if each.get("hoverinfo") == "skip"
     ]
     assert points["y"] == [7]
-    assert points["x"] == [history.iso(T0 + 60_000, 60)]
+    assert points["x"] == [history.iso(T0 + 60_000)]
 
 
-def test_times_stand_on_the_users_clock():
-    there, here = build(HOUR, 0, [line(1, 2)]), build(HOUR, 330, [line(1, 2)])
-    assert traces(there, mode="lines")[0]["x0"] != traces(here, mode="lines")[0]["x0"] == history.iso(T0, 330)
+def test_the_picture_is_in_utc_and_points_at_it_as_such_until_the_browser_names_its_own_time():
+    figure = build(HOUR, [line(1, 2)]).figure
+    assert figure["data"][0]["x0"] == history.iso(T0)
+    assert figure["layout"]["xaxis"]["unifiedhovertitle"]["text"].endswith(" UTC")
+
+
+def test_a_day_or_a_week_earlier_is_the_same_time_of_the_users_clock():
+    berlin = ZoneInfo("Europe/Berlin")
+    noon = Range(utc_ms(2026, 10, 26, 11), utc_ms(2026, 10, 26, 12))  # 12:00, the day after summer time ended
+    assert HistoryView(compare="day").compared(noon, berlin).from_ms == utc_ms(2026, 10, 25, 11)
+    assert HistoryView(compare="week").compared(noon, berlin) == Range(
+        utc_ms(2026, 10, 19, 10), utc_ms(2026, 10, 19, 11)
+    )
+
+
+def test_what_is_said_of_a_span_names_both_offsets_where_summer_time_ends_in_it():
+    over = Range(utc_ms(2026, 10, 24, 10), utc_ms(2026, 10, 26, 11))
+    said = markup.detail(lookup.Shown(HistoryView(), over), ZoneInfo("Europe/Berlin"))
+    assert said == "2 d 1 h · UTC+02:00, then UTC+01:00"
 
 
 def test_the_compared_line_is_dashed_and_lies_on_the_axis_of_the_one_shown():
     then = Range(T0 - DAY_MS, T0 - DAY_MS + HOUR_MS)
-    picture = build(HOUR, 0, [line(4, 4)], (then, {"system.cpu_percent": line(2, 2, from_ms=then.from_ms)}))
+    picture = build(HOUR, [line(4, 4)], (then, {"system.cpu_percent": line(2, 2, from_ms=then.from_ms)}))
     (before,) = [each for each in traces(picture, mode="lines") if each["line"].get("dash") == "dash"]
-    assert before["x0"] == history.iso(T0, 0)
+    assert before["x0"] == history.iso(T0)
     assert before["y"] == [2, 2]
     assert picture.rows[0].compared[0].mean == 2
     assert picture.figure["data"][picture.rows[0].traces[0]]["y"] == [4, 4]
@@ -208,8 +232,8 @@ def test_quantiles_are_drawn_where_they_are_kept_and_asked_for():
     given = line(
         5, 6, series="model.ttft_ms", unit="ms", quantiles=np.array([[4.0, 9, 10], [5.0, 9, 10]]), counts=np.ones(2)
     )
-    assert len(traces(build(HOUR, 0, [given]), mode="lines")) == 1
-    drawn = traces(build(HOUR, 0, [given, line(1)], quantiles=True), mode="lines")
+    assert len(traces(build(HOUR, [given]), mode="lines")) == 1
+    drawn = traces(build(HOUR, [given, line(1)], quantiles=True), mode="lines")
     assert [each["y"] for each in drawn] == [[5, 6], [4, 5], [9, 9], [1]]
 
 
@@ -218,7 +242,7 @@ def test_what_happened_is_marked_over_all_charts_and_alerts_stand_out():
         {"t_ms": T0, "kind": "start", "text": "The <b>monitor</b> started."},
         {"t_ms": T0 + 1, "kind": "alert", "text": "Hot."},
     ]
-    picture = build(HOUR, 0, [line(1)], marks=marks)
+    picture = build(HOUR, [line(1)], marks=marks)
     (lane,) = traces(picture, xaxis="x2")
     assert lane["text"] == ["The &lt;b&gt;monitor&lt;/b&gt; started.", "Hot."]
     assert lane["marker"]["symbol"] == ["triangle-down", "diamond"]
@@ -230,7 +254,7 @@ def test_what_happened_is_marked_over_all_charts_and_alerts_stand_out():
 
 def test_so_many_marks_are_drawn_and_no_more():
     marks = [{"t_ms": T0 + i, "kind": "start", "text": "x"} for i in range(500)]
-    assert len(build(HOUR, 0, [line(1)], marks=marks).figure["layout"]["shapes"]) == history.MAX_MARKS
+    assert len(build(HOUR, [line(1)], marks=marks).figure["layout"]["shapes"]) == history.MAX_MARKS
 
 
 @pytest.mark.parametrize(
@@ -247,7 +271,7 @@ def test_an_axis_begins_at_nothing_where_its_metric_does(name, values, low, high
 
 
 def test_axes_carry_their_unit():
-    picture = build(HOUR, 0, [line(3e9, 9e9, series="system.memory_used_bytes", unit="B")])
+    picture = build(HOUR, [line(3e9, 9e9, series="system.memory_used_bytes", unit="B")])
     assert picture.figure["layout"]["yaxis"]["ticktext"] == ["0 B", "5 GB"]
 
 
@@ -256,7 +280,7 @@ def test_a_figure_of_ten_charts_is_small_and_plain():
         line(*np.linspace(0, 99.12345, 1_000).round(4), spread=1, series=name, unit="%", step_ms=3_600)
         for name in list(history.METRICS)[:10]
     ]
-    assert len(json.dumps(build(HOUR, 0, many).figure)) < 350_000
+    assert len(json.dumps(build(HOUR, many).figure)) < 350_000
 
 
 @pytest.mark.parametrize(
@@ -315,9 +339,27 @@ def asked(log):
     )
 
 
+MODELS = SimpleNamespace(colours=lambda *, models: dict.fromkeys(models, 4))
+
+
+def test_a_model_has_its_colour_whatever_stands_beside_it_and_lines_of_one_colour_differ_in_stroke():
+    def of(model, server="s"):
+        return line(1, 2, series=f'model.ttft_ms{{model="{model}",server="{server}"}}', unit="ms")
+
+    def strokes(*lines):
+        return build(HOUR, lines, colours={"a": 3, "b": 5, "g": 3}).rows[0].strokes
+
+    assert strokes(of("a")) == strokes(of("a"), of("b"))[:1] == strokes(of("b"), of("a"))[1:] == (("--s-3", ""),)
+    assert [each.dash for each in strokes(of("a"), of("g"), of("a", "t"))] == ["", "longdash", "longdashdot"]
+    drawn = build(HOUR, [of("a"), of("g")], colours={"a": 3, "g": 3}).figure["data"]
+    assert [each["line"] for each in drawn if each["mode"] == "lines" and "dash" in each["line"]] == [
+        {"color": "--s-3", "width": 1.5, "dash": "longdash"}
+    ]
+
+
 def test_by_default_it_shows_what_there_is_of_the_usual():
     log = []
-    shown = lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, 0)
+    shown = lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, UTC)
     assert log[0] == (
         ("system.cpu_percent", "system.memory_percent", "model.ttft_ms"),
         T0,
@@ -339,23 +381,25 @@ def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_seri
     ]
     odd = {"series": "system.memory_percent", "since_ms": T0 - 60_000, "until_ms": None, "text": "Odd."}
     services.insights.past_unusual = lambda **_: [odd, {**odd, "series": "gpu.power_watts"}]
-    shown = lookup.look(services, HistoryView(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, 0)
+    shown = lookup.look(
+        services, HistoryView(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, UTC
+    )
     assert [mark["text"] for mark in shown.marks] == ["Started.", "Odd."]
     assert shown.marks[1]["t_ms"] == T0  # what began before is marked where the range begins
-    figure = lookup.picture(shown, 0).figure
+    figure = lookup.picture(shown, MODELS).figure
     line, band = figure["layout"]["shapes"]
     assert (line["type"], band["type"], band["yref"]) == ("line", "rect", "y2 domain")
-    assert (band["x0"], band["x1"]) == (ranges.iso(T0, 0), ranges.iso(T0 + HOUR_MS, 0))
+    assert (band["x0"], band["x1"]) == (ranges.iso(T0), ranges.iso(T0 + HOUR_MS))
     assert figure["data"][-1]["marker"]["symbol"] == ["triangle-down", "circle"]
-    ended = lookup.look(services, HistoryView(series=("system.cpu_percent",)), T0 + HOUR_MS, 0)
+    ended = lookup.look(services, HistoryView(series=("system.cpu_percent",)), T0 + HOUR_MS, UTC)
     assert [mark["text"] for mark in ended.marks] == ["Started."]
 
 
 def test_what_was_chosen_and_never_seen_is_named():
-    shown = lookup.look(asked([]), HistoryView(series=("gpu.power_watts", "system.cpu_percent")), T0 + HOUR_MS, 0)
+    shown = lookup.look(asked([]), HistoryView(series=("gpu.power_watts", "system.cpu_percent")), T0 + HOUR_MS, UTC)
     assert shown.missing == ("gpu.power_watts",)
     assert [each.series for each in shown.lines] == ["system.cpu_percent"]
-    assert lookup.look(asked([]), HistoryView(series=("nonsense{",)), T0 + HOUR_MS, 0).empty
+    assert lookup.look(asked([]), HistoryView(series=("nonsense{",)), T0 + HOUR_MS, UTC).empty
 
 
 def test_a_narrow_page_asks_for_fewer_points():
@@ -375,8 +419,8 @@ def test_a_selector_may_leave_labels_out(selector, fits):
 
 def test_csv_holds_the_numbers_of_the_query_and_no_formula():
     view = HistoryView(series=("system.cpu_percent", "model.ttft_ms"), compare="previous")
-    shown = lookup.look(asked([]), view, T0 + HOUR_MS, 120)
-    rows = list(csv.DictReader(io.StringIO(lookup.csv_text(shown, 120))))
+    shown = lookup.look(asked([]), view, T0 + HOUR_MS, UTC)
+    rows = list(csv.DictReader(io.StringIO(lookup.csv_text(shown, timezone(timedelta(hours=2))))))
     assert [(row["period"], row["series"]) for row in rows] == [
         (period, series)
         for period in ("shown", "compared")
@@ -388,7 +432,7 @@ def test_csv_holds_the_numbers_of_the_query_and_no_formula():
         str(T0), "%", "4000", str(first), str(first + 1), str(first + 2), "",
     ]  # fmt: skip
     assert [ttft[key] for key in ("p50", "p95", "p99")] == [str(first), str(first + 1), str(first + 2)]
-    assert cpu["time (UTC+02:00)"] == history.iso(T0, 120)
+    assert cpu["time (UTC+02:00)"] == history.iso(T0, timezone(timedelta(hours=2)))
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
@@ -416,8 +460,8 @@ def text_of(component) -> str:
 
 def test_the_figures_under_a_chart_have_units_and_say_what_changed():
     view = HistoryView(series=("system.cpu_percent",), compare="previous")
-    shown = lookup.look(asked([]), view, T0 + HOUR_MS, 0)
-    words = text_of(markup.rows(lookup.picture(shown, 0), shown))
+    shown = lookup.look(asked([]), view, T0 + HOUR_MS, UTC)
+    words = text_of(markup.rows(lookup.picture(shown, MODELS), shown))
     first = T0 % 97 + 1
     assert f"mean{first} %" in words
     assert "mean before" in words
@@ -435,12 +479,12 @@ def test_the_figures_under_a_chart_have_units_and_say_what_changed():
 )
 def test_where_nothing_is_it_says_since_when_it_records_and_whether(store, words):
     shown = lookup.Shown(HistoryView(), HOUR)
-    assert words in text_of(markup.message(shown, store, T0 + 2 * HOUR_MS, 0))
+    assert words in text_of(markup.message(shown, store, T0 + 2 * HOUR_MS, UTC))
 
 
 def test_nothing_is_said_where_all_is_well():
-    shown = lookup.look(asked([]), HistoryView(), T0 + HOUR_MS, 0)
-    assert markup.message(shown, {"state": "recording", "from_ms": T0}, T0, 0) == []
+    shown = lookup.look(asked([]), HistoryView(), T0 + HOUR_MS, UTC)
+    assert markup.message(shown, {"state": "recording", "from_ms": T0}, T0, UTC) == []
 
 
 def test_series_are_found_by_words_labels_and_area():
@@ -456,6 +500,6 @@ def test_series_are_found_by_words_labels_and_area():
 
 def test_what_happened_is_listed_newest_first():
     marks = [{"t_ms": T0, "kind": "start", "text": "One."}, {"t_ms": T0 + 1_000, "kind": "stop", "text": "Two."}]
-    words = text_of(markup.events(marks, 0))
+    words = text_of(markup.events(marks, UTC))
     assert words.index("Two.") < words.index("One.")
-    assert markup.events([], 0) == []
+    assert markup.events([], UTC) == []

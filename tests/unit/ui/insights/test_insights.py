@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, timedelta, timezone
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from wfmon.core.errors import Cancelled, Failed, Refused
 from wfmon.ui.insights import page as insights
 
-HOUR = 3_600
 WEEK = {
     "days_ms": [number * 86_400_000 for number in range(7)],
     "requests": [[0] * 24 for _ in range(6)] + [[4, 2, *[0] * 22]],
@@ -38,14 +38,14 @@ class Services:
         self.told = told
         self.insights = self
 
-    def report(self, *, days, offset_s):
+    def report(self, *, days, zone):
         if isinstance(self.told, Exception):
             raise self.told
-        return {**self.told, "asked": (days, offset_s)}
+        return {**self.told, "asked": (days, zone)}
 
 
 def test_every_part_has_its_words_and_units():
-    parts = [text(part) for part in insights.show(Services(TOLD), {"days": 7, "offset": 0})]
+    parts = [text(part) for part in insights.show(Services(TOLD), {"days": 7, "zone": "UTC", "east": 0})]
     findings, health, week, budgets, causes = parts
     assert "Time to first token of <b>x</b> rose 38 %." in findings
     assert "99.99 % sure · rank test · 01 Jan to 08 Jan" in findings
@@ -66,26 +66,26 @@ def test_a_finding_leads_to_its_chart_at_its_span():
 
 
 def test_days_are_named_in_the_users_zone():
-    assert "31 Dec to 07 Jan" in text(insights.findings(TOLD, -HOUR))
+    assert "31 Dec to 07 Jan" in text(insights.findings(TOLD, timezone(timedelta(hours=-1))))
 
 
 @pytest.mark.parametrize(("requests", "words"), [(0, "too little to compare"), (9, "Nothing stands out")])
 def test_an_empty_list_is_a_good_answer_and_says_which(requests, words):
-    assert words in text(insights.findings({**TOLD, "findings": [], "requests": requests}, 0))
+    assert words in text(insights.findings({**TOLD, "findings": [], "requests": requests}, UTC))
 
 
 @pytest.mark.parametrize(
     "error", [Failed("The analysis failed: no."), Refused("days", "days= is 91.", "Give 1 to 90.")]
 )
 def test_where_there_is_no_answer_the_page_says_why(error):
-    first, *others = insights.show(Services(error), {"days": 7, "offset": 0})
+    first, *others = insights.show(Services(error), {"days": 7, "zone": "UTC", "east": 0})
     assert str(error) in text(first)
     assert "alert" in text(first)
     assert len(others) == 4
 
 
 def test_what_was_cancelled_is_no_trouble_and_says_how_to_ask_again():
-    first, *others = insights.show(Services(Cancelled()), {"days": 7, "offset": 0})
+    first, *others = insights.show(Services(Cancelled()), {"days": 7, "zone": "UTC", "east": 0})
     assert "cancelled before it was done. Choose the days again" in text(first)
     assert "alert" not in text(first)
     assert len(others) == 4
@@ -99,7 +99,7 @@ JUDGED = {"state": "judging", "reason": "", "judged": 1_028, "days": 9, "at_ms":
 
 
 def test_what_is_unusual_is_a_sentence_with_its_time_and_the_chart_of_that_place():
-    told = insights.unusual({**JUDGED, "now": [ODD]}, HOUR)
+    told = insights.unusual({**JUDGED, "now": [ODD]}, timezone(timedelta(hours=1)))
     assert ODD["text"] in text(told)
     assert "since 01:15 · z +6.2" in text(told)
     address = urlsplit(told.children[0].children[0].children[1].children[1].href)
@@ -110,14 +110,14 @@ def test_what_is_unusual_is_a_sentence_with_its_time_and_the_chart_of_that_place
 
 
 def test_where_nothing_is_unusual_it_says_what_was_looked_at():
-    told = text(insights.unusual(JUDGED, 0))
+    told = text(insights.unusual(JUDGED, UTC))
     assert "Nothing is unusual for this hour of the day: 1,028 series were compared" in told
     assert "up to 9 earlier days" in told
 
 
 def test_where_nothing_can_be_judged_yet_it_says_what_is_needed():
     reason = "Needs 5 earlier days with this hour of the day; has 2."
-    assert reason in text(insights.unusual({**JUDGED, "state": "waiting", "reason": reason}, 0))
+    assert reason in text(insights.unusual({**JUDGED, "state": "waiting", "reason": reason}, UTC))
 
 
 def test_what_was_not_measured_has_no_score_and_no_bars():

@@ -40,7 +40,10 @@ def house(found=(), *, live=(), kept=1, state="recording", error=None):
             series=lambda: [{"labels": {"model": "quiet-1", "server": "s"}}, {"labels": {}}],
         ),
         store=SimpleNamespace(status=lambda: {"state": state, "usage": {"tables": {"request": kept}}}),
-        models=SimpleNamespace(requests=lambda *, limit: [{"id": name} for name in live[:limit]]),
+        models=SimpleNamespace(
+            requests=lambda *, limit: [{"id": name} for name in live[:limit]],
+            colours=lambda *, models: dict.fromkeys(models, 1),
+        ),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta, timezone
+
 import pytest
 from dash import no_update
 
@@ -178,7 +180,7 @@ def test_a_choice_that_cannot_be_kept_is_said(told):
     ],
 )
 def test_an_instant_or_an_age_is_read_in_the_users_zone(given, before_ms):
-    assert deletion.before_of(given, NOW_MS, 60) == before_ms
+    assert deletion.before_of(given, NOW_MS, timezone(timedelta(hours=1))) == before_ms
 
 
 @pytest.mark.parametrize(
@@ -187,12 +189,12 @@ def test_an_instant_or_an_age_is_read_in_the_users_zone(given, before_ms):
 )
 def test_what_is_no_time_is_told_with_what_is_understood(given, words):
     with pytest.raises(ranges.NotUnderstood, match=words) as error:
-        deletion.before_of(given, NOW_MS, 0)
+        deletion.before_of(given, NOW_MS, UTC)
     assert "“7 days”" in str(error.value)
 
 
 def asked(told, do, what="before", given="", pending=None):
-    return deletion.forgot(told, do, what, given, pending, told.house.clock.now_ms(), 0)
+    return deletion.forgot(told, do, what, given, pending, told.house.clock.now_ms(), UTC)
 
 
 def test_it_is_looked_at_confirmed_watched_and_told(told):

@@ -63,16 +63,19 @@ class Meters:
         enabled: bool = True,
         alive: Callable[[int], bool] = process_lives,
         filed: Callable[[Request], None] = lambda _: None,
+        colour_of: Callable[[str], int] = lambda _: 1,
     ) -> None:
         """``server_of(pid, claimed)`` gives a source's server label: its listening address, else what it claims.
 
         ``power_watts``: of all cards together now, None where not measured. ``why`` is asked once a request has ended,
         within a second, by the ticker's thread. ``alive(pid)`` tells whether a process runs.
+        ``colour_of(model)`` gives its place in the palette, from 1.
         ``filed`` is given each request that ended, once it was judged.
         """
         self._clock = clock
         self._why = why
         self._filed = filed
+        self._colour_of = colour_of
         self._inbox_lock = threading.Lock()
         # Under the inbox's lock.
         self._inbox: deque[Event] = deque()
@@ -172,7 +175,7 @@ class Meters:
         judged = {request.id: self._judged(request) for request in ended}  # outside the lock: it reads other stages
         with self._lock:
             ended = self._book.judge(judged)
-            rows = [tables.model_row(model) for model in self._book.models.values()]
+            rows = [tables.model_row(model, self._colour_of(model.name)) for model in self._book.models.values()]
             requests = self._book.requests(tables.MAX_ROWS)
         for request in ended:
             self._filed(request)
@@ -219,7 +222,7 @@ class Meters:
             now_us = self._clock.mono_ns() / 1_000
             return [
                 {
-                    **dict(zip(tables.MODELS, tables.model_row(model), strict=True)),
+                    **dict(zip(tables.MODELS, tables.model_row(model, self._colour_of(model.name)), strict=True)),
                     "reading_age_ms": None if model.reading is None else round((now_us - model.reading_us) / 1_000),
                 }
                 for model in self._book.models.values()

@@ -11,7 +11,7 @@ from wfmon.core.types import CAUSE_NOT_KNOWN, Cell, Request, Table
 
 MODELS = (
     "model", "server", "via", "rate_hz", "runtime", "pid", "state", "tokens_per_second", "ttft_ms", "entropy_bits",
-    "energy", "requests_active", "tokens_total", "k", "vocab_size", "seen_ms", "entropy_reason", "note",
+    "energy", "requests_active", "tokens_total", "k", "vocab_size", "seen_ms", "entropy_reason", "note", "colour",
 )  # fmt: skip
 REQUESTS = (
     "id", "started_ms", "model", "server", "via", "prompt_tokens", "output_tokens", "queue_ms", "load_ms", "ttft_ms",
@@ -20,8 +20,8 @@ REQUESTS = (
 MAX_ROWS = 50
 
 
-def model_row(model: ModelMeter) -> tuple[Cell, ...]:
-    """Give the cells of MODELS, rounded to what can be read."""
+def model_row(model: ModelMeter, colour: int) -> tuple[Cell, ...]:
+    """Give the cells of MODELS, rounded to what can be read. ``colour``: the model's place in the palette, from 1."""
     entropy, reading = model.entropy, model.reading
     return (
         model.name, model.server, "scrape" if model.scraped else model.via,
@@ -30,7 +30,7 @@ def model_row(model: ModelMeter) -> tuple[Cell, ...]:
         _round(model.values[0], 2), _round(model.ttft_ms, 2),
         None if entropy is None else _round(entropy.bits, 3), _round(model.energy, 3),
         _whole(model.values[2]), _whole(model.values[4]), None if entropy is None else _whole(entropy.k),
-        model.vocab_size, model.seen_ms, model.entropy_reason(), model.note,
+        model.vocab_size, model.seen_ms, model.entropy_reason(), model.note, colour,
     )  # fmt: skip
 
 

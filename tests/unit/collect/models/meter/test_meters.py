@@ -631,7 +631,7 @@ def test_the_tables_have_the_columns_of_the_stream_and_come_when_they_change(ben
         "model": "m", "server": "prog", "via": "hook", "rate_hz": None, "runtime": "", "pid": 4242, "state": "flowing",
         "tokens_per_second": 1.0, "ttft_ms": 0.0, "entropy_bits": None, "energy": 0.5, "requests_active": 1,
         "tokens_total": 1, "k": None, "vocab_size": None, "seen_ms": bench.clock.now_ms(),
-        "entropy_reason": NO_LOGPROBS, "note": "",
+        "entropy_reason": NO_LOGPROBS, "note": "", "colour": 1,
     }  # fmt: skip
     assert bench.second() == {}
     assert bench.second() == {}  # who has just begun to watch is given the last one by the stream

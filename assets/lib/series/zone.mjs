@@ -1,0 +1,14 @@
+/**
+ * The zone of the person who looks: its name, and how far it lies from UTC at an instant (summer time changes that).
+ *
+ * Every local time of the page is made with the offset of its own instant, never with the one of now.
+ */
+
+/**
+ * Minutes east of UTC at `ms`.
+ * @param {number} ms
+ */
+export const eastAt = (ms) => -new Date(ms).getTimezoneOffset();
+
+/** The zone's name in the IANA database, such as "Europe/Berlin"; the monitor reads the same names. */
+export const zoneName = () => new Intl.DateTimeFormat().resolvedOptions().timeZone;
