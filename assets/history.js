@@ -4,9 +4,14 @@
  */
 (() => {
   const come = new Promise((resolve) => {
-    document.addEventListener("wfmon:history", ({ detail }) => resolve(detail), { once: true });
+    document.addEventListener("wfmon:history", (event) => resolve(/** @type {CustomEvent} */ (event).detail), {
+      once: true,
+    });
   });
   const names = ["begin", "paint", "done", "zoomed", "saved"];
-  const calls = names.map((name) => [name, (...given) => come.then((page) => page[name](...given))]);
+  const calls = names.map((name) => [
+    name,
+    (/** @type {unknown[]} */ ...given) => come.then((page) => page[name](...given)),
+  ]);
   window.dash_clientside = Object.assign(window.dash_clientside ?? {}, { wfmon_history: Object.fromEntries(calls) });
 })();

@@ -29,6 +29,7 @@ interface GridApi {
 interface Window {
   dash_clientside: DashClientside;
   dash_ag_grid: { getApi(id: string): GridApi };
+  Plotly?: { relayout(graph: HTMLElement, changes: Record<string, unknown>): void };
   dashAgGridFunctions?: Record<string, (...given: never[]) => unknown>;
   wfmon: {
     store: import("./series/store.mjs").Store;

@@ -1,11 +1,12 @@
 /**
- * Twelve charts of 30 s or 5 min at 60 Hz (1800 or 18000 points), each with a new point in every frame, drawn by one of:
+ * Twelve charts of 30 s or 5 min at 60 Hz (1800 or 18000 points), each with a new point in every frame, drawn by one
+ * of:
  *   own     the project's renderer (assets/lib/chart/chart.mjs)
  *   uplot   uPlot, with typed arrays shifted in place, its axes and grid, a line of one device pixel
  *   empty   nothing: what the page and the measurement cost by themselves
  *
- * `window.bench.run(kind, points, seconds)` gives {intervals, work}: ms between frames, and ms from the start of each animation
- * callback to the first task after it, so that raster on the main thread counts.
+ * `window.bench.run(kind, points, seconds)` gives {intervals, work}: ms between frames, and ms from the start of each
+ * animation callback to the first task after it, so that raster on the main thread counts.
  */
 
 import { Chart } from "/assets/lib/chart/chart.mjs";
@@ -21,7 +22,8 @@ const main = document.querySelector("main");
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** The same walk for every kind: noise on a slow wave, in 0..100. */
-const walk = (chart, n) => 50 + 30 * Math.sin(n / (90 + 10 * chart)) + (((n * 7919 + chart * 104_729) % 1_009) / 1_009 - 0.5) * 24;
+const walk = (chart, n) =>
+  50 + 30 * Math.sin(n / (90 + 10 * chart)) + (((n * 7919 + chart * 104_729) % 1_009) / 1_009 - 0.5) * 24;
 
 function hosts() {
   main.replaceChildren(
@@ -33,19 +35,48 @@ function hosts() {
 function own(points) {
   const store = new Store();
   store.begin("bench");
-  store.describe(Array.from({ length: CHARTS }, (_, id) => ({ id, name: "bench.value", unit: "%", kind: "gauge", labels: { chart: `${id}` } })));
+  store.describe(
+    Array.from({ length: CHARTS }, (_, id) => ({
+      id,
+      name: "bench.value",
+      unit: "%",
+      kind: "gauge",
+      labels: { chart: `${id}` },
+    })),
+  );
   const paint = new Paint(document);
   const charts = hosts().map((host, i) => {
-    const config = { series: [`bench.value{chart="${i}"}`], min: 0, max: 100, unit: "%", height: HEIGHT, colors: [`--s-${(i % 6) + 1}`], label: `${i}` };
+    const config = {
+      series: [`bench.value{chart="${i}"}`],
+      min: 0,
+      max: 100,
+      unit: "%",
+      height: HEIGHT,
+      colors: [`--s-${(i % 6) + 1}`],
+      label: `${i}`,
+    };
     const chart = new Chart(host, readConfig(JSON.stringify(config)), paint);
     chart.resize(Math.round(host.clientWidth * devicePixelRatio), Math.round(HEIGHT * devicePixelRatio));
     chart.resolve(store);
     return chart;
   });
-  const view = { right: 0, span: points * STEP_MS, known: 0, cursor: NaN, cursorMoved: 0, cursorCanvas: null, minutesEast: 0, now: 0 };
+  const view = {
+    right: 0,
+    span: points * STEP_MS,
+    known: 0,
+    cursor: NaN,
+    cursorMoved: 0,
+    cursorCanvas: null,
+    minutesEast: 0,
+    now: 0,
+  };
   return (n, now) => {
     const t = T0 + n * STEP_MS;
-    store.frame(n, t, charts.map((_, i) => [i, 0, walk(i, n)]));
+    store.frame(
+      n,
+      t,
+      charts.map((_, i) => [i, 0, walk(i, n)]),
+    );
     if (now === null) return; // filling up
     Object.assign(view, { right: t, known: t, now });
     for (const chart of charts) chart.draw(view);
@@ -61,9 +92,16 @@ async function uplot(points) {
     const y = new Float64Array(points);
     const plot = new UPlot(
       {
-        width: host.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false }, pxAlign: 0,
+        width: host.clientWidth,
+        height: HEIGHT,
+        legend: { show: false },
+        cursor: { show: false },
+        pxAlign: 0,
         scales: { x: { time: true }, y: { range: [0, 100] } },
-        axes: [{ ...axis, size: 20 }, { ...axis, size: 34 }],
+        axes: [
+          { ...axis, size: 20 },
+          { ...axis, size: 34 },
+        ],
         series: [{}, { stroke: token(`--s-${(i % 6) + 1}`), width: 1 / devicePixelRatio, points: { show: false } }],
       },
       [x, y],

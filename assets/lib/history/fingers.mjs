@@ -4,16 +4,22 @@
  * `charts`: { stack(), inPlot(target), range(), nowMs(), move(range), rest(range) }.
  */
 
+import { targetOf } from "../dom/elements.mjs";
 import { panned, zoomed } from "./history.mjs";
+
+/** @import { FingerCharts, Range } from "./types" */
 
 const SWIPE_PX = 8;
 const LEAST_PX = 20; // between two fingers
 
 export class Fingers {
+  /** @param {FingerCharts} charts */
   constructor(charts) {
     this.charts = charts;
+    /** @type {Map<number, { x0: number, x: number }>} */
     this.down = new Map();
-    this.held = null; // the range when the first came down, and whether it moved since
+    /** @type {{ range: Range, moved: boolean }} */
+    this.held = { range: [NaN, NaN], moved: false }; // the range when the first came down, and whether it moved since
   }
 
   /** How many are down. */
@@ -26,13 +32,17 @@ export class Fingers {
     this.down.clear();
   }
 
-  /** Take a pointer's event of any kind. */
+  /**
+   * Take a pointer's event of any kind.
+   * @param {PointerEvent} event
+   */
   take(event) {
     const { charts, down } = this;
     if (event.pointerType !== "touch") return;
     if (event.type === "pointerdown") {
-      if (!charts.stack()?.contains(event.target) || !charts.inPlot(event.target)) return;
-      if (!down.size) this.held = { range: [...charts.range()], moved: false };
+      const target = targetOf(event);
+      if (!charts.stack()?.contains(target) || !charts.inPlot(target)) return;
+      if (!down.size) this.held = { range: charts.range(), moved: false };
       down.set(event.pointerId, { x0: event.clientX, x: event.clientX });
       return;
     }
@@ -51,14 +61,16 @@ export class Fingers {
 
   /** Go on from what is shown: those that are left would else undo what went before. */
   #again() {
-    this.held.range = [...this.charts.range()];
+    this.held.range = this.charts.range();
     for (const finger of this.down.values()) finger.x0 = finger.x;
   }
 
   #drag() {
     const { charts } = this;
     const { range } = this.held;
-    const width = charts.stack().clientWidth;
+    const stack = charts.stack();
+    if (!stack) return;
+    const width = stack.clientWidth;
     const [one, other] = [...this.down.values()];
     if (!other) {
       charts.move(panned(range, (one.x0 - one.x) / width, charts.nowMs()));
@@ -66,7 +78,7 @@ export class Fingers {
     }
     const before = Math.max(LEAST_PX, Math.abs(one.x0 - other.x0));
     const after = Math.max(LEAST_PX, Math.abs(one.x - other.x));
-    const left = charts.stack().getBoundingClientRect().left;
+    const left = stack.getBoundingClientRect().left;
     charts.move(zoomed(range, before / after, charts.nowMs(), ((one.x0 + other.x0) / 2 - left) / width));
   }
 }

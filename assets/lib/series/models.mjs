@@ -43,8 +43,8 @@ export function modelsOf(store) {
 }
 
 /**
- * Place of a model's colour in the palette, from 0: the one that the monitor gave it for good, which the table of models
- * has; until that is known, its place in the order in which models came to be known.
+ * Place of a model's colour in the palette, from 0: the one that the monitor gave it for good, which the table of
+ * models has; until that is known, its place in the order in which models came to be known.
  * @param {Map<string, Model>} models @param {string} key @param {ModelRow | undefined} row
  */
 export function slotOf(models, key, row) {

@@ -5,8 +5,8 @@
  * WebSocket is tried again with growing pauses; once it greets, SSE is closed. The server does not answer: wait and try
  * again, keeping all that is drawn. It answers 401: the session has ended, keep looking at leisure.
  *
- * Events and effects are in types.d.ts. "wake": the page was shown or the network is back; "probe" with status 0: no answer; a
- * new timer replaces the one before.
+ * Events and effects are in types.d.ts. "wake": the page was shown or the network is back; "probe" with status 0: no
+ * answer; a new timer replaces the one before.
  */
 
 /** @import { Effect, Ending, TransportEvent, TransportState } from "./types" */

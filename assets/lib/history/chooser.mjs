@@ -1,0 +1,44 @@
+/**
+ * The list from which series are chosen: opened and closed, an area of metrics at a time.
+ */
+
+import { part, partsOf } from "../dom/elements.mjs";
+
+/** @import { HistoryPage } from "./types" */
+
+export class Chooser {
+  /** @param {HistoryPage} page */
+  constructor(page) {
+    this.page = page;
+    this.area = "*"; // that is listed
+    /** @type {MutationObserver | null} */
+    this.listed = null; // sees that Dash has drawn the list anew
+  }
+
+  /** Open it, or close it. */
+  toggle() {
+    const { page } = this;
+    const { document, window } = page;
+    const box = part(document, "#history-chooser");
+    const button = part(document, "#history-add");
+    box.hidden = !box.hidden;
+    button.setAttribute("aria-expanded", String(!box.hidden));
+    (box.hidden ? button : part(document, "#history-find")).focus();
+    this.list(box.hidden ? "" : this.area);
+    this.listed?.disconnect();
+    this.listed = new window.MutationObserver(() => page.refocus());
+    if (!box.hidden) this.listed.observe(part(document, "#history-list"), { childList: true });
+  }
+
+  /**
+   * List an area; "" lists nothing.
+   * @param {string} area
+   */
+  list(area) {
+    const { page } = this;
+    this.area = area || this.area;
+    for (const each of partsOf(page.document, '[data-act="area"]'))
+      each.setAttribute("aria-pressed", String(each.dataset.to === area));
+    page.set("history-area", { data: area });
+  }
+}
