@@ -114,7 +114,7 @@ class Unusual:
         self._settled_ns = self._retry_ns = 0
         self._trouble = ""
         self._waiting: deque[str] = deque()  # series whose usual is to be read
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, tuple[int, int]] = {}  # of the file, and the second of the first record
         self._known: dict[str, _Known] = {}
         self._runs: dict[str, tuple[Series, Run]] = {}
         self._astray: list[tuple[int, int]] = []  # [from, to) that was recorded under wrong hours
@@ -306,7 +306,9 @@ class Unusual:
         texts = [self._waiting.popleft() for _ in range(min(SLICE, len(self._waiting)))]
         try:
             if any(text not in self._numbers for text in texts):
-                self._numbers = {each.text: each.id for each in self._reader.series() if each.name in WATCHED}
+                self._numbers = {
+                    each.text: (each.id, each.first_s) for each in self._reader.series() if each.name in WATCHED
+                }
             found = self._earlier({text: self._numbers[text] for text in texts if text in self._numbers})
         except Unreadable as error:
             self._waiting.extend(texts)
@@ -318,12 +320,21 @@ class Unusual:
         for text in texts:
             self._known[text] = _Known(*span, usual(found.get(text, []), METRICS[Series.parse(text).name].unit))
 
-    def _earlier(self, numbers: Mapping[str, int]) -> dict[str, list[Floats]]:
-        """Give the means of the minutes of this hour, of each earlier day, by series."""
+    def _earlier(self, numbers: Mapping[str, tuple[int, int]]) -> dict[str, list[Floats]]:
+        """Give the means of the minutes of this hour, of each earlier day, by series; ``numbers``: and their first_s.
+
+        A day before a series was first recorded is not read: of hundreds of models reported today there is nothing.
+        """
         found: dict[str, list[Floats]] = {text: [] for text in numbers}
         for from_s, to_s in windows(self._hour_s, self._zone):
-            kept = self._reader.buckets(list(numbers.values()), from_s, to_s, MINUTES_TIER)
-            for text, number in numbers.items():
+            there = {
+                text: number for text, (number, first_s) in numbers.items()
+                if first_s < to_s or first_s > self._hour_s + HOUR_S  # recorded under a clock that was ahead
+            }  # fmt: skip
+            if not there:
+                continue
+            kept = self._reader.buckets(list(there.values()), from_s, to_s, MINUTES_TIER)
+            for text, number in there.items():
                 buckets = kept[number]
                 inside = (buckets.t_s >= from_s) & (buckets.t_s < to_s)
                 for begin, end in self._astray:

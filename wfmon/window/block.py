@@ -19,6 +19,8 @@ Singles = NDArray[np.float32]
 
 SPAN_MS = 60_000
 """Samples of one block lie at most so far apart: their milliseconds are kept in 16 bits."""
+MANY = 4
+"""Samples a series from which on a block keeps their sums."""
 _OVERHEAD = 1_100
 """Bytes that a block's Python objects and array headers take beside their data."""
 
@@ -31,24 +33,30 @@ class Columns(NamedTuple):
     values: Singles
 
 
+class Sums(NamedTuple):
+    """What samples come to, side by side; gap marks are left out."""
+
+    samples: NDArray[np.uint32]
+    total: NDArray[np.float64]
+    low: Singles
+    high: Singles
+    last: Singles
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """One second of all series.
 
-    ``ids`` (k,) ascending; samples of ``ids[i]`` stand in ``starts[i]:starts[i + 1]``, in order of time. ``count``,
-    ``total``, ``low``, ``high``, ``last`` (k,) leave gap marks out. ``base_ms`` + ``ms`` is a sample's time,
-    ``end_ms`` the newest. ``packed`` replaces ``ms`` and ``values`` once the block is compressed.
+    ``ids`` (k,) ascending; samples of ``ids[i]`` stand in ``starts[i]:starts[i + 1]``, in order of time. ``base_ms`` +
+    ``ms`` is a sample's time, ``end_ms`` the newest. ``packed`` replaces ``ms`` and ``values`` once the block is
+    compressed. ``kept`` are the sums, where there are many samples a series; of few they would be most of the block.
     """
 
     base_ms: int
     end_ms: int
     ids: Small
     starts: NDArray[np.uint32]
-    count: NDArray[np.uint32]
-    total: NDArray[np.float64]
-    low: Singles
-    high: Singles
-    last: Singles
+    kept: Sums | None
     ms: Small | None
     values: Singles | None
     packed: bytes | None = None
@@ -57,7 +65,7 @@ class Block:
     def nbytes(self) -> int:
         """Bytes held, overhead of the objects included."""
         k, n = len(self.ids), int(self.starts[-1])
-        return _OVERHEAD + k * 30 + (n * 6 if self.packed is None else len(self.packed))
+        return _OVERHEAD + k * (6 if self.kept is None else 30) + (n * 6 if self.packed is None else len(self.packed))
 
     def restamped(self, step_ms: int) -> Block:
         """Give the same samples on a wall clock that stepped; the data is shared."""
@@ -81,6 +89,15 @@ class Block:
         values = np.ascontiguousarray(planes[: n * 4].reshape(4, n).T).view(np.float32).reshape(n)
         ms = np.ascontiguousarray(planes[n * 4 :].reshape(2, n).T).view(np.uint16).reshape(n)
         return ms, values
+
+    def sums(self) -> tuple[Small, Sums]:
+        """Give ids and what their samples come to: an id once where the sums are kept, else once a sample."""
+        if self.kept is not None:
+            return self.ids, self.kept
+        values = self.data()[1]
+        is_sample = ~np.isnan(values)
+        total = np.where(is_sample, values, np.float32(0))
+        return self.sample_ids(), Sums(is_sample.astype(np.uint32), total.astype(np.float64), values, values, values)
 
     def sample_ids(self) -> Small:
         """Give each sample's series. Shape (n,)."""
@@ -123,18 +140,25 @@ def seal(columns: Columns) -> Block:
         ids, ms = columns.ids[order], (columns.t_ms[order] - base_ms).astype(np.uint16)
     values = columns.values[order]
     first = np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))
-    is_sample = ~np.isnan(values)
-    last_at = np.maximum.reduceat(np.where(is_sample, np.arange(len(values)), -1), first)
     return Block(
         base_ms=base_ms,
         end_ms=base_ms + int(ms.max()),
         ids=ids[first],
         starts=np.append(first, len(ids)).astype(np.uint32),
-        count=np.add.reduceat(is_sample, first, dtype=np.uint32),
+        kept=_sums(values, first) if len(values) >= MANY * len(first) else None,
+        ms=ms,
+        values=values,
+    )
+
+
+def _sums(values: Singles, first: NDArray[np.intp]) -> Sums:
+    """Add up the samples of each series; ``first``: where they begin."""
+    is_sample = ~np.isnan(values)
+    last_at = np.maximum.reduceat(np.where(is_sample, np.arange(len(values)), -1), first)
+    return Sums(
+        samples=np.add.reduceat(is_sample, first, dtype=np.uint32),
         total=np.add.reduceat(np.where(is_sample, values, 0), first, dtype=np.float64),
         low=np.fmin.reduceat(values, first),
         high=np.fmax.reduceat(values, first),
         last=np.where(last_at >= 0, values[last_at], np.float32(np.nan)),
-        ms=ms,
-        values=values,
     )

@@ -11,15 +11,17 @@ import numpy as np
 
 from wfmon.core.sketch import EMPTY, Sketch, sketch
 from wfmon.core.types import Batch, Window
-from wfmon.window.block import SPAN_MS, Block, Columns, gather, seal
+from wfmon.window.block import SPAN_MS, Block, Columns, Sums, gather, seal
 from wfmon.window.exact import QUANTILES, as_windows, window_of, windows_of
 from wfmon.window.snapshot import Snapshot, snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wfmon.core.clock import Clock
     from wfmon.core.registry import Registry
     from wfmon.core.types import ClockStep, Millis
-    from wfmon.window.block import Singles
+    from wfmon.window.block import Singles, Small
 
 SKETCH_S = 300
 """The span whose quantiles of all series come from sketches."""
@@ -155,14 +157,13 @@ class HotCache:
     def means(self, from_ms: int, to_ms: int) -> dict[int, float]:
         """Give the mean of every series with a sample in [``from_ms``, ``to_ms``), by id.
 
-        Of whole blocks, by where they begin: each end is exact to about a second, and no sample is looked at.
+        Of whole blocks, by where they begin: each end is exact to about a second.
         """
         blocks = [block for block in self._view().blocks if from_ms <= block.base_ms < to_ms]
         if not blocks:
             return {}
-        ids = np.concatenate([block.ids for block in blocks])
-        count = np.bincount(ids, np.concatenate([block.count for block in blocks]))
-        total = np.bincount(ids, np.concatenate([block.total for block in blocks]))
+        ids, sums = _sums_of(blocks)
+        count, total = np.bincount(ids, sums.samples), np.bincount(ids, sums.total)
         there = np.flatnonzero(count)
         return dict(zip(there.tolist(), (total[there] / count[there]).tolist(), strict=True))
 
@@ -266,19 +267,18 @@ class HotCache:
             whole = whole.plus(_sketch_of(last))
         if not blocks:
             return {}
-        rows = np.concatenate([block.ids for block in blocks])
-        count = np.concatenate([block.count for block in blocks])
+        rows, sums = _sums_of(blocks)
         order = np.argsort(rows, kind="stable")  # 16 bits: a radix sort; a series' blocks stay in order of time
-        order = order[count[order] > 0]
-        rows, count = rows[order], count[order]
+        order = order[sums.samples[order] > 0]
+        rows = rows[order]
         if not len(rows):
             return {}
         first = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-        ids, count = rows[first], np.add.reduceat(count, first, dtype=np.int64)
-        total = np.add.reduceat(np.concatenate([block.total for block in blocks])[order], first)
-        low = np.minimum.reduceat(np.concatenate([block.low for block in blocks])[order], first)
-        high = np.maximum.reduceat(np.concatenate([block.high for block in blocks])[order], first)
-        last = np.concatenate([block.last for block in blocks])[order][np.append(first[1:], len(rows)) - 1]
+        ids, count = rows[first], np.add.reduceat(sums.samples[order], first, dtype=np.int64)
+        total = np.add.reduceat(sums.total[order], first)
+        low = np.minimum.reduceat(sums.low[order], first)
+        high = np.maximum.reduceat(sums.high[order], first)
+        last = sums.last[order][np.append(first[1:], len(rows)) - 1]
         quantiles = np.clip(whole.quantiles(ids, QUANTILES), low[:, None], high[:, None])
         return as_windows(SKETCH_S, ids, count, total / count, low, high, last, quantiles)
 
@@ -369,6 +369,12 @@ class HotCache:
         self._last_ms = np.concatenate((self._last_ms, np.zeros(more, np.int64)))
         self._last = np.concatenate((self._last, np.zeros(more)))
         self._seen = np.concatenate((self._seen, np.zeros(more, np.bool_)))
+
+
+def _sums_of(blocks: Sequence[Block]) -> tuple[Small, Sums]:
+    """Put the sums of blocks side by side, in order of time; at least one."""
+    ids, sums = zip(*(block.sums() for block in blocks), strict=True)
+    return np.concatenate(ids), Sums(*(np.concatenate(column) for column in zip(*sums, strict=True)))
 
 
 def _sketch_of(block: Block) -> Sketch:

@@ -82,6 +82,24 @@ def test_what_is_as_usual_is_judged_and_nothing_is_told(week):
     assert told["at_ms"] == (START_S + 12 * HOUR + 4 * 60) // 60 * 60_000 - 60_000
 
 
+def test_days_before_a_series_was_first_recorded_are_not_read(week, monkeypatch):
+    asked = []
+    buckets = week.house.reader.buckets
+
+    def noted(numbers, *span):
+        asked.append((sorted(numbers), span[0]))
+        return buckets(numbers, *span)
+
+    monkeypatch.setattr(week.house.reader, "buckets", noted)
+    week.house.sample(MEMORY, 50.0)
+    week.minutes(4)
+    numbers = {each.text: each.id for each in week.house.reader.series()}
+    assert {CPU, MEMORY} <= numbers.keys()
+    assert {number for asked_of, _ in asked for number in asked_of} == {numbers[CPU]}
+    assert START_S - 7 * DAY < min(from_s for _, from_s in asked) < START_S - 6 * DAY
+    assert week.watch.status()["days"] == 7
+
+
 def test_a_rise_is_told_within_three_minutes_in_words_and_figures(week):
     week.minutes(3)
     week.minutes(2, 91.0)

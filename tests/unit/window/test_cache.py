@@ -11,6 +11,7 @@ from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
 from wfmon.core.types import Batch, ClockStep, Series, Window
 from wfmon.window import HotCache
+from wfmon.window.block import MANY
 
 NAN = math.nan
 START = 1_700_000_000_000
@@ -57,6 +58,28 @@ class Rig:
 @pytest.fixture
 def rig():
     return Rig()
+
+
+@pytest.mark.parametrize("beats", [1, MANY - 1, MANY, 10])
+def test_sums_are_the_same_whether_they_are_kept_or_added_up_when_they_are_asked(rig, beats):
+    for value in (1.0, 2.0, 6.0):
+        rig.second(value, -value, NAN, beats=beats)
+    rig.put_at(rig.clock.now_ms(), 9.0, ids=[3])
+    rig.cache.fold()
+    now_ms = rig.clock.now_ms()
+    assert [block.kept is not None for block in rig.cache._blocks] == [beats >= MANY] * 3 + [False]
+    assert rig.cache.means(now_ms - 10_000, now_ms + 1) == {0: 3.0, 1: -3.0, 3: 9.0}
+    windows = rig.cache.windows(300)
+    assert {(each.count, each.mean, each.min, each.max, each.last) for each in windows.values()} == {
+        (3 * beats, 3.0, 1.0, 6.0, 6.0), (3 * beats, -3.0, -6.0, -1.0, -6.0), (1, 9.0, 9.0, 9.0, 9.0)
+    }  # fmt: skip
+
+
+def test_many_series_with_a_sample_a_second_take_little_more_than_their_samples():
+    rig = Rig(series=1_000)
+    for _ in range(20):
+        rig.second(*range(1_000))
+    assert rig.cache.bytes < 20 * (1_000 * 12 + 2_000) + rig.cache._sketch.nbytes + 1_100 * 21
 
 
 @pytest.mark.parametrize("folded", [True, False])

@@ -16,7 +16,7 @@ from wfmon.collect.models.meter.batches import Batches
 from wfmon.collect.models.meter.gauges import Gauges
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import COLLECTOR, EnergyIndex, Now
-from wfmon.collect.models.meter.tracker import MAX_MODELS, MAX_TOLD, Tracker
+from wfmon.collect.models.meter.tracker import MAX_MODELS, Tracker
 from wfmon.core.answers.models import ModelRow, RequestDetail, RequestRow, RequestTicks
 from wfmon.core.clock import STEP_MS, Clock
 from wfmon.core.types import Burst, CollectorStatus, Frame, Judgement, Request, TokenBatch
@@ -202,8 +202,8 @@ class Meters:
             state = "off" if not self._enabled else "running" if models else "absent"
             reason = {"off": OFF, "absent": "no model was seen"}.get(state, "")
             if state == "running" and book.dropped["model_cap"]:
-                more = "more than " if len(book.told) >= MAX_TOLD else ""
-                reason = f"{more}{len(book.told)} models were told of; {MAX_MODELS} are shown, the rest is (other)"
+                more = "more than " if book.names.full else ""
+                reason = f"{more}{len(book.names)} models were told of; {MAX_MODELS} are shown, the rest is (other)"
             if state != self._since[0]:
                 self._since = (state, self._clock.now_ms())
             return CollectorStatus(

@@ -25,6 +25,7 @@ from wfmon.collect.models.meter.disagreement import Disagreement, Speaker
 from wfmon.collect.models.meter.entropy import Entropy
 from wfmon.collect.models.meter.joules import Joules
 from wfmon.collect.models.meter.model import EVENTS, Chunk, EnergyIndex, ModelMeter, Now
+from wfmon.collect.models.meter.names import Names
 from wfmon.collect.models.meter.owners import RANKS, Owners
 from wfmon.collect.models.meter.requests import LONGEST_US, OpenRequest, TokenTicks
 from wfmon.core.catalogue import OTHER
@@ -44,7 +45,6 @@ BEHIND_US = IDLE_US
 """One so far behind is a jump too."""
 MAX_READINGS = 1_024
 """Models of servers whose last reading is remembered."""
-MAX_TOLD = 20_000
 LARGEST = 2**63
 """A reading of more is none."""
 Key = tuple[str, str]
@@ -85,8 +85,8 @@ class Tracker:
         self.owners = Owners()
         self.unjudged: list[str] = []
         """Requests that ended and were not asked why they were slow."""
-        self.told: set[int] = set()
-        """Hashes of all models' labels that ever came."""
+        self.names = Names()
+        """Of all models that were ever reported."""
         self._ids: dict[str, Kept | OpenRequest] = {}
         self._ticked: deque[OpenRequest] = deque()  # the newest requests: only these note their ticks
         self._muted: dict[Key, None] = {}
@@ -411,9 +411,8 @@ class Tracker:
 
     def _model(self, name: str, server: str, via: str, now: Now) -> ModelMeter:
         """Give the meter of a model, made on first sight; past the cap all share one."""
-        if len(self.told) < MAX_TOLD:
-            self.told.add(hash((name, server)))
         key = (name, server)
+        self.names.add(key)
         model = self.models.get(key)
         if model is None and len(self.models) >= MAX_MODELS:
             self.dropped["model_cap"] += 1
