@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.kit import closing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,4 +36,22 @@ def _a_world_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         patch.setenv("HOME", str(world))
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
             patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_stays_open_after_the_session() -> Iterator[None]:
+    with closing.everything():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays_open_after_a_module() -> Iterator[None]:
+    with closing.everything():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open_after_a_test() -> Iterator[None]:
+    with closing.everything():
         yield

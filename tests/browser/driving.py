@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import re
@@ -161,15 +162,21 @@ class Recorder(simple_websocket.Client):
         self.sock.close()
 
 
+@functools.cache
+def starts(program):
+    """Whether a program is there and starts: Ubuntu's package may be the stub of a snap."""
+    if shutil.which(program) is None:
+        return False
+    return subprocess.run([program, "--version"], capture_output=True, check=False, timeout=WAIT_S).returncode == 0
+
+
 def chromium(*flags, log=None):
     """Start Chromium without a window. ``log``: more kinds of entries to keep, such as {"performance": "ALL"}."""
     options = webdriver.ChromeOptions()
     for flag in (*FLAGS, *flags):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", **(log or {})})
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found:
-        options.binary_location = found
+    options.binary_location = shutil.which(next(filter(starts, BROWSERS)))
     driver = webdriver.Chrome(options=options)
     driver.set_script_timeout(WAIT_S)
     driver.set_page_load_timeout(WAIT_S * 2)

@@ -142,7 +142,6 @@ def test_the_proxys_example_shows_a_client_that_has_no_line_of_ours(told, server
     assert row["prompt_ms"] is not None
 
 
-@pytest.mark.skipif(not Path("/usr/bin/curl").exists(), reason="the page uses curl")
 def test_the_lines_and_the_command_of_the_form_are_taken(told, tmp_path):
     assert ingested(told.monitor.data, tmp_path) == {"taken": 5, "refused": []}
     [row] = told.request("my-model-7b")
@@ -151,7 +150,6 @@ def test_the_lines_and_the_command_of_the_form_are_taken(told, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.skipif(not Path("/usr/bin/curl").exists(), reason="the page uses curl")
 @pytest.mark.parametrize(("word", "status"), [("q7Zk2mVx-en", "aborted"), ("q7Zk2mVx-ag", "error")])
 def test_the_other_lines_of_the_form_are_taken_too(told, tmp_path, word, status):
     answer = ingested(told.monitor.data, tmp_path, word)
@@ -160,7 +158,6 @@ def test_the_other_lines_of_the_form_are_taken_too(told, tmp_path, word, status)
     until(lambda: any(row["status"] == status for row in told.request("my-model-7b")))
 
 
-@pytest.mark.skipif(not Path("/usr/bin/curl").exists(), reason="the page uses curl")
 def test_the_built_in_models_curl_streams_an_answer(server):
     command = block("demo", "curl -N").replace("127.0.0.1:11599", server)
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, check=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.faults.test_store_faults import checked, fill, small_disk
+from tests.kit import closing
 from tests.unit.store.house import KEEP, START_S, House
 from wfmon.core.clock import FakeClock, SystemClock
 from wfmon.store import deletion, maintenance
@@ -184,6 +185,7 @@ def test_ten_thousand_samples_a_second_go_on_through_three_forgettings_and_none_
     grown(tmp_path)
     clock = SystemClock()
     writer = Writer(tmp_path, clock, SampleSource(torrent.pull, torrent.described), lambda: KEEP)
+    closing.later(writer.close)
     reader, turn = Reader(writer.path), threading.Event()
 
     def until(ask, tries=600):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_a_night_is_a_sleep_and_what_came_before_it_is_whole(tmp_path):
 
 
 def test_a_folder_that_has_a_history_is_refused_and_left_as_it_is(tmp_path):
-    with sqlite3.connect(tmp_path / "wfmon.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "wfmon.db")) as connection, connection:
         connection.execute("CREATE TABLE mine (x)")
     before = (tmp_path / "wfmon.db").read_bytes()
     with pytest.raises(seed_history.Refused, match="--force"):

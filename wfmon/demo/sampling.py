@@ -43,9 +43,10 @@ def shaped(distribution: Floats, knobs: Knobs) -> Floats:
         result[best] = 1.0
         return result
     if knobs.temperature != 1.0:
-        with np.errstate(divide="ignore"):
-            logs = np.log(result) / knobs.temperature
-        result = np.exp(logs - logs.max())
+        # The likeliest is set to 0 before the division: near a temperature of 0 the others alone go to minus infinity.
+        with np.errstate(divide="ignore", over="ignore"):
+            logs = np.log(result)
+            result = np.exp((logs - logs.max()) / knobs.temperature)
     if 0 < knobs.top_k < np.count_nonzero(result):
         order = result.argsort(kind="stable")[::-1]
         result[order[knobs.top_k :]] = 0.0

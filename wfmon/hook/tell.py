@@ -231,8 +231,8 @@ def _end(record: Record, t_us: int, status: str, reason: str, figures: dict[str,
     for name in COUNTS:
         if (count := _count(figures.get(name))) is not None:
             said[name] = count
-    if "output_tokens" not in said and record.sent != record.tokens:
-        said["output_tokens"] = record.tokens
+    if "output_tokens" not in said and record.sent != record.tokens and (count := _count(record.tokens)) is not None:
+        said["output_tokens"] = count
     for name in DURATIONS:
         value = _number(figures.get(name))
         if value is not None and 0 <= value <= MAX_MS:

@@ -130,11 +130,13 @@ class Writer:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is left, and let the file go. Idempotent."""
+        """Write what is left, and close the file; one that never ran, but was driven by hand, closes it. Idempotent."""
         self.forgetting.close()
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2.0)
+        elif self._thread.ident is None:
+            self._let_go()
 
     # --- from any thread
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import numpy as np
 import pytest
 
+from tests.kit import closing
 from wfmon.analyse.query import HOLD_S, MAX_POINTS, MAX_SERIES, HistoryQueries, Hot, rounded
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
@@ -32,6 +34,7 @@ class Past:
         self._t_ms = [np.zeros(0, np.int64) for _ in texts]
         self._values = [np.zeros(0, np.float32) for _ in texts]
         self.writer = Writer(folder, self.clock, SampleSource(self._pull, self._described), lambda: KEEP)
+        closing.later(self.writer.close)
         self.writer.beat()
         self.reader = Reader(self.writer.path)
         self.hot = Hot(self._since_ms, self._hot_samples, self._known)
@@ -352,7 +355,7 @@ def test_a_tier_that_was_cut_short_for_want_of_room_is_left_for_the_coarser_one(
     past = Past(tmp_path, CPU)
     past.every(CPU, 1, START_S + 4 * 3_600, 6)
     past.go(START_S + 4 * 3_600 + 10)
-    with sqlite3.connect(past.writer.path) as connection:
+    with contextlib.closing(sqlite3.connect(past.writer.path)) as connection, connection:
         connection.execute("DELETE FROM chunk WHERE tier = 0 AND start_s < ?", (START_S + 3 * 3_600,))
     old = past.history.query([CPU], START_S * 1_000, (START_S + 600) * 1_000, 600, "mean")
     assert old["tier"] == "10s"

@@ -166,6 +166,11 @@ def test_whatever_the_caller_says_the_monitor_takes_every_line(
     form.source(json.loads(source("x" * 8, "hook", model, runtime, 1, server)))
 
 
+def test_a_count_below_nothing_is_left_out():
+    one = record()
+    assert "output_tokens" not in told(Teller(), (START, one, 1), tokens(one, 5, -1), end(one, 6))[-1]
+
+
 def test_figures_that_cannot_be_are_left_out():
     one = record(prompt_tokens=3, cached_tokens=9)
     lines = told(

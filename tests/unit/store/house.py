@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tests.kit import closing
 from wfmon.core.clock import FakeClock
 from wfmon.store.database import reading
 from wfmon.store.read import Reader
@@ -30,6 +31,7 @@ class House:
         self.writer = Writer(
             folder, self.clock, SampleSource(self.pull, lambda since: self.described[since:]), lambda: self.keep
         )
+        closing.later(self.writer.close)
         self.reader = Reader(self.writer.path)
         self.writer.beat()
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.kit import closing
 from tests.unit.store.house import KEEP, START_S, House
 from wfmon.core.clock import SystemClock
 from wfmon.core.types import Request
@@ -43,6 +44,7 @@ class Blocked:
         import sqlite3
 
         self._connection = sqlite3.connect(house.writer.path, isolation_level=None)
+        closing.later(self._connection.close)
         house.writer._connection.execute("PRAGMA busy_timeout = 0")
 
     def __enter__(self):
@@ -369,6 +371,7 @@ def test_started_switched_off_it_keeps_nothing_but_forgets_what_is_past_its_time
     house.writer.finish()
     house.clock.advance(DAY // 2)
     writer = Writer(tmp_path, house.clock, house.writer._source, lambda: KEEP, enabled=False)
+    closing.later(writer.close)
     house.writer = writer
     house.run(400, a=2.0)
     writer.tidy_all()
@@ -477,6 +480,7 @@ def test_closing_writes_what_is_left(tmp_path):
         return KEEP
 
     writer = Writer(tmp_path, clock, SampleSource(pull, lambda since: described[since:]), keep)
+    closing.later(writer.close)
     writer.annotate("start", "The monitor started.")
     writer.start()
     assert opened.wait(10)
