@@ -38,7 +38,7 @@ deletion_job.OPS = 20  # more moments to be killed at
 folder, now_s, name, at = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 looks = 0
 
-class Dying(deletion_job.Forgetting):
+class Dying(deletion_job.DeletionJob):
     def _breaks_off(self, wanted):
         global looks
         looks += 1
