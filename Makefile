@@ -57,6 +57,7 @@ bench: .venv-test/stamp ## Measure every promise on this machine and print the t
 	@scripts/browser.sh
 	$(TEST)/python bench/live.py $(ARGS)
 	$(TEST)/python bench/models.py $(ARGS)
+	$(TEST)/python bench/flood.py $(ARGS)
 	$(TEST)/python bench/store.py $(ARGS)
 
 soak: .venv-test/stamp ## Watch five clients for eleven minutes: does anything grow or leak?
