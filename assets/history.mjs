@@ -11,7 +11,7 @@ import { Chooser } from "./lib/history/chooser.mjs";
 import { RangeControls } from "./lib/history/controls.mjs";
 import { Fingers } from "./lib/history/fingers.mjs";
 import * as known from "./lib/history/history.mjs";
-import { Picture } from "./lib/history/picture.mjs";
+import { NARROW_PX, Picture } from "./lib/history/picture.mjs";
 import { SavedViews } from "./lib/history/saved.mjs";
 import { SpanStatistics } from "./lib/history/span-statistics.mjs";
 import { ChartTables } from "./lib/history/tables.mjs";
@@ -21,7 +21,6 @@ import { eastAt, zoneName } from "./lib/series/zone.mjs";
 
 const SETTLE_MS = 140; // keys and gestures ask once they rest
 const SLOW_MS = 8_000;
-const NARROW_PX = 620;
 
 /** @implements {HistoryPage} */
 class History {
@@ -93,6 +92,12 @@ class History {
   /** @param {string} name @param {Record<string, unknown>} props */
   set(name, props) {
     this.window.dash_clientside.set_props(name, props);
+  }
+
+  /** The selectors that are asked for; without any they are those of the default view. */
+  get #series() {
+    const asked = new URLSearchParams(this.query).getAll("series");
+    return asked.length ? asked : (this.spec?.series ?? []);
   }
 
   get #nowMs() {
@@ -275,13 +280,14 @@ class History {
 
   /** @param {string} act @param {string} to @param {HTMLElement} button */
   #act(act, to, button) {
-    const chosen = this.spec?.series ?? [];
+    const chosen = this.#series;
     /** @type {Record<string, () => void>} */
     const acts = {
       range: () => this.fresh(known.withRange(this.query, to)),
       typed: () => this.controls.typed(),
       refresh: () => this.ask(this.query, { silent: true }),
       choose: () => this.chooser.toggle(),
+      "more-of": () => this.chooser.open(to),
       more: () => {
         const open = button.closest(".choose")?.toggleAttribute("data-more") ?? false;
         button.setAttribute("aria-expanded", String(open));

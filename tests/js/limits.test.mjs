@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import test from "node:test";
 
 const LINE = 120;
+const LINES = 400;
 const ROOT = new URL("../../", import.meta.url);
 
 /** Every script and type below a folder, as [path, text]. */
@@ -22,6 +23,11 @@ test("no line of the page's scripts is longer than 120 characters: the formatter
     });
   }
   assert.deepEqual(long, []);
+});
+
+test("no script of the page has more than 400 lines, its comments and types among them", () => {
+  const lengths = [...sources("assets/")].map(([path, text]) => [path, text.trimEnd().split("\n").length]);
+  assert.deepEqual(lengths.filter(([, lines]) => lines > LINES), []);
 });
 
 test("every script that the page loads is among them", () => {

@@ -15,13 +15,32 @@ export class Chooser {
     this.listed = null; // sees that Dash has drawn the list anew
   }
 
+  get #box() {
+    return part(this.page.document, "#history-chooser");
+  }
+
   /** Open it, or close it. */
   toggle() {
+    this.#show(this.#box.hidden !== false);
+  }
+
+  /**
+   * Open it with all series of a metric.
+   * @param {string} metric
+   */
+  open(metric) {
+    this.page.set("history-find", { value: metric });
+    this.area = "*";
+    this.#show(true);
+  }
+
+  /** @param {boolean} on */
+  #show(on) {
     const { page } = this;
     const { document, window } = page;
-    const box = part(document, "#history-chooser");
+    const box = this.#box;
     const button = part(document, "#history-add");
-    box.hidden = !box.hidden;
+    box.hidden = !on;
     button.setAttribute("aria-expanded", String(!box.hidden));
     (box.hidden ? button : part(document, "#history-find")).focus();
     this.list(box.hidden ? "" : this.area);

@@ -12,7 +12,8 @@ import { placed, stretched } from "./span-words.mjs";
 /** @import { SpanStatistics } from "./span-statistics.mjs" */
 /** @import { HistoryPage, PlotElement, Range, Spec } from "./types" */
 
-const TICK_PX = 118; // a tick of the axis of time each so many pixels
+const TICK_PX = [72, 118]; // a tick of the axis of time each so many pixels, on a narrow page and a wide one
+export const NARROW_PX = 620;
 
 export class Picture {
   /** @param {HistoryPage} page @param {SpanStatistics} statistics */
@@ -106,6 +107,6 @@ export class Picture {
    */
   #ticks([from, to]) {
     const width = this.stack?.clientWidth || this.page.window.innerWidth;
-    return axisTicks(from, to, Math.max(2, Math.floor(width / TICK_PX)), eastAt);
+    return axisTicks(from, to, Math.max(2, Math.floor(width / TICK_PX[Number(width >= NARROW_PX)])), eastAt);
   }
 }

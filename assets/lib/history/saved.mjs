@@ -88,10 +88,10 @@ export class SavedViews {
       words = "In the address bar";
     }
     const before = button.textContent;
-    button.textContent = words;
+    /** @param {string} now */
+    const named = (now) => Object.assign(button, { textContent: now, ariaLabel: now });
+    named(words);
     page.say(`The link is ${words === "Copied" ? "copied" : "in the address bar"}.`);
-    window.setTimeout(() => {
-      button.textContent = before;
-    }, SAID_MS);
+    window.setTimeout(() => named(before), SAID_MS);
   }
 }

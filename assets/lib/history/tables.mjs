@@ -72,9 +72,10 @@ export class ChartTables {
       const on = this.metrics.has(metric);
       const button = part(row, '[data-act="table"]');
       button.textContent = on ? "Chart" : "Table";
-      button.setAttribute("aria-pressed", String(on));
+      const title = part(row, "h3").textContent;
+      button.setAttribute("aria-label", `${title}: as a ${on ? "chart" : "table"}`);
       const shown = on ? spec?.rows.find((each) => each.name === metric) : null;
-      fillPlot(part(row, ".plot"), shown, spec?.figure.data ?? [], part(row, "h3").textContent, eastAt);
+      fillPlot(part(row, ".plot"), shown, spec?.figure.data ?? [], title, eastAt);
     }
   }
 }

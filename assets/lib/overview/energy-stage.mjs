@@ -8,6 +8,7 @@ import { Speaker } from "../page/a11y.mjs";
 import { LOST_MS, Ribbon, allot, choose, seenMs } from "./energy.mjs";
 import { modelKey, modelsOf, slotOf } from "../series/models.mjs";
 import { card, energyFormula, face, gist, reading, sentence, serverLine } from "./energy-words.mjs";
+import { figuresOf } from "./debug.mjs";
 import { EnergyLegend } from "./legend.mjs";
 import { make, put, windowOf } from "../dom/elements.mjs";
 import { keep, kept } from "../dom/storage.mjs";
@@ -371,31 +372,8 @@ export class EnergyStage {
     this.reader.tick(page);
   }
 
-  /** What tests read: plain values of every ribbon, lengths in CSS px. */
+  /** What tests read. */
   debug() {
-    const { painter, ribbons } = this;
-    return {
-      face: this.panel.dataset.energyFace,
-      paints: this.paints,
-      thinned: this.thinned,
-      place: { ...painter.place },
-      models: ribbons.map((ribbon, i) => ({
-        model: ribbon.model,
-        server: ribbon.server,
-        slot: ribbon.slot,
-        state: card(ribbon).state,
-        width_px: painter.widthOf(ribbon),
-        width_share: ribbon.share,
-        speed_px_s: ribbon.speed,
-        flown_px: ribbon.flown,
-        density: ribbon.density,
-        particles: ribbon.count,
-        brightness: ribbon.brightness,
-        flash: ribbon.flash,
-        glow: ribbon.glow,
-        ripple: ribbon.ripple ?? NaN,
-        lane_y: painter.laneAt(i),
-      })),
-    };
+    return figuresOf(this);
   }
 }
