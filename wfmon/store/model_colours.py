@@ -41,9 +41,10 @@ class ModelColours:
     def of_all(self, models: Sequence[str]) -> dict[str, int]:
         """Give the colour of each; those that are new get one, in this order."""
         with self._lock:
-            fresh = [model for model in dict.fromkeys(models) if model not in self._colours]
+            room = max(0, MOST - len(self._colours))
+            fresh = [model for model in dict.fromkeys(models) if model not in self._colours][:room]
             used = Counter(self._colours.values())
-            for model in fresh[: max(0, MOST - len(self._colours))]:
+            for model in fresh:
                 colour = min(range(1, COLOURS + 1), key=lambda each: (used[each], each))
                 self._colours[model] = colour
                 used[colour] += 1

@@ -62,3 +62,11 @@ def test_names_without_end_cost_no_room_and_still_have_one_colour_each(path):
     assert late in range(1, COLOURS + 1)
     assert colours(path).of("one more") == late
     assert "one more" not in path.read_text()
+
+
+def test_a_model_past_the_last_one_that_is_remembered_writes_nothing(path):
+    made = colours(path)
+    made.of_all([f"m{i}" for i in range(MOST)])
+    path.unlink()
+    made.of_all(["one more", "m1"])
+    assert not path.exists()
