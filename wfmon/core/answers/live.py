@@ -36,34 +36,29 @@ class Latest(TypedDict):
     series: list[LatestRow]
 
 
-class SeriesWindow(TypedDict):
-    """A series over its last seconds: the fields of ``core.types.Window``."""
+class WindowFigures(TypedDict):
+    """The fields of ``core.types.Window``."""
+
+    span_s: float
+    count: int
+    mean: Number
+    min: Number
+    max: Number
+    last: Number
+    p50: Number
+    p95: Number
+    p99: Number
+
+
+class SeriesWindow(WindowFigures):
+    """A series over its last seconds."""
 
     series: str
     unit: str
-    span_s: float
-    count: int
-    mean: Number
-    min: Number
-    max: Number
-    last: Number
-    p50: Number
-    p95: Number
-    p99: Number
 
 
-class WindowRow(SeriesRow):
+class WindowRow(SeriesRow, WindowFigures):
     """A described series over a rolling window."""
-
-    span_s: float
-    count: int
-    mean: Number
-    min: Number
-    max: Number
-    last: Number
-    p50: Number
-    p95: Number
-    p99: Number
 
 
 class Windows(TypedDict):
