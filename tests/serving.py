@@ -32,7 +32,11 @@ SHORT = Limits(
     linger_s=0.2,
     accept_pause_s=0.01,
 )
-"""Patience for tests."""
+"""For tests that wait until the listener's patience ends."""
+PATIENT = Limits(linger_s=0.2, accept_pause_s=0.01)
+"""For all others: on a busy machine a client of ours may be silent for a second."""
+WELL_BEFORE_S = 4.0
+"""Sooner than the listener's ordinary patience would end: its short one did."""
 
 
 DAEMON = functools.partial(threading.Thread, daemon=True)
@@ -48,7 +52,7 @@ class Errors(list):
 
 @contextlib.contextmanager
 def serving(
-    app, *, certificate: LocalCertificate | None = None, limits: Limits = SHORT, **options
+    app, *, certificate: LocalCertificate | None = None, limits: Limits = PATIENT, **options
 ) -> Iterator[Listener]:
     """A started listener; afterwards it has stopped, its threads and descriptors are gone, and it reported nothing."""
     errors = options.pop("errors", None)

@@ -338,7 +338,7 @@ def test_http2_without_tls_is_refused():
         Listener(echo, "127.0.0.1", 0, clock=SystemClock(), on_error=serving.Errors(), http2=True)
 
 
-def test_stop_cuts_open_streams_sockets_and_half_open_clients_within_a_second(certificate):
+def test_stop_cuts_open_streams_sockets_and_half_open_clients_at_once(certificate):
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/ws":
             return sockets(environ, start_response)
@@ -361,7 +361,7 @@ def test_stop_cuts_open_streams_sockets_and_half_open_clients_within_a_second(ce
         assert b"200 OK" in clients[2].recv(100)
         began = time.monotonic()
         assert listener.stop()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < serving.WELL_BEFORE_S  # of the seconds that each of them may take
         assert listener.open_connections == 0
         assert listener.stop()
         for client in clients:
