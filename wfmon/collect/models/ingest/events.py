@@ -36,7 +36,7 @@ class EventSource:
         """For so long it may stay away before what it had open has ended."""
 
     def gone(self, now_ns: int) -> bool:
-        """Tell whether it stayed away for longer than its grace. Any thread."""
+        """Return whether it stayed away for longer than its grace. Any thread."""
         left_ns = self.left_ns
         return left_ns is not None and now_ns - left_ns > self.grace_ns
 
@@ -152,7 +152,7 @@ COLUMN_BYTES, TOP_BYTES = 32, 160
 
 
 def memory_of(event: Event) -> int:
-    """Give about how many bytes an event takes while it waits."""
+    """Return about how many bytes an event takes while it waits."""
     if not isinstance(event, Tokens):
         return EVENT_BYTES
     many = len(event.t_us)

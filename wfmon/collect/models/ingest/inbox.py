@@ -74,7 +74,7 @@ class _Session:
         self.source.lost = max(self.source.lost, beat.lost)
 
     def allows(self, weight: int, now_ns: int) -> bool:
-        """Tell whether so many more events may be taken now."""
+        """Return whether so many more events may be taken now."""
         gained = (now_ns - self._filled_ns) * (EVENTS_PER_SECOND / 1e9)
         self._allowed = min(float(EVENTS_PER_SECOND), self._allowed + gained)
         self._filled_ns = now_ns
@@ -109,7 +109,7 @@ class Ingest:
         return Connection(self, POST_GRACE_S if post else GRACE_S)
 
     def join(self, source: EventSource, grace_s: int) -> _Session:
-        """Give the session of a source: the one it had, if it is back in time. Raises BadLine, ValueError."""
+        """Return the session of a source: the one it had, if it is back in time. Raises BadLine, ValueError."""
         now_ns = self.clock.mono_ns()
         with self._lock:
             for key in [key for key, each in self._sessions.items() if each.source.gone(now_ns)]:

@@ -84,7 +84,7 @@ def label(text: str) -> str:
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """Give the fields of a line, all of them known ones. Raises BadLine."""
+    """Return the fields of a line, all of them known ones. Raises BadLine."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:

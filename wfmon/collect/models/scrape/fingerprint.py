@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
 
 
 def hint(name: str, port: int) -> str:
-    """Give the kind that a process' name or its port suggests, "" for none."""
+    """Return the kind that a process' name or its port suggests, "" for none."""
     by_name = next((kind for start, kind in HINTED_NAMES.items() if name.startswith(start)), "")
     return by_name or HINTED_PORTS.get(port, "")
 

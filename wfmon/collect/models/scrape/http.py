@@ -40,7 +40,7 @@ class HttpAnswer(NamedTuple):
     server: str = ""
 
     def json(self) -> Any:  # noqa: ANN401  whatever it is; None too where it is no JSON
-        """Give the body as JSON when the status is 200, None where it is none. Depth and NaN are refused by orjson."""
+        """Return the body as JSON if the status is 200, None if it is not JSON. orjson refuses NaN and deep nesting."""
         if self.trouble or self.status != 200:
             return None
         try:

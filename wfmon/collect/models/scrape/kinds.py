@@ -55,7 +55,7 @@ class Turn:
         self._due_ns: int | None = None
 
     def is_due(self, now_ns: int) -> bool:
-        """Tell whether it is, and count from now if so."""
+        """Return whether it is, and count from now if so."""
         if self._due_ns is not None and now_ns < self._due_ns:
             return False
         self._due_ns = now_ns + self._every_ns

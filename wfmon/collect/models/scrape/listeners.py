@@ -71,7 +71,7 @@ class Listening:
         self._found: list[Socket] = []
 
     def look(self, now_ns: int) -> list[Socket]:
-        """Give them as of now, or of the last seconds. Raises OSError when the system does not tell its sockets."""
+        """Return them as of now, or of the last seconds. Raises OSError when the system does not tell its sockets."""
         if self._quick is not None:
             try:
                 return self._quick()

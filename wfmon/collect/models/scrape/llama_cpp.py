@@ -139,7 +139,7 @@ class LlamaCpp:
         )
 
     def _decoded(self, slots: list[dict[str, Any]], now: Moment) -> float | None:  # noqa: ARG002
-        """Give the tokens of all slots since the look before; None where one ended unseen and another began."""
+        """Return the tokens of all slots since the look before; None where one ended unseen and another began."""
         before, self._slots, grown = self._slots, {}, 0.0
         whole = True
         for slot in slots[:1_024]:
@@ -160,7 +160,7 @@ class LlamaCpp:
 
 
 def _slot(slot: dict[str, Any]) -> tuple[int | None, int, float]:
-    """Give a slot's number, task and decoded tokens. Newer servers put what is next into a list of one."""
+    """Return a slot's number, task and decoded tokens. Newer servers put what is next into a list of one."""
     following = slot.get("next_token")
     if isinstance(following, list) and following:
         following = following[0]

@@ -20,7 +20,7 @@ def greets(answer: HttpAnswer) -> bool:
 
 
 def loaded(answer: HttpAnswer) -> list[str] | None:
-    """Give the identifiers of the models that are loaded, by either form; None for another."""
+    """Return the identifiers of the models that are loaded, by either form; None for another."""
     found = rows(answer, "models")
     if found is not None and all(isinstance(row.get("loaded_instances"), list) for row in found):
         return [_instance(one, row.get("key")) for row in found for one in row["loaded_instances"]]

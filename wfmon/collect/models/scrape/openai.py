@@ -11,7 +11,7 @@ AGAIN_S = 60.0
 
 
 def listed(answer: HttpAnswer) -> tuple[tuple[str, ...], int] | None:
-    """Give the names that a /v1/models lists, and how many there are; None for another form."""
+    """Return the names that a /v1/models lists, and how many there are; None for another form."""
     found = rows(answer, "data")
     if found is None or not all(isinstance(row.get("id"), str) for row in found):
         return None

@@ -24,7 +24,7 @@ class Processes:
             return ()
 
     def upstream(self, command: tuple[str, ...]) -> str | None:
-        """Give the upstream of a wfmon proxy, host:port; "" if its command line does not name it, None for others."""
+        """Return the upstream of a wfmon proxy, host:port; "" if its command line does not name it, None for others."""
         if "wfmon" not in command or "proxy" not in command[command.index("wfmon") :]:
             return None
         for word, following in zip(command, (*command[1:], ""), strict=True):
@@ -44,7 +44,7 @@ class Processes:
         return tuple(found)
 
     def sums(self, held: Mapping[int, int], pids: AbstractSet[int]) -> dict[int, int]:
-        """Give what each of these processes and those below it hold together; none for one that holds nothing."""
+        """Return what each of these processes and those below it hold together; none for one that holds nothing."""
         found: dict[int, int] = {}
         for holder, size in held.items():
             for one in (holder, *self.parents(holder)):

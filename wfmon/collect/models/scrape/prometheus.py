@@ -42,7 +42,7 @@ class Page:
         self._heads: dict[bytes, SampleHead | None] = {}
 
     def read(self, body: bytes) -> list[Sample]:
-        """Give the wanted samples. What is malformed, NaN or infinite is left out: nothing is said of it."""
+        """Return the wanted samples. What is malformed, NaN or infinite is left out: nothing is said of it."""
         found: list[Sample] = []
         heads = self._heads
         if len(heads) >= MAX_HEADS:
@@ -79,7 +79,7 @@ def samples(body: bytes, wanted: AbstractSet[str]) -> list[Sample]:
 
 
 def has_prefix(body: bytes, prefix: str) -> bool:
-    """Tell whether a page holds a sample whose name begins so."""
+    """Return whether a page holds a sample whose name begins so."""
     start = prefix.encode()
     return any(line.startswith(start) for line in _lines(body))
 

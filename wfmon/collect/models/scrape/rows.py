@@ -55,7 +55,7 @@ class ServerRecord(NamedTuple):
         )  # fmt: skip
 
     def cells(self) -> tuple[Cell, ...]:
-        """Give the row's cells in the order of COLUMNS."""
+        """Return the row's cells in the order of COLUMNS."""
         shows, lacks, fix = told(self.runtime, self.situation, self.server)
         if self.total > len(self.models):
             lacks = f"{lacks}; of its {self.total:,} models the first {len(self.models)} are kept"
@@ -89,7 +89,7 @@ def joined(models: tuple[str, ...], total: int) -> str:
 
 
 def plain(claimed: str) -> tuple[str, int | None]:
-    """Give a claimed address as this machine writes it, and its port when it is one of this machine's."""
+    """Return a claimed address as this machine writes it, and its port when it is one of this machine's."""
     host, colon, digits = claimed.rpartition(":")
     if not colon or not digits.isdecimal() or not 0 < int(digits) < 65_536:
         return claimed, None

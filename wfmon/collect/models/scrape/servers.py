@@ -130,7 +130,7 @@ class ServersCollector:
         return Frame(self.name, t_ms, self._layout, np.array([len(rows)], np.float64), tables={"servers": table})
 
     def server_of(self, pid: int, claimed: str) -> str:
-        """Give the server label of a process.
+        """Return the server label of a process.
 
         The address that it claims, where a program listens there (a client knows whom it asks better than its own
         sockets do), a proxy's standing for its upstream's; else that of the model server which it, its parent or its

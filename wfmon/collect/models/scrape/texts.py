@@ -77,7 +77,7 @@ TOLD: dict[tuple[str, str], Visibility] = {
 
 
 def told(runtime: str, situation: str, server: str) -> Visibility:
-    """Give the three cells of a server."""
+    """Return the three cells of a server."""
     found = TOLD.get((runtime, situation)) or TOLD[_ANY, situation]
     proxy = commands.wfmon("proxy", "--upstream", f"http://{server}", "--listen", ProxySettings().listen)
     return Visibility(*(text.replace("{server}", server).replace("{proxy}", proxy) for text in found))

@@ -128,7 +128,7 @@ class Metrics:
         return Look("ok", "ok", models, total, version, readings)
 
     def _by_model(self, found: list[Sample]) -> dict[str, Values]:
-        """Give the page's values by model, at most 64."""
+        """Return the page's values by model, at most 64."""
         groups: dict[str, list[Sample]] = defaultdict(list)
         tidied: dict[str, str] = {}
         for one in found:

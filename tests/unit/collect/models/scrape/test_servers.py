@@ -25,7 +25,7 @@ from wfmon.collect.models.scrape.listeners import Listening, quick_listening
 from wfmon.collect.models.scrape.processes import Processes
 from wfmon.collect.models.scrape.rows import COLUMNS, ServerRecord, joined, plain, row_of
 from wfmon.collect.models.scrape.servers import AGAIN_S, PATIENCE, ServersCollector
-from wfmon.collect.sockets import LinuxSockets, Socket, place
+from wfmon.collect.sockets import LinuxSockets, Socket, unpack_address
 from wfmon.core.clock import FakeClock
 
 HTML = http(b"<!doctype html><title>a page</title>", server="nginx")
@@ -128,8 +128,8 @@ def test_what_listens_elsewhere_than_on_loopback_is_never_asked(bench, monkeypat
     opened = []
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: opened.append(to))
     for number, text in enumerate(("192.168.0.5", "127.0.0.2", "10.0.0.1")):
-        bench.machine.add(8000, owner=number, address=place(socket.inet_aton(text)))
-    bench.machine.add(8000, owner=9, address=place(socket.inet_pton(socket.AF_INET6, "fe80::1")))
+        bench.machine.add(8000, owner=number, address=unpack_address(socket.inet_aton(text)))
+    bench.machine.add(8000, owner=9, address=unpack_address(socket.inet_pton(socket.AF_INET6, "fe80::1")))
     bench.look()
     assert opened == []
 
