@@ -185,7 +185,7 @@ class Bench(ExitStack):
         return {int(row["server"].rpartition(":")[2]): row for row in self.collector.servers()}
 
     def one(self, seconds=1.0):
-        """Look, and give the only row."""
+        """ScrapeResult, and give the only row."""
         rows = self.look(seconds)
         assert len(rows) == 1, rows
         return next(iter(rows.values()))
