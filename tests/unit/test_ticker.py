@@ -112,18 +112,18 @@ def test_a_collector_that_stops_running_leaves_a_gap_once(ticker, stages):
 
 
 def test_a_pause_of_the_monitor_itself_is_a_gap_after_what_was_measured_before_it(ticker, stages, clock):
-    ticker.beat()
+    ticker.tick()
     clock.advance(2.9)
-    ticker.beat()
+    ticker.tick()
     assert stages.of("stalled") == []
     ticker.put(Frame("system", clock.now_ms(), CPU, np.array([1.0])))
     clock.advance(26)
     ticker.put(Frame("system", clock.now_ms(), CPU, np.array([2.0])))
-    ticker.beat()
+    ticker.tick()
     told = [row[0].values.tolist() for row in stages.of("append")]
     assert [str(values) for values in told] == ["[1.0]", "[nan]", "[2.0]"]
     clock.advance(0.1)
-    ticker.beat()
+    ticker.tick()
     assert len(stages.of("stalled")) == 1
 
 

@@ -125,9 +125,9 @@ class Processor:
         return self._gaps(self._ids_of(collector))
 
     def on_stall(self) -> Batch:
-        """Give the gaps of a pause in which the monitor itself stood still: one a series, after its last sample.
+        """Return gaps for a pause of the monitor itself: one per series, after its last sample.
 
-        Events have none: between two of them nothing is missing.
+        Event series have none: nothing is missing between two events.
         """
         return self._gaps(np.flatnonzero((self._seen_ms != NEVER) & ~self._is_event).astype(np.int32))
 

@@ -208,7 +208,7 @@ def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, mo
     made = Runtime(dataclasses.replace(settings, power="eco"), clock, page_token=str, pages=tuple)
     for battery, rate in ((True, 5.0), (False, 10.0)):
         monkeypatch.setattr(ticks, "on_battery", lambda battery=battery: battery)
-        for _ in range(ticks.POWER_LOOK_S):
+        for _ in range(ticks.POWER_CHECK_S):
             made.ticker._do.each_second()
         assert made.loops["system"].status().rate_hz == rate
 

@@ -47,7 +47,7 @@ class Scraper(Protocol):
         """Scrape the server; None if nothing is due. Never raises because of a server's answer."""
 
 
-class Due:
+class RepeatTimer:
     """A timer for values that change slowly: due at first, then once every ``seconds``."""
 
     def __init__(self, seconds: float) -> None:

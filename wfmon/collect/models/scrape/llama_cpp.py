@@ -13,7 +13,7 @@ from typing import Any
 
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import Due, Moment, ScrapeResult, names, number, reading, tidy, trouble
+from wfmon.collect.models.scrape.kinds import Moment, RepeatTimer, ScrapeResult, names, number, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed
 from wfmon.collect.models.scrape.prometheus import Page
 from wfmon.collect.models.scrape.spans import MAX_SPAN_S, Span
@@ -40,7 +40,7 @@ class LlamaCpp:
     def __init__(self) -> None:
         self._span = Span()
         self._page = Page(WANTED)
-        self._props = Due(PROPS_S)
+        self._props = RepeatTimer(PROPS_S)
         self._asleep = False
         self._name = ""
         self._off: dict[str, int] = {}  # a disabled path, and when to retry it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import Due, Moment, ScrapeResult, names, rows, trouble
+from wfmon.collect.models.scrape.kinds import Moment, RepeatTimer, ScrapeResult, names, rows, trouble
 
 RUNTIME = "LM Studio"
 LIST_S = 5.0
@@ -41,7 +41,7 @@ class LmStudio:
     runtime = RUNTIME
 
     def __init__(self) -> None:
-        self._list = Due(LIST_S)
+        self._list = RepeatTimer(LIST_S)
         self._path = PATHS[0]
 
     def scrape(self, get: Get, now: Moment) -> ScrapeResult | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
 from wfmon.collect.models.scrape.kinds import (
     MAX_MODELS,
-    Due,
     Moment,
+    RepeatTimer,
     ScrapeResult,
     names,
     number,
@@ -37,7 +37,7 @@ class OllamaScraper:
     runtime = RUNTIME
 
     def __init__(self) -> None:
-        self._version = Due(VERSION_S)
+        self._version = RepeatTimer(VERSION_S)
 
     def scrape(self, get: Get, now: Moment) -> ScrapeResult:
         """Read which models are loaded and the GPU memory of each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import Due, Moment, ScrapeResult, names, rows, trouble
+from wfmon.collect.models.scrape.kinds import Moment, RepeatTimer, ScrapeResult, names, rows, trouble
 
 RUNTIME = "OpenAI-compatible"
 RETRY_S = 60.0
@@ -38,7 +38,7 @@ class OpenAi:
     runtime = RUNTIME
 
     def __init__(self) -> None:
-        self._again = Due(RETRY_S)
+        self._again = RepeatTimer(RETRY_S)
         self._listed = False
 
     def scrape(self, get: Get, now: Moment) -> ScrapeResult | None:

@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import MAX_MODELS, Due, Moment, ScrapeResult, names, reading, tidy, trouble
+from wfmon.collect.models.scrape.kinds import (
+    MAX_MODELS,
+    Moment,
+    RepeatTimer,
+    ScrapeResult,
+    names,
+    reading,
+    tidy,
+    trouble,
+)
 from wfmon.collect.models.scrape.openai import listed
 from wfmon.collect.models.scrape.prometheus import Page, Sample
 from wfmon.collect.models.scrape.spans import Span
@@ -26,8 +35,8 @@ SAME_WORK = ("tp_rank", "pp_rank", "moe_ep_rank")
 Values = Mapping[str, float]
 
 
-class Names(NamedTuple):
-    """Names of each measure, newest first; the first one present is used. Seconds, and shares from 0 to 1."""
+class MetricNames(NamedTuple):
+    """MetricNames of each measure, newest first; the first one present is used. Seconds, and shares from 0 to 1."""
 
     output: tuple[str, ...]
     live_output: tuple[str, ...]
@@ -45,7 +54,7 @@ class Names(NamedTuple):
     reported_rate: tuple[str, ...]
 
 
-VLLM = Names(
+VLLM = MetricNames(
     output=("vllm:generation_tokens_total", "vllm:generation_tokens"),
     live_output=("vllm:generation_tokens_total", "vllm:generation_tokens"),
     prompt=("vllm:prompt_tokens_total", "vllm:prompt_tokens"),
@@ -61,7 +70,7 @@ VLLM = Names(
     hit_rate=("vllm:gpu_prefix_cache_hit_rate",),
     reported_rate=(),
 )  # fmt: skip
-SGLANG = Names(
+SGLANG = MetricNames(
     output=("sglang:generation_tokens_total",),
     live_output=("sglang:realtime_tokens_total",),
     prompt=("sglang:prompt_tokens_total",),
@@ -81,7 +90,7 @@ _COUNTERS = ("output", "live_output", "prompt", "hits", "queries")
 _SHARES = ("kv", "hit_rate")
 
 
-def wanted(table: Names) -> frozenset[str]:
+def wanted(table: MetricNames) -> frozenset[str]:
     """Return every metric name that is read."""
     found = set[str]()
     for field, of in table._asdict().items():
@@ -92,13 +101,13 @@ def wanted(table: Names) -> frozenset[str]:
 class Metrics:
     """Scraper of one vLLM or SGLang server. ``table``: its metric names."""
 
-    def __init__(self, runtime: str, table: Names, version_path: str) -> None:
+    def __init__(self, runtime: str, table: MetricNames, version_path: str) -> None:
         self.runtime = runtime
         self._table = table
         self._reader = Page(wanted(table))
         self._version_path = version_path
-        self._slow = Due(SLOW_S)
-        self._page = Due(0.0)
+        self._slow = RepeatTimer(SLOW_S)
+        self._page = RepeatTimer(0.0)
         self._spans: dict[str, Span] = {}
 
     def scrape(self, get: Get, now: Moment) -> ScrapeResult:
@@ -117,10 +126,10 @@ class Metrics:
             return ill
         found = self._reader.read(answer.body) if answer.status == 200 else []
         if not found:
-            self._page = Due(OFF_S)
+            self._page = RepeatTimer(OFF_S)
             self._page.is_due(now.mono_ns)
             return ScrapeResult("ok", "no_metrics", models, total, version)
-        self._page = Due(0.0)
+        self._page = RepeatTimer(0.0)
         by_model = self._by_model(found)
         if models is None and not self._spans:  # the model list needs a key, the page does not
             models, total = names(by_model)
@@ -174,7 +183,7 @@ def sglang() -> Metrics:
     return Metrics("SGLang", SGLANG, "")
 
 
-def _values(found: list[Sample], table: Names) -> dict[str, float]:
+def _values(found: list[Sample], table: MetricNames) -> dict[str, float]:
     by_name: dict[str, list[Sample]] = defaultdict(list)
     for one in found:
         by_name[one.name].append(one)
