@@ -1,4 +1,4 @@
-"""The beat: 60 times a second, ten while nobody watches, it carries what came in to window and stream."""
+"""The 60 Hz ticker (10 Hz while nobody watches): moves incoming frames through process and window to the stream."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from wfmon.core.types import Batch, ClockStep, CollectorState, Table
 
 INBOX_FRAMES = 512
-"""Frames that wait for the ticker at most: five seconds of all collectors at 100 frames a second."""
+"""Capacity of the inbox in frames: five seconds of all collectors at 100 frames a second."""
 IDLE_RATE_HZ = 10
-"""The beat while nobody watches: the collectors' own rate, so that the cache still gets every sample in time."""
+"""The rate while nobody watches: the collectors' own rate, so that the cache still receives every sample in time."""
 STALL_S = 3
-"""A pause of so long between two beats (a stopped process, a machine that swaps) is a gap: nobody measured then."""
+"""A pause this long between two ticks (a stopped process, a machine that swaps) is a gap: nothing was measured."""
 JOIN_S = 0.3
 _NO_REASONS: tuple[str, dict[str, str]] = ("", {})
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What the ticker hands samples to, in the order in which they travel. Only the ticker's thread calls these."""
+    """The callables that samples pass through, in order. Only the ticker's thread calls them."""
 
     drain: Callable[[], list[Frame | Burst | TokenBatch]]
     step: Callable[[Frame], Batch]
@@ -48,7 +48,7 @@ class Stages:
 
 
 class Ticker:
-    """Owns the inbox's reading end and the beat. ``put`` may be called by any thread; it never blocks."""
+    """Owns the reading end of the inbox and the tick thread. ``put`` may be called by any thread; it never blocks."""
 
     def __init__(self, clock: Clock, stages: Stages, rate_hz: int = 60) -> None:
         self._clock = clock
@@ -57,39 +57,39 @@ class Ticker:
         self._inbox: deque[Frame | Burst] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wfmon-ticker", daemon=True)
-        # By layout, since a collector may send its slow values seldom; a layout let go takes its reasons along.
+        # By layout, because a collector may send its slow values rarely; reasons go when their layout is freed.
         self._reasons: weakref.WeakKeyDictionary[Layout, tuple[str, Mapping[str, str]]] = weakref.WeakKeyDictionary()
         self._states: dict[str, CollectorState] = {}
         self._next_second = 0
-        self._beat_ns: int | None = None
+        self._tick_ns: int | None = None
         self.dropped: Counter[str] = Counter()
         self.skipped = 0
         self.errors = 0
         self.samples = 0
         self.late_ms = 0.0
-        """How late the slowest beat of the last full second was."""
+        """The latest start of a tick in the last full second."""
         self.work_ms = 0.0
-        """The longest beat of the last full second."""
+        """The longest tick of the last full second."""
         self._late_ns = self._work_ns = 0
 
     @property
     def depth(self) -> int:
-        """Frames that wait."""
+        """Frames waiting in the inbox."""
         return len(self._inbox)
 
     def put(self, item: Frame | Burst) -> None:
-        """Take a frame. When the inbox is full the frame is dropped and its samples are counted."""
+        """Queue a frame. When the inbox is full the frame is dropped and its samples are counted."""
         if len(self._inbox) >= INBOX_FRAMES:
             self.dropped["inbox_full"] += len(item.values)
             return
         self._inbox.append(item)
 
     def start(self) -> None:
-        """Start the thread. Once."""
+        """Start the thread. Call once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the beat and wait for its end, 0.3 s at most. Idempotent; frames put later stay unread."""
+        """Stop the thread and wait up to 0.3 s for it to end. Idempotent; frames put later are never read."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
@@ -98,22 +98,22 @@ class Ticker:
         due = self._clock.mono_ns()
         self._next_second = due + 1_000_000_000
         while not self._clock.wait(self._stop, (due - self._clock.mono_ns()) / 1e9):
-            begun = self._clock.mono_ns()
+            started = self._clock.mono_ns()
             try:
-                self.beat()
-            except Exception as error:  # noqa: BLE001  one bad beat must not end the pipeline; it is counted and logged
+                self.tick()
+            except Exception as error:  # noqa: BLE001  one bad tick must not end the pipeline; it is counted and logged
                 self.errors += 1
                 self._do.on_error(error)
             ended = self._clock.mono_ns()
-            self._late_ns = max(self._late_ns, begun - due)
-            self._work_ns = max(self._work_ns, ended - begun)
+            self._late_ns = max(self._late_ns, started - due)
+            self._work_ns = max(self._work_ns, ended - started)
             period = 1_000_000_000 // (self._rate_hz if self._do.watched() else min(self._rate_hz, IDLE_RATE_HZ))
             behind = max(0, (ended - due) // period)
             self.skipped += behind
             due += (behind + 1) * period
 
-    def beat(self) -> None:
-        """Carry everything that waits, once. Public for tests, which call it instead of starting the thread."""
+    def tick(self) -> None:
+        """Process everything that waits, once. Public for tests, which call it instead of starting the thread."""
         now_ns = self._clock.mono_ns()
         if now_ns >= self._next_second:
             self._each_second(now_ns)
@@ -130,12 +130,12 @@ class Ticker:
         return waiting + self._do.drain()
 
     def _carry_all(self, items: list[Frame | Burst | TokenBatch]) -> list[Batch]:
-        """Process each item. One that cannot be is dropped and counted; those that came with it go on."""
+        """Process each item. One that raises is dropped and counted; the others go on."""
         batches = []
         for item in items:
             try:
                 batches.append(self._carry(item))
-            except Exception as error:  # noqa: BLE001  as for a beat
+            except Exception as error:  # noqa: BLE001  as for a tick
                 self.dropped["error"] += item.values.size
                 self.errors += 1
                 self._do.on_error(error)
@@ -151,25 +151,25 @@ class Ticker:
             return self._do.burst(item)
         for name, table in item.tables.items():
             self._do.table(name, table, item.t_ms)
-        batch = self._do.step(item)  # first: it gives new series their ids, by which reasons are told
+        batch = self._do.step(item)  # first: it assigns ids to new series, and reasons are published by id
         if item.reasons != self._reasons.get(item.layout, _NO_REASONS)[1]:
             self._reasons[item.layout] = (item.collector, item.reasons)
-            self._tell_absent()
+            self._publish_reasons()
         return batch
 
-    def _tell_absent(self) -> None:
-        told: dict[str, str] = {}
+    def _publish_reasons(self) -> None:
+        merged: dict[str, str] = {}
         for _, reasons in self._reasons.values():
-            told.update(reasons)
-        self._do.absent(told)
+            merged.update(reasons)
+        self._do.absent(merged)
 
     def _mark_stall(self, items: list[Frame | Burst | TokenBatch], now_ns: int) -> list[Batch]:
-        """Close every series where the monitor itself stood still, so that no line is drawn over what nobody measured.
+        """Append a gap to every series after a pause of the monitor itself, so that no line is drawn across it.
 
-        What was measured before the pause, and waited for this beat, is taken out of ``items`` and carried first.
+        Frames measured before the pause and still waiting are removed from ``items`` and processed first.
         """
-        paused_ns = 0 if self._beat_ns is None else now_ns - self._beat_ns
-        self._beat_ns = now_ns
+        paused_ns = 0 if self._tick_ns is None else now_ns - self._tick_ns
+        self._tick_ns = now_ns
         if paused_ns < STALL_S * 1_000_000_000:
             return []
         resumed_ms = self._clock.now_ms() - paused_ns // 2_000_000
@@ -179,14 +179,14 @@ class Ticker:
         return [*self._carry_all(before), self._do.stalled()]
 
     def _mark_gaps(self) -> list[Batch]:
-        """Close the series of every collector that has stopped running since the last beat."""
+        """Append gap marks to the series of every collector that has stopped running since the last tick."""
         now = self._do.states()
         ended = [name for name, state in self._states.items() if state == "running" and now.get(name) != "running"]
         self._states = now
         for layout in [layout for layout, (name, _) in self._reasons.items() if name in ended]:
             del self._reasons[layout]
         if ended:
-            self._tell_absent()
+            self._publish_reasons()
         return [self._do.gaps(name) for name in ended]
 
     def _each_second(self, now_ns: int) -> None:

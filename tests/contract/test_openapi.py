@@ -281,7 +281,7 @@ def test_a_query_and_the_series_of_the_history_have_the_described_form(tmp_path)
     clock = FakeClock()
     monitor = Runtime(load(None, tmp_path), clock, page_token=str, pages=tuple)
     monitor.ticker.put(Frame("system", clock.now_ms(), Layout((Series("system.cpu_percent"),)), np.array([5.0])))
-    monitor.ticker.beat()
+    monitor.ticker.tick()
     history = monitor.services.history
     for fn in ("envelope", "mean"):
         lines = history.query(
@@ -307,7 +307,7 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
     random = np.random.default_rng(1)
     for _ in range(240):
         monitor.ticker.put(Frame("system", clock.now_ms(), layout, random.uniform(5, 50, 3)))
-        monitor.ticker.beat()
+        monitor.ticker.tick()
         clock.advance(1)
     now, statistics = clock.now_ms(), monitor.services.history.statistics
     full = [statistics(query=StatisticsQuery(name, (now - 120_000, now), None, names[1])) for name in names]

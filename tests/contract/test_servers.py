@@ -14,12 +14,12 @@ from tests.unit.collect.models.scrape.scrape_house import DATA, Bench, replay
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, MAX_PROBES, identify
 from wfmon.collect.models.scrape.http import HttpAnswer
-from wfmon.collect.models.scrape.kinds import MAX_CHARS, MAX_MODELS, Look, Moment
+from wfmon.collect.models.scrape.kinds import MAX_CHARS, MAX_MODELS, Moment, ScrapeResult
 from wfmon.collect.models.scrape.rows import COLUMNS
-from wfmon.collect.models.scrape.texts import TOLD, told
+from wfmon.collect.models.scrape.texts import VISIBILITY, visibility
 from wfmon.core.types import Frame
 
-SITUATIONS = {situation for _, situation in TOLD}
+SITUATIONS = {situation for _, situation in VISIBILITY}
 PATHS = ("/api/version", "/api/ps", "/props", "/slots", "/metrics", "/v1/models", "/api/v1/models", "/version")
 CAPTURES = sorted(path.stem for path in DATA.glob("*.json"))
 
@@ -55,21 +55,21 @@ def test_a_scraper_never_raises_and_tells_only_what_may_be_shown(runtime, answer
     assert scraper.runtime == runtime
     for second in range(4):
         asked = iter(answers[second % len(answers) :] + answers)
-        look = scraper.look(lambda _path, asked=asked: next(asked, answers[0]), Moment(second * 1_000_000_000))
-        if look is not None:
-            promised(look, runtime)
+        result = scraper.scrape(lambda _path, asked=asked: next(asked, answers[0]), Moment(second * 1_000_000_000))
+        if result is not None:
+            promised(result, runtime)
 
 
-def promised(look, runtime):
-    assert isinstance(look, Look)
-    assert look.situation in SITUATIONS
-    assert all(told(runtime, look.situation, "127.0.0.1:1"))
-    assert len(look.models or ()) <= MAX_MODELS
-    assert len(look.readings) <= MAX_MODELS
-    for name in (*(look.models or ()), look.version or "", *(reading.model for reading in look.readings)):
+def promised(result, runtime):
+    assert isinstance(result, ScrapeResult)
+    assert result.situation in SITUATIONS
+    assert all(visibility(runtime, result.situation, "127.0.0.1:1"))
+    assert len(result.models or ()) <= MAX_MODELS
+    assert len(result.readings) <= MAX_MODELS
+    for name in (*(result.models or ()), result.version or "", *(reading.model for reading in result.readings)):
         assert len(name) <= MAX_CHARS
         assert name.isprintable()
-    for reading in look.readings:
+    for reading in result.readings:
         for field, value in reading._asdict().items():
             if isinstance(value, float):
                 assert math.isfinite(value), field

@@ -211,10 +211,10 @@ def test_the_monitor_s_own_listening_sockets_are_left_alone_on_this_machine():
     server = Answering(replay("ollama"))
     collector = ServersCollector(SystemClock(), scraped=list, gpu_memory=dict)
     listening = collector._listening
-    real = listening.look
-    listening.look = lambda now_ns: [one for one in real(now_ns) if one.local[1] == server.port]
+    real = listening.sockets
+    listening.sockets = lambda now_ns: [one for one in real(now_ns) if one.local[1] == server.port]
     try:
-        assert listening.look(0), "the test's own socket must be in the list"
+        assert listening.sockets(0), "the test's own socket must be in the list"
         collector.collect()
         assert collector.servers() == []
         assert server.opened == 0

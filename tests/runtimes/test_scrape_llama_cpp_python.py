@@ -35,8 +35,8 @@ def capturing():
 def found(port):
     """Look until the server is there: a new socket is judged in the look that sees it, eight in each."""
     collector = ServersCollector(SystemClock(), scraped=lambda _readings: None, gpu_memory=dict)
-    real = collector._listening.look  # only this test's server is asked, whatever else listens on the machine
-    collector._listening.look = lambda now_ns: [one for one in real(now_ns) if one.local[1] == port]
+    real = collector._listening.sockets  # only this test's server is asked, whatever else listens on the machine
+    collector._listening.sockets = lambda now_ns: [one for one in real(now_ns) if one.local[1] == port]
     try:
         for _ in range(LOOKS):
             collector.collect()

@@ -85,14 +85,14 @@ def test_every_frame_reaches_the_window_before_one_publish_a_beat(ticker, stages
     ticker.put(frame(1.0))
     ticker.put(frame(2.0))
     stages.pushed.append(Burst("ux", Series("ux.frame_time_ms"), np.zeros(3, np.int64), np.ones(3)))
-    ticker.beat()
+    ticker.tick()
     assert [kind for kind in stages.kinds() if kind != "second"] == ["append", "append", "append", "publish"]
     assert [len(batch) for batch in stages.of("publish")[0][0]] == [1, 1, 3]
     assert ticker.samples == 5
 
 
 def test_a_beat_with_nothing_new_still_publishes_an_empty_tick(ticker, stages, clock):
-    ticker.beat()
+    ticker.tick()
     assert stages.of("publish") == [([], clock.now_ms())]
 
 
@@ -104,26 +104,26 @@ def test_a_full_inbox_drops_the_new_frame_and_counts_its_samples(ticker):
 
 
 def test_a_collector_that_stops_running_leaves_a_gap_once(ticker, stages):
-    ticker.beat()
+    ticker.tick()
     stages.now = {"system": "lost"}
-    ticker.beat()
-    ticker.beat()
+    ticker.tick()
+    ticker.tick()
     assert stages.of("gaps") == [("system",)]
 
 
 def test_a_pause_of_the_monitor_itself_is_a_gap_after_what_was_measured_before_it(ticker, stages, clock):
-    ticker.beat()
+    ticker.tick()
     clock.advance(2.9)
-    ticker.beat()
+    ticker.tick()
     assert stages.of("stalled") == []
     ticker.put(Frame("system", clock.now_ms(), CPU, np.array([1.0])))
     clock.advance(26)
     ticker.put(Frame("system", clock.now_ms(), CPU, np.array([2.0])))
-    ticker.beat()
+    ticker.tick()
     told = [row[0].values.tolist() for row in stages.of("append")]
     assert [str(values) for values in told] == ["[1.0]", "[nan]", "[2.0]"]
     clock.advance(0.1)
-    ticker.beat()
+    ticker.tick()
     assert len(stages.of("stalled")) == 1
 
 
@@ -131,7 +131,7 @@ def test_reasons_are_told_when_they_change_and_taken_back_when_the_value_returns
     why = {"system.cpu_percent": "no /proc/stat"}
     for reasons in (why, why, {}):
         ticker.put(frame(reasons=reasons))
-        ticker.beat()
+        ticker.tick()
     assert stages.of("absent") == [(why,), ({},)]
 
 
@@ -139,32 +139,32 @@ def test_reasons_of_a_slow_layout_outlive_the_fast_frames_between(ticker, stages
     why = {"system.temperature_celsius": "no sensors"}
     ticker.put(frame(layout=SLOW, reasons=why))
     ticker.put(frame())
-    ticker.beat()
+    ticker.tick()
     assert stages.of("absent") == [(why,)]
 
 
 def test_the_reasons_of_a_collector_go_with_it(ticker, stages):
     ticker.put(frame(reasons={"system.cpu_percent": "no /proc/stat"}))
-    ticker.beat()
+    ticker.tick()
     stages.now = {"system": "off"}
-    ticker.beat()
+    ticker.tick()
     assert stages.of("absent")[-1] == ({},)
 
 
 def test_tables_go_to_the_stream_with_their_time(ticker, stages):
     table = Table(("pid",), ((1,),))
     ticker.put(frame(tables={"processes": table}))
-    ticker.beat()
+    ticker.tick()
     assert stages.of("table") == [("processes", table, 1_000)]
 
 
 def test_a_clock_step_is_told_within_a_second_and_before_that_seconds_samples(ticker, stages, clock):
-    ticker.beat()
+    ticker.tick()
     clock.step(-3_600)
     clock.advance(1.0)
     ticker.put(frame())
     stages.seen.clear()
-    ticker.beat()
+    ticker.tick()
     assert stages.kinds() == ["clock", "second", "append", "publish"]
     assert stages.of("clock")[0][0] == ClockStep(clock.now_ms() - 1_000, -3_600_000, "step")
 
@@ -191,7 +191,7 @@ def test_a_bad_beat_is_counted_and_the_thread_goes_on(stages, clock):
 def test_a_bad_frame_is_counted_and_those_beside_it_go_on(ticker, stages):
     for value in (1.0, BAD, 2.0):
         ticker.put(frame(value))
-    ticker.beat()
+    ticker.tick()
     assert [batch.values.tolist() for batch in stages.of("publish")[0][0]] == [[1.0], [2.0]]
     assert (ticker.errors, ticker.dropped) == (1, {"error": 1})
 

@@ -1,1 +1,1 @@
-"""The sources: one file a source, a thread each; what they give is a frame."""
+"""The sources: one file and one thread per source; each ``collect`` returns a frame."""

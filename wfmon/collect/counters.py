@@ -1,4 +1,4 @@
-"""Counters of parts that come and go, added up to one that never falls."""
+"""Sums the counters of parts that come and go into one that never decreases."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 class Total:
     """The sum of several parts' counters, as a counter.
 
-    A part that vanishes takes nothing away, one that is new or was reset adds only what it counts from then on: so the
-    sum's rate shows no jump when a disk or an interface is plugged in or out. Starts at the parts' sum. One thread.
+    A part that vanishes subtracts nothing; one that is new or was reset adds only what it counts from then on. So the
+    sum's rate does not jump when a disk or an interface is plugged in or out. Starts at the parts' sum. One thread.
     """
 
     def __init__(self, width: int) -> None:
@@ -18,7 +18,7 @@ class Total:
         self._before: Mapping[str, tuple[int, ...]] = {}
 
     def add(self, parts: Mapping[str, tuple[int, ...]]) -> list[int]:
-        """Take the parts' counters (each of the same width) and give their sums since the start."""
+        """Add a reading of the parts' counters (each of the same width) and return the running sums."""
         if self._sums is None:
             self._sums = [sum(part[i] for part in parts.values()) for i in range(self._width)]
         else:

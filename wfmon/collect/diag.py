@@ -1,7 +1,7 @@
-"""Linux: the TCP sockets of this machine, asked of the kernel by netlink.
+"""Linux: this machine's TCP sockets, listed by the kernel over netlink.
 
-/proc/net/tcp and tcp6 walk every bucket of the kernel's tables and print it (3 to 5 ms each on a machine with much
-memory); this takes 0.2 ms for all states, 0.05 for one. Forms: linux/inet_diag.h, linux/sock_diag.h, linux/netlink.h.
+Reading /proc/net/tcp and tcp6 walks and prints every bucket of the kernel's tables (3 to 5 ms each on a machine with
+much memory); this takes 0.2 ms for all states, 0.05 for one. Structures: linux/inet_diag.h, sock_diag.h, netlink.h.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from wfmon.collect.sockets import STATES, Socket, place
+from wfmon.collect.sockets import STATES, Socket, unpack_address
 
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _NLM_F_REQUEST_DUMP, _NLMSG_ERROR, _NLMSG_DONE = 0x301, 2, 3
@@ -27,12 +27,12 @@ _STATES = {int(code, 16): name for code, name in STATES.items()}
 
 
 def connections() -> list[Socket]:
-    """Every TCP socket of this network namespace, in any state. Raises OSError where the kernel does not answer."""
+    """Return every TCP socket of this network namespace, in any state. Raises OSError if the kernel does not answer."""
     return _sockets(_ALL)
 
 
 def listening() -> list[Socket]:
-    """Those that listen. Raises OSError where the kernel does not answer."""
+    """Return the listening sockets. Raises OSError if the kernel does not answer."""
     return _sockets(_LISTEN)
 
 
@@ -50,7 +50,7 @@ def _sockets(states: int) -> list[Socket]:
 
 
 def _messages(link: socket.socket) -> Iterator[bytes]:
-    """Give the answer's parts until the kernel says that it is done."""
+    """Yield the parts of the answer until the kernel's end marker."""
     for _ in range(_MAX_READS):
         data = link.recv(_READ)
         at = 0
@@ -59,7 +59,7 @@ def _messages(link: socket.socket) -> Iterator[bytes]:
             if kind == _NLMSG_DONE:
                 return
             if kind == _NLMSG_ERROR or size < _HEADER.size:
-                msg = "the kernel refuses to list its sockets by netlink"
+                msg = "the kernel refuses to list its sockets over netlink"
                 raise OSError(msg)
             yield data[at + _HEADER.size : at + size]
             at += (size + 3) & ~3
@@ -70,7 +70,7 @@ def _socket(message: bytes, width: int) -> Socket:
     return Socket(
         True,
         _STATES.get(message[_STATE_AT], "syn_recv"),
-        (place(message[_LOCAL_AT : _LOCAL_AT + width]), here),
-        (place(message[_REMOTE_AT : _REMOTE_AT + width]), there),
+        (unpack_address(message[_LOCAL_AT : _LOCAL_AT + width]), here),
+        (unpack_address(message[_REMOTE_AT : _REMOTE_AT + width]), there),
         int.from_bytes(message[_INODE_AT : _INODE_AT + 4], sys.byteorder),
     )

@@ -1,4 +1,4 @@
-"""Graphics cards: NVIDIA through NVML, AMD through sysfs; their numbers are one sequence, NVIDIA's first."""
+"""Graphics cards: NVIDIA through NVML, AMD through sysfs; numbered in one sequence, NVIDIA first."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FAST = (
     "gpu.power_watts", "gpu.clock_mhz",
 )  # fmt: skip
 SLOW = ("gpu.memory_total_bytes", "gpu.power_limit_watts", "gpu.memory_clock_mhz", "gpu.fan_percent")
-"""Read in the first beat of a second."""
+"""Read in the first sample of each second."""
 RETRY_LOST_S = 60
-"""While other cards work, a lost one is looked for again so often."""
+"""How often a lost card is searched for while other cards work."""
 NOT_REPORTED = "this card does not report it"
 _NAN = float("nan")
 
 
 class Card(Protocol):
-    """One card. ``read`` gives by metric its value, or the words for why there is none."""
+    """One card. ``read`` returns, by metric, its value or the reason why there is none."""
 
     @property
     def name(self) -> str: ...
@@ -33,7 +33,7 @@ class Card(Protocol):
 
 
 class Driver(Protocol):
-    """One maker's cards. ``open`` raises Unavailable with a sentence; ``close`` is idempotent."""
+    """One vendor's cards. ``open`` raises Unavailable with a sentence; ``close`` is idempotent."""
 
     def open(self, *, watched: bool) -> Sequence[Card]: ...
     def process_memory(self) -> Mapping[int, int]: ...
@@ -41,15 +41,15 @@ class Driver(Protocol):
 
 
 SHOW_MEMORY = ("processes", "servers", "models")
-"""Tables that show the memory of the cards by process: asked of the driver only while somebody looks at one."""
+"""Tables that show GPU memory by process: the driver is queried only while one of them is watched."""
 
 
 class GpuCollector:
-    """Each beat measures every card; the first beat of a second also what changes slowly.
+    """Samples every card; the first sample of each second includes the slow metrics.
 
-    ``anyone()``: somebody looks at the page, so a sleeping card may be woken. ``watching("processes")``: the memory of
-    each process is asked for, once a second. A card that is lost has no values and a reason; when all are lost, collect
-    raises Unavailable, and the next call opens the drivers anew.
+    ``anyone()``: a page is open, so a sleeping card may be woken. ``watching("processes")``: the memory of each process
+    is read once a second. A lost card has no values and a reason; when all are lost, collect raises Unavailable, and
+    the next call reopens the drivers.
     """
 
     name = "gpu"
@@ -73,15 +73,15 @@ class GpuCollector:
         self._memory: Mapping[int, int] = {}
 
     def names(self) -> tuple[str, ...]:
-        """The cards' names, by number; empty while there is none. Any thread."""
+        """Return the cards' names, by number; empty while there is none. Any thread."""
         return self._names
 
     def process_memory(self) -> Mapping[int, int]:
-        """Bytes of graphics memory by pid, as of the last second; empty while nobody watches. Any thread, no call."""
+        """Return GPU memory in bytes by pid, at most a second old; empty while nobody watches. Any thread; cached."""
         return self._memory
 
     def collect(self) -> Frame:
-        """Measure now. Raises Unavailable: without a card, or when every card is lost."""
+        """Measure now. Raises Unavailable if there is no card or every card is lost."""
         t_ms, now_s, watched = self._clock.now_ms(), self._clock.mono_ns() / 1e9, self._anyone()
         if not self._cards:
             self._open(now_s, watched=watched)
@@ -112,7 +112,7 @@ class GpuCollector:
         return Frame(self.name, t_ms, self._layouts[full], np.array(values), reasons)
 
     def close(self) -> None:
-        """Let the drivers go; a later collect opens them again. Idempotent."""
+        """Close the drivers; a later collect reopens them. Idempotent."""
         self._cards, self._memory, self._second = [], {}, -1
         for driver in self._drivers:
             driver.close()
@@ -126,7 +126,7 @@ class GpuCollector:
             except Unavailable as gone:
                 missing.append(gone)
         if not cards:
-            # It ran before (there are names): then it is lost, whatever the driver says now.
+            # A card worked before (there are names): then it is lost, whatever the driver reports now.
             lost = bool(self._names) or any(gone.lost for gone in missing)
             raise Unavailable(" ".join(gone.reason for gone in missing), lost=lost)
         self._cards, self._opened_s = cards, now_s

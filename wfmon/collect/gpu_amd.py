@@ -1,4 +1,4 @@
-"""AMD's cards, through the files that the amdgpu driver keeps under /sys/class/drm."""
+"""AMD cards, through the amdgpu driver's files under /sys/class/drm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wfmon.collect.text import clean
 from wfmon.core.types import Unavailable
 
 AMD = "0x1002"
-# By metric: the files that may hold it, the first that exists wins, and what one unit of theirs is worth.
+# By metric: candidate files (the first that exists is used) and the factor to the metric's unit.
 # kernel.org/doc/html/latest/gpu/amdgpu/thermal.html: millidegrees, microwatts, hertz, revolutions a minute.
 _FILES: Mapping[str, tuple[tuple[str, ...], float]] = {
     "gpu.utilisation_percent": (("gpu_busy_percent",), 1.0),
@@ -29,13 +29,13 @@ _FILES: Mapping[str, tuple[tuple[str, ...], float]] = {
 
 
 class AmdDriver:
-    """The cards of amdgpu. ``drm`` is /sys/class/drm."""
+    """The cards of the amdgpu driver. ``drm`` is /sys/class/drm."""
 
     def __init__(self, drm: Path = Path("/sys/class/drm")) -> None:
         self._drm = drm
         self._cards: list[AmdCard] = []
 
-    def open(self, *, watched: bool) -> list[AmdCard]:  # noqa: ARG002  looking at the files' names wakes nobody
+    def open(self, *, watched: bool) -> list[AmdCard]:  # noqa: ARG002  listing the files does not wake a card
         """Find the cards. Raises Unavailable."""
         folders = [path for path in self._drm.glob("card*") if path.name[4:].isdigit()]
         devices = [path / "device" for path in sorted(folders, key=lambda path: int(path.name[4:]))]
@@ -45,18 +45,18 @@ class AmdDriver:
         return self._cards
 
     def process_memory(self) -> Mapping[int, int]:
-        """Nothing: amdgpu tells it only within each process's file descriptors."""
+        """Return nothing: amdgpu reports it only in each process's fdinfo."""
         return {}
 
     def close(self) -> None:
-        """Let the handles go. Idempotent."""
+        """Close the handles. Idempotent."""
         for card in self._cards:
             card.close()
         self._cards = []
 
 
 class AmdCard:
-    """One card by its folder ``device``."""
+    """One card, by its folder ``device``."""
 
     def __init__(self, device: Path) -> None:
         self._device = device
@@ -74,7 +74,7 @@ class AmdCard:
                     break
 
     def read(self, metrics: tuple[str, ...], now_s: float, *, watched: bool) -> Mapping[str, float | str]:
-        """Read the files of these metrics. Raises Unavailable when the card is gone."""
+        """Read these metrics' files. Raises Unavailable when the card is gone."""
         why = self._sleeper.rests(now_s, watched=watched, busy=self._busy)
         if why:
             return dict.fromkeys(metrics, why)
@@ -91,7 +91,7 @@ class AmdCard:
         return found
 
     def close(self) -> None:
-        """Let the handles go; a later read opens them again."""
+        """Close the handles; a later read reopens them."""
         self._sleeper.close()
         for file in self._files.values():
             file.close()
@@ -104,9 +104,9 @@ class AmdCard:
         except OSError as error:
             if error.errno == errno.ENODEV or not self._device.exists():
                 raise Unavailable("The graphics card is lost: its folder under /sys is gone.", lost=True) from error
-            return f"the driver does not tell: {error.strerror}"
+            return f"the driver does not report it: {error.strerror}"
         if metric == "gpu.fan_percent":
-            return value / self._fan_max if self._fan_max else "the card does not tell its fan's maximum"
+            return value / self._fan_max if self._fan_max else "the card does not report its fan's maximum"
         return value
 
     def _total(self) -> float:

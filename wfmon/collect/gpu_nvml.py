@@ -1,6 +1,6 @@
-"""NVIDIA's cards, through NVML (the package nvidia-ml-py, module pynvml).
+"""NVIDIA cards, through NVML (the package nvidia-ml-py, module pynvml).
 
-The module is imported only where the driver's library is: it takes 3 MB.
+The module takes 3 MB, so it is imported only where the driver's library exists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GONE = {
     _RESET_REQUIRED: "The graphics card failed and must be reset: restart the machine.",
     _VERSION_MISMATCH: "The NVIDIA driver and its library differ in version: restart the machine after the update.",
 }
-"""Errors that end the work with a card; any other concerns one value."""
+"""Errors that make the whole card unavailable; any other affects a single value."""
 ABSENT = {
     _NOT_SUPPORTED: "this card does not report it",
     _NO_PERMISSION: "this user may not read it",
@@ -38,7 +38,7 @@ ABSENT = {
 
 
 def load_pynvml() -> Any:  # noqa: ANN401  the module, or a replay of it in tests
-    """Import pynvml where the driver's library is. Raises Unavailable with a sentence."""
+    """Import pynvml if the driver's library exists. Raises Unavailable with a sentence."""
     if sys.platform == "linux":
         try:
             ctypes.CDLL("libnvidia-ml.so.1")
@@ -52,9 +52,9 @@ def load_pynvml() -> Any:  # noqa: ANN401  the module, or a replay of it in test
 
 
 class NvmlDriver:
-    """NVML, initialised when first needed and shut down while every card rests. One thread calls it.
+    """NVML, initialised on first use and shut down while every card rests. One thread calls it.
 
-    ``load`` gives the module pynvml; ``pci`` is /sys/bus/pci/devices, which tells whether a card sleeps.
+    ``load`` returns the module pynvml; ``pci`` is /sys/bus/pci/devices, which shows whether a card sleeps.
     """
 
     def __init__(self, load: Callable[[], Any] = load_pynvml, pci: Path = Path("/sys/bus/pci/devices")) -> None:
@@ -65,7 +65,7 @@ class NvmlDriver:
         self._cards: list[NvmlCard] = []
 
     def open(self, *, watched: bool) -> list[NvmlCard]:
-        """Find the cards. While nobody watches, NVML is not started if that would wake them."""
+        """Find the cards. While nobody watches, NVML is not started if that would wake them. Raises Unavailable."""
         sleepers = [Sleeper(device) for device in self._devices()]
         if sleepers and not watched and all(sleeper.suspended() for sleeper in sleepers):
             self._cards = [NvmlCard(self, number, sleeper) for number, sleeper in enumerate(sleepers)]
@@ -81,7 +81,7 @@ class NvmlDriver:
         return self._cards
 
     def start(self) -> Any:  # noqa: ANN401  as above
-        """Initialise NVML if it is not, and give it. Raises Unavailable."""
+        """Return NVML, initialising it if needed. Raises Unavailable."""
         if self._nvml is None:
             nvml = self._load()
             try:
@@ -93,32 +93,32 @@ class NvmlDriver:
         return self._nvml
 
     def handle(self, number: int) -> Any:  # noqa: ANN401  NVML's own type
-        """The handle of a card. Raises Unavailable when NVML knows fewer."""
+        """Return a card's handle. Raises Unavailable if NVML has fewer cards."""
         if number >= len(self._handles):
             raise Unavailable(GONE[_GPU_IS_LOST], lost=True)
         return self._handles[number]
 
     def process_memory(self) -> Mapping[int, int]:
-        """Bytes by pid over all cards; a process that computes and draws on one card is counted once."""
+        """Return bytes by pid over all cards; a process in both lists of a card (compute, graphics) counts once."""
         found: dict[int, int] = {}
         if self._nvml is None:
             return found
         for handle in self._handles:
             on_card: dict[int, int] = {}
-            for ask in (
+            for query in (
                 self._nvml.nvmlDeviceGetComputeRunningProcesses,
                 self._nvml.nvmlDeviceGetGraphicsRunningProcesses,
             ):
                 try:
-                    on_card.update((process.pid, process.usedGpuMemory or 0) for process in ask(handle))
-                except self._nvml.NVMLError:  # this list is not to be had here; the table shows no number then
+                    on_card.update((process.pid, process.usedGpuMemory or 0) for process in query(handle))
+                except self._nvml.NVMLError:  # this list is not available here; the table then shows no number
                     continue
             for pid, used in on_card.items():
                 found[pid] = found.get(pid, 0) + used
         return found
 
     def rest(self) -> None:
-        """Shut NVML down if every card rests: an open one keeps them awake."""
+        """Shut NVML down if every card rests: while it is open it keeps them awake."""
         if self._nvml is not None and all(card.resting for card in self._cards):
             self._shutdown()
 
@@ -134,11 +134,11 @@ class NvmlDriver:
         if nvml is not None:
             try:
                 nvml.nvmlShutdown()
-            except nvml.NVMLError:  # a driver that is gone needs no goodbye
+            except nvml.NVMLError:  # the driver is gone already
                 return
 
     def _devices(self) -> list[Path]:
-        """NVIDIA's display controllers, in the order of the bus, which is NVML's too."""
+        """Return NVIDIA's display controllers in PCI bus order, which is NVML's order too."""
         return [
             device
             for device in (sorted(self._pci.iterdir()) if self._pci.is_dir() else ())
@@ -146,7 +146,7 @@ class NvmlDriver:
         ]
 
     def _folder(self, nvml: Any, handle: Any) -> Path:  # noqa: ANN401  NVML's own types
-        """The card's folder: NVML writes "00000000:01:00.0" where the kernel writes "0000:01:00.0"."""
+        """Return the card's folder: NVML writes "00000000:01:00.0" where the kernel writes "0000:01:00.0"."""
         try:
             bus = nvml.nvmlDeviceGetPciInfo(handle).busId
         except nvml.NVMLError:
@@ -155,7 +155,7 @@ class NvmlDriver:
 
 
 class NvmlCard:
-    """One card by NVML."""
+    """One card, through NVML."""
 
     def __init__(self, driver: NvmlDriver, number: int, sleeper: Sleeper) -> None:
         self._driver = driver
@@ -167,11 +167,11 @@ class NvmlCard:
 
     @property
     def name(self) -> str:
-        """The name that the driver gives, once it was asked."""
+        """The name that the driver reports, once it has been read."""
         return self._name or "NVIDIA card (asleep)"
 
     def read(self, metrics: tuple[str, ...], now_s: float, *, watched: bool) -> Mapping[str, float | str]:
-        """Ask NVML for these metrics. Raises Unavailable when the card is lost."""
+        """Read these metrics from NVML. Raises Unavailable when the card is lost."""
         why = self._sleeper.rests(now_s, watched=watched, busy=self._busy)
         self.resting = bool(why)
         if why:
@@ -181,9 +181,9 @@ class NvmlCard:
         handle = self._driver.handle(self._number)
         found: dict[str, float | str] = {}
         for metric in metrics:
-            if metric not in found and metric in _ASK:
+            if metric not in found and metric in _QUERIES:
                 try:
-                    found.update(_ASK[metric](nvml, handle))
+                    found.update(_QUERIES[metric](nvml, handle))
                 except nvml.NVMLError as error:
                     found[metric] = _absence(error)
         if not self._name:
@@ -196,12 +196,12 @@ class NvmlCard:
         return found
 
     def close(self) -> None:
-        """Let the handles go."""
+        """Close the handles."""
         self._sleeper.close()
 
 
 def _memory(nvml: Any, handle: Any) -> dict[str, float | str]:  # noqa: ANN401  NVML's own types
-    """All of memory from one call. Version 2 leaves out what the firmware reserves, as nvidia-smi does."""
+    """Return all memory metrics from one call. Version 2 excludes memory reserved by firmware, as nvidia-smi does."""
     try:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
     except nvml.NVMLError as error:
@@ -217,7 +217,7 @@ def _memory(nvml: Any, handle: Any) -> dict[str, float | str]:  # noqa: ANN401  
     return found
 
 
-_ASK: dict[str, Callable[[Any, Any], dict[str, float | str]]] = {
+_QUERIES: dict[str, Callable[[Any, Any], dict[str, float | str]]] = {
     "gpu.utilisation_percent": lambda nvml, card: {
         "gpu.utilisation_percent": float(nvml.nvmlDeviceGetUtilizationRates(card).gpu)
     },
@@ -235,18 +235,18 @@ _ASK: dict[str, Callable[[Any, Any], dict[str, float | str]]] = {
     },
     "gpu.fan_percent": lambda nvml, card: {"gpu.fan_percent": float(nvml.nvmlDeviceGetFanSpeed(card))},
 }
-"""What to ask for a metric; NVML gives milliwatts. memory_used stands for all of memory."""
+"""The NVML query of each metric; NVML reports milliwatts. memory_used returns all memory metrics."""
 
 
 def _absence(error: Any) -> str:  # noqa: ANN401  pynvml.NVMLError, which tests replay
-    """Why one value is absent. Raises Unavailable when the whole card is."""
+    """Return why one value is absent. Raises Unavailable if the whole card is."""
     if error.value in GONE:
         raise _gone(error) from error
-    return ABSENT.get(error.value) or f"NVML says: {error}"
+    return ABSENT.get(error.value) or f"NVML reports: {error}"
 
 
 def _gone(error: Any) -> Unavailable:  # noqa: ANN401  as above
-    reason = GONE.get(error.value) or ABSENT.get(error.value) or f"NVML says: {error}."
+    reason = GONE.get(error.value) or ABSENT.get(error.value) or f"NVML reports: {error}."
     return Unavailable(reason, lost=error.value in {_GPU_IS_LOST, _RESET_REQUIRED, _VERSION_MISMATCH})
 
 

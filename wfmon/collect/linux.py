@@ -1,4 +1,4 @@
-"""Linux: what the kernel tells in /proc and /sys, read directly (psutil takes two to ten times as long)."""
+"""Linux: readings from /proc and /sys without psutil, which takes two to ten times as long."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
     from wfmon.core.types import Floats
 
 SECTOR_BYTES = 512
-"""The unit of /proc/diskstats, whatever the disk's own sector."""
+"""The unit of /proc/diskstats, whatever the disk's own sector size."""
 RESCAN_S = 60
-"""Sensors are looked for again so often."""
+"""How often the list of sensors is rescanned."""
 GPU_DRIVERS = frozenset({"amdgpu", "radeon", "nouveau", "i915", "xe"})
-"""Their hwmon belongs to the gpu collector: reading it can wake a sleeping card."""
+"""Their hwmon sensors are left to the gpu collector: reading them can wake a sleeping card."""
 _COMM_CHARS = 15
 _CHUNK = 65_536
-_IDLE = (3, 4)  # idle, iowait: what psutil too counts as not busy
-_SHOWN = 8  # user nice system idle iowait irq softirq steal; guest times, which follow, are within user and nice
+_IDLE = (3, 4)  # idle, iowait: psutil counts the same as not busy
+_SHOWN = 8  # user nice system idle iowait irq softirq steal; the guest times after them are part of user and nice
 
 
 class KernelFile:
-    """A file of /proc or /sys that stays open: each ``read`` gives its text anew. One thread calls it."""
+    """A file of /proc or /sys that stays open: each ``read`` returns its current text. One thread calls it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
 
     def read(self) -> bytes:
-        """Give the whole text. Raises OSError."""
+        """Return the whole text. Raises OSError."""
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         text = part = os.pread(self._fd, _CHUNK, 0)
-        while part:  # the kernel hands long tables out a page at a time
+        while part:  # the kernel returns long tables a page at a time
             part = os.pread(self._fd, _CHUNK, len(text))
             text += part
         return text
 
     def close(self) -> None:
-        """Let the handle go; the next read opens it again."""
+        """Close the handle; the next read reopens it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 class LinuxMachine:
-    """The machine's counters from /proc and /sys, which are constructor arguments for tests' sake."""
+    """The machine's counters from /proc and /sys; the roots are arguments so that tests can replace them."""
 
     def __init__(self, proc: Path = Path("/proc"), sys: Path = Path("/sys"), *, clock_ticks: int = 0) -> None:
         self._proc = proc
@@ -66,7 +66,7 @@ class LinuxMachine:
         self._scanned_s = -float(RESCAN_S)
 
     def cpu_times(self) -> tuple[tuple[str, ...], Floats]:
-        """Core numbers, and (all, busy) time in ticks, of shape (1 + cores, 2): the machine first, then each core."""
+        """Return core numbers, and (all, busy) ticks of shape (1 + cores, 2): the machine first, then each core."""
         head = self._stat.read().partition(b"\nintr")[0]
         lines = [line for line in head.split(b"\n") if line.startswith(b"cpu")]
         table = np.array([line.split()[1 : _SHOWN + 1] for line in lines], np.float64)
@@ -76,7 +76,7 @@ class LinuxMachine:
         )
 
     def memory(self) -> tuple[int, int, int, int]:
-        """Bytes: memory in all, memory available, swap in all, swap free."""
+        """Return bytes: total memory, available memory, total swap, free swap."""
         fields: dict[bytes, int] = {}
         for line in self._meminfo.read().split(b"\n"):
             name, colon, rest = line.partition(b":")
@@ -86,12 +86,12 @@ class LinuxMachine:
                     break
         total = fields[b"MemTotal"]
         available = fields.get(b"MemAvailable", fields[b"MemFree"])
-        if available > total:  # seen in containers: psutil falls back to the free memory as well
+        if available > total:  # seen in containers: psutil falls back to free memory as well
             available = fields[b"MemFree"]
         return total << 10, available << 10, fields.get(b"SwapTotal", 0) << 10, fields.get(b"SwapFree", 0) << 10
 
     def disks(self) -> dict[str, tuple[int, int]]:
-        """Bytes read and written since boot, by physical disk: no partition, loop, device mapper or RAM disk."""
+        """Return bytes read and written since boot by physical disk (no partition, loop, device mapper or RAM disk)."""
         found = {}
         for line in self._diskstats.read().split(b"\n"):
             fields = line.split(None, 10)
@@ -105,12 +105,12 @@ class LinuxMachine:
         return found
 
     def load(self) -> tuple[float, float, float]:
-        """Mean of runnable and waiting tasks over 1, 5 and 15 minutes."""
+        """Return the load averages over 1, 5 and 15 minutes."""
         one, five, fifteen = self._loadavg.read().split(None, 3)[:3]
         return float(one), float(five), float(fifteen)
 
     def temperatures(self, now_s: float) -> dict[str, float]:
-        """Degrees Celsius by sensor ("coretemp Core 0"), NaN for one that does not answer; graphics cards left out."""
+        """Return degrees Celsius by sensor ("coretemp Core 0"), NaN if one does not answer; without graphics cards."""
         if now_s - self._scanned_s >= RESCAN_S:
             self._scanned_s = now_s
             self._scan()
@@ -123,14 +123,14 @@ class LinuxMachine:
         return found
 
     def processes(self) -> dict[int, tuple[object, float, int, str]]:
-        """By pid: what tells it from a reuse of its pid, CPU seconds, RSS bytes, name (untrusted, cleaned)."""
+        """Return by pid: start time (detects a reused pid), CPU seconds, RSS bytes, name (untrusted, cleaned)."""
         found: dict[int, tuple[object, float, int, str]] = {}
         root = os.fspath(self._proc)
         for entry in os.listdir(root):  # noqa: PTH208  a Path an entry would double the time
             if entry.isdigit():
                 try:
                     fd = os.open(f"{root}/{entry}/stat", os.O_RDONLY | os.O_CLOEXEC)
-                except OSError:  # it ended between the listing and this line
+                except OSError:  # the process ended after the listing
                     continue
                 try:
                     text = os.read(fd, 4_096)
@@ -138,10 +138,10 @@ class LinuxMachine:
                     continue
                 finally:
                     os.close(fd)
-                # The name stands in parentheses and may itself hold any of them: the last one closes it.
+                # The name is in parentheses and may itself contain some: the last one closes it.
                 name_end = text.rfind(b")")
                 fields = text[name_end + 2 :].split(None, 22)
-                if len(fields) <= 21:  # as above: nothing is told of it any more
+                if len(fields) <= 21:  # as above: the process has ended
                     continue
                 cpu_s = (int(fields[11]) + int(fields[12])) / self._ticks
                 name = text[text.index(b"(") + 1 : name_end].decode("utf-8", "replace")
@@ -149,7 +149,7 @@ class LinuxMachine:
         return found
 
     def full_name(self, pid: int, name: str) -> str:
-        """The name of a process beyond the kernel's 15 characters, where its command line still shows it."""
+        """Return a process's name beyond the kernel's 15 characters, if its command line still shows it."""
         if len(name) < _COMM_CHARS:
             return name
         try:
@@ -160,14 +160,14 @@ class LinuxMachine:
         return longer if longer.startswith(name) else name
 
     def close(self) -> None:
-        """Let all handles go; later calls open them again."""
+        """Close all handles; later calls reopen them."""
         for file in (self._stat, self._meminfo, self._diskstats, self._loadavg, *(file for _, file in self._sensors)):
             file.close()
         self._sensors, self._scanned_s = (), -float(RESCAN_S)
         self._physical.clear()
 
     def _is_physical(self, name: str) -> bool:
-        """A whole disk with hardware behind it; one path of a multipath NVMe is hidden, as its whole is counted."""
+        """Return whether it is a whole hardware disk. A multipath NVMe's paths are hidden and not counted twice."""
         block = self._sys / "block" / name.replace("/", "!")
         return (block / "device").exists() and _text(block / "hidden") != "1"
 
@@ -187,11 +187,11 @@ class LinuxMachine:
 
 
 def _add(sensors: dict[str, KernelFile], name: str, path: Path) -> None:
-    """Add a sensor; the second of a name gets a number."""
+    """Add a sensor; a repeated name gets a number."""
     name, number = clean(name), 2
-    given = name
+    base = name
     while name in sensors:
-        name, number = f"{given} {number}", number + 1
+        name, number = f"{base} {number}", number + 1
     sensors[name] = KernelFile(path)
 
 

@@ -1,4 +1,4 @@
-"""A thread a polled collector: drift-free beats, back-off, errors counted, CPU spent, a watchdog that blocks nobody."""
+"""One thread per polled collector: drift-free schedule, back-off, error count, CPU time, and hang detection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wfmon.core.types import Collector, CollectorState, CollectorStatus, Frame, 
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 HANG_S = 10.0
-"""A call that takes longer counts as lost. NVML's first, which may load the driver, takes seconds."""
+"""A call that takes longer counts as lost. NVML's first call may load the driver, which takes seconds."""
 CPU_SPAN_S = 5
 STOP_S = 0.3
 _IDLE_S = 3_600.0
@@ -27,12 +27,12 @@ def _log_error(message: str, error: Exception) -> None:
 class CollectorLoop:
     """Runs one collector on its own thread, ``wfmon-<name>``.
 
-    The n-th beat is due at start + n / rate on the monotonic clock. A collector that is slower than that skips beats,
-    which are counted. Unavailable becomes a status, absent or lost; any other exception becomes the status "error", is
-    counted and handed to ``log``; both are tried again after 1 s, 2 s, ... 60 s.
+    The n-th tick is due at start + n / rate on the monotonic clock. A slower collector skips ticks, which are counted.
+    Unavailable sets the status to absent or lost; any other exception sets it to "error", is counted and passed to
+    ``log``; after both, collect is retried after 1 s, 2 s, ... 60 s.
 
-    ``sink`` and ``on_status`` run on the loop's thread, the latter when the state or its reason changes; it must not
-    raise. Every public method may be called from any thread and returns at once, ``stop`` within 0.3 s.
+    ``sink`` and ``on_status`` run on the loop's thread; ``on_status`` is called when the state or its reason changes,
+    and must not raise. Any thread may call any public method; each returns at once, ``stop`` within 0.3 s.
     """
 
     def __init__(
@@ -58,54 +58,54 @@ class CollectorLoop:
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"wfmon-{collector.name}", daemon=True)
-        # Written by the loop's thread alone, read by any: each is one reference, replaced whole.
+        # Written by the loop's thread only, read by any: each is one reference, replaced atomically.
         self._state: tuple[CollectorState, str, int] = ("starting", "", clock.now_ms())
         self._call_ns: int | None = None
         self._checked_ms = 0
         self._beats = self._skipped = self._errors = self._failures = 0
         self._cpu_ns = 0
         self._cpu: deque[tuple[int, int]] = deque(maxlen=CPU_SPAN_S + 1)
-        # Owned by the loop's thread: the grid of beats.
+        # Owned by the loop's thread: the tick schedule.
         self._start_ns = 0
         self._next = 0
         self._regrid = True
 
     def start(self) -> None:
-        """Start the thread; once."""
+        """Start the thread. Call once."""
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Tell the thread to end, and do not wait for it. Idempotent."""
+        """Signal the thread to end, without waiting for it. Idempotent."""
         self._stopping = True
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread and let its source go. A thread that hangs in its source is left behind. Idempotent."""
+        """End the thread and close its source. A thread that hangs in its source is abandoned. Idempotent."""
         self.ask_to_stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(STOP_S)
 
     def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
-        """Switch on or off. Off closes the source and gives no more frames."""
+        """Switch on or off. Off closes the source and emits no more frames."""
         if enabled != self._enabled:
             self._enabled = enabled
             self._regrid = True
             self._wake.set()
 
     def set_rate(self, rate_hz: float) -> None:
-        """Change the beats a second; the grid starts anew."""
+        """Change the ticks per second; the schedule restarts."""
         if rate_hz != self._rate:
             self._rate = rate_hz
             self._regrid = True
             self._wake.set()
 
     def cpu_ns(self) -> int:
-        """CPU nanoseconds of the thread, as of its last beat."""
+        """Return the thread's CPU time in nanoseconds, as of its last tick."""
         return self._cpu_ns
 
     def status(self) -> CollectorStatus:
-        """How the collector fares now; a call that hangs shows as lost, and a thread that died as an error."""
-        state, reason, since_ms = self._judge()
+        """Return the current status; a hanging call shows as lost, a dead thread as an error."""
+        state, reason, since_ms = self._current_state()
         return CollectorStatus(
             name=self._collector.name,
             state=state,
@@ -119,8 +119,8 @@ class CollectorLoop:
             cpu_percent=self._cpu_percent(),
         )
 
-    def _judge(self) -> tuple[CollectorState, str, int]:
-        """What the thread says of itself, unless it cannot speak."""
+    def _current_state(self) -> tuple[CollectorState, str, int]:
+        """Return (state, reason, since_ms): the thread's own state, unless it hangs or has died."""
         call_ns, now_ns = self._call_ns, self._clock.mono_ns()
         if call_ns is not None and now_ns - call_ns >= self._hang_ns:
             hung_s = (now_ns - call_ns) // _SECOND
@@ -132,20 +132,20 @@ class CollectorLoop:
 
     def _run(self) -> None:
         while True:
-            self._wake.clear()  # before the flags are read, so that no change is missed
+            self._wake.clear()  # before reading the flags, so that no change is missed
             if self._stopping:
                 break
             self._clock.wait(self._wake, self._turn())
         self._close()
 
     def _turn(self) -> float:
-        """Beat if a beat is due; give the seconds until the next look."""
+        """Tick if one is due; return the seconds to wait before the next call."""
         if not self._enabled:
             if self._state[0] != "off":
                 self._close()
                 self._cpu.clear()
                 self._failures = 0
-                self._tell("off", "switched off")
+                self._set_state("off", "switched off")
             return _IDLE_S
         rate = self._rate
         if self._regrid:
@@ -155,7 +155,7 @@ class CollectorLoop:
         wait_ns = due_ns - self._clock.mono_ns()
         if wait_ns > 0:
             return wait_ns / _SECOND
-        this, retry_s = self._next, self._beat()
+        this, retry_s = self._next, self._collect_once()
         passed = int((self._clock.mono_ns() - self._start_ns) * rate / _SECOND)
         self._next = max(this, passed) + 1
         if retry_s:
@@ -164,8 +164,8 @@ class CollectorLoop:
             self._skipped += self._next - this - 1
         return 0.0
 
-    def _beat(self) -> float:
-        """Collect once and hand the frame on; give the seconds to back off, 0 when it worked."""
+    def _collect_once(self) -> float:
+        """Collect once and pass the frame to ``sink``; return the seconds to back off, 0 on success."""
         self._checked_ms = self._clock.now_ms()
         self._call_ns = self._clock.mono_ns()
         try:
@@ -175,16 +175,16 @@ class CollectorLoop:
                 return 0.0
             self._sink(frame)
         except Unavailable as gone:
-            self._tell("lost" if gone.lost else "absent", gone.reason)
+            self._set_state("lost" if gone.lost else "absent", gone.reason)
         except Exception as error:  # noqa: BLE001  the edge: one source's failure must not end its thread
             self._errors += 1
             reason = f"{type(error).__name__}: {error}"
             self._log(f"collector {self._collector.name} failed: {reason}", error)
-            self._tell("error", reason)
+            self._set_state("error", reason)
         else:
             self._beats += 1
             self._failures = 0
-            self._tell("running", "")
+            self._set_state("running", "")
             return 0.0
         finally:
             self._call_ns = None
@@ -193,7 +193,7 @@ class CollectorLoop:
         self._failures = min(self._failures + 1, 16)
         return retry_s
 
-    def _tell(self, state: CollectorState, reason: str) -> None:
+    def _set_state(self, state: CollectorState, reason: str) -> None:
         if self._state[:2] != (state, reason):
             since_ms = self._clock.now_ms() if self._state[0] != state else self._state[2]
             self._state = (state, reason, since_ms)
@@ -215,6 +215,6 @@ class CollectorLoop:
     def _close(self) -> None:
         try:
             self._collector.close()
-        except Exception as error:  # noqa: BLE001  as above: it is told, and the thread goes on
+        except Exception as error:  # noqa: BLE001  as above: it is logged, and the thread goes on
             self._errors += 1
             self._log(f"collector {self._collector.name} failed to close: {error}", error)

@@ -1,4 +1,4 @@
-"""The monitor itself: what it costs and how its parts fare."""
+"""The monitor itself: its resource use, and the health of its parts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from wfmon.core.types import Frame, Layout, Series, Table
 
 COLUMNS = ("thread", "id", "cpu_percent", "cpu_seconds")
 PSS_EVERY_S = 10
-"""The kernel walks every page for it."""
+"""Read rarely: the kernel walks every page for it."""
 FIRST = "the first reading; a share of time needs two"
-NOT_TOLD = "this system does not tell it"
+NOT_REPORTED = "this system does not report it"
 NOT_YET = "nothing measured yet"
 _NAN = float("nan")
 _NUMBERED = re.compile(r"[-_ ]\d+(?= |$).*")
@@ -29,9 +29,9 @@ _NUMBERED = re.compile(r"[-_ ]\d+(?= |$).*")
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the other parts tell; any of them may be called from the collector's thread.
+    """Measurements of the other parts; called from the collector's thread.
 
-    Counts are totals since the start, by cause, component, thread or queue; ``queues`` gives (depth, capacity).
+    Counts are totals since the start, by cause, component, thread or queue; ``queues`` returns (depth, capacity).
     None means not measured yet.
     """
 
@@ -64,7 +64,7 @@ _SINGLE = (
     ("monitor.tick_work_ms", "tick_work_ms"),
     ("monitor.encode_us", "encode_us"),
 )
-"""A metric, and its probe."""
+"""(metric, probe)."""
 _LABELLED = (
     ("monitor.samples_dropped_total", "cause", "samples_dropped"),
     ("monitor.beats_skipped_total", "thread", "beats_skipped"),
@@ -72,11 +72,11 @@ _LABELLED = (
     ("monitor.requests_refused_total", "cause", "requests_refused"),
     ("monitor.clients_closed_total", "cause", "clients_closed"),
 )
-"""A metric, its label, and its probe, which gives a mapping by that label."""
+"""(metric, label, probe): the probe returns a mapping by that label."""
 
 
 class Process(Protocol):
-    """What an operating system tells of this process; see ``LinuxProcess``. NaN: it does not tell."""
+    """This process as the operating system reports it; see ``LinuxProcess``. NaN: not reported."""
 
     def cpu_s(self) -> float: ...
     def rss_bytes(self) -> float: ...
@@ -87,7 +87,7 @@ class Process(Protocol):
 
 
 class LinuxProcess:
-    """This process in /proc. ``proc`` is its root. One thread calls it."""
+    """This process, from /proc. ``proc`` is its root. One thread calls it."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._self = proc / "self"
@@ -95,7 +95,7 @@ class LinuxProcess:
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def cpu_s(self) -> float:
-        """CPU seconds since the start, to the microsecond (/proc counts in hundredths)."""
+        """Return CPU seconds since the start, to the microsecond (/proc counts in hundredths)."""
         import resource
 
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -106,7 +106,7 @@ class LinuxProcess:
         return float(int(self._statm.read().split(None, 2)[1]) * self._page)
 
     def pss_bytes(self) -> float:
-        """Resident memory with shared pages counted by share; NaN where the kernel does not tell."""
+        """Return the proportional set size in bytes; NaN if the kernel does not report it."""
         try:
             text = (self._self / "smaps_rollup").read_bytes()
         except OSError:
@@ -117,28 +117,28 @@ class LinuxProcess:
         return _NAN
 
     def descriptors(self) -> float:
-        """Open file descriptors, without the one that this look takes."""
+        """Return the number of open file descriptors, without the one that this call uses."""
         return float(len(os.listdir(self._self / "fd")) - 1)  # noqa: PTH208  a Path an entry would double the time
 
     def threads_cpu_s(self) -> dict[int, float]:
-        """CPU seconds by thread id, to the nanosecond where the kernel keeps schedstat."""
+        """Return CPU seconds by thread id, to the nanosecond, for threads with a schedstat."""
         found = {}
         root = os.fspath(self._self / "task")
         for entry in os.listdir(root):  # noqa: PTH208  as above
             try:
                 with open(f"{root}/{entry}/schedstat", "rb", buffering=0) as file:
                     found[int(entry)] = int(file.read(64).split(None, 1)[0]) / 1e9
-            except (OSError, IndexError):  # it ended just now, or the kernel keeps none
+            except (OSError, IndexError):  # the thread just ended, or the kernel has no schedstat
                 continue
         return found
 
     def close(self) -> None:
-        """Let the handle go; a later call opens it again."""
+        """Close the handle; a later call reopens it."""
         self._statm.close()
 
 
 class PortableProcess:
-    """This process by psutil, on other systems."""
+    """This process through psutil, on other systems."""
 
     def __init__(self) -> None:
         import psutil
@@ -146,7 +146,7 @@ class PortableProcess:
         self._process = psutil.Process()
 
     def cpu_s(self) -> float:
-        """CPU seconds since the start."""
+        """Return CPU seconds since the start."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
@@ -155,32 +155,32 @@ class PortableProcess:
         return float(self._process.memory_info().rss)
 
     def pss_bytes(self) -> float:
-        """NaN: only Linux tells."""
+        """Return NaN: only Linux reports it."""
         return _NAN
 
     def descriptors(self) -> float:
-        """Open file descriptors; on Windows, handles."""
+        """Return the number of open file descriptors; on Windows, handles."""
         count = getattr(self._process, "num_fds", None) or getattr(self._process, "num_handles")  # noqa: B009  Windows alone
         return float(count())
 
     def threads_cpu_s(self) -> dict[int, float]:
-        """CPU seconds by thread id; on macOS the ids are psutil's own, so the names are not known there."""
+        """Return CPU seconds by thread id; on macOS the ids are psutil's own, so names are unknown there."""
         return {thread.id: thread.user_time + thread.system_time for thread in self._process.threads()}
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Nothing to close."""
 
 
 def this_process(platform: str = sys.platform) -> Process:
-    """The reader for the operating system at hand."""
+    """Return the reader for this operating system."""
     return LinuxProcess() if platform == "linux" else PortableProcess()
 
 
 class MonitorCollector:
-    """Each beat measures the process and asks the probes; every ten seconds the proportional memory too.
+    """Measures the process and reads the probes; every ten seconds the proportional memory too.
 
-    ``watching("threads")`` turns the table of threads on. Threads that differ by a number alone ("wfmon-ws-1",
-    "wfmon-ws-2") share a series: the table has each.
+    ``watching("threads")`` turns the table of threads on. Threads whose names differ only by a number ("wfmon-ws-1",
+    "wfmon-ws-2") share a series; the table lists each.
     """
 
     name = "monitor"
@@ -198,7 +198,7 @@ class MonitorCollector:
         self._layout = Layout(())
 
     def collect(self) -> Frame:
-        """Measure now. Raises OSError when the system does not tell this process's memory."""
+        """Measure now. Raises OSError if the system does not report this process's memory."""
         t_ms, now_ns = self._clock.now_ms(), self._clock.mono_ns()
         reasons: dict[str, str] = {}
         cpu_s, collectors_ns = self._process.cpu_s(), self._probes.collectors_cpu_ns()
@@ -214,7 +214,7 @@ class MonitorCollector:
             span_s = (now_ns - before[0]) / 1e9
             row[Series("monitor.cpu_percent")] = 100.0 * (cpu_s - before[1]) / span_s
             row[Series("monitor.collectors_cpu_percent")] = 100.0 * (collectors_ns - before[2]) / 1e9 / span_s
-            # A thread that was born since the last beat has spent all its time in it.
+            # A thread started since the last sample has spent all its CPU time since then.
             shares = {
                 number: 100.0 * max(0.0, spent - before[3].get(number, 0.0)) / span_s
                 for number, spent in threads.items()
@@ -223,7 +223,7 @@ class MonitorCollector:
                 series = Series.of("monitor.thread_cpu_percent", thread=group(names.get(number)))
                 row[series] = row.get(series, 0.0) + share
         self._measure_process(row, reasons, now_ns / 1e9, len(threads))
-        self._ask(row, reasons)
+        self._read_probes(row, reasons)
         tables = {"threads": _table(threads, shares, names)} if self._watching("threads") else {}
         series_now = tuple(row)
         if series_now != self._series:
@@ -231,7 +231,7 @@ class MonitorCollector:
         return Frame(self.name, t_ms, self._layout, np.array(list(row.values()), np.float64), reasons, tables)
 
     def close(self) -> None:
-        """Let the handle go; a later collect opens it again. Idempotent."""
+        """Close the handle; a later collect reopens it. Idempotent."""
         self._process.close()
         self._before = None
         self._pss_s = -float(PSS_EVERY_S)
@@ -244,9 +244,9 @@ class MonitorCollector:
             self._pss_s = now_s
             pss = row[Series("monitor.pss_bytes")] = self._process.pss_bytes()
             if pss != pss:  # noqa: PLR0124  NaN
-                reasons["monitor.pss_bytes"] = NOT_TOLD
+                reasons["monitor.pss_bytes"] = NOT_REPORTED
 
-    def _ask(self, row: dict[Series, float], reasons: dict[str, str]) -> None:
+    def _read_probes(self, row: dict[Series, float], reasons: dict[str, str]) -> None:
         for metric, probe in _SINGLE:
             value = getattr(self._probes, probe)()
             if value is None:
@@ -261,7 +261,7 @@ class MonitorCollector:
 
 
 def group(name: str | None) -> str:
-    """The series' label for a thread's name: without its number; "native" for one that Python did not start."""
+    """Return the series label for a thread's name: without its number; "native" for one not started by Python."""
     if name is None:
         return "native"
     return _NUMBERED.sub("", name) or "unnamed"

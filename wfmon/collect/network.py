@@ -1,4 +1,4 @@
-"""Traffic on localhost, who listens there, and the proof that the monitor itself stays on this machine."""
+"""Loopback traffic and listeners, and proof that the monitor itself opens no external connection."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from wfmon.core.types import Cell, Frame, Layout, Series, Table
 COLUMNS = ("port", "address", "process", "pid", "connections")
 HIDDEN = "not visible to this user"
 NO_LOOPBACK = "this system has no counters for its loopback interface"
-LOOK_AGAIN_S = 10
-"""Listeners whose process this user cannot see are looked for again so often."""
+RETRY_HIDDEN_S = 10
+"""How often the process of a listener is searched for again if this user could not see it."""
 _STATES = tuple(sorted(set(STATES.values()) - {"listen"}))
 _LAYOUT = Layout(
     (
@@ -36,7 +36,7 @@ _LAYOUT = Layout(
 
 
 class Sockets(Protocol):
-    """What an operating system tells of sockets; see ``sockets.LinuxSockets``. Methods may raise OSError."""
+    """The operating system's sockets; see ``sockets.LinuxSockets``. Methods may raise OSError."""
 
     def traffic(self) -> Mapping[str, tuple[int, int, int, int]]: ...
     def sockets(self) -> list[Socket]: ...
@@ -46,7 +46,7 @@ class Sockets(Protocol):
 
 
 def these_sockets(platform: str = sys.platform) -> Sockets:
-    """The reader for the operating system at hand."""
+    """Return the reader for this operating system."""
     if platform == "linux":
         return LinuxSockets(quick=connections)
     from wfmon.collect.portable import PortableSockets
@@ -55,9 +55,10 @@ def these_sockets(platform: str = sys.platform) -> Sockets:
 
 
 class NetworkCollector:
-    """Each beat counts what went over loopback and looks once at all sockets of this machine.
+    """Measures loopback traffic and reads all sockets of this machine once per sample.
 
-    ``watching("listeners")`` turns the table of listeners on. A connection that lives between two beats is not seen.
+    ``watching("listeners")`` turns the table of listeners on. A connection that opens and closes between two samples
+    is not seen.
     """
 
     name = "network"
@@ -69,10 +70,10 @@ class NetworkCollector:
         self._traffic = Total(4)
         self._holders: dict[int, tuple[int, str]] = {}
         self._hidden: set[int] = set()
-        self._look_again_s = 0.0
+        self._retry_hidden_s = 0.0
 
     def collect(self) -> Frame:
-        """Measure now. Raises OSError when the system does not tell its sockets."""
+        """Measure now. Raises OSError if the system does not report its sockets."""
         t_ms = self._clock.now_ms()
         reasons: dict[str, str] = {}
         traffic = self._sockets.traffic()
@@ -91,13 +92,13 @@ class NetworkCollector:
         return Frame(self.name, t_ms, _LAYOUT, np.array(values, np.float64), reasons, tables)
 
     def close(self) -> None:
-        """Let the handles go; a later collect opens them again. Idempotent."""
+        """Close the handles; a later collect reopens them. Idempotent."""
         self._sockets.close()
 
     def _listeners(self, found: list[Socket]) -> Table:
-        """Every TCP listener that programs of this machine can reach, those that others can reach too included."""
+        """Return every TCP listener reachable from this machine, including those reachable from outside."""
         listening = [one for one in found if one.tcp and one.state == "listen" and _reachable(one)]
-        self._look_up({one.owner for one in listening})
+        self._find_holders({one.owner for one in listening})
         connected = Counter(
             one.local[1] for one in found if one.tcp and one.state == "established" and one.local[0].loopback
         )
@@ -107,21 +108,21 @@ class NetworkCollector:
             rows.append((one.local[1], one.local[0].text, name, pid, connected[one.local[1]]))
         return Table(COLUMNS, tuple(rows))
 
-    def _look_up(self, owners: set[int]) -> None:
-        """Find who holds them. That reads every process's descriptors, so only what is new is looked for."""
+    def _find_holders(self, owners: set[int]) -> None:
+        """Find the owning processes. That reads every process's descriptors, so only new owners are searched for."""
         self._holders = {owner: held for owner, held in self._holders.items() if owner in owners}
         now_s = self._clock.mono_ns() / 1e9
-        if now_s >= self._look_again_s:
+        if now_s >= self._retry_hidden_s:
             self._hidden.clear()
         wanted = owners - self._holders.keys() - self._hidden
         if wanted:
             self._holders.update(self._sockets.holders(wanted))
             self._hidden = owners - self._holders.keys()
-            self._look_again_s = now_s + LOOK_AGAIN_S
+            self._retry_hidden_s = now_s + RETRY_HIDDEN_S
 
 
 def loopback_states(found: Iterable[Socket]) -> Counter[str]:
-    """Count TCP connections over loopback by state. An established one has two ends here and counts once."""
+    """Count loopback TCP connections by state. An established one has both ends here and counts once."""
     states: Counter[str] = Counter()
     seen: set[tuple[tuple[str, int], tuple[str, int]]] = set()
     for one in found:
@@ -137,9 +138,9 @@ def loopback_states(found: Iterable[Socket]) -> Counter[str]:
 
 
 def external(found: Iterable[Socket], own: set[int]) -> tuple[int, int]:
-    """Count this process's connections that leave the machine, and its sockets that others can reach.
+    """Count this process's connections that leave the machine, and its sockets reachable from outside.
 
-    A UDP socket without a peer that is bound to more than loopback receives from anyone: it counts with the latter.
+    An unconnected UDP socket bound to more than loopback receives from anyone, so it counts as reachable.
     """
     connections = listeners = 0
     for one in found:

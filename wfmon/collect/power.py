@@ -1,4 +1,4 @@
-"""Power: which cards may sleep, and whether the machine runs on battery."""
+"""Power: lets graphics cards sleep, and reports whether the machine runs on battery."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from wfmon.collect.linux import KernelFile
 
 IDLE_S = 10
-"""A card that did nothing for so long is left alone, so that it can fall asleep ..."""
+"""A card idle for this long is left alone, so that it can fall asleep ..."""
 LEAVE_S = 20
-"""... and is read again after so long, since it then stays awake for another reason (a screen, a program)."""
+"""... and is read again after this long, because something else (a screen, a program) then keeps it awake."""
 ASLEEP = "asleep: the card is switched off to save power, and is not woken while nobody watches"
 LEFT_ALONE = "left alone while nobody watches, so that the card can fall asleep"
 
@@ -17,7 +17,7 @@ LEFT_ALONE = "left alone while nobody watches, so that the card can fall asleep"
 class Sleeper:
     """Lets a card that the kernel may switch off sleep while nobody watches.
 
-    ``device`` is its folder under /sys/bus/pci/devices (or a drm card's ``device``). Where it does not exist, or the
+    ``device`` is its folder under /sys/bus/pci/devices (or a drm card's ``device``). If that does not exist, or the
     kernel may not switch the card off, the card never rests. One thread calls it.
     """
 
@@ -27,11 +27,11 @@ class Sleeper:
         self._idle_since: float | None = None
 
     def suspended(self) -> bool:
-        """The card is switched off now."""
+        """Return whether the card is switched off now."""
         return _word(self._status) == b"suspended"
 
     def rests(self, now_s: float, *, watched: bool, busy: bool) -> str:
-        """Why the card must not be touched now, or "". ``busy``: it was at work when it was read last."""
+        """Return why the card must not be read now, or "". ``busy``: it was working at its last reading."""
         if watched or _word(self._control) != b"auto":
             self._idle_since = None
             return ""
@@ -43,13 +43,13 @@ class Sleeper:
         return LEFT_ALONE if IDLE_S <= now_s - self._idle_since < IDLE_S + LEAVE_S else ""
 
     def close(self) -> None:
-        """Let the handles go. Idempotent."""
+        """Close the handles. Idempotent."""
         self._control.close()
         self._status.close()
 
 
 def on_battery(supplies: Path = Path("/sys/class/power_supply")) -> bool:
-    """Tell whether the machine runs on battery; False where it has none or does not tell."""
+    """Return whether the machine runs on battery; False if it has none or does not report it."""
     if not supplies.is_dir():
         return _on_battery_elsewhere()
     kinds = {folder: _read(folder / "type") for folder in supplies.iterdir() if _read(folder / "scope") != b"Device"}

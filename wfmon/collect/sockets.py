@@ -1,4 +1,4 @@
-"""Linux: the sockets of this machine and who holds them (psutil takes 23 ms for what takes 1 here)."""
+"""Linux: this machine's sockets and the processes that own them (1 ms; psutil takes 23)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ STATES = {
     b"01": "established", b"02": "syn_sent", b"03": "syn_recv", b"04": "fin_wait1", b"05": "fin_wait2",
     b"06": "time_wait", b"07": "close", b"08": "close_wait", b"09": "last_ack", b"0A": "listen", b"0B": "closing",
 }  # fmt: skip
-"""include/net/tcp_states.h; syn_recv appears as 0C too, before it is accepted."""
+"""include/net/tcp_states.h; 0C is syn_recv too, before it is accepted."""
 _TABLES = ("tcp", "tcp6", "udp", "udp6")
 _KNOWN_ADDRESSES = 4_096
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
 class SocketAddress(NamedTuple):
-    """An address, its text, and where it leads. Wildcard: any address of this machine."""
+    """An address as text, and its scope. Wildcard: any address of this machine."""
 
     text: str
     loopback: bool
@@ -31,7 +31,7 @@ class SocketAddress(NamedTuple):
 
 
 class Socket(NamedTuple):
-    """One row. ``local`` and ``remote`` are (address, port); ``owner`` is what ``own`` and ``holders`` speak of."""
+    """One row. ``local`` and ``remote`` are (address, port); ``owner`` is the key used by ``own`` and ``holders``."""
 
     tcp: bool
     state: str
@@ -41,9 +41,9 @@ class Socket(NamedTuple):
 
 
 class LinuxSockets:
-    """What the kernel tells of sockets. ``proc`` is the root of /proc. One thread calls it.
+    """Sockets as the kernel reports them. ``proc`` is the root of /proc. One thread calls it.
 
-    ``quick`` is a quicker way to the TCP sockets than /proc (see ``diag``); once refused, it is not tried again.
+    ``quick`` reads TCP sockets faster than /proc does (see ``diag``); once it fails, it is not tried again.
     """
 
     def __init__(self, proc: Path = Path("/proc"), quick: Callable[[], list[Socket]] | None = None) -> None:
@@ -54,7 +54,7 @@ class LinuxSockets:
         self._addresses: dict[bytes, SocketAddress] = {}
 
     def traffic(self) -> dict[str, tuple[int, int, int, int]]:
-        """By loopback interface, since it came up: bytes received, bytes sent, packets received, packets sent."""
+        """Return by loopback interface, since it came up: bytes in, bytes out, packets in, packets out."""
         found = {}
         for line in self._dev.read().split(b"\n"):
             name, colon, rest = line.partition(b":")
@@ -65,7 +65,7 @@ class LinuxSockets:
         return found
 
     def sockets(self) -> list[Socket]:
-        """Every TCP and UDP socket of this network namespace. Raises OSError when there is no table of TCP."""
+        """Return every TCP and UDP socket of this network namespace. Raises OSError if there is no TCP table."""
         known = self._tcp()
         found = known or []
         for name, file in self._tables.items():
@@ -81,11 +81,11 @@ class LinuxSockets:
         return found
 
     def own(self) -> set[int]:
-        """The inodes of this process's own sockets."""
+        """Return the inodes of this process's own sockets."""
         return set(_inodes(self._proc / "self" / "fd"))
 
     def holders(self, wanted: set[int]) -> dict[int, tuple[int, str]]:
-        """By inode: the pid and name (cleaned) of a process that holds it, as far as this user may see."""
+        """Return by inode: the pid and name (cleaned) of a process that holds it, as far as this user may see."""
         found: dict[int, tuple[int, str]] = {}
         for entry in os.listdir(self._proc):  # noqa: PTH208  a Path an entry would double the time
             if entry.isdigit() and len(found) < len(wanted):
@@ -95,7 +95,7 @@ class LinuxSockets:
         return found
 
     def close(self) -> None:
-        """Let the handles go; later calls open them again."""
+        """Close the handles; later calls reopen them."""
         for file in (*self._tables.values(), self._dev):
             file.close()
 
@@ -136,13 +136,13 @@ class LinuxSockets:
 
 
 def address(digits: bytes, byteorder: str = sys.byteorder) -> SocketAddress:
-    """Read the kernel's hexadecimal form, 32-bit words in the machine's own order. ::ffff:127.0.0.1 is loopback."""
+    """Parse the kernel's hexadecimal form: 32-bit words in the machine's byte order. ::ffff:127.0.0.1 is loopback."""
     words = [bytes.fromhex(digits[i : i + 8].decode()) for i in range(0, len(digits), 8)]
-    return place(b"".join(word[::-1] if byteorder == "little" else word for word in words))
+    return unpack_address(b"".join(word[::-1] if byteorder == "little" else word for word in words))
 
 
-def place(packed: bytes) -> SocketAddress:
-    """Tell of a packed address, IPv4 (4 bytes) or IPv6 (16), where it leads."""
+def unpack_address(packed: bytes) -> SocketAddress:
+    """Parse a packed address, IPv4 (4 bytes) or IPv6 (16), and classify it."""
     if packed.startswith(_MAPPED):
         packed = packed[12:]
     text = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
@@ -151,12 +151,12 @@ def place(packed: bytes) -> SocketAddress:
 
 
 def is_loopback_interface(name: str) -> bool:
-    """Tell loopback by its name: lo on Linux, lo0 on macOS and the BSDs, in words on Windows."""
+    """Return whether a name is a loopback interface's: lo on Linux, lo0 on macOS and BSD, a phrase on Windows."""
     return name == "lo" or (name.startswith("lo") and name[2:].isdigit()) or "loopback" in name.lower()
 
 
 def _inodes(folder: Path) -> Iterator[int]:
-    """The inodes of the sockets among a process's file descriptors; none where this user may not look."""
+    """Yield the socket inodes among a process's file descriptors; none if this user may not read them."""
     root = os.fspath(folder)
     try:
         entries = os.listdir(root)  # noqa: PTH208  as above
@@ -165,7 +165,7 @@ def _inodes(folder: Path) -> Iterator[int]:
     for entry in entries:
         try:
             target = os.readlink(f"{root}/{entry}")  # noqa: PTH115  as above
-        except OSError:  # closed between the listing and this line
+        except OSError:  # closed after the listing
             continue
         if target.startswith("socket:["):
             yield int(target[8:-1])

@@ -1,4 +1,4 @@
-"""The machine: CPU, memory, swap, disks, temperatures, and its busiest processes while somebody looks."""
+"""The machine: CPU, memory, swap, disks, temperatures, and its busiest processes while they are watched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("name", "pid", "cpu_percent", "rss_bytes", "gpu_memory_bytes")
 NO_SENSOR = "no temperature sensor is visible: machines in a container or a virtual machine have none"
 NO_DISK = "no physical disk is visible: its counters stay outside a container"
 NO_SWAP = "this machine has no swap"
-UNMOVED = "its counters have not moved since the last beat"
+UNMOVED = "its counters have not changed since the last sample"
 FIRST = "the first reading; a share of time needs two"
 _NAN = float("nan")
 _FAST = (
@@ -36,7 +36,7 @@ _SLOW = (
 
 
 class Machine(Protocol):
-    """What an operating system tells; see ``linux.LinuxMachine``. Every method may raise OSError."""
+    """The operating system's counters; see ``linux.LinuxMachine``. Every method may raise OSError."""
 
     def cpu_times(self) -> tuple[tuple[str, ...], Floats]: ...
     def memory(self) -> tuple[int, int, int, int]: ...
@@ -49,7 +49,7 @@ class Machine(Protocol):
 
 
 def this_machine(platform: str = sys.platform) -> Machine:
-    """The reader for the operating system at hand."""
+    """Return the reader for this operating system."""
     if platform == "linux":
         from wfmon.collect.linux import LinuxMachine
 
@@ -60,11 +60,11 @@ def this_machine(platform: str = sys.platform) -> Machine:
 
 
 class SystemCollector:
-    """Each beat measures CPU, memory, swap and disk traffic; the first beat of a second also what changes slowly.
+    """Measures CPU, memory, swap and disk traffic; the first sample of each second includes the slow metrics.
 
-    So it gives two layouts, the fast one and the full one. Memory is the host's, also within a container.
+    So its frames have two layouts, fast and full. Memory is the host's, also within a container.
     ``watching("processes")`` and ``processes_enabled`` together turn the table of processes on; ``gpu_memory()``
-    gives bytes by pid for it.
+    returns bytes by pid for it.
     """
 
     name = "system"
@@ -85,7 +85,7 @@ class SystemCollector:
         """May be changed by any thread."""
         self._gpu_memory = gpu_memory
         self._machine = machine or this_machine()
-        # The fast one and the full one, each with the cores and sensors that it was made for.
+        # The fast one and the full one, each with the cores and sensors that it was built for.
         self._layouts: list[tuple[tuple[tuple[str, ...], tuple[str, ...] | None] | None, Layout]] = [
             (None, Layout(())),
             (None, Layout(())),
@@ -96,7 +96,7 @@ class SystemCollector:
         self._processes: tuple[int, dict[int, tuple[object, float]]] | None = None
 
     def collect(self) -> Frame:
-        """Measure now. Raises OSError when the system does not tell its CPU times or memory."""
+        """Measure now. Raises OSError if the system does not report its CPU times or memory."""
         t_ms, now_ns = self._clock.now_ms(), self._clock.mono_ns()
         reasons: dict[str, str] = {}
         cores, times = self._machine.cpu_times()
@@ -122,7 +122,7 @@ class SystemCollector:
         return Frame(self.name, t_ms, self._layout(cores, sensors), np.array(values), reasons, tables)
 
     def close(self) -> None:
-        """Let the handles go; a later collect opens them again. Idempotent."""
+        """Close the handles; a later collect reopens them. Idempotent."""
         self._machine.close()
         self._cpu = self._processes = None
         self._second = -1
@@ -132,7 +132,7 @@ class SystemCollector:
         if before is None or before[0] != cores:
             reasons["system.cpu_percent"] = reasons["system.cpu_core_percent"] = FIRST
             return [_NAN] * len(times)
-        spent = np.maximum(times - before[1], 0.0)  # the kernel's idle and iowait may fall a little
+        spent = np.maximum(times - before[1], 0.0)  # the kernel's idle and iowait may decrease a little
         if not spent[:, 0].all():
             reasons["system.cpu_percent"] = reasons["system.cpu_core_percent"] = UNMOVED
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -159,7 +159,7 @@ class SystemCollector:
         except (OSError, ZeroDivisionError) as error:
             space = [_NAN] * 3
             for name in _SLOW[-3:]:
-                reasons[name] = f"the data folder's disk cannot be asked: {error}"
+                reasons[name] = f"the data folder's disk cannot be read: {error}"
         return [*self._machine.load(), total, swap, *space]
 
     def _layout(self, cores: tuple[str, ...], sensors: tuple[str, ...] | None) -> Layout:
@@ -176,7 +176,7 @@ class SystemCollector:
         return layout
 
     def _busiest(self, now_ns: int) -> Table:
-        """The ten processes with the most CPU since the last look; of one core, so eight threads can make 800 %."""
+        """Return the ten processes with the most CPU since the last call, in percent of one core (8 threads: 800 %)."""
         found = self._machine.processes()
         then_ns, before = self._processes or (now_ns, {})
         self._processes = (now_ns, {pid: (birth, cpu_s) for pid, (birth, cpu_s, _, _) in found.items()})
@@ -186,7 +186,7 @@ class SystemCollector:
         for pid, (birth, cpu_s, rss, name) in found.items():
             known = before.get(pid)
             share = None
-            if known is not None and known[0] == birth and span_s > 0:  # else a newer process got an old one's pid
+            if known is not None and known[0] == birth and span_s > 0:  # otherwise a newer process reused the pid
                 share = 100.0 * max(0.0, cpu_s - known[1]) / span_s
             rows.append((-1.0 if share is None else share, gpu.get(pid, 0), rss, pid, name, share))
         rows.sort(reverse=True)

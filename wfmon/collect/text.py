@@ -1,4 +1,4 @@
-"""Names that come from outside."""
+"""Cleaning of untrusted names."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ NAME_CHARS = 64
 
 
 def clean(name: str) -> str:
-    """An untrusted name made fit to show: no control or other unprintable characters, at most 64 characters."""
+    """Return an untrusted name fit for display: unprintable characters replaced, at most 64 characters."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:NAME_CHARS])

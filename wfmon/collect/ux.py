@@ -1,4 +1,4 @@
-"""What open pages report of their own frames: pushed, checked, bounded; no thread."""
+"""Frame timings reported by open pages: validated and queued in a bounded inbox; no thread of its own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MAX_COUNT = 600
 MAX_CLIENTS = 256
 MAX_WAITING = 1_024
 REPORTS_PER_SECOND = 3
-"""Taken from one client; pages send one."""
+"""Accepted from one client; pages send one."""
 SILENT_S = 5
-"""A visible page that has said nothing for so long was closed, or stands still."""
+"""A visible page that has not reported for this long was closed or is frozen."""
 HIDDEN_SILENT_S = 120
 """Browsers wake a hidden page's timers once a minute."""
 OLDEST_MS, NEWEST_MS = 60_000, 2_000
-"""How far a report's frames may lie before and after the server's time; others are dropped and counted."""
+"""How far a report's frames may be before and after the server's time; others are dropped and counted."""
 BUDGET_MS = 1_000 / 60 * 1.05
-"""The frame budget of 16.67 ms, and 5 % for the browser's rounding of its timestamps."""
-CLOSED = "the page was closed, or stands still"
+"""The frame budget of 16.67 ms, plus 5 % for the browser's rounding of timestamps."""
+CLOSED = "the page was closed or is frozen"
 HIDDEN = "the page is hidden"
 OFF = "switched off"
 NO_INPUT = "no input: nothing was pressed or clicked"
@@ -50,7 +50,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A checked report of one page: lists in milliseconds; ``t0`` is when its first frame began (server's time)."""
+    """A validated report of one page: lists in milliseconds; ``t0`` is when its first frame began (server time)."""
 
     page: str
     t0: float
@@ -68,7 +68,7 @@ class Report:
         return self.t0 + sum(self.intervals[1:])
 
     def values(self) -> tuple[float, ...]:
-        """The per-second values in the order of ``_VALUES``, NaN where there was nothing to measure."""
+        """Return the per-second values in the order of ``_VALUES``, NaN where there was nothing to measure."""
         span_s = sum(self.intervals) / 1_000
         if not span_s:
             frames = [_NAN] * 4
@@ -98,16 +98,16 @@ class _Tab:
 
 
 class UxInbox:
-    """Takes the pages' reports. ``push`` may be called by any thread; ``drain`` by one, the ticker.
+    """Collects the pages' reports. ``push`` may be called by any thread; ``drain`` by one, the ticker.
 
-    Several tabs of one page share its series: each value is that of the tab that fares worst, and the single frames are
-    those of the tab that was there first, since two tabs' frames do not follow one another. Hidden tabs are left out.
+    Several tabs of one page share its series: each value is the worst tab's, and the single frames are those of the
+    first tab, because two tabs' frames do not form one sequence. Hidden tabs are ignored.
     """
 
     name = "ux"
 
     def __init__(self, clock: Clock, pages: Callable[[], Collection[str]], *, enabled: bool = True) -> None:
-        """``pages`` gives the names of the pages that exist: no other page gets series."""
+        """``pages`` returns the names of the pages that exist; no other page gets series."""
         self._clock = clock
         self._pages_known = pages
         self._enabled = enabled
@@ -119,18 +119,18 @@ class UxInbox:
         self._heard_ms = 0
         self._since: tuple[str, int] = ("", clock.now_ms())
         self.dropped: Counter[str] = Counter()
-        """Reports not taken, by cause."""
-        # The ticker's alone.
+        """Rejected reports, by cause."""
+        # Used by the ticker only.
         self._pages: dict[str, Layout] = {}
         self._hidden: set[str] = set()
 
     @property
     def depth(self) -> int:
-        """Reports that wait, of MAX_WAITING. Any thread."""
+        """Reports waiting, of MAX_WAITING. Any thread."""
         return len(self._waiting)
 
     def push(self, message: Mapping[str, Any], page_client: str) -> None:
-        """Take a ``ux`` message of a client. Raises ValueError with a sentence when it is not one."""
+        """Queue a client's ``ux`` message. Raises ValueError, with a sentence, if it is invalid."""
         try:
             report = check(message)
         except ValueError:
@@ -145,7 +145,9 @@ class UxInbox:
                 self.dropped["ux_no_such_page"] += 1
                 return
             if not now_ms - OLDEST_MS <= report.t0 <= report.end <= now_ms + NEWEST_MS:
-                self.dropped["ux_time_off"] += 1  # the page's idea of the time is old: a clock stepped, or it slept
+                self.dropped["ux_time_off"] += (
+                    1  # the page's clock offset is stale: a clock stepped, or the machine slept
+                )
                 return
             tab = self._tabs.get(page_client)
             if tab is None:
@@ -167,7 +169,7 @@ class UxInbox:
                 self._heard_ms = now_ms
 
     def drain(self) -> list[Frame | Burst]:
-        """Give what came since the last call: single frames as bursts, and a frame of per-second values a page."""
+        """Return what came since the last call: single frames as bursts, and per-second values as a frame per page."""
         now_s, t_ms = self._clock.mono_ns() / 1e9, self._clock.now_ms()
         out: list[Frame | Burst] = []
         with self._lock:
@@ -202,7 +204,7 @@ class UxInbox:
         return out
 
     def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001  the settings' own form
-        """Switch on or off; off forgets what waits, and the next drain closes the pages' series. Any thread."""
+        """Switch on or off; off discards what waits, and the next drain closes the pages' series. Any thread."""
         with self._lock:
             self._enabled = enabled
             if not enabled:
@@ -210,7 +212,7 @@ class UxInbox:
                 self._tabs.clear()
 
     def status(self) -> CollectorStatus:
-        """How the inbox fares: absent while no page is open. Any thread. ``errors`` counts messages refused."""
+        """Return the inbox's status: absent while no page is open; ``errors`` counts rejected messages. Any thread."""
         with self._lock:
             state = "off" if not self._enabled else "running" if self._tabs else "absent"
             if state != self._since[0]:
@@ -227,14 +229,14 @@ class UxInbox:
             )
 
     def _leads(self, client: str, page: str) -> bool:
-        """The page's single frames are this client's: it is the first that is not hidden. Under the lock."""
+        """Return whether the page's single frames come from this client: the first visible one. Under the lock."""
         visible = (name for name, tab in self._tabs.items() if tab.report.page == page and not tab.report.hidden)
         return next(visible, client) == client
 
     def _measured(self, page: str, reports: Sequence[Report], t_ms: int) -> Frame:
         rows = np.array([report.values() for report in reports])
         lowest, highest = np.fmin.reduce(rows), np.fmax.reduce(rows)
-        values = np.concatenate((lowest[:1], highest[1:]))  # of frames a second the fewest, of all others the most
+        values = np.concatenate((lowest[:1], highest[1:]))  # the lowest frames per second, the highest of all others
         words = (NO_FRAME, NO_FRAME, NO_FRAME, NO_FRAME, NO_INPUT, NO_STREAM)
         layout = self._layout(page)
         reasons = {
@@ -262,7 +264,7 @@ class UxInbox:
 
 
 def bursts(report: Report) -> list[Burst]:
-    """The single frames of a report: each at the instant it began. Work belongs to the newest frames."""
+    """Return a report's single frames as bursts, each at the instant it began. Work belongs to the newest frames."""
     if not report.intervals:
         return []
     intervals = np.array(report.intervals)
@@ -275,7 +277,7 @@ def bursts(report: Report) -> list[Burst]:
 
 
 def check(message: Mapping[str, Any]) -> Report:
-    """Make a report of a ``ux`` message. Raises ValueError that names the field and what it must be."""
+    """Validate a ``ux`` message. Raises ValueError naming the field and what it must be."""
     unknown = [key for key in message if key not in _KEYS]
     if unknown:
         raise ValueError(f"unknown field {unknown[0]!r:.40}")
@@ -298,7 +300,7 @@ def check(message: Mapping[str, Any]) -> Report:
         missed=int(_number("missed", missed, 0, 36_000)),
         loaf=_numbers("loaf", {"loaf": [one["duration_ms"] for one in loaf]}, 0, 600_000),
         inputs=_numbers("inputs", message, 0, 600_000),
-        # Below zero by the error of the page's idea of the server's clock.
+        # May be negative by the error of the page's estimate of the server's clock.
         stream_latency=_numbers("stream_latency", message, -1_000, 600_000),
         hidden=hidden,
     )
@@ -318,5 +320,5 @@ def _number(field: str, value: object, low: float, high: float) -> float:
 
 
 def _rank(values: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile: the least value that at least ``share`` of all do not exceed."""
+    """Return the nearest-rank quantile: the smallest value that at least ``share`` of all do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

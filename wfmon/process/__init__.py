@@ -1,4 +1,4 @@
-"""Counters become rates, what cannot be is dropped and counted, what did not change is marked as unchanged."""
+"""Turns counters into rates, drops and counts impossible values, and marks unchanged ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The energy of a model: an index from 0 to 1 of its speed, certainty and steadiness. Pure; docs/energy.md.
+"""Energy of a model: an index from 0 to 1 of its speed, certainty and steadiness. Pure; see docs/energy.md.
 
-``started``, ``token`` and ``ended`` lead from one ``Energy`` to the next; ``look`` reads it, as often as one likes.
-Times are monotonic milliseconds; one that goes back, or is no number, counts as that of the event before.
+``started``, ``token`` and ``ended`` map one ``Energy`` to the next; ``level_and_state`` reads it without changing it.
+Times are monotonic milliseconds; one that goes back or is not a finite number is replaced by the previous event's.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from wfmon.core.settings import EnergySettings
 
 IDLE, CHARGING, FLOWING, STALLING, SATURATED, DRAINED = range(6)
 STATES = ("idle", "charging", "flowing", "stalling", "saturated", "drained")
-"""The states' names, by their number."""
+"""State names, indexed by state number."""
 
 
 class Energy(NamedTuple):
-    """What is known of a model after an event."""
+    """A model's state after an event."""
 
     level: float = 0.0
-    """E, until ``falls_ms``; from there on it halves every half-life."""
+    """E up to ``falls_ms``; after that it halves every half-life."""
     falls_ms: float = 0.0
     event_ms: float = -math.inf
     open: bool = False
-    """A request is open."""
+    """Whether a request is open."""
     token_ms: float | None = None
-    """Its newest token; None while it charges."""
+    """Time of its newest token; None while charging."""
     ended_ms: float | None = None
-    """When the last request ended, while none is open."""
+    """When the last request ended; None while one is open."""
     slow: int = 0
-    """Newest intervals in a row that were longer than a steady one."""
+    """How many of the newest intervals in a row were longer than ``steady_ms``."""
     above_ms: float | None = None
-    """Since when E is at ``saturated_at`` or more."""
+    """Since when E has been at ``saturated_at`` or above."""
     saturated: bool = False
     peak: float = 0.0
-    """The highest speed seen, as it stood at ``peak_ms``; from there on it is slowly forgotten."""
+    """The highest speed seen, as of ``peak_ms``; it decays from there."""
     peak_ms: float = 0.0
 
 
 def started(before: Energy, now_ms: float) -> Energy:
-    """A request came in. Beside one that is open already it changes nothing."""
+    """Apply the start of a request. No effect while another one is open."""
     now_ms = _time(before, now_ms)
     if before.open:
         return before._replace(event_ms=now_ms)
@@ -55,7 +55,7 @@ def token(
     interval_ms: float | None,
     settings: EnergySettings,
 ) -> Energy:
-    """A token came. What is None or no finite number was not measured, and weighs nothing."""
+    """Apply a token. A value that is None or not finite was not measured and has no weight."""
     now_ms = _time(before, now_ms)
     had = level(before, now_ms, settings)
     speed = tokens_per_second if math.isfinite(tokens_per_second) else None
@@ -91,7 +91,7 @@ def token(
 
 
 def ended(before: Energy, now_ms: float, settings: EnergySettings) -> Energy:
-    """The last open request ended: E fades from here. Without an open one nothing ends."""
+    """Apply the end of the last open request: E decays from here. No effect if none is open."""
     if not before.open:
         return before
     now_ms = _time(before, now_ms)
@@ -108,14 +108,14 @@ def ended(before: Energy, now_ms: float, settings: EnergySettings) -> Energy:
     )
 
 
-def look(state: Energy, now_ms: float, settings: EnergySettings) -> tuple[float, int]:
-    """Give E and the state's number now."""
+def level_and_state(state: Energy, now_ms: float, settings: EnergySettings) -> tuple[float, int]:
+    """Return E and the state number at ``now_ms``."""
     now_ms = _time(state, now_ms)
     return level(state, now_ms, settings), _state(state, now_ms, settings)
 
 
 def level(state: Energy, now_ms: float, settings: EnergySettings) -> float:
-    """Give E at a time that is not before the last event."""
+    """Return E at a time not before the last event."""
     fallen_ms = now_ms - state.falls_ms
     if fallen_ms <= 0 or state.level == 0:
         return state.level
@@ -123,21 +123,21 @@ def level(state: Energy, now_ms: float, settings: EnergySettings) -> float:
 
 
 def velocity(tokens_per_second: float, full: float, settings: EnergySettings) -> float:
-    """Give speed from 0 (standing still) to 1 (full speed)."""
+    """Return the speed index, from 0 (``tps_min``) to 1 (full speed)."""
     span = full - settings.tps_min
     above = tokens_per_second - settings.tps_min
     return _clamp(above / span) if span > 0 else float(above > 0)
 
 
 def steadiness(interval_ms: float, settings: EnergySettings) -> float:
-    """Give steadiness from 1 (up to ``steady_ms``) to 0 (from ``unsteady_ms`` on)."""
+    """Return the steadiness index, from 1 (up to ``steady_ms``) to 0 (from ``unsteady_ms`` on)."""
     span = settings.unsteady_ms - settings.steady_ms
     late = interval_ms - settings.steady_ms
     return 1.0 - _clamp(late / span) if span > 0 else float(late <= 0)
 
 
 def base(v: float | None, c: float | None, s: float | None, settings: EnergySettings) -> float | None:
-    """Give a token's own value: the weighted mean of what is known. None where nothing is that weighs anything."""
+    """Return a token's own value: the weighted mean of the known parts. None if none with a weight is known."""
     of_v, of_s = settings.weight_velocity, settings.weight_steadiness
     if c is None:
         of_v, of_s = settings.weight_velocity_alone, settings.weight_steadiness_alone
@@ -150,7 +150,7 @@ def base(v: float | None, c: float | None, s: float | None, settings: EnergySett
 
 
 def full_speed(peak: float, settings: EnergySettings) -> float:
-    """Give the tokens a second that count as 1: the profile's, or the model's own ``peak``."""
+    """Return the tokens per second that count as 1: the profile's, or the model's own ``peak``."""
     match settings.profile:
         case "lite":
             return settings.tps_max_lite
@@ -163,37 +163,37 @@ def full_speed(peak: float, settings: EnergySettings) -> float:
 
 
 def peak_at(state: Energy, now_ms: float, settings: EnergySettings) -> float:
-    """Give the learned peak: what is left of the highest speed, and never less than the floor."""
+    """Return the learned peak: the decayed highest speed, never below the floor."""
     age_ms = max(0.0, now_ms - state.peak_ms)
     left = state.peak * 2.0 ** (-age_ms / (1_000 * settings.peak_half_life_s))
     return float(max(settings.peak_floor, left))
 
 
 class EnergyMeter:
-    """The index of one model over time: a thin shell over the pure steps. Times are monotonic milliseconds."""
+    """Energy of one model over time: a thin shell over the pure steps. Times are monotonic milliseconds."""
 
     def __init__(self, settings: EnergySettings) -> None:
         self._settings = settings
         self._energy = Energy()
 
     def started(self, now_ms: float) -> None:
-        """A request came in."""
+        """Record the start of a request."""
         self._energy = started(self._energy, now_ms)
 
     def token(
         self, now_ms: float, tokens_per_second: float, certainty: float | None, interval_ms: float | None
     ) -> float:
-        """A token came: gives E after it. ``interval_ms`` None: the first of its request."""
+        """Record a token and return E after it. ``interval_ms`` None: the first of its request."""
         self._energy = token(self._energy, now_ms, tokens_per_second, certainty, interval_ms, self._settings)
         return self._energy.level
 
     def ended(self, now_ms: float) -> None:
-        """The last open request ended."""
+        """Record the end of the last open request."""
         self._energy = ended(self._energy, now_ms, self._settings)
 
     def at(self, now_ms: float) -> tuple[float, int]:
-        """Give E and the state now. Asking changes nothing."""
-        return look(self._energy, now_ms, self._settings)
+        """Return E and the state number at ``now_ms``, without changing anything."""
+        return level_and_state(self._energy, now_ms, self._settings)
 
 
 def _state(state: Energy, now_ms: float, settings: EnergySettings) -> int:
@@ -207,12 +207,12 @@ def _state(state: Energy, now_ms: float, settings: EnergySettings) -> int:
 
 
 def _silences(silent_ms: float, settings: EnergySettings) -> int:
-    """Count the silence that runs: one past ``steady_ms``, two past twice as long."""
+    """Return the current silence in whole ``steady_ms``: 1 past one of them, 2 past two, and so on."""
     return max(0, math.ceil(min(silent_ms / settings.steady_ms, settings.stall_tokens + 1)) - 1)
 
 
 def _saturated(state: Energy, now_ms: float, settings: EnergySettings) -> bool:
-    """Tell whether it is saturated. Between events E only falls, so the answer does not depend on who asked when."""
+    """Return whether E counts as saturated. E only falls between events, so earlier calls do not affect the result."""
     if level(state, now_ms, settings) < settings.saturated_until:
         return False
     if state.saturated:

@@ -1,4 +1,4 @@
-"""What is known of a layout before its first frame: compiled once, used for every frame."""
+"""Layouts compiled once for use with every frame: ids, limits, dead-bands, and which series are rates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from wfmon.core.types import Flags, Floats, Ids, Layout
 
 _LARGEST = float(np.finfo(np.float32).max)
-"""The hot cache keeps float32: what does not fit is as impossible as what the catalogue excludes."""
+"""The hot cache stores float32: a value that does not fit is treated like one outside the catalogue's limits."""
 
 
 class Compiled:
-    """A layout's ids and limits; all arrays have shape (n,), n the number of different ids.
+    """A layout's ids and limits; all arrays have shape (n,), where n is the number of distinct ids.
 
-    Series that the registry folded into one ``(other)`` share an id: their counters add up, of their gauges the largest
-    stands. ``rates`` are the positions of the metrics that are derived as rates.
+    Series that the registry folded into one ``(other)`` share an id: their counters are added, and of their gauges the
+    largest is kept. ``rates`` holds the positions of the metrics derived as rates.
     """
 
     def __init__(self, layout: Layout, registry: Registry) -> None:
@@ -52,7 +52,7 @@ class Compiled:
         self._adds = np.array([metric.derive == "rate" or metric.kind == "counter" for metric in metrics], np.bool_)
 
     def fold(self, values: Floats) -> Floats:
-        """Give one value an id, in a new array. NaN only where all of an id's values are NaN."""
+        """Return one value per id, in a new array. NaN only where all of an id's values are NaN."""
         if self._order is None:
             return values.astype(np.float64)
         values = values[self._order]
@@ -61,7 +61,7 @@ class Compiled:
         return np.where(self._adds & ~np.isnan(largest), np.add.reduceat(present, self._starts), largest)
 
     def declared(self, reasons: Mapping[str, str]) -> Flags:
-        """Tell which positions the frame's reasons (by series text or metric name) speak of. Shape (n,)."""
+        """Return which positions have a reason in the frame, by series text or metric name. Shape (n,)."""
         flags = np.zeros(len(self.ids), np.bool_)
         for key in reasons:
             flags[self._where.get(key, [])] = True
@@ -69,7 +69,7 @@ class Compiled:
 
 
 def limits(metric: Metric) -> tuple[float, float]:
-    """Give the least and the largest possible value of a metric."""
+    """Return the lowest and the highest possible value of a metric."""
     return (
         -_LARGEST if metric.low is None else metric.low,
         _LARGEST if metric.high is None else metric.high,

@@ -1,4 +1,4 @@
-"""The stream processor: a thin shell that owns the state by series and applies the pure steps to each frame."""
+"""The stream processor: owns the per-series state and applies the pure steps to each frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wfmon.core.types import Batch
-from wfmon.process.filters import LATE_MS, is_late, is_news, news_in_burst
+from wfmon.process.filters import LATE_MS, changes_in_burst, is_change, is_late
 from wfmon.process.layouts import Compiled, limits
 from wfmon.process.rates import rates
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 NEVER = -(2**62)
 """Older than any sample, with room to subtract."""
 VANISHED_MS = 15_000
-"""A series that its collector has left out for so long has vanished, and gets a gap."""
-LOOK_MS = 1_000
-"""How often a collector's series are looked through for vanished ones."""
+"""A series that its collector has left out for this long has vanished; a gap is written for it."""
+VANISHED_CHECK_MS = 1_000
+"""How often a collector's series are checked for vanished ones."""
 
 
 class Processor:
     """Frames and bursts in, batches out. One thread (the ticker) calls it.
 
-    An impossible value is neither sample nor gap: it is dropped and counted in ``dropped`` by its cause, ``non_finite``
-    (infinite, or a NaN for which the frame gives no reason), ``out_of_range`` (outside the catalogue's low..high) or
-    ``late`` (older than its series' newest sample; a counter read twice in one millisecond). A NaN with a reason is a
-    gap, as is a NaN in a burst, which has no place for reasons. ``taken`` + ``dropped`` is all that came in.
+    An impossible value is neither sample nor gap: it is dropped and counted in ``dropped`` by cause, ``non_finite``
+    (infinite, or a NaN without a reason in the frame), ``out_of_range`` (outside the catalogue's low..high) or
+    ``late`` (older than its series' newest sample, or a counter read twice in one millisecond). A NaN with a reason is
+    a gap, as is any NaN in a burst, which carries no reasons. ``taken`` + ``dropped`` is everything that came in.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -40,8 +40,8 @@ class Processor:
         self.taken = 0
         self._layouts: weakref.WeakKeyDictionary[Layout, Compiled] = weakref.WeakKeyDictionary()
         self._collectors: dict[str, int] = {}
-        self._looked_ms: dict[str, int] = {}
-        # State by id; grows by doubling. A counter of NaN has no reading before; a sent value of inf was never sent.
+        self._checked_ms: dict[str, int] = {}
+        # State by id; grows by doubling. A counter of NaN has no previous reading; a sent value of inf was never sent.
         self._owner = np.full(0, -1, np.int16)
         self._is_event = np.zeros(0, bool)
         self._seen_ms = np.full(0, NEVER, np.int64)
@@ -50,7 +50,7 @@ class Processor:
         self._sent = np.full(0, np.inf)
 
     def step(self, frame: Frame) -> Batch:
-        """Process one frame: its samples in its order, one a series, then the gaps of what has vanished."""
+        """Process one frame: its samples in order, one per series, then gaps for the series that have vanished."""
         plan = self._plan(frame.layout)
         t_ms, ids, values, causes = frame.t_ms, plan.ids, plan.fold(frame.values), np.zeros(len(plan.ids), np.int8)
         finite = np.isfinite(values)
@@ -70,7 +70,7 @@ class Processor:
             ids, values, band = ids[kept], values[kept], plan.band[kept]
             self._seen_ms[ids] = t_ms
         self.taken += len(ids)
-        changed = is_news(self._sent[ids], values, band)
+        changed = is_change(self._sent[ids], values, band)
         self._sent[ids[changed]] = values[changed]
         batch = Batch(np.full(len(ids), t_ms, np.int64), ids, values, changed)
         self._owner[ids] = self._number(frame.collector)
@@ -78,7 +78,7 @@ class Processor:
         return batch if gone is None else _join(batch, gone)
 
     def burst(self, burst: Burst) -> Batch:
-        """Process many instants of one series, then the gaps of what has vanished from its collector."""
+        """Process many instants of one series, then gaps for its collector's series that have vanished."""
         number = self._registry.id(burst.series)
         self._grow()
         batch = self._instants(number, burst.t_ms, burst.values.astype(np.float64))
@@ -89,11 +89,11 @@ class Processor:
         return batch if gone is None else _join(batch, gone)
 
     def tokens(self, batch: TokenBatch) -> Batch:
-        """Process the instants of tokens: every value that is there is news, and none leaves a gap."""
+        """Process token instants: every value present counts as changed, and a missing one is not a gap."""
         plan = self._plan(batch.layout)
         rows, columns = np.nonzero(~np.isnan(batch.values))
         t_ms, values = batch.t_ms[rows], batch.values[rows, columns].astype(np.float64)
-        if len(plan.ids) < len(batch.layout):  # some are one series: the plan's ids are sorted then
+        if len(plan.ids) < len(batch.layout):  # some were folded into one series: then the plan's ids are sorted
             columns = np.searchsorted(plan.ids, self._registry.ids(batch.layout))[columns]
         ids = plan.ids[columns]
         causes = np.zeros(len(ids), np.int8)
@@ -104,7 +104,7 @@ class Processor:
         self._count(causes)
         kept = causes == 0
         ids, t_ms, values = ids[kept], t_ms[kept], values[kept]
-        self._seen_ms[ids] = t_ms  # rows are in order of time: of an id's several instants the last one stays
+        self._seen_ms[ids] = t_ms  # rows are in time order: an id's last instant is kept
         self._sent[ids] = values
         self._owner[ids] = self._number(batch.collector)
         self._is_event[ids] = True
@@ -112,27 +112,27 @@ class Processor:
         return Batch(t_ms, ids, values, np.ones(len(ids), bool))
 
     def on_clock_step(self, step: ClockStep) -> None:
-        """Drop the interval over a step or a sleep: every rate starts anew with a gap, and nothing counts as late."""
+        """Discard the interval across a step or a sleep: every rate restarts with a gap, and nothing counts as late."""
         self._counter[:] = np.nan
         if step.kind == "step":
             known = self._seen_ms != NEVER
             self._seen_ms[known] += step.step_ms
-        else:  # whoever watches has a gap from here: the next value is news, even if it is the old one
+        else:  # clients show a gap from here: the next value counts as changed, even if it equals the old one
             self._sent[np.isfinite(self._sent)] = np.nan
 
     def on_absent(self, collector: str) -> Batch:
-        """Give the gaps of a collector that went away: one a series, a millisecond after its last sample."""
+        """Return gaps for a collector that stopped: one per series, a millisecond after its last sample."""
         return self._gaps(self._ids_of(collector))
 
     def on_stall(self) -> Batch:
-        """Give the gaps of a pause in which the monitor itself stood still: one a series, after its last sample.
+        """Return gaps for a pause of the monitor itself: one per series, after its last sample.
 
-        Events have none: between two of them nothing is missing.
+        Event series have none: nothing is missing between two events.
         """
         return self._gaps(np.flatnonzero((self._seen_ms != NEVER) & ~self._is_event).astype(np.int32))
 
     def _derive(self, t_ms: int, plan: Compiled, values: Floats, good: Flags) -> None:
-        """Replace counters by their rates, and keep the good readings as the next interval's start."""
+        """Replace counters by their rates, and keep the good readings as the start of the next interval."""
         at = plan.rates
         ids, counters = plan.ids[at], values[at]
         values[at] = rates(self._counter_ms[ids], self._counter[ids], t_ms, counters)
@@ -141,7 +141,7 @@ class Processor:
         self._counter[ids[good]] = counters[good]
 
     def _instants(self, number: int, t_ms: Millis, values: Floats) -> Batch:
-        """Process a burst at one go if it is in order, its late beginning left out; else one by one."""
+        """Process a burst at once, without its late beginning, if it is in time order; else value by value."""
         metric = self._registry.metric(number)
         is_rate = metric.derive == "rate"
         causes = np.zeros(len(values), np.int8)
@@ -164,7 +164,7 @@ class Processor:
         kept = causes == 0
         t_ms, values = t_ms[kept], values[kept]
         self.taken += len(values)
-        changed = news_in_burst(float(self._sent[number]), values, metric.dead_band)
+        changed = changes_in_burst(float(self._sent[number]), values, metric.dead_band)
         if len(values):
             self._seen_ms[number] = t_ms[-1]
         if changed.any():
@@ -172,10 +172,10 @@ class Processor:
         return Batch(t_ms, np.full(len(values), number, np.int32), values, changed)
 
     def _vanished(self, collector: str, t_ms: int) -> Batch | None:
-        """Once a second, give gaps to the series that a collector which goes on has left out for long."""
-        if 0 <= t_ms - self._looked_ms.get(collector, NEVER) < LOOK_MS:
+        """Once a second, return gaps for the series that a running collector has left out for ``VANISHED_MS``."""
+        if 0 <= t_ms - self._checked_ms.get(collector, NEVER) < VANISHED_CHECK_MS:
             return None
-        self._looked_ms[collector] = t_ms
+        self._checked_ms[collector] = t_ms
         ids = self._ids_of(collector)
         gone = ids[(self._seen_ms[ids] < t_ms - VANISHED_MS) & ~self._is_event[ids]]
         return self._gaps(gone) if len(gone) else None
@@ -184,11 +184,11 @@ class Processor:
         return self._collectors.setdefault(collector, len(self._collectors))
 
     def _ids_of(self, collector: str) -> Ids:
-        """Give the ids of the series that came from a collector."""
+        """Return the ids of a collector's series."""
         return np.flatnonzero(self._owner == self._collectors.get(collector, -2)).astype(np.int32)
 
     def _gaps(self, ids: Ids) -> Batch:
-        """Give a gap, just after its last sample, to each series that has none yet; a rate's interval ends there."""
+        """Return a gap just after the last sample of each series not in a gap yet; a rate's interval ends there."""
         self._counter[ids] = np.nan
         ids = ids[~np.isnan(self._sent[ids])]
         self._sent[ids] = np.nan
@@ -202,7 +202,7 @@ class Processor:
         return plan
 
     def _grow(self) -> None:
-        """Make room for every id that the registry has given."""
+        """Make room for every id that the registry has assigned."""
         have, need = len(self._sent), len(self._registry)
         if need > have:
             more = max(64, have, need - have)

@@ -1,4 +1,4 @@
-"""Counter to rate."""
+"""Rates from counters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
 
 def rates(before_ms: Millis, before: Floats, t_ms: Millis | int, counter: Floats) -> Floats:
-    """Per second: (counter - before) / (t_ms - before_ms). All of shape (n,); NaN is a gap.
+    """Return rates per second: (counter - before) / (t_ms - before_ms). All of shape (n,); NaN is a gap.
 
-    A gap where there is no reading before (NaN), where the counter went backwards (a restart: how far it had come is
-    not known, and a wrap at 32 bits looks the same, so neither is guessed), and where time did not go forwards. Never
-    negative.
+    A gap where there is no previous reading (NaN), where the counter went backwards (a restart loses an unknown
+    amount, and a 32-bit wrap looks the same, so neither is guessed), and where time did not advance. Never negative.
     """
     elapsed = t_ms - before_ms
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -1,8 +1,8 @@
-"""The composition root: builds each stage, hands it the next one's callable, starts and stops them in order.
+"""The composition root: builds each stage, passes it the next one's callable, starts and stops them in order.
 
 Read ``Runtime.__init__`` from top to bottom: it is the pipeline. Beside it: ``status`` (health, errors, queues),
-``live`` (the last minutes in memory), ``settings`` (what was changed since the start), ``ticks`` (what happens at each
-tick), ``topics`` (the services).
+``live`` (the last minutes in memory), ``settings`` (changes since the start), ``ticks`` (the ticker's stages),
+``topics`` (the services).
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SNAPSHOT_VALUES = 150_000
-"""Values of a stream snapshot at most: about 1 MB of JSON, 15 ms to encode, once a second."""
+"""Size limit of a stream snapshot in values: about 1 MB of JSON, 15 ms to encode, once a second."""
 USUAL_OF, USUAL_FROM = 50, 5
-"""A model's usual speed is the median of its requests among the last so many, from so many on."""
+"""A model's usual speed is the median of its requests among the last USUAL_OF, if there are at least USUAL_FROM."""
 POLLED = ("system", "gpu", "network", "monitor", "servers")
 
 
 class Runtime:
-    """A monitor's working parts. ``start`` and ``stop`` are called once each, by the main thread."""
+    """All stages of a monitor. ``start`` and ``stop`` are called once each, by the main thread."""
 
     def __init__(
         self, settings: Settings, clock: Clock, page_token: Callable[[], str], pages: Callable[[], Collection[str]]
@@ -81,19 +81,15 @@ class Runtime:
         self.changed = ChangedSettings(settings)
         self.registry = Registry()
         self.ux = UxInbox(clock, pages, enabled=collect.ux.enabled)
-        self.keeping = RetentionSettings(self.changed, settings.data_dir / STORE_NAME, clock.now_ms)
+        self.retention_settings = RetentionSettings(self.changed, settings.data_dir / STORE_NAME, clock.now_ms)
         self.cache = HotCache(self.registry, clock, settings.window.cache_seconds, settings.window.cache_bytes)
         self.live = LiveValues(self.registry, self.cache, clock, deleted_since=self._deleted_since)
         self.writer = Writer(
-            settings.data_dir, clock, SampleSource(self.live.pulled, self.live.described), self.keeping.keep,
+            settings.data_dir, clock, SampleSource(self.live.pulled, self.live.described), self.retention_settings.keep,
             enabled=settings.store.enabled,
         )  # fmt: skip
         self.colours = ModelColours(settings.data_dir / COLOURS_NAME, lambda: self.writer.enabled)
-        self.meters = Meters(
-            clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
-            power_watts=self.live.gpu_watts, why=self._why, keep_requests=collect.model.requests,
-            enabled=collect.model.enabled, filed=self.writer.request, colour_of=self.colours.of,
-        )  # fmt: skip
+        self.meters = self._build_meters()
         self.ingest = Ingest(clock, self.meters.put, boot=self.boot)
         self.proxy = ProxyProcess(clock, settings.proxy, settings.data_dir)
         self.demo = DemoProcess(clock, settings.demo, settings.data_dir)
@@ -101,20 +97,11 @@ class Runtime:
         self.reader = Reader(self.writer.path)
         self.analyst = Analyst(self.writer.path, clock)
         hot = Hot(self.live.since_ms, self.live.samples, self.live.known)
-        self.history = HistoryQueries(self.reader, hot, clock.now_ms, self.keeping.keep)
-        seen = Sources(
-            series=self.registry.all, means=self.cache.means, annotate=self.writer.annotate, write=units.text,
-            recording=lambda: self.writer.enabled, kept_s=lambda: self.keeping.keep().tiers[MINUTES_TIER.number],
-        )  # fmt: skip
-        self.unusual = Unusual(self.reader, clock, seen, enabled=settings.analyse.anomalies)
+        self.history = HistoryQueries(self.reader, hot, clock.now_ms, self.retention_settings.keep)
+        self.unusual = self._build_unusual()
         self.writer.after_deletion.append(self._retain_colours)
         self.writer.on_forgotten += [self.analyst.on_forgotten, self.unusual.on_forgotten]
-        self.hub = Hub(
-            self.registry, clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
-            rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,
-            stall_seconds=settings.stream.stall_seconds, max_clients=settings.server.max_clients, push_ux=self.ux.push,
-            host_facts=lambda: {"gpus": self.gpu.names(), "unusual": self.unusual.facts()},
-        )  # fmt: skip
+        self.hub = self._build_hub()
         self._ticks = Ticks(
             clock=clock, settings=settings, registry=self.registry, ux=self.ux, meters=self.meters,
             processor=self.processor, cache=self.cache, hub=self.hub, writer=self.writer, unusual=self.unusual,
@@ -131,13 +118,38 @@ class Runtime:
         self.gpu = GpuCollector(clock, watching=self.hub.watching, anyone=self.hub.anyone)
         self.servers = ServersCollector(
             clock, scraped=self.meters.scraped, gpu_memory=self.gpu.process_memory, rate_hz=collect.servers.rate_hz,
-            told_by=self._told_by,
+            counted_by=self._counted_by,
         )  # fmt: skip
         self.loops |= self._loops()
         self.services = self._services(page_token)
 
+    def _build_meters(self) -> Meters:
+        settings, model = self.settings, self.settings.collect.model
+        return Meters(
+            self._clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
+            power_watts=self.live.gpu_watts, why=self._judge, keep_requests=model.requests,
+            enabled=model.enabled, filed=self.writer.request, colour_of=self.colours.of,
+        )  # fmt: skip
+
+    def _build_unusual(self) -> Unusual:
+        seen = Sources(
+            series=self.registry.all, means=self.cache.means, annotate=self.writer.annotate, write=units.text,
+            recording=lambda: self.writer.enabled,
+            kept_s=lambda: self.retention_settings.keep().tiers[MINUTES_TIER.number],
+        )  # fmt: skip
+        return Unusual(self.reader, self._clock, seen, enabled=self.settings.analyse.anomalies)
+
+    def _build_hub(self) -> Hub:
+        settings = self.settings
+        return Hub(
+            self.registry, self._clock, boot=self.boot, snapshot=lambda: self.cache.snapshot(SNAPSHOT_VALUES),
+            rate_hz=settings.stream.rate_hz, mailbox_frames=settings.stream.mailbox_frames,
+            stall_seconds=settings.stream.stall_seconds, max_clients=settings.server.max_clients, push_ux=self.ux.push,
+            host_facts=lambda: {"gpus": self.gpu.names(), "unusual": self.unusual.facts()},
+        )  # fmt: skip
+
     def _loops(self) -> dict[str, CollectorLoop]:
-        """Make the polled collectors, a thread each."""
+        """Build the polled collectors, one thread each."""
         clock, collect = self._clock, self.settings.collect
         collectors: dict[str, Collector] = {
             "system": SystemCollector(
@@ -158,13 +170,13 @@ class Runtime:
         }  # fmt: skip
 
     def _services(self, page_token: Callable[[], str]) -> Services:
-        """Make what pages and routes may ask."""
+        """Build the services that pages and routes use."""
         return Services(
             live=LiveTopic(self.live, self.status),
             models=ModelsTopic(self.meters, self.servers, self.proxy, self.demo, self.colours),
             history=HistoryTopic(self.history, SpanStatistics(self.history), self.unusual, self.reader),
             insights=InsightsTopic(self.analyst, self.unusual),
-            store=StoreTopic(self.writer, self.reader, self.keeping, self.changed),
+            store=StoreTopic(self.writer, self.reader, self.retention_settings, self.changed),
             settings=SettingsService(
                 self.changed, {**self.loops, "ux": self.ux, "model": self.meters}, self._on_switched
             ),
@@ -185,7 +197,7 @@ class Runtime:
             self.demo.say("start")
 
     def stop(self) -> None:
-        """Stop in the order of the way: sources first, then the beat, then the clients. Idempotent."""
+        """Stop in the direction of the data: sources first, then the ticker, then the clients. Idempotent."""
         self.demo.close()
         self.proxy.close()
         for loop in self.loops.values():
@@ -203,7 +215,7 @@ class Runtime:
         return self.writer.forgetting.since(series)
 
     def _retain_colours(self) -> None:
-        """Something was deleted: only models that the history or a meter still knows keep their colour. The writer."""
+        """After a deletion, keep only the colours of models that the history or a meter still has. Writer's thread."""
         kept = {str(row["model"]) for row in self.meters.models()}
         with contextlib.suppress(Unreadable):
             kept |= {row["labels"]["model"] for row in self.history.series() if "model" in row["labels"]}
@@ -215,12 +227,12 @@ class Runtime:
     def _server_of(self, pid: int, claimed: str) -> str:
         return self.servers.server_of(pid, claimed)
 
-    def _told_by(self) -> dict[str, str]:
-        """Say which source counts each server's requests, where that is not the scrape."""
+    def _counted_by(self) -> dict[str, str]:
+        """Return the source of each server's requests, where that is not the scraper."""
         return {str(row["server"]): str(row["via"]) for row in self.meters.models() if row["via"] != "scrape"}
 
-    def _why(self, request: Request) -> Judgement:
-        """Judge a request against what its model usually does: the median of its last ones."""
+    def _judge(self, request: Request) -> Judgement:
+        """Judge a request against its model's usual speed: the median of its last requests."""
         before = [
             row["tokens_per_second"] for row in self.meters.requests(USUAL_OF)
             if (row["model"], row["server"], row["status"]) == (request.model, request.server, "ok")

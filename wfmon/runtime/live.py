@@ -1,4 +1,4 @@
-"""The last minutes in memory, for whoever asks: latest values, windows, and the adapters of other stages to them."""
+"""The last minutes in memory: latest values and windows, and adapters for other stages."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from wfmon.window.cache import HotCache
 
 WINDOWS_S = (1, 10, 300)
-"""The rolling windows that are kept for all series."""
+"""The rolling windows available for all series."""
 
 
 class LiveValues:
-    """Reads the hot cache. Any thread. ``deleted_since(series)``: the instant before which it was deleted, or 0."""
+    """Reads the hot cache. Any thread. ``deleted_since(series)``: its data before that instant was deleted; or 0."""
 
     def __init__(
         self, registry: Registry, cache: HotCache, clock: Clock, deleted_since: Callable[[Series], int]
@@ -41,11 +41,11 @@ class LiveValues:
     # --- for pages and routes
 
     def series(self) -> list[SeriesRow]:
-        """Give every series of this boot."""
+        """Return every series of this boot."""
         return self._registry.describe()
 
     def latest(self) -> Latest:
-        """Give every series' last value."""
+        """Return every series' last value."""
         values = self._cache.latest()
         return {
             "now_ms": self._clock.now_ms(),
@@ -53,7 +53,7 @@ class LiveValues:
         }
 
     def window(self, *, series: str, span_s: float) -> SeriesWindow:
-        """Give one series over its last seconds. Raises Refused (not a series' name), Unknown (never seen)."""
+        """Return one series over its last ``span_s``. Raises Refused (not a series name), Unknown (never seen)."""
         try:
             parsed = Series.parse(series)
         except ValueError as error:
@@ -69,11 +69,11 @@ class LiveValues:
         return {"series": str(parsed), "unit": self._registry.metric(number).unit, **asdict(window)}  # type: ignore[typeddict-item]
 
     def windows(self, *, span_s: float) -> Windows:
-        """Give every series with a sample in the last 1, 10 or 300 seconds. Raises Refused for another span."""
+        """Return every series with a sample in the last 1, 10 or 300 seconds. Raises Refused for another span."""
         if span_s not in WINDOWS_S:
             raise Refused(
                 "window", f"Windows of all series span {', '.join(map(str, WINDOWS_S))} seconds.",
-                "Give window=1, 10 or 300; /api/v1/window takes any span of one series.",
+                "Use window=1, 10 or 300; /api/v1/window accepts any span of one series.",
             )  # fmt: skip
         described = self._registry.describe()
         found = self._cache.windows(span_s).items()
@@ -85,7 +85,7 @@ class LiveValues:
     # --- for other stages
 
     def gpu_watts(self) -> float | None:
-        """Give what all graphics cards draw now, None where it is not measured."""
+        """Return the power draw of all graphics cards, None if any is not measured."""
         latest = self._cache.latest()
         watts = [
             latest[number][1] for number, series, _ in self._registry.all()
@@ -94,27 +94,27 @@ class LiveValues:
         return sum(watts) if watts and not any(math.isnan(each) for each in watts) else None
 
     def between(self, series: str, from_ms: int, to_ms: int) -> Window | None:
-        """Give a series over a span of the last minutes, None for one that was never seen."""
+        """Return a series over a span of the last minutes, None if it was never seen."""
         number = self._registry.find(Series.parse(series))
         return None if number is None else self._cache.between(number, from_ms, to_ms)
 
     def pulled(self, from_ms: int, to_ms: int) -> Pulled:
-        """Give the samples of [from_ms, to_ms) to the writer."""
+        """Return all samples in [from_ms, to_ms), for the writer."""
         return Pulled(*self._cache.samples(from_ms, to_ms))
 
     def described(self, since: int) -> list[Described]:
-        """Describe the series from id ``since`` on to the writer."""
+        """Return the series with ids from ``since`` on, for the writer."""
         return [
             Described(str(series), series.name, metric.unit, metric.kind, metric.is_distribution)
             for _, series, metric in self._registry.all(since)
         ]
 
     def since_ms(self) -> int:
-        """Give the instant from which on the cache holds everything."""
+        """Return the instant from which the cache is complete."""
         return self._cache.since_ms
 
     def samples(self, text: str, from_ms: int, to_ms: int) -> tuple[Millis, NDArray[np.float32]]:
-        """Give a series' samples in [from_ms, to_ms): times and values, shape (n,); nothing that was deleted since."""
+        """Return a series' samples in [from_ms, to_ms), deleted ones excluded: times and values, shape (n,)."""
         series = Series.parse(text)
         number = self._registry.find(series)
         if number is None:
@@ -123,7 +123,7 @@ class LiveValues:
         return t_ms, values
 
     def known(self) -> list[tuple[Series, str, str]]:
-        """Give the series of this boot with unit and kind; of those deleted only what was measured since."""
+        """Return this boot's series with unit and kind; a deleted one only if it was measured since."""
         latest = self._cache.latest()
         return [
             (series, metric.unit, metric.kind) for number, series, metric in self._registry.all()

@@ -1,4 +1,4 @@
-"""The settings that hold now, and the switches that change while the monitor runs."""
+"""Current settings, and switches that change while the monitor runs."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from wfmon.core.settings import Settings
 
 
 class ChangedSettings:
-    """The one owner of what was changed since the start. Any thread."""
+    """The single owner of settings changed since the start. Any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._start = settings
-        self._lock = threading.Lock()  # of changes: one at a time
-        # Replaced whole under the lock, read by any: by setting, the value and where it comes from.
+        self._lock = threading.Lock()  # serialises changes
+        # Replaced atomically under the lock, read by any: by setting, the value and where it comes from.
         self._changed: Mapping[str, tuple[Any, str]] = {}
 
     def value(self, name: str) -> Any:  # noqa: ANN401  of the setting's own type
-        """Give the value that holds now."""
+        """Return the current value."""
         changed = self._changed
         return changed[name][0] if name in changed else core_settings.value_of(self._start, name)
 
     def origin(self, name: str) -> str:
-        """Say where that value comes from: default, config.yaml, settings.json, command line."""
+        """Return where the current value comes from: default, config.yaml, settings.json, command line."""
         changed = self._changed
         return changed[name][1] if name in changed else self._start.origin.get(name, "default")
 
     def beneath(self, name: str) -> tuple[Any, str]:
-        """Give the value that would hold without a change made in the page, and where it comes from."""
+        """Return the value without changes made on the page, and where it comes from."""
         if self._start.origin.get(name) == "settings.json":
             return self._start.beneath[name]
         return core_settings.value_of(self._start, name), self._start.origin.get(name, "default")
 
     def change(self, changes: Mapping[str, Any]) -> None:
-        """Hold these values from now on, all or none; None takes a change back. Raises SettingsError, NotSaved."""
+        """Save and apply these values, all or none; None reverts a change. Raises SettingsError, NotSaved."""
         with self._lock:
             settings_files.save_changes(self._start, changes)
             self._changed = {**self._changed} | {
@@ -52,11 +52,11 @@ class Switchable(Protocol):
     """A collector, polled or pushed."""
 
     def set_enabled(self, enabled: bool) -> None:  # noqa: FBT001
-        """Switch it on or off; at once."""
+        """Switch it on or off, at once."""
 
 
 class SettingsService:
-    """``core.services.Settings``. ``switched(name, enabled)`` hears of every switch."""
+    """Implements ``core.services.Settings``. ``switched(name, enabled)`` is called after every switch."""
 
     def __init__(
         self, held: ChangedSettings, collectors: Mapping[str, Switchable], switched: Callable[[str, bool], None]
@@ -66,7 +66,7 @@ class SettingsService:
         self._switched = switched
 
     def table(self) -> list[SettingRow]:
-        """Give every setting that holds now, and where its value comes from."""
+        """Return every setting's current value, and where it comes from."""
         return [
             {
                 "name": row.name, "value": self._held.value(row.name), "default": row.default,
@@ -76,7 +76,7 @@ class SettingsService:
         ]  # fmt: skip
 
     def switch_collector(self, *, name: str, enabled: bool) -> None:
-        """Switch a collector on or off, now and at later starts. Raises Unknown, NotSaved."""
+        """Switch a collector on or off, now and after restarts. Raises Unknown, NotSaved."""
         if name not in self._collectors:
             raise Unknown("collector", "name", "There is no such collector.", "GET /api/v1/collectors lists them.")
         self._held.change({f"collect.{name}.enabled": enabled})

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is looked at. ``loops`` is asked for when it is needed: the collectors are made last."""
+    """The stages to report on. ``loops`` is a callable because the collectors are built last."""
 
     registry: Registry
     ux: UxInbox
@@ -52,7 +52,7 @@ class Parts:
 
 
 class MonitorStatus:
-    """Answers from counters that the parts keep themselves. Any thread."""
+    """Reads counters kept by the stages themselves. Any thread."""
 
     def __init__(self, parts: Parts, clock: Clock, boot: str) -> None:
         self._parts = parts
@@ -63,12 +63,12 @@ class MonitorStatus:
         self._refused_lock = threading.Lock()
 
     def collectors(self) -> list[CollectorStatus]:
-        """Give every collector's state, the pushed ones last."""
+        """Return every collector's state, the pushed ones last."""
         of = self._parts
         return [*(loop.status() for loop in of.loops().values()), of.ux.status(), of.meters.status()]
 
     def health(self) -> Health:
-        """Give each component's state, errors, cost, queues and drops."""
+        """Return each component's state, errors, cost, queues and drops."""
         of, process = self._parts, psutil.Process()
         cpu = process.cpu_times()
         collectors = self.collectors()
@@ -102,7 +102,7 @@ class MonitorStatus:
         }  # fmt: skip
 
     def queues(self) -> dict[str, tuple[int, int]]:
-        """Give depth and capacity of each queue; of the clients' mailboxes the fullest."""
+        """Return depth and capacity of each queue; of the clients' mailboxes, the fullest."""
         of = self._parts
         stream = of.hub.stats()
         fullest = max((client["mailbox"] for client in stream["clients"]), default=0)
@@ -115,7 +115,7 @@ class MonitorStatus:
         }
 
     def dropped(self) -> dict[str, int]:
-        """Give the count of what was dropped, by cause."""
+        """Return counts of dropped samples and events, by cause."""
         of = self._parts
         return {
             **of.processor.dropped, **of.ticker.dropped, **of.ux.dropped, **of.meters.dropped, **of.ingest.dropped,
@@ -123,7 +123,7 @@ class MonitorStatus:
         }  # fmt: skip
 
     def errors(self) -> dict[str, int]:
-        """Give errors since the start by component: the ticker and the loops count their own, all others log them."""
+        """Return errors since the start by component: ticker and loops count their own, others when logged."""
         of = self._parts
         return {
             **{name: count for name, count in of.logged.totals().items() if name not in ("collect", "runtime")},
@@ -132,17 +132,17 @@ class MonitorStatus:
         }
 
     def count_refusal(self, cause: str) -> None:
-        """Count a request that the guard refused, or a connection that was turned away."""
+        """Count a request refused by the guard, or a rejected connection."""
         with self._refused_lock:
             self._refused[cause] += 1
 
     def refused(self) -> dict[str, int]:
-        """Give the count of refused requests by cause."""
+        """Return the count of refused requests by cause."""
         with self._refused_lock:
             return dict(self._refused)
 
     def probes(self) -> Probes:
-        """Give what the monitor's own collector measures, each asked when it samples, not now."""
+        """Return the probes of the monitor's own collector; each is evaluated when it samples, not now."""
         of = self._parts
         return Probes(
             collectors_cpu_ns=lambda: sum(loop.cpu_ns() for loop in of.loops().values()),

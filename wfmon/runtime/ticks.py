@@ -1,4 +1,4 @@
-"""What happens at each tick beside the samples' way, once a second, and when the clock steps. The ticker's thread."""
+"""The ticker's stages, and its work once a second and at clock steps. The ticker's thread."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from wfmon.window.cache import HotCache
 
 log = logging.getLogger("wfmon.runtime")
-POWER_LOOK_S = 10
+POWER_CHECK_S = 10
 ECO_SHARE = 0.5
 KEPT_TABLES = ("models", "requests", "servers")
-"""Tables that come only when they change: who opens a page between is given the last one."""
+"""Tables published only when they change: a page opened in between receives the last one."""
 
 
 class Ticks:
-    """The ticker's stages. ``statuses`` gives every collector's state; ``loops`` is asked when it is needed."""
+    """The ticker's stages. ``statuses`` returns every collector's state; ``loops`` is called when needed."""
 
     def __init__(
         self, *, clock: Clock, settings: Settings, registry: Registry, ux: UxInbox, meters: Meters,
@@ -53,12 +53,12 @@ class Ticks:
         self._loops = loops
         self._statuses = statuses
         self._errors = 0
-        self._power_look = 0
-        # Written by each collector's thread when its state changes, and by the ticker, which finds those that hang.
+        self._power_ticks = 0
+        # Written by each collector's thread when its state changes, and by the ticker, which detects hanging ones.
         self._states: dict[str, CollectorState] = {}
 
     def stages(self) -> Stages:
-        """Give what the ticker calls, in the order in which samples travel."""
+        """Return the callables of the ticker, in the order in which samples travel."""
         return Stages(
             drain=self._drain, step=self._processor.step, burst=self._processor.burst, tokens=self._processor.tokens,
             gaps=self._processor.on_absent, stalled=self._processor.on_stall, append=self._cache.append,
@@ -67,7 +67,7 @@ class Ticks:
         )  # fmt: skip
 
     def on_status(self, status: CollectorStatus) -> None:
-        """Take a polled collector's new state. Its own thread."""
+        """Record and log a polled collector's new state. Its own thread."""
         self._states[status.name] = status.state
         log.info("collector %s: %s%s", status.name, status.state, f" ({status.reason})" if status.reason else "")
 
@@ -86,7 +86,7 @@ class Ticks:
         self._hub.clock_step(step)
 
     def _on_absent(self, reasons: dict[str, str]) -> None:
-        """Hand the stream the reasons by series id; one that names a metric alone keeps its name."""
+        """Pass the reasons to the stream by series id; a reason for a whole metric keeps the metric's name."""
         by_id: dict[int | str, str] = {}
         for text, reason in reasons.items():
             number = self._registry.find(Series.parse(text))
@@ -105,9 +105,9 @@ class Ticks:
             self._save_power()
 
     def _save_power(self) -> None:
-        """Run at half the rates while on battery, which is checked every ten seconds."""
-        self._power_look = (self._power_look + 1) % POWER_LOOK_S
-        if self._power_look == 0:
+        """Halve the collectors' rates while on battery; checked every ten seconds."""
+        self._power_ticks = (self._power_ticks + 1) % POWER_CHECK_S
+        if self._power_ticks == 0:
             share = ECO_SHARE if on_battery() else 1.0
             for name, loop in self._loops().items():
                 loop.set_rate(getattr(self._settings.collect, name).rate_hz * share)
@@ -115,4 +115,4 @@ class Ticks:
     def _on_error(self, error: BaseException) -> None:
         self._errors += 1
         if self._errors in (1, 10, 100) or self._errors % 1000 == 0:
-            log.error("the ticker met an error (%d so far)", self._errors, exc_info=error)
+            log.error("error in the ticker (%d so far)", self._errors, exc_info=error)

@@ -1,4 +1,4 @@
-"""The services, a topic each (``core.services``): they answer from the stages that know, and hold nothing."""
+"""The services of ``core.services``, one class per topic: stateless adapters of the stages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class LiveTopic:
-    """The last minutes in memory, and the monitor itself."""
+    """The last minutes in memory, and the monitor's own status."""
 
     def __init__(self, values: LiveValues, status: MonitorStatus) -> None:
         self._values = values
@@ -62,7 +62,7 @@ class LiveTopic:
 
 
 class ModelsTopic:
-    """The meters, the scraper, and the two processes beside the monitor."""
+    """The meters, the scraper, and the proxy and demo processes."""
 
     def __init__(
         self, meters: Meters, servers: ServersCollector, proxy: ProxyProcess, demo: DemoProcess, colours: ModelColours
@@ -88,7 +88,7 @@ class ModelsTopic:
         except KeyError:
             raise Unknown(
                 "request", "id", "No such request is kept: only the last ones are.",
-                "GET /api/v1/requests lists those that are; collect.model.requests in config.yaml says how many.",
+                "GET /api/v1/requests lists those that are; collect.model.requests in config.yaml sets how many.",
             ) from None  # fmt: skip
 
     def servers(self) -> list[ServerRow]:
@@ -102,7 +102,7 @@ class ModelsTopic:
 
 
 class HistoryTopic:
-    """Queries of the file joined with memory, statistics of them, and rows of the file."""
+    """Queries of the file joined with memory, statistics over spans, and rows of the file."""
 
     def __init__(self, history: HistoryQueries, spans: SpanStatistics, unusual: Unusual, reader: Reader) -> None:
         self._history = history
@@ -127,7 +127,7 @@ class HistoryTopic:
 
 
 class InsightsTopic:
-    """The analysis in its own process, and the detection in its own thread."""
+    """The analysis in its own process, and the detection of anomalies in its own thread."""
 
     def __init__(self, analyst: Analyst, unusual: Unusual) -> None:
         self._analyst = analyst
@@ -147,12 +147,12 @@ class InsightsTopic:
 
 
 class StoreTopic:
-    """The writer, what it deletes, and how long it keeps."""
+    """The writer, its deletions, and the retention settings."""
 
-    def __init__(self, writer: Writer, reader: Reader, keeping: RetentionSettings, settings: ChangedSettings) -> None:
+    def __init__(self, writer: Writer, reader: Reader, retention: RetentionSettings, settings: ChangedSettings) -> None:
         self._writer = writer
         self._reader = reader
-        self._keeping = keeping
+        self._retention = retention
         self._settings = settings
 
     def status(self) -> StoreStatus:
@@ -162,7 +162,7 @@ class StoreTopic:
             "path": str(self._writer.path),
             "from_ms": None if span is None else span[0] * 1_000,
             "usage": self._reader.usage(),
-            "keep": asdict(self._keeping.keep()),
+            "keep": asdict(self._retention.keep()),
         }
 
     def record(self, *, enabled: bool) -> None:
@@ -170,13 +170,13 @@ class StoreTopic:
         self._writer.set_enabled(enabled)
 
     def retention(self) -> list[RetentionRow]:
-        return self._keeping.retention()
+        return self._retention.retention()
 
     def preview_retention(self, *, changes: Mapping[str, Any]) -> RetentionPreview:
-        return self._keeping.preview(changes)
+        return self._retention.preview(changes)
 
     def change_retention(self, *, changes: Mapping[str, Any]) -> list[RetentionRow]:
-        return self._keeping.change(changes)
+        return self._retention.change(changes)
 
     def preview_deletion(self, *, what: DeletionRequest) -> DeletionPreview:
         return self._writer.forgetting.preview(what)

@@ -1,4 +1,4 @@
-"""The last five minutes of every series, and rolling windows over them."""
+"""The hot cache: the last five minutes of every series, and rolling windows over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A block: what arrived in one second, in columns sorted by series and time. Immutable: any thread may read it."""
+"""A block: one second of samples in columns, sorted by series and time. Immutable: any thread may read it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Small = NDArray[np.uint16]
 Singles = NDArray[np.float32]
 
 SPAN_MS = 60_000
-"""Samples of one block lie at most so far apart: their milliseconds are kept in 16 bits."""
+"""The longest span of one block, because a sample's milliseconds are stored in 16 bits."""
 MANY = 4
-"""Samples a series from which on a block keeps their sums."""
+"""Samples per series from which on a block stores their sums."""
 _OVERHEAD = 1_100
-"""Bytes that a block's Python objects and array headers take beside their data."""
+"""Bytes of a block's Python objects and array headers, excluding their data."""
 
 
 class Columns(NamedTuple):
-    """Samples side by side, all of shape (n,). NaN is a gap mark."""
+    """Samples as parallel arrays, all of shape (n,). NaN is a gap mark."""
 
     ids: Small
     t_ms: Millis
@@ -47,9 +47,9 @@ class Sums(NamedTuple):
 class Block:
     """One second of all series.
 
-    ``ids`` (k,) ascending; samples of ``ids[i]`` stand in ``starts[i]:starts[i + 1]``, in order of time. ``base_ms`` +
+    ``ids`` (k,) ascending; the samples of ``ids[i]`` are ``starts[i]:starts[i + 1]``, in time order. ``base_ms`` +
     ``ms`` is a sample's time, ``end_ms`` the newest. ``packed`` replaces ``ms`` and ``values`` once the block is
-    compressed. ``kept`` are the sums, where there are many samples a series; of few they would be most of the block.
+    compressed. ``kept`` are the sums, stored if there are many samples per series; of few they would dominate its size.
     """
 
     base_ms: int
@@ -63,16 +63,16 @@ class Block:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, overhead of the objects included."""
+        """Bytes held, including object overhead."""
         k, n = len(self.ids), int(self.starts[-1])
         return _OVERHEAD + k * (6 if self.kept is None else 30) + (n * 6 if self.packed is None else len(self.packed))
 
     def restamped(self, step_ms: int) -> Block:
-        """Give the same samples on a wall clock that stepped; the data is shared."""
+        """Return the same samples with their times shifted by a clock step; the data is shared."""
         return replace(self, base_ms=self.base_ms + step_ms, end_ms=self.end_ms + step_ms)
 
     def compressed(self) -> Block:
-        """Give the same samples in fewer bytes: the bytes of each column sorted by their weight, then deflated."""
+        """Return the same samples in fewer bytes: the bytes of each column grouped by significance, then deflated."""
         if self.ms is None or self.values is None:
             return self
         planes = (
@@ -81,7 +81,7 @@ class Block:
         return replace(self, ms=None, values=None, packed=zlib.compress(planes, 1))
 
     def data(self) -> tuple[Small, Singles]:
-        """Give ``ms`` and ``values``, inflated if need be. Shapes (n,)."""
+        """Return ``ms`` and ``values``, inflated if need be. Shapes (n,)."""
         if self.ms is not None and self.values is not None:
             return self.ms, self.values
         n = int(self.starts[-1])
@@ -91,7 +91,7 @@ class Block:
         return ms, values
 
     def sums(self) -> tuple[Small, Sums]:
-        """Give ids and what their samples come to: an id once where the sums are kept, else once a sample."""
+        """Return ids and their sums: one entry per id if the sums are stored, else one per sample."""
         if self.kept is not None:
             return self.ids, self.kept
         values = self.data()[1]
@@ -100,26 +100,26 @@ class Block:
         return self.sample_ids(), Sums(is_sample.astype(np.uint32), total.astype(np.float64), values, values, values)
 
     def sample_ids(self) -> Small:
-        """Give each sample's series. Shape (n,)."""
+        """Return the series id of each sample. Shape (n,)."""
         return np.repeat(self.ids, np.diff(self.starts))
 
     def columns(self) -> Columns:
-        """Give all samples, with their ids and full times."""
+        """Return all samples, with their ids and full times."""
         ms, values = self.data()
         return Columns(self.sample_ids(), ms + np.int64(self.base_ms), values)
 
     def one(self, number: int) -> tuple[Millis, Singles] | None:
-        """Give the times and values of one series, or None if it has no sample here."""
+        """Return the times and values of one series, or None if it has no sample here."""
         at = int(np.searchsorted(self.ids, number))
         if at == len(self.ids) or int(self.ids[at]) != number:
             return None
         ms, values = self.data()
         part = slice(int(self.starts[at]), int(self.starts[at + 1]))
-        return ms[part] + np.int64(self.base_ms), values[part].copy()  # not to hold what was inflated
+        return ms[part] + np.int64(self.base_ms), values[part].copy()  # so that the inflated block can be freed
 
 
 def gather(batches: Sequence[Batch]) -> Columns:
-    """Put batches side by side, in the order in which they came."""
+    """Concatenate batches in order of arrival."""
     if not batches:
         return Columns(np.zeros(0, np.uint16), np.zeros(0, np.int64), np.zeros(0, np.float32))
     return Columns(
@@ -130,12 +130,12 @@ def gather(batches: Sequence[Batch]) -> Columns:
 
 
 def seal(columns: Columns) -> Block:
-    """Sort samples by series and time, and add them up. ``columns`` must not be empty, nor span over ``SPAN_MS``."""
+    """Sort samples by series and time into a block with sums. ``columns``: not empty, and at most ``SPAN_MS`` long."""
     base_ms = int(columns.t_ms.min())
     ms = (columns.t_ms - base_ms).astype(np.uint16)
     order = np.argsort(columns.ids, kind="stable")  # 16 bits: a radix sort
     ids, ms = columns.ids[order], ms[order]
-    if ((ids[1:] == ids[:-1]) & (ms[1:] < ms[:-1])).any():  # rare: the processor keeps a series in order of time
+    if ((ids[1:] == ids[:-1]) & (ms[1:] < ms[:-1])).any():  # rare: the processor keeps each series in time order
         order = np.lexsort((columns.t_ms, columns.ids))
         ids, ms = columns.ids[order], (columns.t_ms[order] - base_ms).astype(np.uint16)
     values = columns.values[order]

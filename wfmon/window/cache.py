@@ -1,4 +1,4 @@
-"""The hot cache: one-second blocks of every sample, and what any thread may ask of them."""
+"""The hot cache: one-second blocks of every sample, and thread-safe queries of them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from wfmon.window.block import Singles, Small
 
 SKETCH_S = 300
-"""The span whose quantiles of all series come from sketches."""
+"""The span for which quantiles of all series are computed from sketches."""
 SHORT_S = 10
 """Up to this span the windows of all series are exact."""
 LATE_MS = 30_000
-"""A sample that comes later than this is dropped; a gap mark is moved to then, for it must not be lost."""
+"""A sample later than this is dropped; a gap mark is moved to the limit instead, because it must not be lost."""
 EARLY_MS = 5_000
-"""A sample stamped further ahead than this is dropped: its clock is wrong."""
+"""A sample stamped further in the future than this is dropped: its clock is wrong."""
 FRESH = 10
-"""The newest blocks stay as they are: the short windows read them often."""
+"""This many of the newest blocks are never compressed: the short windows read them often."""
 _BATCH_OVERHEAD = 500
-"""Bytes that a batch's Python objects take beside their data."""
+"""Bytes of a batch's Python objects, excluding their data."""
 
 
 class _View(NamedTuple):
-    """What a reader computes from, taken in one go."""
+    """A consistent snapshot of references, taken under the lock, from which a reader computes."""
 
     now_ms: int
     blocks: list[Block]
@@ -51,9 +51,9 @@ class _View(NamedTuple):
 class HotCache:
     """The last ``seconds`` of every sample, in at most ``max_bytes``.
 
-    The ticker alone appends, folds and tells of clock steps. Any thread reads: blocks never change once they are made,
-    so a reader takes references under a short lock and computes outside it. Values are kept as float32: 24 bits, so a
-    count of 16 GB is kept to the nearest KB. Past ``max_bytes`` older blocks are compressed, then dropped.
+    Only the ticker appends, folds and reports clock steps. Any thread reads: blocks are immutable, so a reader takes
+    references under a short lock and computes outside it. Values are stored as float32 (24 significant bits: 16 GB is
+    exact to the nearest KB). Above ``max_bytes`` older blocks are compressed, then dropped.
     """
 
     def __init__(self, registry: Registry, clock: Clock, seconds: int, max_bytes: int) -> None:
@@ -67,22 +67,22 @@ class HotCache:
         self._running_from_ms = self._running_to_ms = 0
         self._running_bytes = 0
         self._block_bytes = 0
-        self._packed = 0  # so many of the oldest blocks are compressed
+        self._packed = 0  # how many of the oldest blocks are compressed
         self._sketch = EMPTY
-        self._sketched_from = 0  # so many of the oldest blocks are older than the sketch
+        self._sketched_from = 0  # how many of the oldest blocks are older than the sketch
         self._last_ms = np.zeros(0, np.int64)
         self._last = np.zeros(0)
         self._seen = np.zeros(0, np.bool_)
         self._carry = np.zeros(0, np.float32)  # by id, the value before the oldest block; replaced, never written into
         self.shortened = False
-        """Whether blocks had to go before their time."""
+        """Whether blocks were dropped early to stay within ``max_bytes``."""
         self.dropped: Counter[str] = Counter()
-        """Samples not taken, by cause: too_late, too_early."""
+        """Rejected samples by cause: too_late, too_early."""
 
-    # The ticker's side.
+    # Called by the ticker only.
 
     def append(self, batch: Batch) -> None:
-        """Take a batch into the running second."""
+        """Add a batch to the running second."""
         if not len(batch):
             return
         now_ms = self._clock.now_ms()
@@ -92,16 +92,16 @@ class HotCache:
             self._take(batch)
 
     def fold(self) -> None:
-        """Close the running second; forget what is too old or too much. Once a second."""
+        """Seal the running second, then expire old blocks and enforce ``max_bytes``. Call once a second."""
         self._seal()
-        self._forget(self._clock.now_ms())
+        self._expire(self._clock.now_ms())
         self._fit()
 
     def on_clock_step(self, step: ClockStep) -> None:
-        """Keep what is held in its place in time.
+        """Keep the cached samples aligned with the wall clock.
 
-        A step of the wall clock moves all stamps along, so that samples keep their distance from now. A sleep moves
-        none, and every series gets a gap mark where it began.
+        A step of the wall clock shifts all timestamps, so that samples keep their distance from now. A sleep shifts
+        none, and every series gets a gap mark where the sleep began.
         """
         before_ms = step.t_ms - step.step_ms
         self._seal()
@@ -111,28 +111,28 @@ class HotCache:
                 t_ms = np.maximum(self._last_ms[ids], before_ms)
                 self._take(Batch(t_ms, ids, np.full(len(ids), np.nan), np.ones(len(ids), np.bool_)))
                 self._seal()
-            self._forget(step.t_ms)
+            self._expire(step.t_ms)
         else:
             blocks = deque(block.restamped(step.step_ms) for block in self._blocks)
             with self._lock:
                 self._blocks = blocks
                 self._last_ms[self._seen] += step.step_ms
 
-    # Any thread's side.
+    # Called by any thread.
 
     def window(self, series_id: int, span_s: float, *, exact: bool = True) -> Window:
-        """Describe the last ``span_s`` of one series, the running second included. Inexact: quantiles from a sketch."""
+        """Summarise the last ``span_s`` of one series, up to now. Not ``exact``: 300 s has quantiles from a sketch."""
         view = self._view()
         if not exact and span_s == SKETCH_S:
             return self._sketched(view).get(series_id, Window(span_s, 0))
         return self._one(view, series_id, view.now_ms - round(span_s * 1000), None, span_s)
 
     def between(self, series_id: int, from_ms: int, to_ms: int) -> Window:
-        """Describe one series over (``from_ms``, ``to_ms``], as far as the cache reaches back; exact."""
+        """Summarise one series over (``from_ms``, ``to_ms``], as far back as the cache reaches; exact."""
         return self._one(self._view(), series_id, from_ms, to_ms, (to_ms - from_ms) / 1000)
 
     def samples(self, from_ms: int, to_ms: int) -> Columns:
-        """Give all samples of all series in [``from_ms``, ``to_ms``), a series' in order of time."""
+        """Return all samples of all series in [``from_ms``, ``to_ms``), each series in time order."""
         view = self._view()
         parts = [block.columns() for block in view.blocks if block.end_ms >= from_ms and block.base_ms < to_ms]
         parts.append(gather(view.running))
@@ -143,21 +143,21 @@ class HotCache:
         return Columns(ids[order], t_ms[order], values[order])
 
     def samples_of(self, series_id: int, from_ms: int, to_ms: int) -> Columns:
-        """Give the samples of one series in [``from_ms``, ``to_ms``), in order of time."""
+        """Return the samples of one series in [``from_ms``, ``to_ms``), in time order."""
         t_ms, values = self._of(self._view(), series_id, from_ms - 1, to_ms - 1)
         return Columns(np.full(len(t_ms), series_id, np.uint16), t_ms, values)
 
     @property
     def since_ms(self) -> int:
-        """From when on everything is held."""
+        """The instant from which the cache holds every sample."""
         view = self._view()
         held = view.blocks[0].base_ms if view.blocks else self._running_from_ms if view.running else view.now_ms
         return max(held, view.now_ms - self._seconds * 1000)
 
     def means(self, from_ms: int, to_ms: int) -> dict[int, float]:
-        """Give the mean of every series with a sample in [``from_ms``, ``to_ms``), by id.
+        """Return the mean of every series with a sample in [``from_ms``, ``to_ms``), by id.
 
-        Of whole blocks, by where they begin: each end is exact to about a second.
+        Computed from whole blocks, selected by their start: each end is accurate to about a second.
         """
         blocks = [block for block in self._view().blocks if from_ms <= block.base_ms < to_ms]
         if not blocks:
@@ -168,10 +168,10 @@ class HotCache:
         return dict(zip(there.tolist(), (total[there] / count[there]).tolist(), strict=True))
 
     def windows(self, span_s: float) -> dict[int, Window]:
-        """Describe the last ``span_s`` of every series with a sample in it: up to 10 s exactly, or 300 s.
+        """Summarise the last ``span_s`` of every series with a sample in it: up to 10 s exactly, or 300 s.
 
-        300 s comes from a sketch: quantiles within 1 %, and whole blocks (of about a second) at its old end. Raises
-        ValueError for other spans, which would take every sample of all series into memory at once.
+        300 s uses a sketch: quantiles within 1 %, and the old end rounded to a block (about a second). Raises
+        ValueError for other spans, which would load every sample of all series into memory at once.
         """
         if span_s == SKETCH_S:
             return self._sketched(self._view())
@@ -180,14 +180,14 @@ class HotCache:
         return self._exact(span_s)
 
     def latest(self) -> dict[int, tuple[int, float]]:
-        """Give the newest (t_ms, value) of every series that was ever seen; NaN is a gap."""
+        """Return the newest (t_ms, value) of every series ever seen; NaN is a gap."""
         with self._lock:
             ids = np.flatnonzero(self._seen)
             t_ms, values = self._last_ms[ids], self._last[ids]
         return dict(zip(ids.tolist(), zip(t_ms.tolist(), values.tolist(), strict=True), strict=True))
 
     def snapshot(self, max_values: int = 150_000) -> Snapshot:
-        """Give all series as a grid that ends now, of at most ``max_values`` values."""
+        """Return all series as a grid ending now, with at most ``max_values`` values."""
         view = self._view()
         known = np.flatnonzero(~np.isnan(view.carry)).tolist()
         held = np.array([number for number in known if not self._is_event(number)], np.uint16)
@@ -207,7 +207,7 @@ class HotCache:
 
     @property
     def seconds_held(self) -> float:
-        """From the oldest sample held to now."""
+        """Age of the oldest sample held, in seconds."""
         view = self._view()
         if view.blocks:
             return max(0, view.now_ms - view.blocks[0].base_ms) / 1000
@@ -222,7 +222,7 @@ class HotCache:
         return window_of(self._of(view, series_id, since_ms, until_ms)[1], span_s)
 
     def _of(self, view: _View, series_id: int, since_ms: int, until_ms: int | None) -> tuple[Millis, Singles]:
-        """Give times and values of one series in (since, until], in order of time."""
+        """Return times and values of one series in (since, until], in time order."""
         parts = [
             part for block in view.blocks if block.end_ms > since_ms and (part := block.one(series_id)) is not None
         ]
@@ -258,7 +258,7 @@ class HotCache:
         return windows_of(Columns(ids[recent], t_ms[recent], values[recent]), span_s)
 
     def _sketched(self, view: _View) -> dict[int, Window]:
-        """Windows of SKETCH_S from the blocks' sums and the sketch."""
+        """Compute windows of SKETCH_S from the blocks' sums and the sketch."""
         blocks = view.blocks[view.sketched_from :]
         whole = view.sketch
         if view.running:
@@ -283,7 +283,7 @@ class HotCache:
         return as_windows(SKETCH_S, ids, count, total / count, low, high, last, quantiles)
 
     def _in_time(self, batch: Batch, now_ms: int) -> Batch:
-        """Leave out samples that are too late or too early to be true, and count them."""
+        """Drop and count samples stamped too late or too early."""
         late, early = batch.t_ms < now_ms - LATE_MS, batch.t_ms > now_ms + EARLY_MS
         gap = np.isnan(batch.values)
         for cause, flags in (("too_late", late & ~gap), ("too_early", early)):
@@ -310,7 +310,7 @@ class HotCache:
             self._seen[batch.ids] = True
 
     def _seal(self) -> None:
-        """Make a block of the running second."""
+        """Turn the running second into a block."""
         if not self._running:
             return
         block = seal(gather(self._running))
@@ -322,8 +322,8 @@ class HotCache:
         self._block_bytes += block.nbytes
         self._running_bytes = 0
 
-    def _forget(self, now_ms: int) -> None:
-        """Let go of blocks that have had their time, in the cache and in the sketch."""
+    def _expire(self, now_ms: int) -> None:
+        """Remove expired blocks from the cache and from the sketch."""
         while self._blocks and self._blocks[0].end_ms <= now_ms - self._seconds * 1000:
             self._drop_oldest()
         while (
@@ -336,7 +336,7 @@ class HotCache:
                 self._sketched_from += 1
 
     def _fit(self) -> None:
-        """Keep to ``max_bytes``: compress the older blocks, then drop the oldest."""
+        """Stay within ``max_bytes``: compress older blocks, then drop the oldest."""
         while self.bytes > self._max_bytes and self._packed < len(self._blocks) - FRESH:
             before = self._blocks[self._packed]
             after = before.compressed()

@@ -1,4 +1,4 @@
-"""Exact windows: quantiles by linear interpolation between the nearest ranks, as numpy's default."""
+"""Exact windows: quantiles by linear interpolation between the nearest ranks, numpy's default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALL = np.uint32(0xFFFF_FFFF)
 
 
 def window_of(values: Singles, span_s: float) -> Window:
-    """Describe the samples of one series, in order of time. NaN is no sample."""
+    """Summarise the samples of one series, given in time order. NaN is ignored."""
     values = values[~np.isnan(values)].astype(np.float64)
     n = len(values)
     if n == 0:
@@ -37,7 +37,7 @@ def window_of(values: Singles, span_s: float) -> Window:
 
 
 def windows_of(columns: Columns, span_s: float) -> dict[int, Window]:
-    """Describe every series with a sample. A series' samples stand in order of time, among others'."""
+    """Summarise every series with a sample. Series may be interleaved, each in time order."""
     is_sample = ~np.isnan(columns.values)
     ids, values = columns.ids[is_sample], columns.values[is_sample]
     if not len(ids):
@@ -74,19 +74,19 @@ def as_windows(
     last: NDArray[np.floating],
     quantiles: Floats,
 ) -> dict[int, Window]:
-    """Make a window an id; all of shape (k,), ``quantiles`` (k, 3)."""
+    """Return one window per id; all of shape (k,), ``quantiles`` (k, 3)."""
     columns = (count, mean, low, high, last, *quantiles.T)
     rows = zip(ids.tolist(), *(column.tolist() for column in columns), strict=True)
     return {number: Window(span_s, *row) for number, *row in rows}
 
 
 def between(lower: Floats, upper: Floats, part: Floats) -> Floats:
-    """Interpolate, exact at both ends."""
+    """Interpolate linearly, exact at both ends."""
     return np.where(part < 0.5, lower + (upper - lower) * part, upper - (upper - lower) * (1 - part))
 
 
 def _sorted_within(ids: NDArray[np.uint16], values: Singles) -> Floats:
-    """Sort values within each id, by one sort of integers: the id above, a float's bits in its order below."""
+    """Sort values within each id by one integer sort: the id in the high bits, order-preserving float bits below."""
     bits = (values + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
     bits = bits ^ np.where(bits & _SIGN, _ALL, _SIGN)
     keys = np.sort(ids.astype(np.uint64) << np.uint64(32) | bits)

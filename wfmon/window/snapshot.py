@@ -1,4 +1,4 @@
-"""The cache as a grid: what a page that opens is given to draw at once."""
+"""The cache as a grid: the data that a newly opened page draws first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STEPS_MS = (100, 200, 250, 500, 1_000, 2_000, 5_000)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Values at ``t0_ms``, ``t0_ms`` + ``step_ms``, ... ``until_ms``, of every series by id: float32 of shape (n,).
+    """Values of every series by id, float32 of shape (n,), at ``t0_ms``, ``t0_ms`` + ``step_ms``, ... ``until_ms``.
 
-    Each is the newest sample up to then. NaN before the first sample, and from a gap mark on to the next sample. Of an
-    event it is the newest of its step, NaN where the step has none.
+    Each value is the newest sample up to that time. NaN before the first sample, and from a gap mark to the next
+    sample. For an event series it is the newest of its step, NaN if the step has none.
     """
 
     t0_ms: int
@@ -31,7 +31,7 @@ class Snapshot:
 
 
 def choose_step(span_ms: int, series: int, max_values: int) -> tuple[int, int]:
-    """Give the finest step that keeps to ``max_values``, and how many points: fewer than the span has if none does."""
+    """Return the finest step within ``max_values`` and its number of points (too few for the span if none fits)."""
     most = max(1, max_values // max(1, series))
     for step_ms in STEPS_MS:
         points = -(-span_ms // step_ms) + 1
@@ -43,10 +43,10 @@ def choose_step(span_ms: int, series: int, max_values: int) -> tuple[int, int]:
 def snapshot(
     ids: Small, parts: Iterable[Columns], since_ms: int, until_ms: int, max_values: int, events: Flags | None = None
 ) -> Snapshot:
-    """Make the grid of ``ids`` (ascending), which are all that occur in ``parts``. ``events``: which of them are such.
+    """Build the grid of ``ids`` (ascending, all that occur in ``parts``). ``events``: which of them are event series.
 
-    ``parts``: samples in the order in which they came, a series' own in order of time. One is held at a time. A sample
-    from before the grid stands at its first point, until the next.
+    ``parts``: samples in order of arrival, each series in time order; one part is held at a time. A sample from before
+    the grid fills its first point, until the next sample.
     """
     step_ms, points = choose_step(max(0, until_ms - since_ms), len(ids), max_values)
     t0_ms = until_ms - (points - 1) * step_ms
@@ -57,9 +57,9 @@ def snapshot(
     grid = np.full(len(ids) * points, np.nan, np.float32)
     known = np.zeros(len(ids) * points, np.bool_)
     for part in parts:
-        at = -((t0_ms - part.t_ms) // step_ms)  # the first point that is not before the sample
+        at = -((t0_ms - part.t_ms) // step_ms)  # the first point not before the sample
         at = row_of[part.ids] + np.clip(at, 0, points - 1)
-        grid[at] = part.values  # of several samples the last stands
+        grid[at] = part.values  # of several samples the last is kept
         known[at] = True
     known[row_of[ids]] = True
     source = np.where(known.reshape(len(ids), points), np.arange(points, dtype=np.int32), np.int32(0))

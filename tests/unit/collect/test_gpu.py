@@ -121,7 +121,7 @@ def test_an_older_amd_card_is_read_from_power1_input_and_tells_what_it_lacks(tmp
     assert values["gpu.power_watts"] == 245
     assert bench.frame.reasons == {
         'gpu.utilisation_percent{gpu="0"}': "the driver's file holds no number",
-        'gpu.fan_percent{gpu="0"}': "the card does not tell its fan's maximum",
+        'gpu.fan_percent{gpu="0"}': "the card does not report its fan's maximum",
         'gpu.memory_clock_mhz{gpu="0"}': NOT_REPORTED,
     }
 
@@ -147,7 +147,7 @@ def test_without_a_card_the_reason_stands_in_words(tmp_path):
         (12, "libnvidia-ml not found", False),
         (18, "differ in version: restart", True),
         (4, "may not", False),
-        (999, "NVML says: code 999.", False),
+        (999, "NVML reports: code 999.", False),
     ],
 )
 def test_a_driver_that_does_not_start_is_told_in_words(tmp_path, code, words, lost):

@@ -12,7 +12,7 @@ from tests.unit.collect.fakes import NAN, PROBES
 from wfmon.collect.monitor import (
     COLUMNS,
     FIRST,
-    NOT_TOLD,
+    NOT_REPORTED,
     NOT_YET,
     LinuxProcess,
     MonitorCollector,
@@ -99,7 +99,7 @@ def test_the_proportional_memory_is_asked_for_every_ten_seconds_and_left_out_bet
     assert bench.process.pss_asked == 3
     bench.process.pss = NAN
     bench.beat(10)
-    assert bench.frame.reasons["monitor.pss_bytes"] == NOT_TOLD
+    assert bench.frame.reasons["monitor.pss_bytes"] == NOT_REPORTED
 
 
 def test_the_layout_stays_while_its_series_do():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wfmon.collect import diag
-from wfmon.collect.network import COLUMNS, HIDDEN, LOOK_AGAIN_S, NO_LOOPBACK, NetworkCollector
+from wfmon.collect.network import COLUMNS, HIDDEN, NO_LOOPBACK, RETRY_HIDDEN_S, NetworkCollector
 from wfmon.collect.sockets import LinuxSockets, address, is_loopback_interface
 from wfmon.core.clock import FakeClock
 
@@ -112,7 +112,7 @@ def test_a_listener_that_cannot_be_seen_is_looked_for_again_only_after_a_while(b
     bench.holds("77", 1002)
     bench.beat(1)
     assert bench.frame.tables["listeners"].rows[2][2] == HIDDEN
-    bench.beat(LOOK_AGAIN_S)
+    bench.beat(RETRY_HIDDEN_S)
     assert bench.frame.tables["listeners"].rows[2][2:4] == ("llama-server-cu", 77)
 
 

@@ -171,7 +171,7 @@ def test_a_data_folder_that_is_gone_leaves_the_rest_standing(bench, tmp_path):
     bench.collector._data_dir = tmp_path / "gone"
     values = bench.beat()
     assert values["system.disk_free_bytes"] != values["system.disk_free_bytes"]
-    assert "cannot be asked" in bench.frame.reasons["system.disk_free_bytes"]
+    assert "cannot be read" in bench.frame.reasons["system.disk_free_bytes"]
     assert values["system.memory_percent"] == 25.0
 
 

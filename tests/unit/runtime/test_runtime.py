@@ -35,7 +35,7 @@ def settings(tmp_path) -> Settings:
 @pytest.fixture
 def runtime(settings, clock):
     made = Runtime(settings, clock, page_token=lambda: "page", pages=tuple)
-    made.ticker.beat()  # the first beat begins the first second
+    made.ticker.tick()  # the first beat begins the first second
     yield made
     made.stop()
 
@@ -47,7 +47,7 @@ def cpu(clock, value, **more):
 def beat(runtime, clock, *items, seconds=0.1):
     for item in items:
         runtime.ticker.put(item)
-    runtime.ticker.beat()
+    runtime.ticker.tick()
     clock.advance(seconds)
 
 
@@ -208,7 +208,7 @@ def test_eco_halves_the_rates_on_battery_and_gives_them_back(settings, clock, mo
     made = Runtime(dataclasses.replace(settings, power="eco"), clock, page_token=str, pages=tuple)
     for battery, rate in ((True, 5.0), (False, 10.0)):
         monkeypatch.setattr(ticks, "on_battery", lambda battery=battery: battery)
-        for _ in range(ticks.POWER_LOOK_S):
+        for _ in range(ticks.POWER_CHECK_S):
             made.ticker._do.each_second()
         assert made.loops["system"].status().rate_hz == rate
 
@@ -236,7 +236,7 @@ def test_what_is_measured_is_in_the_history_and_joins_the_present(runtime, clock
     layout = Layout((Series("system.cpu_percent"),))
     for second in range(20):
         runtime.ticker.put(Frame("system", clock.now_ms(), layout, np.array([float(second)])))
-        runtime.ticker.beat()
+        runtime.ticker.tick()
         clock.advance(1)
         runtime.writer.beat()
     told = runtime.services.history.query(
@@ -258,7 +258,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
     client.receive('{"type": "hello", "version": 1}')
     for _ in range(6 * 60):
         runtime.ticker.put(cpu(clock, 95.0))
-        runtime.ticker.beat()
+        runtime.ticker.tick()
         clock.advance(1)
         runtime.unusual.beat()
         runtime.writer.beat()
@@ -275,7 +275,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
     clock.advance(1)
     for _ in range(90):
         runtime.ticker.put(cpu(clock, 95.0))
-        runtime.ticker.beat()
+        runtime.ticker.tick()
         clock.advance(1)
         runtime.unusual.beat()
     assert services.insights.unusual()["now"] == []
@@ -304,7 +304,7 @@ def measured(runtime, clock, seconds, *names):
     layout = Layout(tuple(map(Series, names)))
     for _ in range(seconds):
         runtime.ticker.put(Frame("system", clock.now_ms(), layout, np.full(len(names), 5.0)))
-        runtime.ticker.beat()
+        runtime.ticker.tick()
         clock.advance(1)
         runtime.writer.beat()
 

@@ -455,7 +455,7 @@ def test_after_a_hundred_refused_lines_the_client_is_sent_away(real):
             client.send("\n".join(["{}"] * 33))
         told, code, why = client.ends()
         assert (told, code) == (99, 1008)
-        assert why.startswith("100 lines were refused")
+        assert why.startswith("100 lines were rejected")
 
 
 def test_a_get_that_asks_for_no_websocket_is_told_how(house):

@@ -1,1 +1,1 @@
-"""Reported events: the lines of JSON that hooks and the proxy send, their checker, and the values they become."""
+"""Pushed events: the JSON lines that hooks and the proxy send, their validation, and the resulting values."""

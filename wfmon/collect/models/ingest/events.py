@@ -1,4 +1,4 @@
-"""What a hook or the proxy tells of a model, once read and checked: values that travel from ingest to the meter.
+"""Validated events of a hook or the proxy, passed from ingest to the meter.
 
 Times ``t_us`` are microseconds of the observed process's own monotonic clock; ``EventSource.offset_us`` is the
 offset to the monitor's. Nothing here holds text of a prompt or an answer.
@@ -11,38 +11,38 @@ from typing import Literal, NamedTuple, TypeAlias
 
 
 class EventSource:
-    """Who speaks: one observed process, or the proxy. Written by the thread that reads its connection, alone."""
+    """The sender of events: an observed process or the proxy. Written only by the thread reading its connection."""
 
     __slots__ = ("grace_ns", "joined", "key", "left_ns", "lost", "name", "offset_us", "pid", "runtime", "server", "via")
 
     def __init__(self, key: str, via: Literal["hook", "proxy"], name: str, runtime: str, pid: int, server: str) -> None:
         self.key = key
-        """Names it for as long as it lives, over reconnections."""
+        """Identifies it for as long as it lives, across reconnections."""
         self.via = via
         self.name = name
         self.runtime = runtime
         self.pid = pid
         self.server = server
-        """host:port where it said so, else ""."""
+        """host:port if it sent one, else ""."""
         self.offset_us: float = float("inf")
-        """The monitor's monotonic clock less the source's: the least seen, so the one of the fastest message."""
+        """The monitor's monotonic clock minus the source's: the smallest seen, so that of the fastest message."""
         self.lost = 0
-        """Events that it says it had to drop."""
+        """Events that it reports having dropped."""
         self.joined = 0
-        """How often it has come back on a new lasting connection: what happened meanwhile was not seen."""
+        """How often it has reconnected on a lasting connection: events in between were not seen."""
         self.left_ns: int | None = None
         """When its last connection ended, by the monitor's monotonic clock; None while one is open."""
         self.grace_ns = 2_000_000_000
-        """For so long it may stay away before what it had open has ended."""
+        """How long it may be disconnected before its open requests count as ended."""
 
     def gone(self, now_ns: int) -> bool:
-        """Tell whether it stayed away for longer than its grace. Any thread."""
+        """Return whether it has been disconnected for longer than its grace period. Any thread."""
         left_ns = self.left_ns
         return left_ns is not None and now_ns - left_ns > self.grace_ns
 
 
 class Start(NamedTuple):
-    """A request came in. ``again``: told anew after a reconnection, the interval before it is not known."""
+    """A request started. ``again``: repeated after a reconnection, so the interval before it is unknown."""
 
     source: EventSource
     request: str
@@ -56,7 +56,7 @@ class Start(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """How many prompt tokens there are, and how many of them came from a cache."""
+    """The number of prompt tokens, and how many of them came from a cache."""
 
     source: EventSource
     request: str
@@ -75,10 +75,10 @@ class Phase(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """Chunks of one request, in order of time; all tuples have one entry a chunk.
+    """Chunks of one request, in time order; all tuples have one entry per chunk.
 
     ``counts``: tokens of the chunk. ``entropy``, ``low``, ``high``: bits, of its last token; ``ks``: outcomes seen.
-    ``tops``: natural log-probabilities of its last token, falling; ``hashes``: their tokens under the boot's key.
+    ``tops``: natural log-probabilities of its last token, descending; ``hashes``: their tokens under the boot's key.
     """
 
     source: EventSource
@@ -94,7 +94,7 @@ class Tokens(NamedTuple):
 
 
 class End(NamedTuple):
-    """A request ended. Durations are the runtime's own where it tells them."""
+    """A request ended. Durations are the runtime's own where it reports them."""
 
     source: EventSource
     request: str
@@ -111,15 +111,15 @@ class End(NamedTuple):
 
 
 class SourceGone(NamedTuple):
-    """The source is gone for good: what it had open has ended. The meter also finds this out for itself."""
+    """The source is gone for good: its open requests have ended. The meter also detects this itself."""
 
     source: EventSource
 
 
 class Reading(NamedTuple):
-    """What a scrape found of one model of one server; None is not told. Rates are of the span since the last scrape.
+    """One scrape of one model of one server; None: not reported. Rates cover the span since the last scrape.
 
-    ``server_key`` tells a restarted server from the one before. Percent, bytes, ms and counts as in the catalogue.
+    Percent, bytes, ms and counts as in the catalogue.
     """
 
     server: str
@@ -146,13 +146,13 @@ class Reading(NamedTuple):
 
 Event: TypeAlias = Start | Prompt | Phase | Tokens | End | SourceGone
 EVENT_BYTES, CHUNK_BYTES = 500, 60
-"""What an event takes in memory, its texts included, and what each chunk of its tokens adds."""
+"""Memory of an event, its texts included, and of each chunk of its tokens."""
 COLUMN_BYTES, TOP_BYTES = 32, 160
-"""What a number of a chunk adds, and a list of the likeliest tokens; beside that each of its entries adds 8 or 16."""
+"""Memory of each number of a chunk, and of a list of top tokens, whose entries add 8 or 16 bytes each."""
 
 
 def memory_of(event: Event) -> int:
-    """Give about how many bytes an event takes while it waits."""
+    """Return roughly how many bytes an event takes while it waits."""
     if not isinstance(event, Tokens):
         return EVENT_BYTES
     many = len(event.t_us)

@@ -1,7 +1,7 @@
-"""The form: one line of JSON to one checked value. Pure; hook.schema.json and docs/ingest.md say the same.
+"""The line format: parses one JSON line into one validated value. Pure; as in hook.schema.json and docs/ingest.md.
 
-Every field is named in a table of its kind of line, and a line with any other field is refused: text of a prompt or an
-answer has no place to stand. What is refused is never quoted, neither here nor in the answer to the client.
+Each kind of line has a table of its fields, and a line with any other field is rejected, so no text of a prompt or an
+answer can enter. A rejected value is never quoted, neither here nor in the answer to the client.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ MAX_VOCABULARY = 10_000_000
 MAX_MS = 86_400_000
 MAX_BITS = 64
 LEAST_LOG = -1e5
-"""A log-probability of less is none; some runtimes say -9999 for 'impossible'."""
+"""The lowest valid log-probability; some runtimes send -9999 for 'impossible'."""
 ROUNDING = 1e-3
-"""How far a sum of probabilities, or a bound, may be off by rounding."""
+"""Rounding tolerance of a sum of probabilities, or of a bound."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _REQUEST = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -58,11 +58,11 @@ FIELDS: dict[str, frozenset[str]] = {
          "prompt_ms", "decode_ms"}
     ),
 }  # fmt: skip
-"""Every field that a kind of line may have."""
+"""The fields that each kind of line may have."""
 
 
 class BadLine(ValueError):
-    """A line is not of the form: the field, and what it must be. Never quotes what came."""
+    """An invalid line: the field, and what it must be. Never quotes the value."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(f"{field}: {detail}")
@@ -71,25 +71,25 @@ class BadLine(ValueError):
 
 
 class Beat(NamedTuple):
-    """The sender's clock at sending, and the events that it has dropped so far."""
+    """The sender's clock when it sent the line, and the number of events it has dropped so far."""
 
     t_us: int
     lost: int
 
 
 def label(text: str) -> str:
-    """An untrusted name made fit to be a label: printable, at most 120 characters, never empty."""
+    """Return an untrusted name fit for a label: printable, at most 120 characters, never empty."""
     text = text.strip()[:MAX_LABEL_CHARS]
     return "".join(clean(text[at : at + NAME_CHARS]) for at in range(0, len(text), NAME_CHARS)) or "unnamed"
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """Give the fields of a line, all of them known ones. Raises BadLine."""
+    """Return the fields of a line, all of them known. Raises BadLine."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
-        # From None: the error carries the line.
-        raise BadLine("line", "must be one object of JSON, without NaN or Infinity, ended by a line feed") from None
+        # From None: the JSON error contains the line.
+        raise BadLine("line", "must be one JSON object without NaN or Infinity, ended by a line feed") from None
     if type(fields) is not dict:
         raise BadLine("line", "must be an object: {...}")
     kind = fields.get("e")
@@ -99,16 +99,16 @@ def parse(line: bytes) -> dict[str, Any]:
     if not fields.keys() <= known:
         name = next(name for name in fields if name not in known)
         shown = name if _FIELD_NAME.fullmatch(name) else "(unnamed)"
-        raise BadLine(shown, f"is no field of {kind}: leave it out; text is never taken")
+        raise BadLine(shown, f"is not a field of {kind}: leave it out; text is never accepted")
     return fields
 
 
 def source(fields: dict[str, Any]) -> EventSource:
-    """Make a source of its line. Raises BadLine."""
+    """Parse a source line. Raises BadLine."""
     if fields.get("e") != "source":
-        raise BadLine("e", "the first line must be source: it says who speaks")
+        raise BadLine("e", "the first line must be source: it identifies the sender")
     if fields.get("v") != VERSION or type(fields["v"]) is not int:
-        raise BadLine("v", f"must be {VERSION}, the version of the form that this monitor reads")
+        raise BadLine("v", f"must be {VERSION}, the version of the format that this monitor reads")
     if fields.get("via") not in _VIAS:
         raise BadLine("via", "must be hook or proxy")
     return EventSource(
@@ -122,15 +122,15 @@ def source(fields: dict[str, Any]) -> EventSource:
 
 
 def beat(fields: dict[str, Any]) -> Beat:
-    """Read a beat. Raises BadLine."""
+    """Parse a beat line. Raises BadLine."""
     return Beat(_whole(fields, "t", 0, MAX_T_US), 0 if "lost" not in fields else _whole(fields, "lost", 0, MAX_T_US))
 
 
 def event(who: EventSource, fields: dict[str, Any]) -> Event:
-    """Read any other line of a source. Raises BadLine."""
+    """Parse any other line of a source. Raises BadLine."""
     reader = _READERS.get(fields["e"])
     if reader is None:
-        raise BadLine("e", "source may stand in the first line only")
+        raise BadLine("e", "source is allowed in the first line only")
     request = fields.get("r")
     if type(request) is not str or not _REQUEST.fullmatch(request):
         raise BadLine("r", "must be 1 to 64 of A-Z a-z 0-9 _ . : -, one for each request")
@@ -190,14 +190,14 @@ def _end(who: EventSource, request: str, fields: dict[str, Any]) -> End:
 def _tokens(who: EventSource, request: str, fields: dict[str, Any]) -> Tokens:
     times = fields.get("t")
     if type(times) is not list or not 0 < len(times) <= MAX_CHUNKS:
-        raise BadLine("t", f"must be a list of 1 to {MAX_CHUNKS} whole microseconds, one a chunk")
+        raise BadLine("t", f"must be a list of 1 to {MAX_CHUNKS} whole microseconds, one per chunk")
     last = 0
     for each in times:
         if type(each) is not int or not last <= each <= MAX_T_US:
-            raise BadLine("t", "must be whole microseconds of your monotonic clock that never fall")
+            raise BadLine("t", "must be non-decreasing whole microseconds of your monotonic clock")
         last = each
     many = len(times)
-    if len(fields) == 3:  # e, r, t: the most usual line
+    if len(fields) == 3:  # e, r, t: the most frequent line
         return Tokens(who, request, tuple(times), (1,) * many)
     counts = _column(fields, "n", many)
     if counts is None:
@@ -205,7 +205,7 @@ def _tokens(who: EventSource, request: str, fields: dict[str, Any]) -> Tokens:
     else:
         for each in counts:
             if type(each) is not int or not 0 <= each <= MAX_CHUNK_TOKENS:
-                raise BadLine("n", f"must be whole numbers from 0 to {MAX_CHUNK_TOKENS}, one a chunk")
+                raise BadLine("n", f"must be whole numbers from 0 to {MAX_CHUNK_TOKENS}, one per chunk")
     entropy, low, high = (_bits(fields, name, many) for name in ("entropy", "low", "high"))
     if low is not None and high is not None:
         for least, most in zip(low, high, strict=True):
@@ -214,7 +214,7 @@ def _tokens(who: EventSource, request: str, fields: dict[str, Any]) -> Tokens:
     sizes = _column(fields, "k", many)
     for each in sizes or ():
         if each is not None and (type(each) is not int or not 1 <= each <= MAX_VOCABULARY):
-            raise BadLine("k", f"must be whole numbers from 1 to {MAX_VOCABULARY} or null, one a chunk")
+            raise BadLine("k", f"must be whole numbers from 1 to {MAX_VOCABULARY} or null, one per chunk")
     tops = _tops(fields, many)
     return Tokens(who, request, tuple(times), counts, entropy, low, high, sizes, tops, _hashes(fields, many, tops))
 
@@ -232,7 +232,7 @@ def _bits(fields: dict[str, Any], name: str, many: int) -> tuple[float | None, .
     values = _column(fields, name, many)
     for each in values or ():
         if each is not None and (type(each) not in _NUMBERS or not -ROUNDING <= each <= MAX_BITS):
-            raise BadLine(name, f"must be bits from 0 to {MAX_BITS} or null, one a chunk")
+            raise BadLine(name, f"must be bits from 0 to {MAX_BITS} or null, one per chunk")
     return values
 
 
@@ -250,7 +250,7 @@ def _tops(fields: dict[str, Any], many: int) -> tuple[array[float] | None, ...] 
         last = ROUNDING
         for one in each:
             if type(one) not in _NUMBERS or not LEAST_LOG <= one <= last:
-                raise BadLine("top", "must be natural log-probabilities: finite, at most 0, and falling")
+                raise BadLine("top", "must be natural log-probabilities: finite, at most 0, in descending order")
             last = one
         if sum(map(math.exp, each)) > 1 + MAX_TOP * ROUNDING:
             raise BadLine("top", "must be natural log-probabilities of one distribution: these sum to more than 1")

@@ -35,7 +35,7 @@ STALE_PERIODS = 3
 
 NO_LOGPROBS = "no log-probabilities came: hook the process, or switch on logprobs in the proxy"
 NOT_SCRAPED = "only its server tells this, and no server with this model was scraped"
-NOT_TOLD = "its server does not tell this"
+NOT_REPORTED = "its server does not tell this"
 SCRAPED = "scraped: single tokens are not seen; hook the process, or use the proxy"
 STALE = "its server does not answer any more"
 NO_PEAK = "no token in the last 5 minutes"
@@ -337,7 +337,7 @@ class ModelMeter:
     def _tell(self, *, fresh: bool) -> None:
         """Say why what is absent is; a new dict only when something changed."""
         entropy, values = self.entropy_reason(), self.values
-        server = NOT_SCRAPED if self.reading is None else NOT_TOLD if fresh else STALE
+        server = NOT_SCRAPED if self.reading is None else NOT_REPORTED if fresh else STALE
         nan = tuple(map(isnan, values))
         unbounded = self.entropy is not None and isnan(self.entropy.high)
         why = (nan, server, entropy, self.joules_reason, self.scraped, unbounded)

@@ -1,1 +1,1 @@
-"""Model servers: how each kind is known by its answers, and what it tells. GET alone, on loopback alone."""
+"""Model servers: identified by their answers, then scraped. GET requests only, on loopback only."""

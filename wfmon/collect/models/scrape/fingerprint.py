@@ -1,4 +1,4 @@
-"""Which kind of model server answers at a port: at most four GETs, and none after the first certain answer."""
+"""Identifies the kind of model server at a port with at most four GETs, stopping at the first certain answer."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ MAKERS: dict[str, Callable[[], Scraper]] = {
     "OpenAI-compatible": openai.OpenAi,
 }
 OWNERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp"}
-"""By ``owned_by`` of /v1/models."""
+"""Runtime by ``owned_by`` of /v1/models."""
 PREFIXES = {"vllm:": "vLLM", "sglang:": "SGLang", llama_cpp.PREFIX: "llama.cpp"}
-"""By the names of /metrics."""
+"""Runtime by the prefix of the names in /metrics."""
 OWNERS_OF_LM_STUDIO = ("organization_owner", "organization-owner")
 HINTED_NAMES = {
     "ollama": "Ollama", "llama-server": "llama.cpp", "llamafile": "llama.cpp", "vllm": "vLLM",
     "sglang": "SGLang", "LM Studio": "LM Studio", "lm-studio": "LM Studio", "llmster": "LM Studio",
     "koboldcpp": "OpenAI-compatible", "local-ai": "OpenAI-compatible", "mlx_lm.server": "OpenAI-compatible",
 }  # fmt: skip
-"""What the name of a process begins with. Such a one is listed even when it does not answer."""
+"""Runtime by the beginning of a process name. Such a process is listed even if it does not answer."""
 HINTED_PORTS = {11434: "Ollama"}
-"""LM Studio's 1234 and llama.cpp's 8080 are everybody's."""
+"""LM Studio's 1234 and llama.cpp's 8080 are too widely used by others."""
 
 
 class Verdict(NamedTuple):
-    """``runtime`` empty: no model server. ``sure`` False: it is only what the name or the port suggests.
+    """``runtime`` empty: not a model server. ``sure`` False: only the name or the port suggests it.
 
-    ``final``: do not ask again while its socket lives.
+    ``final``: do not probe again while its socket lives.
     """
 
     runtime: str = ""
@@ -47,23 +47,23 @@ class Verdict(NamedTuple):
 
 
 def hint(name: str, port: int) -> str:
-    """Give the kind that a process' name or its port suggests, "" for none."""
+    """Return the runtime that a process's name or port suggests, "" for none."""
     by_name = next((kind for start, kind in HINTED_NAMES.items() if name.startswith(start)), "")
     return by_name or HINTED_PORTS.get(port, "")
 
 
 def identify(get: Get, hinted: str) -> Verdict | None:
-    """Find out who answers. ``hinted``: the kind that its name or port suggests. None when there was no time to ask."""
-    asked = _Asked(get)
-    first = asked("/api/version")
+    """Identify a server. ``hinted``: the runtime its name or port suggests. None if the time ran out."""
+    probe = _CountedGet(get)
+    first = probe("/api/version")
     if first.trouble or first.status >= 500:
-        return _mute(first, hinted)
-    found = _by_answers(first, asked, hinted)
-    return None if asked.late else found
+        return _without_answer(first, hinted)
+    found = _by_answers(first, probe, hinted)
+    return None if probe.late else found
 
 
-class _Asked:
-    """Counts the probes."""
+class _CountedGet:
+    """GETs that are counted: past MAX_PROBES they answer LATE."""
 
     def __init__(self, get: Get) -> None:
         self._get = get
@@ -79,8 +79,8 @@ class _Asked:
         return answer
 
 
-def _mute(first: HttpAnswer, hinted: str) -> Verdict | None:
-    """Judge one that gives no answer that could be read, or says that it is not ready."""
+def _without_answer(first: HttpAnswer, hinted: str) -> Verdict | None:
+    """Return the verdict on a server that sends no readable answer, or reports that it is not ready."""
     if first.trouble == "late":
         return None
     if first.server == llama_cpp.SERVER_HEADER:
@@ -118,5 +118,5 @@ def _by_answers(first: HttpAnswer, get: Get, hinted: str) -> Verdict:
 
 
 def _speaks_json(answer: HttpAnswer) -> bool:
-    """Whether a refusal is an API's: one that refuses every path, or shows a page to log in, is no sign of models."""
+    """Return whether a refusal is an API's; one that refuses every path or shows a login page suggests no models."""
     return answer.body[:1] == b"{"

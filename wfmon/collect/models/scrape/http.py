@@ -1,4 +1,4 @@
-"""One bounded GET on loopback: 0.5 s, 1 MB, no redirect followed, no proxy of the environment, no connection kept."""
+"""A bounded GET on loopback: 0.5 s, 1 MB, no redirects, no proxy from the environment, no kept connection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import orjson
 from wfmon.core.clock import Clock
 
 Host = Literal["127.0.0.1", "::1"]
-"""All that is ever asked."""
+"""The only hosts ever contacted."""
 Trouble = Literal["", "refused", "silent", "not_http", "too_big", "late"]
 TIMEOUT_S = 0.5
-"""Of one GET: connecting, the answer's first byte and its last."""
+"""Of one GET, from connecting to the answer's last byte."""
 MAX_BODY = 1_000_000
 MAX_HEAD = 16_384
 _READ = 65_536
@@ -28,10 +28,10 @@ _REQUEST = (
 
 
 class HttpAnswer(NamedTuple):
-    """What came. ``trouble`` empty: ``status`` and ``body`` are whole. ``server``: that header, cut.
+    """The answer. ``trouble`` empty: ``status`` and ``body`` are complete. ``server``: that header, truncated.
 
-    refused: nobody listens; silent: no whole answer in time, or cut short; not_http: it speaks something else;
-    too_big: more than 1 MB; late: not asked, the look's time or its probes were used up.
+    refused: nothing listens; silent: no complete answer in time, or cut short; not_http: another protocol;
+    too_big: more than 1 MB; late: not sent, because the scrape's time or its probes were used up.
     """
 
     trouble: Trouble = ""
@@ -39,8 +39,8 @@ class HttpAnswer(NamedTuple):
     body: bytes = b""
     server: str = ""
 
-    def json(self) -> Any:  # noqa: ANN401  whatever it is; None too where it is no JSON
-        """Give the body as JSON when the status is 200, None where it is none. Depth and NaN are refused by orjson."""
+    def json(self) -> Any:  # noqa: ANN401  any JSON value
+        """Return the body as JSON if the status is 200, None if it is not JSON. orjson refuses NaN and deep nesting."""
         if self.trouble or self.status != 200:
             return None
         try:
@@ -50,12 +50,12 @@ class HttpAnswer(NamedTuple):
 
     @property
     def refused_key(self) -> bool:
-        """Whether it asks for a key."""
+        """Whether the server requires a key."""
         return not self.trouble and self.status in (401, 403)
 
 
 class Get(Protocol):
-    """Asks one server; never raises."""
+    """Sends GETs to one server; never raises."""
 
     def __call__(self, path: str) -> HttpAnswer:
         """GET a path."""
@@ -65,7 +65,7 @@ LATE = HttpAnswer("late")
 
 
 class LoopbackClient:
-    """GETs within a budget of time. ``agent``: what a server's log shows of it. One thread."""
+    """GETs within a time budget. ``agent``: the User-Agent shown in a server's log. One thread."""
 
     def __init__(self, clock: Clock, agent: str = "wfmon") -> None:
         self._clock = clock
@@ -73,16 +73,16 @@ class LoopbackClient:
         self._deadline_ns = 0
 
     def begin(self, seconds: float) -> None:
-        """A look begins: all its GETs together may take so long; those that come later are not asked."""
+        """Start a scrape: its GETs may take ``seconds`` in total; later ones are not sent."""
         self._deadline_ns = self._clock.mono_ns() + round(seconds * 1e9)
 
     @property
     def is_spent(self) -> bool:
-        """Whether the look's time is over."""
+        """Whether the scrape's time is used up."""
         return self._left_s(self._deadline_ns) <= 0
 
     def get(self, host: Host, port: int, path: str) -> HttpAnswer:
-        """Ask once. Never raises."""
+        """Send one GET. Never raises."""
         until_ns = min(self._deadline_ns, self._clock.mono_ns() + round(TIMEOUT_S * 1e9))
         if self._left_s(until_ns) <= 0:
             return LATE
@@ -99,7 +99,7 @@ class LoopbackClient:
             return HttpAnswer("too_big")
         except ValueError:
             return HttpAnswer("not_http")
-        except OSError:  # no answer in time, one that was cut short, or a connection that was torn
+        except OSError:  # no answer in time, a truncated one, or a lost connection
             return HttpAnswer("silent")
 
     def _left_s(self, until_ns: int) -> float:
@@ -111,9 +111,9 @@ class _TooBigError(Exception):
 
 
 class _Reader:
-    """Reads one answer. Raises OSError when it is cut short or late, ValueError when it is not HTTP, _TooBigError.
+    """Reads one answer. Raises OSError if it is truncated or late, ValueError if it is not HTTP, _TooBigError.
 
-    Own, because this is asked every second: h11 takes 0.5 ms an answer, this 0.05.
+    Hand-written, because it runs every second: h11 takes 0.5 ms per answer, this 0.05.
     """
 
     def __init__(self, stream: socket.socket, left_s: Callable[[], float]) -> None:
@@ -123,9 +123,9 @@ class _Reader:
         self._sized = 0
 
     def answer(self) -> HttpAnswer:
-        """Read it to its end."""
+        """Read the whole answer."""
         status, headers = self._head()
-        while 100 <= status < 200:  # an interim one
+        while 100 <= status < 200:  # interim responses
             status, headers = self._head()
         server = headers.get(b"server", b"")[:64].decode("latin-1")
         if status in (204, 304):
@@ -136,7 +136,7 @@ class _Reader:
         return HttpAnswer("", status, self._to_the_end() if length is None else self._take(_size(length, 10)), server)
 
     def _head(self) -> tuple[int, dict[bytes, bytes]]:
-        """Read a status and the headers; the last of a name counts."""
+        """Read the status and the headers; of a repeated header the last counts."""
         first = self._line(_MARK)
         status = _STATUS.match(first)
         if status is None:
@@ -154,7 +154,7 @@ class _Reader:
         return int(status[1]), headers
 
     def _line(self, mark: bytes = b"") -> bytes:
-        """Read a line without its end. ``mark``: what it must begin with; another protocol may never end its line."""
+        """Read a line without its end. ``mark``: its required beginning; another protocol may never end its line."""
         while (end := self._held.find(b"\n")) < 0:
             if len(self._held) > MAX_HEAD or self._held[: len(mark)] != mark[: len(self._held)]:
                 msg = "not HTTP"
@@ -169,12 +169,12 @@ class _Reader:
         while size := _size(self._line().partition(b";")[0], 16):
             parts.append(self._take(size))
             if self._line():
-                msg = "a chunk is longer than it says"
+                msg = "a chunk is longer than declared"
                 raise ValueError(msg)
-        return b"".join(parts)  # what may follow, trailers, is not read
+        return b"".join(parts)  # trailers that may follow are not read
 
     def _take(self, size: int) -> bytes:
-        """Read so many bytes of the body."""
+        """Read ``size`` bytes of the body."""
         self._sized += size
         if self._sized > MAX_BODY:
             raise _TooBigError
@@ -193,7 +193,7 @@ class _Reader:
         raise _TooBigError
 
     def _more(self) -> None:
-        """Wait for more. Raises TimeoutError, and ConnectionAbortedError when there is none."""
+        """Wait for more data. Raises TimeoutError, or ConnectionAbortedError if the other side closed."""
         left_s = self._left_s()
         if left_s <= 0:
             raise TimeoutError
@@ -209,7 +209,7 @@ class _EndError(EOFError, ConnectionAbortedError):
 
 
 def _size(text: bytes, base: int) -> int:
-    """Read a size. Raises ValueError: int() alone takes signs, spaces and underscores too."""
+    """Parse a size. Raises ValueError; int() alone would accept signs, spaces and underscores."""
     if not text.isalnum() or len(text) > 15:
         msg = "no size"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""What every kind of server shares: what one look at it gives, and how untrusted names are made fit to show."""
+"""Types shared by all server kinds: the scraper protocol, its result, and cleaning of untrusted names."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from wfmon.collect.text import NAME_CHARS, clean
 
 State = Literal["ok", "needs_key", "odd", "silent"]
 MAX_CHARS = 120
-"""Of a name, and of a cell of the table."""
+"""Longest name, and longest cell of the table."""
 MAX_MODELS = 64
 """Models of one server."""
 
 
-class Look(NamedTuple):
-    """What one look at a server found. ``situation`` names the row of ``texts.TOLD`` that says what it shows.
+class ScrapeResult(NamedTuple):
+    """The result of one scrape. ``situation``: the key of ``texts.VISIBILITY`` that describes what the server shows.
 
-    ``models`` and ``version``: None when they were not asked for this time. ``total``: models that it names, of which
-    ``models`` are the first. Readings carry the model and its values; the caller adds when and where.
+    ``models`` and ``version``: None if not requested this time. ``total``: number of models that it lists, of which
+    ``models`` are the first. Readings carry the model and its values; the caller adds time and server.
     """
 
     state: State = "ok"
@@ -32,30 +32,30 @@ class Look(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """When a look is, and what is known of the process that answers. ``command``: its arguments, () if hidden."""
+    """The time of a scrape, and the server process's arguments (``command``; () if not visible)."""
 
     mono_ns: int
     command: tuple[str, ...] = ()
 
 
 class Scraper(Protocol):
-    """One server of a known kind; keeps what it needs between two looks. One thread."""
+    """One server of a known kind; keeps its state between scrapes. One thread."""
 
     runtime: str
 
-    def look(self, get: Get, now: Moment) -> Look | None:
-        """Ask what it tells; None when nothing is due. Never raises for what a server answers."""
+    def scrape(self, get: Get, now: Moment) -> ScrapeResult | None:
+        """Scrape the server; None if nothing is due. Never raises because of a server's answer."""
 
 
-class Turn:
-    """Tells when what changes slowly is to be asked again. ``None`` before: now."""
+class RepeatTimer:
+    """A timer for values that change slowly: due at first, then once every ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         self._every_ns = round(seconds * 1e9)
         self._due_ns: int | None = None
 
     def is_due(self, now_ns: int) -> bool:
-        """Tell whether it is, and count from now if so."""
+        """Return whether it is due, and restart it if so."""
         if self._due_ns is not None and now_ns < self._due_ns:
             return False
         self._due_ns = now_ns + self._every_ns
@@ -63,45 +63,45 @@ class Turn:
 
 
 def reading(model: str) -> Reading:
-    """An empty reading of a model."""
+    """Return an empty reading of a model."""
     return Reading("", model, 0, 0.0)
 
 
-def trouble(answer: HttpAnswer) -> Look | None:
+def trouble(answer: HttpAnswer) -> ScrapeResult | None:
     """What an answer that is none means; None for one that may be read."""
     if answer.trouble in ("refused", "silent", "late"):
-        return Look("silent", "silent")
+        return ScrapeResult("silent", "silent")
     if answer.trouble:
-        return Look("odd", "odd")
+        return ScrapeResult("odd", "odd")
     if answer.refused_key:
-        return Look("needs_key", "needs_key")
+        return ScrapeResult("needs_key", "needs_key")
     return None
 
 
 def tidy(text: object) -> str:
-    """An untrusted name, no control characters, 120 characters at most; "" for what is no text."""
+    """Return an untrusted name without control characters, at most 120 long; "" if it is not text."""
     if not isinstance(text, str):
         return ""
     cut = text[:MAX_CHARS].strip()
     return "".join(clean(cut[at : at + NAME_CHARS]) for at in range(0, len(cut), NAME_CHARS))
 
 
-def number(value: Any) -> float | None:  # noqa: ANN401  of a JSON that says what it likes
-    """A finite number that is not negative, None for anything else."""
+def number(value: Any) -> float | None:  # noqa: ANN401  any JSON value
+    """Return a finite, non-negative number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 1e18 else None
 
 
 def names(found: Iterable[object]) -> tuple[tuple[str, ...], int]:
-    """Names fit to show, each once, in their order, 64 at most; and how many there were."""
+    """Return cleaned names without duplicates, in order, at most 64; and how many there were."""
     tidied = [name for name in map(tidy, found) if name]
     kept = tuple(dict.fromkeys(tidied))
     return kept[:MAX_MODELS], len(kept)
 
 
 def rows(answer: HttpAnswer, field: str) -> list[dict[str, Any]] | None:
-    """The objects in a list that a JSON object holds; None when the answer has another form."""
+    """Return the list of objects in a field of the JSON answer; None if it has another form."""
     body = answer.json()
     found = body.get(field) if isinstance(body, dict) else None
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):

@@ -1,5 +1,5 @@
-"""The sockets of this machine that may be asked: TCP, listening, reached over loopback, of no program that is known
-to be something else.
+"""Selects the sockets that may be probed: TCP, listening, reachable over loopback, and not of a program known to be
+something else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from wfmon.collect.network import Sockets
 from wfmon.collect.sockets import Socket
 
 ALL_S = 5.0
-"""All sockets are read so often: that takes 5 ms on a machine with much memory."""
+"""How often all sockets are read: that takes 5 ms on a machine with much memory."""
 SKIPPED_PORTS = frozenset(
     (
         *(7, 9, 13, 19, 20, 21, 22, 23, 25, 53, 69, 79, 88, 110, 111, 113, 119, 135, 139, 143, 179, 389, 445, 465, 512),
@@ -22,7 +22,7 @@ SKIPPED_PORTS = frozenset(
         *(6443, 8883, 9042, 9050, 9092, 9100, 9229, 9418, 9445, 10250, 11211, 15672, 25672, 26379, 27017, 27018),
     )
 )
-"""Where something else lives: mail, files, databases, brokers, screens, debuggers; and the monitor itself."""
+"""Ports of other services: mail, files, databases, brokers, displays, debuggers; and the monitor itself."""
 SKIPPED_NAMES = (
     "sshd", "postgres", "redis", "valkey", "mysqld", "mariadbd", "mongod", "memcached", "cupsd", "systemd", "dnsmasq",
     "unbound", "avahi", "rpcbind", "rpc.", "smbd", "nmbd", "chrome", "chromium", "firefox", "msedge",
@@ -31,14 +31,14 @@ SKIPPED_NAMES = (
     "syncthing", "transmission", "qbittorrent", "openvpn", "wireguard", "tailscaled", "zerotier", "spotify",
     "steam", "Discord", "slack", "zoom", "dropbox", "headless_shell", "chromedriver", "geckodriver", "jupyter",
 )  # fmt: skip
-"""What the name of a process begins with that is not asked. docker-proxy is: a model server may be behind it."""
+"""Beginnings of process names that are never probed. docker-proxy is probed: a model server may be behind it."""
 
 SKIPPED_WHOLE_NAMES = frozenset(("code", "named", "master", "vault", "adb", "tor"))
-"""Names too short to stand for all that begin with them."""
+"""Skipped only as whole names: too short to be used as prefixes."""
 
 
 class ListeningSocket(NamedTuple):
-    """One that may be asked, at ``hosts`` in this order. ``pid`` None: not visible to this user."""
+    """A socket that may be probed, at ``hosts`` in this order. ``pid`` None: not visible to this user."""
 
     port: int
     hosts: tuple[Host, ...]
@@ -48,20 +48,20 @@ class ListeningSocket(NamedTuple):
 
     @property
     def label(self) -> str:
-        """host:port, as clients write it."""
+        """host:port, as clients write it (IPv6 in brackets)."""
         return address(self.hosts[0], self.port)
 
 
 def address(host: str, port: int) -> str:
-    """host:port."""
+    """Return host:port, IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Listening:
-    """Tells which TCP sockets listen. One thread.
+    """Lists the listening TCP sockets. One thread.
 
-    ``quick`` is asked in every look where there is one; when the kernel refuses it, and where there is none, all
-    sockets are read instead, and only every five seconds.
+    ``quick`` is called each time, if there is one; if the kernel refuses it, or there is none, all sockets are read
+    instead, only every five seconds.
     """
 
     def __init__(self, sockets: Sockets, quick: Callable[[], list[Socket]] | None) -> None:
@@ -70,8 +70,8 @@ class Listening:
         self._due_ns: int | None = None
         self._found: list[Socket] = []
 
-    def look(self, now_ns: int) -> list[Socket]:
-        """Give them as of now, or of the last seconds. Raises OSError when the system does not tell its sockets."""
+    def sockets(self, now_ns: int) -> list[Socket]:
+        """Return the sockets, at most ALL_S old. Raises OSError if the system does not report its sockets."""
         if self._quick is not None:
             try:
                 return self._quick()
@@ -84,7 +84,7 @@ class Listening:
 
 
 def quick_listening(platform: str = sys.platform) -> Callable[[], list[Socket]] | None:
-    """The quick way of the operating system at hand, None where there is none."""
+    """Return this operating system's quick listing, None if it has none."""
     if platform != "linux":
         return None
     from wfmon.collect.diag import listening
@@ -93,7 +93,7 @@ def quick_listening(platform: str = sys.platform) -> Callable[[], list[Socket]] 
 
 
 def reachable(found: Iterable[Socket], own: set[int]) -> list[ListeningSocket]:
-    """Those of other processes that listen on loopback or on every address, and where each is asked."""
+    """Return other processes' sockets that listen on loopback or on all addresses, with the hosts to probe."""
     listening = []
     for one in found:
         if one.tcp and one.state == "listen" and one.owner not in own and one.local[1] not in SKIPPED_PORTS:
@@ -104,17 +104,17 @@ def reachable(found: Iterable[Socket], own: set[int]) -> list[ListeningSocket]:
 
 
 def _hosts(one: Socket) -> tuple[Host, ...]:
-    """Where it is asked. One that is bound to 127.0.0.2 is not at 127.0.0.1, so nowhere."""
+    """Return the hosts to probe. A socket bound to 127.0.0.2 cannot be reached at 127.0.0.1, so it has none."""
     text = one.local[0].text
     if text in ("127.0.0.1", "0.0.0.0"):
         return ("127.0.0.1",)
     if text == "::":
-        return ("127.0.0.1", "::1")  # it takes IPv4 too, unless it was told not to
+        return ("127.0.0.1", "::1")  # it accepts IPv4 too, unless configured otherwise
     return ("::1",) if text == "::1" else ()
 
 
 def held(listening: Iterable[ListeningSocket], holders: Mapping[int, tuple[int, str]]) -> list[ListeningSocket]:
-    """Add who holds them. A program that listens on a port with a socket for IPv4 and one for IPv6 counts once."""
+    """Add the owning processes. A program with an IPv4 and an IPv6 socket on one port counts once."""
     kept: dict[tuple[int, int | None], ListeningSocket] = {}
     for one in sorted(listening, key=lambda one: (one.port, one.hosts[0] == "::1", len(one.hosts), one.owner)):
         pid, name = holders.get(one.owner, (None, ""))
@@ -123,5 +123,5 @@ def held(listening: Iterable[ListeningSocket], holders: Mapping[int, tuple[int, 
 
 
 def is_skipped(one: ListeningSocket, is_proxy: Callable[[str], bool]) -> bool:
-    """Whether it is not asked: something else by its name, or a proxy whose upstream is asked instead."""
+    """Return whether it must not be probed: another program by its name, or a proxy (its upstream is probed)."""
     return one.name in SKIPPED_WHOLE_NAMES or one.name.startswith(SKIPPED_NAMES) or is_proxy(one.label)

@@ -1,10 +1,10 @@
 """llama.cpp's server: /props, /slots and /metrics.
 
-Its counters grow when a request has ended, so their rate is no speed: 500 tokens would fall into one second. The slots
-tell each request's tokens as they come; without them there is no rate while it answers. Answers of /slots and /props
-may hold a prompt or a template: nothing but the fields named here is read, and the answer is not kept.
+Its counters grow only when a request has ended, so their rate is not a speed: 500 tokens would fall into one second.
+The slots report each request's tokens as they come; without them there is no rate during a request. Answers of /slots
+and /props may contain a prompt or a template: only the fields named here are read, and the answer is not kept.
 
-A server that was told to sleep when idle counts /slots and /metrics as work: there only /props is asked.
+A server configured to sleep when idle counts /slots and /metrics as work: there only /props is requested.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, number, reading, tidy, trouble
+from wfmon.collect.models.scrape.kinds import Moment, RepeatTimer, ScrapeResult, names, number, reading, tidy, trouble
 from wfmon.collect.models.scrape.openai import listed
 from wfmon.collect.models.scrape.prometheus import Page
 from wfmon.collect.models.scrape.spans import MAX_SPAN_S, Span
@@ -23,7 +23,7 @@ SERVER_HEADER = "llama.cpp"
 SLEEP_OPTION = "--sleep-idle-seconds"
 PROPS_S = 30.0
 OFF_S = 60.0
-"""What was off is asked for again so often."""
+"""How often a disabled endpoint is retried."""
 PREFIX = "llamacpp:"
 TOKENS, TOKENS_S = "llamacpp:tokens_predicted_total", "llamacpp:tokens_predicted_seconds_total"
 PROMPT, PROMPT_S = "llamacpp:prompt_tokens_total", "llamacpp:prompt_seconds_total"
@@ -33,22 +33,22 @@ WANTED = frozenset((*COUNTERS, ACTIVE, WAITING, KV))
 
 
 class LlamaCpp:
-    """One server."""
+    """Scraper of one llama.cpp server."""
 
     runtime = RUNTIME
 
     def __init__(self) -> None:
         self._span = Span()
         self._page = Page(WANTED)
-        self._props = Turn(PROPS_S)
+        self._props = RepeatTimer(PROPS_S)
         self._asleep = False
         self._name = ""
-        self._off: dict[str, int] = {}  # a path that is off, and when to ask for it again
-        self._slots: dict[int, tuple[int, float]] = {}  # by slot, its task and the tokens that it has decoded
+        self._off: dict[str, int] = {}  # a disabled path, and when to retry it
+        self._slots: dict[int, tuple[int, float]] = {}  # by slot: its task and the number of tokens decoded
         self._slots_ns: int | None = None
 
-    def look(self, get: Get, now: Moment) -> Look:
-        """Ask what it does."""
+    def scrape(self, get: Get, now: Moment) -> ScrapeResult:
+        """Scrape /props when due, then /metrics and /slots."""
         sleeps = _sleeps_when_idle(now.command)
         models, total, version = None, 0, None
         if sleeps or self._asleep or self._props.is_due(now.mono_ns):
@@ -56,17 +56,17 @@ class LlamaCpp:
             if (ill := trouble(answer)) is not None:
                 return ill
             if answer.status == 503:
-                return Look("ok", "loading")
+                return ScrapeResult("ok", "loading")
             props = answer.json()
             if not isinstance(props, dict):
-                return Look("odd", "odd")
+                return ScrapeResult("odd", "odd")
             self._asleep = props.get("is_sleeping") is True
             version = tidy(props.get("build_info"))
             models, total = self._models(props, get)
             if props.get("role") == "router":
-                return Look("ok", "router", models, total, version)
+                return ScrapeResult("ok", "router", models, total, version)
         if sleeps or self._asleep:
-            return Look("ok", "sleeps", models, total, version)
+            return ScrapeResult("ok", "sleeps", models, total, version)
         return self._measure(get, now)._replace(models=models, total=total, version=version)
 
     def _models(self, props: dict[str, Any], get: Get) -> tuple[tuple[str, ...], int]:
@@ -79,24 +79,24 @@ class LlamaCpp:
         self._name = found[0][0] if found[0] else ""
         return found
 
-    def _measure(self, get: Get, now: Moment) -> Look:
-        page, slots = self._ask(get, "/metrics", now), self._ask(get, "/slots", now)
+    def _measure(self, get: Get, now: Moment) -> ScrapeResult:
+        page, slots = self._get_optional(get, "/metrics", now), self._get_optional(get, "/slots", now)
         for answer in (page, slots):
             if answer is not None and (ill := trouble(answer)) is not None:
                 return ill
             if answer is not None and answer.status == 503:
-                return Look("ok", "loading")
+                return ScrapeResult("ok", "loading")
         found = reading(self._name or RUNTIME)
         if page is not None:
             found = self._from_metrics(page, found, now)
         if slots is not None:
             found = self._from_slots(slots, found, now)
-        situation = {(True, True): "ok", (False, True): "no_metrics", (True, False): "no_slots"}
-        said = situation.get((page is not None, slots is not None), "no_metrics_no_slots")
-        return Look("ok", said, readings=(found,) if page is not None or slots is not None else ())
+        situations = {(True, True): "ok", (False, True): "no_metrics", (True, False): "no_slots"}
+        situation = situations.get((page is not None, slots is not None), "no_metrics_no_slots")
+        return ScrapeResult("ok", situation, readings=(found,) if page is not None or slots is not None else ())
 
-    def _ask(self, get: Get, path: str, now: Moment) -> HttpAnswer | None:
-        """Ask for what may be off (501, 404); None when it is."""
+    def _get_optional(self, get: Get, path: str, now: Moment) -> HttpAnswer | None:
+        """GET an endpoint that may be disabled (400, 404, 501); None if it is."""
         if self._off.get(path, 0) > now.mono_ns:
             return None
         answer = get(path)
@@ -139,7 +139,7 @@ class LlamaCpp:
         )
 
     def _decoded(self, slots: list[dict[str, Any]], now: Moment) -> float | None:  # noqa: ARG002
-        """Give the tokens of all slots since the look before; None where one ended unseen and another began."""
+        """Return the tokens of all slots since the last scrape; None if a request ended unseen and another began."""
         before, self._slots, grown = self._slots, {}, 0.0
         whole = True
         for slot in slots[:1_024]:
@@ -154,13 +154,13 @@ class LlamaCpp:
                 grown += tokens if busy else 0.0
             elif task == task_before and tokens >= tokens_before:
                 grown += tokens - tokens_before
-            else:  # what its request before made after the last look is not known
+            else:  # the tokens that its previous request made after the last scrape are unknown
                 whole = False
         return grown if whole else None
 
 
 def _slot(slot: dict[str, Any]) -> tuple[int | None, int, float]:
-    """Give a slot's number, task and decoded tokens. Newer servers put what is next into a list of one."""
+    """Return a slot's number, task and decoded tokens. Newer servers wrap ``next_token`` in a list of one."""
     following = slot.get("next_token")
     if isinstance(following, list) and following:
         following = following[0]

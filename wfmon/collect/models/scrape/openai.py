@@ -1,17 +1,17 @@
-"""Any server that lists its models at /v1/models as OpenAI does; llama-cpp-python's server is one."""
+"""Any server with OpenAI's /v1/models, such as llama-cpp-python's."""
 
 from __future__ import annotations
 
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import Look, Moment, Turn, names, rows, trouble
+from wfmon.collect.models.scrape.kinds import Moment, RepeatTimer, ScrapeResult, names, rows, trouble
 
 RUNTIME = "OpenAI-compatible"
-AGAIN_S = 60.0
-"""How long a server that gave no list is let alone. One that gave it is not asked again while its process lives."""
+RETRY_S = 60.0
+"""How long until a server that returned no list is asked again. One that did is not asked again while it runs."""
 
 
 def listed(answer: HttpAnswer) -> tuple[tuple[str, ...], int] | None:
-    """Give the names that a /v1/models lists, and how many there are; None for another form."""
+    """Return the names listed by /v1/models, and how many there are; None for another form."""
     found = rows(answer, "data")
     if found is None or not all(isinstance(row.get("id"), str) for row in found):
         return None
@@ -19,7 +19,7 @@ def listed(answer: HttpAnswer) -> tuple[tuple[str, ...], int] | None:
 
 
 def owner(answer: HttpAnswer) -> str | None:
-    """Who owns the first model of a /v1/models: vllm, sglang, llamacpp ...; "" not told, None for another form."""
+    """Return the first model's ``owned_by`` (vllm, sglang, llamacpp ...); "" if missing, None for another form."""
     if listed(answer) is None:
         return None
     for row in rows(answer, "data") or ():
@@ -29,27 +29,27 @@ def owner(answer: HttpAnswer) -> str | None:
 
 
 class OpenAi:
-    """One such server: it tells its models and no measures.
+    """Scraper of one such server: it lists its models, without metrics.
 
-    It is asked once a process: llama-cpp-python's server breaks off the answer that it is giving when any other request
-    comes, this one too (its ``interrupt_requests``, on by default).
+    It is asked once per process: llama-cpp-python's server aborts the answer in progress when any other request
+    arrives, including this one (its ``interrupt_requests``, on by default).
     """
 
     runtime = RUNTIME
 
     def __init__(self) -> None:
-        self._again = Turn(AGAIN_S)
-        self._told = False
+        self._again = RepeatTimer(RETRY_S)
+        self._listed = False
 
-    def look(self, get: Get, now: Moment) -> Look | None:
-        """Ask for the models until they are told, once a minute."""
-        if self._told or not self._again.is_due(now.mono_ns):
+    def scrape(self, get: Get, now: Moment) -> ScrapeResult | None:
+        """Request the models once a minute until they are listed."""
+        if self._listed or not self._again.is_due(now.mono_ns):
             return None
         answer = get("/v1/models")
         if (ill := trouble(answer)) is not None:
             return ill
         if answer.status == 503:
-            return Look("ok", "loading")
+            return ScrapeResult("ok", "loading")
         found = listed(answer)
-        self._told = found is not None
-        return Look("odd", "odd") if found is None else Look("ok", "ok", *found)
+        self._listed = found is not None
+        return ScrapeResult("odd", "odd") if found is None else ScrapeResult("ok", "ok", *found)

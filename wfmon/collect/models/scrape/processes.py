@@ -1,4 +1,4 @@
-"""What is asked of processes: their command, their parents, the graphics memory of their children."""
+"""Process lookups: command line, parents, and the GPU memory of a process tree."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 import psutil
 
 GENERATIONS = 3
-"""How far up a worker's server is looked for: a shell or a launcher may stand between."""
+"""How many ancestors of a worker are searched for its server: a shell or a launcher may be between."""
 
 
 class Processes:
-    """Answers from psutil. Any thread; it keeps nothing."""
+    """Lookups through psutil. Any thread; stateless."""
 
     def command(self, pid: int | None) -> tuple[str, ...]:
-        """A process' arguments, () where this user may not see them."""
+        """Return a process's arguments, () if this user may not see them."""
         if pid is None:
             return ()
         try:
@@ -24,7 +24,7 @@ class Processes:
             return ()
 
     def upstream(self, command: tuple[str, ...]) -> str | None:
-        """Give the upstream of a wfmon proxy, host:port; "" if its command line does not name it, None for others."""
+        """Return a wfmon proxy's upstream, host:port; "" if its command line has none, None for other programs."""
         if "wfmon" not in command or "proxy" not in command[command.index("wfmon") :]:
             return None
         for word, following in zip(command, (*command[1:], ""), strict=True):
@@ -34,7 +34,7 @@ class Processes:
         return ""
 
     def parents(self, pid: int) -> tuple[int, ...]:
-        """The pids above a process, the nearest first, three at most, without the first process of the machine."""
+        """Return the pids of a process's ancestors, nearest first, at most three, without pid 1."""
         found: list[int] = []
         for _ in range(GENERATIONS):
             above = _parent(found[-1] if found else pid)
@@ -44,7 +44,7 @@ class Processes:
         return tuple(found)
 
     def sums(self, held: Mapping[int, int], pids: AbstractSet[int]) -> dict[int, int]:
-        """Give what each of these processes and those below it hold together; none for one that holds nothing."""
+        """Return the bytes held by each of ``pids`` and its descendants together; no entry for one that holds none."""
         found: dict[int, int] = {}
         for holder, size in held.items():
             for one in (holder, *self.parents(holder)):
@@ -55,7 +55,7 @@ class Processes:
 
 
 def _parent(pid: int) -> int:
-    """0 for a process that is gone, or that this user may not ask about."""
+    """Return the parent's pid, 0 if the process is gone or not visible to this user."""
     try:
         return psutil.Process(pid).ppid()
     except psutil.Error:

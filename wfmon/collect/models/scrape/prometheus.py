@@ -1,4 +1,4 @@
-"""The text form of Prometheus and OpenMetrics, read within bounds, and only the names that are wanted."""
+"""A bounded parser of the Prometheus and OpenMetrics text format, for the wanted names only."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 MAX_LINES = 20_000
 MAX_LINE = 8_192
-"""A longer line is left out."""
+"""A longer line is skipped."""
 MAX_LABELS = 32
 MAX_HEADS, MAX_HEAD = 5_000, 512
-"""Kept of a page, and how long: a page of vLLM has 1,500 of 150."""
+"""Line heads cached per page, and their longest length: a vLLM page has 1,500 of 150 characters."""
 _LABEL = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(,|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n"}
 
 
 class SampleHead(NamedTuple):
-    """What stands before a value."""
+    """The part of a line before the value."""
 
     name: str
     labels: dict[str, str]
@@ -35,14 +35,14 @@ class Sample(NamedTuple):
 
 
 class Page:
-    """Reads a server's page again and again. What stands before a value is read once and kept. One thread."""
+    """Parses a server's page repeatedly. The part of a line before its value is parsed once and cached. One thread."""
 
     def __init__(self, wanted: AbstractSet[str]) -> None:
         self._wanted = {name.encode(): name for name in wanted}
         self._heads: dict[bytes, SampleHead | None] = {}
 
     def read(self, body: bytes) -> list[Sample]:
-        """Give the wanted samples. What is malformed, NaN or infinite is left out: nothing is said of it."""
+        """Return the wanted samples. Malformed, NaN and infinite ones are skipped silently."""
         found: list[Sample] = []
         heads = self._heads
         if len(heads) >= MAX_HEADS:
@@ -60,7 +60,7 @@ class Page:
         return found
 
     def _head(self, line: bytes, text: bytes) -> tuple[SampleHead | None, bytes, bool]:
-        """Read what stands before the value, the value's text, and whether nothing (a time, an exemplar) follows it."""
+        """Return the head, the value's text, and whether the line ends there (no time or exemplar follows)."""
         if not 0 < len(line) <= MAX_LINE or line[:1] in b"# \t\r":
             return None, text, True
         brace = line.find(b"{")
@@ -74,12 +74,12 @@ class Page:
 
 
 def samples(body: bytes, wanted: AbstractSet[str]) -> list[Sample]:
-    """Read a page once."""
+    """Parse a page once."""
     return Page(wanted).read(body)
 
 
 def has_prefix(body: bytes, prefix: str) -> bool:
-    """Tell whether a page holds a sample whose name begins so."""
+    """Return whether a page has a sample whose name starts with ``prefix``."""
     start = prefix.encode()
     return any(line.startswith(start) for line in _lines(body))
 
@@ -91,7 +91,7 @@ def _lines(body: bytes) -> Iterator[bytes]:
 
 
 def _labels(raw: bytes, at: int, labels: dict[str, str]) -> int | None:
-    """Read labels from behind the brace; give where the value begins, None when they are malformed."""
+    """Parse labels after the brace into ``labels``; return where the value begins, None if malformed."""
     while len(labels) <= MAX_LABELS:
         tail = raw[at:].lstrip()
         if tail.startswith(b"}"):
@@ -109,7 +109,7 @@ _LAST = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?
 
 
 def _number(text: bytes) -> float | None:
-    if b"_" in text:  # Python's own digit separator is none of Prometheus'
+    if b"_" in text:  # Python accepts digit separators, Prometheus does not
         return None
     try:
         value = float(text)

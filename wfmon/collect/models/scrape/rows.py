@@ -1,4 +1,4 @@
-"""The table ``servers``: one row a server, every cell of theirs cleaned and cut."""
+"""The table ``servers``: one row per server, its untrusted cells cleaned and truncated."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from wfmon.collect.models.scrape.fingerprint import Verdict
-from wfmon.collect.models.scrape.kinds import MAX_CHARS, Look, State, tidy
+from wfmon.collect.models.scrape.kinds import MAX_CHARS, ScrapeResult, State, tidy
 from wfmon.collect.models.scrape.listeners import ListeningSocket, address
-from wfmon.collect.models.scrape.texts import told
+from wfmon.collect.models.scrape.texts import visibility
 from wfmon.core.types import Cell
 
 COLUMNS = (
@@ -16,12 +16,12 @@ COLUMNS = (
 )  # fmt: skip
 MAX_SERVERS = 64
 BUILT_IN, DEMO_VERSION = "built-in n-gram model", "-wfmon-demo"
-"""What answers as Ollama with such a version is this project's own."""
+"""An Ollama with this version suffix is this project's own model."""
 _LOCAL = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "[::]": "127.0.0.1"}
 
 
 class ServerRecord(NamedTuple):
-    """What is known of one server."""
+    """The current state of one server."""
 
     listener: ListeningSocket
     server: str = ""
@@ -35,28 +35,28 @@ class ServerRecord(NamedTuple):
     state: State = "ok"
     situation: str = "ok"
     via: str = ""
-    """Who tells of its requests now, hook or proxy; "" where nobody does."""
+    """The source of its requests now, hook or proxy; "" for none."""
 
-    def judged(self, listener: ListeningSocket, verdict: Verdict) -> ServerRecord:
-        """The row once it is known, or suspected, what it is."""
+    def identified(self, listener: ListeningSocket, verdict: Verdict) -> ServerRecord:
+        """Return the row after its server was identified, or guessed."""
         situation = "loading" if verdict.state == "ok" else verdict.state
         return self._replace(
             listener=listener, server=listener.label, runtime=verdict.runtime, pid=listener.pid,
             process=listener.name, state=verdict.state, situation=situation,
         )  # fmt: skip
 
-    def looked(self, look: Look) -> ServerRecord:
-        """The row after a look; what was not asked this time stays."""
+    def after_scrape(self, result: ScrapeResult) -> ServerRecord:
+        """Return the row after a scrape; values not requested this time are kept."""
         return self._replace(
-            state=look.state, situation=look.situation,
-            models=self.models if look.models is None else look.models,
-            total=self.total if look.models is None else look.total,
-            version=self.version if look.version is None else look.version,
+            state=result.state, situation=result.situation,
+            models=self.models if result.models is None else result.models,
+            total=self.total if result.models is None else result.total,
+            version=self.version if result.version is None else result.version,
         )  # fmt: skip
 
     def cells(self) -> tuple[Cell, ...]:
-        """Give the row's cells in the order of COLUMNS."""
-        shows, lacks, fix = told(self.runtime, self.situation, self.server)
+        """Return the row's cells in the order of COLUMNS."""
+        shows, lacks, fix = visibility(self.runtime, self.situation, self.server)
         if self.total > len(self.models):
             lacks = f"{lacks}; of its {self.total:,} models the first {len(self.models)} are kept"
         if self.via and self.state == "ok":
@@ -68,14 +68,14 @@ class ServerRecord(NamedTuple):
         )  # fmt: skip
 
 
-def row_of(row: ServerRecord, gpu_bytes: Mapping[int, int], told_by: Mapping[str, str]) -> ServerRecord:
-    """The row with who tells of it, and its graphics memory: None where no process of it holds any that we may see."""
+def row_of(row: ServerRecord, gpu_bytes: Mapping[int, int], counted_by: Mapping[str, str]) -> ServerRecord:
+    """Return the row with its request source and GPU memory; None if no visible process of it holds any."""
     held = None if row.pid is None else gpu_bytes.get(row.pid)
-    return row._replace(gpu_bytes=held, via=told_by.get(row.server, ""))
+    return row._replace(gpu_bytes=held, via=counted_by.get(row.server, ""))
 
 
 def joined(models: tuple[str, ...], total: int) -> str:
-    """Names in one cell of 120 characters at most; those that do not fit are counted: ``a, b and 9,998 more``."""
+    """Join names into a cell of at most 120 characters; the rest is counted: ``a, b and 9,998 more``."""
     text, shown = "", 0
     for name in models:
         longer = f"{text}, {name}" if text else name
@@ -89,7 +89,7 @@ def joined(models: tuple[str, ...], total: int) -> str:
 
 
 def plain(claimed: str) -> tuple[str, int | None]:
-    """Give a claimed address as this machine writes it, and its port when it is one of this machine's."""
+    """Return a claimed address in canonical form, and its port if it is a local address."""
     host, colon, digits = claimed.rpartition(":")
     if not colon or not digits.isdecimal() or not 0 < int(digits) < 65_536:
         return claimed, None

@@ -1,7 +1,7 @@
-"""Model servers of this machine: found by their listening sockets, known by their answers, scraped once a second.
+"""Model servers on this machine: found by listening socket, identified by their answers, scraped once a second.
 
-Read-only, on by default: GET alone, on 127.0.0.1 and ::1 alone, never to this process. What is no model server is
-asked at most four times in its life; what is one, once a beat, and less often while it does not answer.
+Read-only, on by default: only GET, only to 127.0.0.1 and ::1, never to this process. A socket that is not a model
+server is probed at most four times in its life; a model server is scraped at each tick, less often while silent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, Verdict, hint, identify
 from wfmon.collect.models.scrape.http import HttpAnswer, LoopbackClient
-from wfmon.collect.models.scrape.kinds import Look, Moment, Scraper
+from wfmon.collect.models.scrape.kinds import Moment, Scraper, ScrapeResult
 from wfmon.collect.models.scrape.listeners import (
     Listening,
     ListeningSocket,
@@ -31,17 +31,17 @@ from wfmon.core.clock import Clock
 from wfmon.core.types import Frame, Layout, Series, Table
 
 BUDGET_S = 2.0
-"""Of one look at all servers."""
+"""Time limit of one scrape of all servers."""
 HIDDEN_S = 60.0
-"""Holders that this user cannot see are looked for again so often."""
-AGAIN_S = (10.0, 60.0, 600.0)
-"""What is no model server is asked again after so long each, then no more: it may have been loading."""
-MAX_ASKED = 1_024
-"""Processes whose server is remembered."""
+"""How often the processes of sockets are searched for again if this user could not see them."""
+RETRY_S = (10.0, 60.0, 600.0)
+"""Waits before a socket that is not a model server is probed again (it may have been loading); then never."""
+MAX_PIDS = 1_024
+"""Processes whose server is cached."""
 MAX_NEW = 8
-"""New sockets judged in one look."""
+"""New sockets probed per tick."""
 PATIENCE = 3
-"""Looks without an answer before a known server counts as silent: a long prompt may keep it from answering."""
+"""Unanswered scrapes before a known server counts as silent: a long prompt may delay its answer."""
 LAST_RETRY_S = 60.0
 
 
@@ -53,12 +53,12 @@ class KnownServer:
         self.verdict: Verdict | None = None
         self.scraper: Scraper | None = None
         self.command: tuple[str, ...] = ()
-        self.upstream = ""  # where it leads to, of a proxy
-        self.asked = 0  # times it was judged
-        self.late = 0  # times that a look's time did not suffice for it
+        self.upstream = ""  # the upstream, if it is a proxy
+        self.probed = 0  # how often it was probed
+        self.late = 0  # how often the time limit was reached before it was probed
         self.failures = 0
         self.due_ns: int | None = 0  # None: never again
-        self.looked_ns: int | None = None
+        self.scraped_ns: int | None = None
         self.row = ServerRecord(listener)
 
 
@@ -75,20 +75,20 @@ class ServersCollector:
         gpu_memory: Callable[[], Mapping[int, int]],
         rate_hz: float = 1.0,
         aliases: Callable[[], Mapping[str, str]] = dict,
-        told_by: Callable[[], Mapping[str, str]] = dict,
+        counted_by: Callable[[], Mapping[str, str]] = dict,
         sockets: Sockets | None = None,
         listening: Listening | None = None,
         processes: Processes | None = None,
     ) -> None:
-        """``scraped`` takes the readings of each look; ``gpu_memory`` gives bytes by pid, of all cards.
+        """``scraped`` receives the readings of each tick; ``gpu_memory`` returns bytes by pid over all cards.
 
-        ``aliases``: the address that a proxy listens on, to that of its upstream, both host:port. Such an address is
-        not asked, and stands for the other. ``told_by``: by server, who tells of its requests now: hook or proxy.
+        ``aliases``: proxy address to upstream address, both host:port. A proxy is not probed; its address stands for
+        its upstream. ``counted_by``: by server, the source of its requests now, hook or proxy.
         """
         self._clock = clock
         self._scraped = scraped
         self._gpu_memory = gpu_memory
-        self._told_by = told_by
+        self._counted_by = counted_by
         self._rate_hz = rate_hz
         self._aliases = aliases
         self._sockets = sockets or these_sockets()
@@ -102,16 +102,16 @@ class ServersCollector:
         self._hidden: set[int] = set()
         self._hidden_until_ns = 0
         self._before: tuple[list[Socket], Mapping[str, str]] = ([], {})
-        # Replaced whole by that thread, read by any.
+        # Replaced atomically by that thread, read by any.
         self._rows: tuple[ServerRecord, ...] = ()
         self._labels: Mapping[int, str] = {}  # of model servers, by pid
         self._above: Mapping[int, str] = {}  # the same, by the pids above them
-        self._proxied: Mapping[str, str] = {}  # aliases that a proxy's command tells
-        self._of: dict[int, str | None] = {}  # the label of each pid that was asked for; a new one a change
+        self._proxied: Mapping[str, str] = {}  # aliases found in proxies' command lines
+        self._of: dict[int, str | None] = {}  # cached label of each pid looked up; replaced when servers change
         self._ports: Mapping[int, str] = {}
 
     def collect(self) -> Frame:
-        """Look once. Raises OSError when the system does not tell its sockets. The table comes with every frame."""
+        """Find and scrape servers; every frame has the table. Raises OSError if sockets cannot be listed."""
         t_ms, now_ns = self._clock.now_ms(), self._clock.mono_ns()
         self._client.begin(BUDGET_S)
         self._listen(now_ns)
@@ -119,7 +119,7 @@ class ServersCollector:
         for server in self._servers.values():
             if server.scraper is not None and server.due_ns is not None and now_ns >= server.due_ns:
                 readings += self._scrape(server, server.scraper, t_ms)
-        for server in self._judge_new(now_ns):
+        for server in self._identify_new(now_ns):
             if server.scraper is not None:
                 readings += self._scrape(server, server.scraper, t_ms)
         self._publish()
@@ -130,11 +130,11 @@ class ServersCollector:
         return Frame(self.name, t_ms, self._layout, np.array([len(rows)], np.float64), tables={"servers": table})
 
     def server_of(self, pid: int, claimed: str) -> str:
-        """Give the server label of a process.
+        """Return the server label of a process.
 
-        The address that it claims, where a program listens there (a client knows whom it asks better than its own
-        sockets do), a proxy's standing for its upstream's; else that of the model server which it, its parent or its
-        child is; else the claim. Any thread.
+        The address that it claims if a program listens there (a client knows its server better than its own sockets
+        do), a proxy's replaced by its upstream's; else that of the model server which is the process itself, its
+        parent or its child; else the claim. Any thread.
         """
         aliases = {**self._proxied, **self._aliases()}
         named, port = plain(claimed)
@@ -145,28 +145,28 @@ class ServersCollector:
         return aliases.get(named, named)
 
     def _label_of(self, pid: int) -> str | None:
-        """The model server that a process is, or that stands above or below it; looked for once. Any thread."""
+        """Return the label of the model server that is the process, its ancestor or its child; cached. Any thread."""
         known = self._of
-        if pid not in known and len(known) < MAX_ASKED:
+        if pid not in known and len(known) < MAX_PIDS:
             labels = self._labels
             near = (pid, *self._processes.parents(pid)) if labels else ()
             known[pid] = next((labels[one] for one in near if one in labels), self._above.get(pid))
         return known.get(pid)
 
     def servers(self) -> list[ServerRow]:
-        """Every server found: the fields of the table, one object each. Any thread."""
+        """Return every server found: the fields of the table, one object per server. Any thread."""
         return [dict(zip(COLUMNS, row.cells(), strict=True)) for row in self._rows]
 
     def close(self) -> None:
-        """Forget every server and let handles go; a later collect finds them anew. Idempotent."""
+        """Discard every server and close handles; a later collect finds them again. Idempotent."""
         self._servers, self._holders, self._hidden = {}, {}, set()
         self._rows, self._labels, self._ports, self._above, self._proxied, self._of = (), {}, {}, {}, {}, {}
         self._before, self._hidden_until_ns = ([], {}), 0
         self._sockets.close()
 
     def _listen(self, now_ns: int) -> None:
-        """See which sockets are there. Only then, and only for new ones, is it looked who holds them."""
-        found, aliases = self._listening.look(now_ns), dict(self._aliases())
+        """Update the sockets to probe. Owning processes are searched for only if sockets changed, and only new ones."""
+        found, aliases = self._listening.sockets(now_ns), dict(self._aliases())
         if (found, aliases) == self._before and not (self._hidden and now_ns >= self._hidden_until_ns):
             return
         self._before = (found, aliases)
@@ -181,15 +181,15 @@ class ServersCollector:
             self._hidden = owners - self._holders.keys()
             self._hidden_until_ns = now_ns + round(HIDDEN_S * 1e9)
         there = held(listening, self._holders)
-        asked = [one for one in there if not is_skipped(one, aliases.__contains__)]
+        probed = [one for one in there if not is_skipped(one, aliases.__contains__)]
         self._servers = {
-            (one.port, one.owner): self._servers.get((one.port, one.owner)) or KnownServer(one) for one in asked
+            (one.port, one.owner): self._servers.get((one.port, one.owner)) or KnownServer(one) for one in probed
         }
         moved = {port: server.listener.label for (port, _), server in self._servers.items() if server.row.server}
         self._ports = {one.port: one.label for one in reversed(there)} | moved
 
-    def _judge_new(self, now_ns: int) -> list[KnownServer]:
-        """Find out what the new ones are, and those whose time has come again; give those that are model servers."""
+    def _identify_new(self, now_ns: int) -> list[KnownServer]:
+        """Identify new sockets and those due for a retry; return those that are model servers."""
         found: list[KnownServer] = []
         due = [
             one for one in self._servers.values()
@@ -197,14 +197,14 @@ class ServersCollector:
         ]  # fmt: skip
         for server in due[:MAX_NEW]:
             listener = server.listener
-            if server.asked == 0:
+            if server.probed == 0:
                 server.command = self._processes.command(listener.pid)
                 upstream = self._processes.upstream(server.command)
                 if upstream is not None:
                     server.due_ns, server.upstream = None, plain(upstream)[0]
                     continue
             verdict = identify(lambda path, server=server: self._get(server, path), hint(listener.name, listener.port))
-            if verdict is None:  # the look's time is over: in the next one, a few times
+            if verdict is None:  # the time ran out: retry at the next ticks, a few times
                 server.late += 1
                 if server.late < PATIENCE:
                     break
@@ -216,50 +216,50 @@ class ServersCollector:
 
     def _settle(self, server: KnownServer, verdict: Verdict, now_ns: int) -> None:
         server.verdict = verdict
-        server.asked += 1
+        server.probed += 1
         if verdict.runtime and verdict.sure:
             server.scraper = MAKERS[verdict.runtime]()
             server.due_ns = now_ns
-            server.row = server.row.judged(server.listener, verdict)
+            server.row = server.row.identified(server.listener, verdict)
             return
-        wait = None if verdict.final or server.asked > len(AGAIN_S) else AGAIN_S[server.asked - 1]
+        wait = None if verdict.final or server.probed > len(RETRY_S) else RETRY_S[server.probed - 1]
         server.due_ns = None if wait is None else now_ns + round(wait * 1e9)
-        server.row = server.row.judged(server.listener, verdict)
+        server.row = server.row.identified(server.listener, verdict)
 
     def _scrape(self, server: KnownServer, scraper: Scraper, t_ms: int) -> list[Reading]:
         if self._client.is_spent:
             return []
         now_ns = self._clock.mono_ns()
-        look = scraper.look(lambda path: self._get(server, path), Moment(now_ns, server.command))
-        if look is None or (look.state == "silent" and self._client.is_spent):  # not asked, or not to its end
+        result = scraper.scrape(lambda path: self._get(server, path), Moment(now_ns, server.command))
+        if result is None or (result.state == "silent" and self._client.is_spent):  # not scraped, or not completely
             return []
-        if look.state in ("silent", "odd", "needs_key"):
+        if result.state in ("silent", "odd", "needs_key"):
             server.failures += 1
             wait_s = min(LAST_RETRY_S, 2.0 ** (server.failures - 1)) if server.failures > 1 else 0.0
             server.due_ns = now_ns + round(wait_s * 1e9)
-            if look.state == "silent" and server.failures < PATIENCE and server.looked_ns is not None:
+            if result.state == "silent" and server.failures < PATIENCE and server.scraped_ns is not None:
                 return []
         else:
             server.failures, server.due_ns = 0, now_ns
-        server.row = server.row.looked(look)
-        before_ns, server.looked_ns = server.looked_ns, now_ns
-        return self._stamped(look, server, t_ms, self._rate(before_ns, now_ns))
+        server.row = server.row.after_scrape(result)
+        before_ns, server.scraped_ns = server.scraped_ns, now_ns
+        return self._stamped(result, server, t_ms, self._rate(before_ns, now_ns))
 
-    def _stamped(self, look: Look, server: KnownServer, t_ms: int, rate_hz: float) -> list[Reading]:
+    def _stamped(self, result: ScrapeResult, server: KnownServer, t_ms: int, rate_hz: float) -> list[Reading]:
         row = server.row
         return [
             one._replace(server=row.server, t_ms=t_ms, rate_hz=rate_hz, runtime=row.runtime, pid=row.pid)
-            for one in look.readings
+            for one in result.readings
         ]
 
     def _rate(self, before_ns: int | None, now_ns: int) -> float:
-        """Looks a second at one server, as they were."""
+        """Return the actual rate of scrapes of one server, per second."""
         if before_ns is None or now_ns <= before_ns:
             return self._rate_hz
         return round(min(self._rate_hz, 1e9 / (now_ns - before_ns)), 2)
 
     def _get(self, server: KnownServer, path: str) -> HttpAnswer:
-        """Ask it where it listens; one that is bound to :: without IPv4 is asked at ::1 from then on."""
+        """GET from its first host; one bound to :: without IPv4 is contacted at ::1 from then on."""
         listener = server.listener
         answer = self._client.get(listener.hosts[0], listener.port, path)
         if answer.trouble == "refused" and len(listener.hosts) > 1:
@@ -270,7 +270,7 @@ class ServersCollector:
         return answer
 
     def _publish(self) -> None:
-        """Make the rows of now. A row that rests on a name alone is shown where its kind is not found for sure."""
+        """Build the current rows. A row guessed from a name is shown only if no server of that kind was identified."""
         sure = [one for one in self._servers.values() if one.verdict is not None and one.scraper is not None]
         kinds = {one.row.runtime for one in sure}
         guessed: dict[str, KnownServer] = {}
@@ -281,8 +281,8 @@ class ServersCollector:
         memory = self._gpu_memory() if shown else {}
         pids = {one.listener.pid for one in shown if one.listener.pid is not None}
         bytes_of = self._processes.sums(memory, pids) if memory else {}
-        told_by = self._told_by() if shown else {}
-        self._rows = tuple(row_of(one.row, bytes_of, told_by) for one in shown[:MAX_SERVERS])
+        counted_by = self._counted_by() if shown else {}
+        self._rows = tuple(row_of(one.row, bytes_of, counted_by) for one in shown[:MAX_SERVERS])
         labels = {one.listener.pid: one.row.server for one in sure if one.listener.pid is not None}
         self._proxied = {one.listener.label: one.upstream for one in self._servers.values() if one.upstream}
         if labels != self._labels:

@@ -1,4 +1,4 @@
-"""What each kind of server shows, what it lacks, and the one line that would make it show more: a table of literals."""
+"""Table of literals: what each kind of server shows, what it lacks, and the one line that would show more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VIA_PROXY = "for tokens and entropy: {proxy}, and point clients there"
 
 
 class Visibility(NamedTuple):
-    """Three cells of a row. ``{server}`` stands for its address, ``{proxy}`` for the command that starts a proxy."""
+    """Three cells of a row. ``{server}`` is replaced by its address, ``{proxy}`` by the command to start a proxy."""
 
     shows: str
     lacks: str
@@ -19,41 +19,41 @@ class Visibility(NamedTuple):
 
 
 _ANY = ""
-TOLD: dict[tuple[str, str], Visibility] = {
+VISIBILITY: dict[tuple[str, str], Visibility] = {
     ("Ollama", "ok"): Visibility("loaded models, graphics memory", "tokens, time to first token, entropy", VIA_PROXY),
     ("Ollama", "no_model"): Visibility("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
     ("llama.cpp", "ok"): Visibility(
-        "tokens a second, requests, queue, speed of prompt and answer", "time to first token, entropy", VIA_PROXY
+        "tokens per second, requests, queue, prompt and answer speed", "time to first token, entropy", VIA_PROXY
     ),
     ("llama.cpp", "no_metrics"): Visibility(
-        "tokens a second, requests", "queue, speed of the prompt, totals, entropy", "start it with --metrics"
+        "tokens per second, requests", "queue, prompt speed, totals, entropy", "start it with --metrics"
     ),
     ("llama.cpp", "no_slots"): Visibility(
-        "requests, queue, mean speed of what has ended", "tokens a second while it answers, entropy",
+        "requests, queue, mean speed of finished requests", "tokens per second during an answer, entropy",
         "start it without --no-slots (older ones: with --slots)",
     ),
     ("llama.cpp", "no_metrics_no_slots"): Visibility(
         "its model", "tokens, requests, queue, entropy", "start it with --metrics, and without --no-slots"
     ),
     ("llama.cpp", "sleeps"): Visibility(
-        "its model", "tokens, requests: asking for them would keep it awake",
+        "its model", "tokens, requests: reading them would keep it awake",
         "start it without --sleep-idle-seconds; " + VIA_PROXY,
     ),
     ("llama.cpp", "router"): Visibility(
-        "that it is a router; the servers behind it are rows of their own", "measures of its own", VIA_PROXY
+        "that it is a router; the servers behind it have their own rows", "metrics of its own", VIA_PROXY
     ),
     ("llama.cpp", "needs_key"): Visibility(
         "that it is there", "everything: it asks for a key", "start it without --api-key; " + VIA_PROXY
     ),
     ("vLLM", "ok"): Visibility(
-        "tokens a second, time to first token, inter-token latency, queue, key-value cache, prefix cache", "entropy",
+        "tokens per second, time to first token, inter-token latency, queue, key-value cache, prefix cache", "entropy",
         VIA_PROXY,
     ),
-    ("vLLM", "no_metrics"): Visibility("its models", "every measure", "start it without --disable-log-stats"),
+    ("vLLM", "no_metrics"): Visibility("its models", "all metrics", "start it without --disable-log-stats"),
     ("SGLang", "ok"): Visibility(
-        "tokens a second, time to first token, inter-token latency, queue, key-value cache", "entropy", VIA_PROXY
+        "tokens per second, time to first token, inter-token latency, queue, key-value cache", "entropy", VIA_PROXY
     ),
-    ("SGLang", "no_metrics"): Visibility("its models", "every measure", "start it with --enable-metrics"),
+    ("SGLang", "no_metrics"): Visibility("its models", "all metrics", "start it with --enable-metrics"),
     ("LM Studio", "ok"): Visibility("loaded models", "tokens, time to first token, entropy", VIA_PROXY),
     ("LM Studio", "no_model"): Visibility("that no model is loaded", "tokens, time to first token, entropy", VIA_PROXY),
     ("LM Studio", "needs_key"): Visibility(
@@ -67,17 +67,17 @@ TOLD: dict[tuple[str, str], Visibility] = {
         "that it is there", "everything: it asks for a key", "start it without a key; " + VIA_PROXY
     ),
     (_ANY, "odd"): Visibility(
-        "that it is there", "everything: its answers have another form than is known",
+        "that it is there", "everything: its answers have an unknown format",
         "report its version and the answer of http://{server}/v1/models",
     ),
     (_ANY, "silent"): Visibility(
-        "that it listens", "everything: it gives no answer within half a second", "look at its log; it is asked again"
+        "that it listens", "everything: it does not answer within half a second", "check its log; it is retried"
     ),
 }  # fmt: skip
 
 
-def told(runtime: str, situation: str, server: str) -> Visibility:
-    """Give the three cells of a server."""
-    found = TOLD.get((runtime, situation)) or TOLD[_ANY, situation]
+def visibility(runtime: str, situation: str, server: str) -> Visibility:
+    """Return a server's three cells."""
+    found = VISIBILITY.get((runtime, situation)) or VISIBILITY[_ANY, situation]
     proxy = commands.wfmon("proxy", "--upstream", f"http://{server}", "--listen", ProxySettings().listen)
     return Visibility(*(text.replace("{server}", server).replace("{proxy}", proxy) for text in found))

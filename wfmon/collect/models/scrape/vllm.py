@@ -1,8 +1,8 @@
-"""vLLM and SGLang: one page at /metrics, by the names of their old and new versions.
+"""vLLM and SGLang: the page at /metrics, with the metric names of their old and new versions.
 
-vLLM counts output tokens as they come. SGLang counts them when a request has ended, so there the rate comes from its
-live counter, or from the throughput that it says itself. A process a rank gives the same figure several times: of ranks
-that work on the same request the greatest counts, of engines that work on others the sum.
+vLLM counts output tokens as they come. SGLang counts them when a request has ended, so its rate comes from its live
+counter, or from the throughput that it reports. With one process per rank a figure appears several times: ranks that
+work on the same request are combined by maximum, engines that work on different ones by sum.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.http import Get, HttpAnswer
-from wfmon.collect.models.scrape.kinds import MAX_MODELS, Look, Moment, Turn, names, reading, tidy, trouble
+from wfmon.collect.models.scrape.kinds import (
+    MAX_MODELS,
+    Moment,
+    RepeatTimer,
+    ScrapeResult,
+    names,
+    reading,
+    tidy,
+    trouble,
+)
 from wfmon.collect.models.scrape.openai import listed
 from wfmon.collect.models.scrape.prometheus import Page, Sample
 from wfmon.collect.models.scrape.spans import Span
@@ -21,13 +30,13 @@ from wfmon.collect.models.scrape.spans import Span
 SLOW_S = 60.0
 OFF_S = 30.0
 SAME_WORK = ("tp_rank", "pp_rank", "moe_ep_rank")
-"""Labels of processes that work on the same request."""
+"""Labels that distinguish processes working on the same request."""
 
 Values = Mapping[str, float]
 
 
-class Names(NamedTuple):
-    """Of each measure, its names from the newest to the oldest; the first that is there counts. Seconds and shares."""
+class MetricNames(NamedTuple):
+    """MetricNames of each measure, newest first; the first one present is used. Seconds, and shares from 0 to 1."""
 
     output: tuple[str, ...]
     live_output: tuple[str, ...]
@@ -42,10 +51,10 @@ class Names(NamedTuple):
     waiting: tuple[str, ...]
     kv: tuple[str, ...]
     hit_rate: tuple[str, ...]
-    said_rate: tuple[str, ...]
+    reported_rate: tuple[str, ...]
 
 
-VLLM = Names(
+VLLM = MetricNames(
     output=("vllm:generation_tokens_total", "vllm:generation_tokens"),
     live_output=("vllm:generation_tokens_total", "vllm:generation_tokens"),
     prompt=("vllm:prompt_tokens_total", "vllm:prompt_tokens"),
@@ -59,9 +68,9 @@ VLLM = Names(
     waiting=("vllm:num_requests_waiting",),
     kv=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
     hit_rate=("vllm:gpu_prefix_cache_hit_rate",),
-    said_rate=(),
+    reported_rate=(),
 )  # fmt: skip
-SGLANG = Names(
+SGLANG = MetricNames(
     output=("sglang:generation_tokens_total",),
     live_output=("sglang:realtime_tokens_total",),
     prompt=("sglang:prompt_tokens_total",),
@@ -74,15 +83,15 @@ SGLANG = Names(
     waiting=("sglang:num_queue_reqs",),
     kv=("sglang:token_usage",),
     hit_rate=("sglang:cache_hit_rate",),
-    said_rate=("sglang:gen_throughput",),
+    reported_rate=("sglang:gen_throughput",),
 )  # fmt: skip
 _MEANS = ("ttft", "gap", "per_token", "queue")
 _COUNTERS = ("output", "live_output", "prompt", "hits", "queries")
 _SHARES = ("kv", "hit_rate")
 
 
-def wanted(table: Names) -> frozenset[str]:
-    """Every name of a page that is read."""
+def wanted(table: MetricNames) -> frozenset[str]:
+    """Return every metric name that is read."""
     found = set[str]()
     for field, of in table._asdict().items():
         found.update(f"{name}{end}" for name in of for end in (("_sum", "_count") if field in _MEANS else ("",)))
@@ -90,19 +99,19 @@ def wanted(table: Names) -> frozenset[str]:
 
 
 class Metrics:
-    """One server of either kind. ``table``: its names."""
+    """Scraper of one vLLM or SGLang server. ``table``: its metric names."""
 
-    def __init__(self, runtime: str, table: Names, version_path: str) -> None:
+    def __init__(self, runtime: str, table: MetricNames, version_path: str) -> None:
         self.runtime = runtime
         self._table = table
         self._reader = Page(wanted(table))
         self._version_path = version_path
-        self._slow = Turn(SLOW_S)
-        self._page = Turn(0.0)
+        self._slow = RepeatTimer(SLOW_S)
+        self._page = RepeatTimer(0.0)
         self._spans: dict[str, Span] = {}
 
-    def look(self, get: Get, now: Moment) -> Look:
-        """Ask for the page, and once a minute for the version and the models."""
+    def scrape(self, get: Get, now: Moment) -> ScrapeResult:
+        """Read /metrics, and once a minute the version and the models."""
         models, total, version = None, 0, None
         if self._slow.is_due(now.mono_ns):
             listing = get("/v1/models")
@@ -111,31 +120,31 @@ class Metrics:
             if (ill := trouble(listing)) is not None and not listing.refused_key:
                 return ill
         if not self._page.is_due(now.mono_ns):
-            return Look("ok", "no_metrics", models, total, version)
+            return ScrapeResult("ok", "no_metrics", models, total, version)
         answer = get("/metrics")
         if (ill := trouble(answer)) is not None:
             return ill
         found = self._reader.read(answer.body) if answer.status == 200 else []
         if not found:
-            self._page = Turn(OFF_S)
+            self._page = RepeatTimer(OFF_S)
             self._page.is_due(now.mono_ns)
-            return Look("ok", "no_metrics", models, total, version)
-        self._page = Turn(0.0)
+            return ScrapeResult("ok", "no_metrics", models, total, version)
+        self._page = RepeatTimer(0.0)
         by_model = self._by_model(found)
-        if models is None and not self._spans:  # the list needs a key, the page does not
+        if models is None and not self._spans:  # the model list needs a key, the page does not
             models, total = names(by_model)
         readings = tuple(self._reading(model, values, now) for model, values in by_model.items())
-        return Look("ok", "ok", models, total, version, readings)
+        return ScrapeResult("ok", "ok", models, total, version, readings)
 
     def _by_model(self, found: list[Sample]) -> dict[str, Values]:
-        """Give the page's values by model, at most 64."""
+        """Return the page's values by model, at most 64."""
         groups: dict[str, list[Sample]] = defaultdict(list)
         tidied: dict[str, str] = {}
         for one in found:
             if one.name == "sglang:realtime_tokens_total" and one.labels.get("mode") != "decode":
                 continue
-            told = one.labels.get("model_name", "")
-            model = tidied[told] if told in tidied else tidied.setdefault(told, tidy(told))
+            raw = one.labels.get("model_name", "")
+            model = tidied[raw] if raw in tidied else tidied.setdefault(raw, tidy(raw))
             if model in groups or len(groups) < MAX_MODELS:
                 groups[model].append(one)
         for gone in self._spans.keys() - groups.keys():
@@ -149,7 +158,7 @@ class Metrics:
         running = values.get("running")
         hit = span.over("hits", "queries", 100)
         return reading(model)._replace(
-            tokens_per_second=_speed(span.per_second("live_output"), values.get("said_rate"), running),
+            tokens_per_second=_speed(span.per_second("live_output"), values.get("reported_rate"), running),
             tokens_total=values.get("output"),
             prompt_tokens_total=values.get("prompt"),
             requests_active=running,
@@ -165,16 +174,16 @@ class Metrics:
 
 
 def vllm() -> Metrics:
-    """One vLLM."""
+    """Return the scraper of a vLLM server."""
     return Metrics("vLLM", VLLM, "/version")
 
 
 def sglang() -> Metrics:
-    """One SGLang. Its version is at a path that asks the scheduler, so it is left alone."""
+    """Return the scraper of an SGLang server. Its version is not read: that path calls the scheduler."""
     return Metrics("SGLang", SGLANG, "")
 
 
-def _values(found: list[Sample], table: Names) -> dict[str, float]:
+def _values(found: list[Sample], table: MetricNames) -> dict[str, float]:
     by_name: dict[str, list[Sample]] = defaultdict(list)
     for one in found:
         by_name[one.name].append(one)
@@ -201,11 +210,11 @@ def _mean(values: Iterable[float]) -> float:
     return sum(all_of) / len(all_of)
 
 
-def _speed(counted: float | None, said: float | None, running: float | None) -> float | None:
-    """The counted rate; else what the server says, which it does not take back when it rests."""
-    if counted is not None or said is None:
+def _speed(counted: float | None, reported: float | None, running: float | None) -> float | None:
+    """Return the counted rate; else the reported one, which the server does not reset when idle."""
+    if counted is not None or reported is None:
         return counted
-    return said if running is None or running > 0 else 0.0
+    return reported if running is None or running > 0 else 0.0
 
 
 def _percent(share: float | None) -> float | None:

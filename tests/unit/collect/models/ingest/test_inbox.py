@@ -198,7 +198,9 @@ def test_the_source_comes_first_and_a_beat_before_events():
     bench = Bench()
     assert bench.take(START).refused[0].field == "e"
     bench.take(SOURCE)
-    assert bench.take(START).refused == [RefusedLine(1, "e", "a beat must come before: it tells how your clock stands")]
+    assert bench.take(START).refused == [
+        RefusedLine(1, "e", "a beat must come first: it synchronises your clock with ours")
+    ]
     assert bench.events == []
 
 
@@ -251,7 +253,7 @@ def test_a_message_that_is_too_large_sends_the_client_away(bench):
 
 
 def test_after_a_hundred_bad_lines_the_client_is_sent_away_and_what_was_good_is_taken(bench):
-    with pytest.raises(ValueError, match="100 lines were refused, the last: e must be one of"):
+    with pytest.raises(ValueError, match="100 lines were rejected, the last: e must be one of"):
         bench.take(START, *[b'{"canary":1}'] * (MAX_REFUSALS + 50))
     assert len(bench.events) == 1
 
@@ -272,7 +274,7 @@ def test_no_more_than_so_many_sources_speak_at_once(bench, monkeypatch):
     second = bench.ingest.open()
     second.take(orjson.dumps(SOURCE | {"id": "abcdefgh-2"}))
     third = bench.ingest.open()
-    with pytest.raises(ValueError, match="2 sources speak already"):
+    with pytest.raises(ValueError, match="2 sources are connected already"):
         third.take(orjson.dumps(SOURCE | {"id": "abcdefgh-3"}))
     second.close()
     assert third.take(orjson.dumps(SOURCE | {"id": "abcdefgh-3"})).refused == []

@@ -15,8 +15,8 @@ from wfmon.collect.models.meter.model import (
     NO_POWER,
     NO_TOKENS,
     NOT_EXACT,
+    NOT_REPORTED,
     NOT_SCRAPED,
-    NOT_TOLD,
     SCRAPED,
     STALE,
 )
@@ -416,7 +416,7 @@ def test_scraped_values_are_gauges_and_never_requests(bench):
     assert f"energy{{{AT}}}" not in gauges
     assert bench.reasons[f"model.energy{{{AT}}}"] == SCRAPED
     assert bench.reasons[f"model.entropy_bits{{{AT}}}"] == SCRAPED
-    assert bench.reasons[f"model.batch_size{{{AT}}}"] == NOT_TOLD
+    assert bench.reasons[f"model.batch_size{{{AT}}}"] == NOT_REPORTED
     assert bench.meters.requests(10) == []
     row = dict(zip(MODELS, bench.second()["models"].rows[0], strict=True))
     assert (row["via"], row["rate_hz"], row["state"]) == ("scrape", 1.0, "flowing")

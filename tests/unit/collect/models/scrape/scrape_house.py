@@ -13,13 +13,13 @@ from wfmon.collect.models.scrape.http import LoopbackClient
 from wfmon.collect.models.scrape.listeners import Listening
 from wfmon.collect.models.scrape.processes import Processes as RealProcesses
 from wfmon.collect.models.scrape.servers import ServersCollector
-from wfmon.collect.sockets import Socket, place
+from wfmon.collect.sockets import Socket, unpack_address
 from wfmon.core.clock import FakeClock
 
 DATA = Path(__file__).parents[4] / "data/models/servers"
-NOWHERE = (place(bytes(4)), 0)
-LOOPBACK = {4: place(socket.inet_aton("127.0.0.1")), 6: place(bytes(15) + b"\1")}
-WILDCARD = {4: place(bytes(4)), 6: place(bytes(16))}
+NOWHERE = (unpack_address(bytes(4)), 0)
+LOOPBACK = {4: unpack_address(socket.inet_aton("127.0.0.1")), 6: unpack_address(bytes(15) + b"\1")}
+WILDCARD = {4: unpack_address(bytes(4)), 6: unpack_address(bytes(16))}
 
 
 def replay(name):
@@ -185,7 +185,7 @@ class Bench(ExitStack):
         return {int(row["server"].rpartition(":")[2]): row for row in self.collector.servers()}
 
     def one(self, seconds=1.0):
-        """Look, and give the only row."""
+        """ScrapeResult, and give the only row."""
         rows = self.look(seconds)
         assert len(rows) == 1, rows
         return next(iter(rows.values()))

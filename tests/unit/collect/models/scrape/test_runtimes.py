@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.collect.models.scrape.scrape_house import Bench, http, replay
-from wfmon.collect.models.scrape.texts import TOLD
+from wfmon.collect.models.scrape.texts import VISIBILITY
 
 
 @pytest.fixture
@@ -212,6 +212,12 @@ def test_prompts_and_templates_that_a_server_tells_go_nowhere(bench):
 
 
 def test_every_line_of_the_table_of_texts_says_three_things():
-    for (runtime, situation), cells in TOLD.items():
+    for (runtime, situation), cells in VISIBILITY.items():
         assert all(cells), (runtime, situation)
-    assert {situation for runtime, situation in TOLD if not runtime} >= {"ok", "loading", "needs_key", "odd", "silent"}
+    assert {situation for runtime, situation in VISIBILITY if not runtime} >= {
+        "ok",
+        "loading",
+        "needs_key",
+        "odd",
+        "silent",
+    }

@@ -24,8 +24,8 @@ from wfmon.collect.models.scrape.http import LATE
 from wfmon.collect.models.scrape.listeners import Listening, quick_listening
 from wfmon.collect.models.scrape.processes import Processes
 from wfmon.collect.models.scrape.rows import COLUMNS, ServerRecord, joined, plain, row_of
-from wfmon.collect.models.scrape.servers import AGAIN_S, PATIENCE, ServersCollector
-from wfmon.collect.sockets import LinuxSockets, Socket, place
+from wfmon.collect.models.scrape.servers import PATIENCE, RETRY_S, ServersCollector
+from wfmon.collect.sockets import LinuxSockets, Socket, unpack_address
 from wfmon.core.clock import FakeClock
 
 HTML = http(b"<!doctype html><title>a page</title>", server="nginx")
@@ -62,7 +62,7 @@ def test_what_is_no_model_server_is_not_shown_and_is_asked_again_after_10_s_60_s
         if server.opened > before:
             asked.append(second)
     assert asked == [10, 70, 670]
-    assert AGAIN_S == (10, 60, 600)
+    assert RETRY_S == (10, 60, 600)
 
 
 def test_a_server_that_loads_its_model_late_is_found_by_the_later_look(bench):
@@ -128,8 +128,8 @@ def test_what_listens_elsewhere_than_on_loopback_is_never_asked(bench, monkeypat
     opened = []
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: opened.append(to))
     for number, text in enumerate(("192.168.0.5", "127.0.0.2", "10.0.0.1")):
-        bench.machine.add(8000, owner=number, address=place(socket.inet_aton(text)))
-    bench.machine.add(8000, owner=9, address=place(socket.inet_pton(socket.AF_INET6, "fe80::1")))
+        bench.machine.add(8000, owner=number, address=unpack_address(socket.inet_aton(text)))
+    bench.machine.add(8000, owner=9, address=unpack_address(socket.inet_pton(socket.AF_INET6, "fe80::1")))
     bench.look()
     assert opened == []
 
@@ -459,10 +459,10 @@ def test_a_kernel_that_refuses_is_asked_no_more_and_the_table_is_read_every_five
         Socket(tcp=False, state="close", local=(WILDCARD[4], 53), remote=(WILDCARD[4], 0), owner=2)
     )
     listening = Listening(machine, refuses)
-    assert [one.owner for one in listening.look(0)] == [1]
+    assert [one.owner for one in listening.sockets(0)] == [1]
     machine.add(8001, owner=3)
-    assert len(listening.look(4_900_000_000)) == 1
-    assert len(listening.look(5_000_000_000)) == 2
+    assert len(listening.sockets(4_900_000_000)) == 1
+    assert len(listening.sockets(5_000_000_000)) == 2
     assert len(refused) == 1
 
 
