@@ -1,4 +1,4 @@
-"""What the pages do: each file mirrors one page, inputs in, one call into wfmon, a component out."""
+"""The callbacks: each file mirrors one page. Inputs in, one call into wfmon, a component out."""
 
 from __future__ import annotations
 

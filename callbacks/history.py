@@ -19,7 +19,7 @@ from wfmon.ui.kit import ids, ranges
 
 
 def register(app: Dash) -> None:
-    """Connect."""
+    """Register the callbacks."""
     _clientside(app)
 
     @app.callback(

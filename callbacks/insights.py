@@ -20,7 +20,7 @@ CHOOSE = """function (clicks, names) {
 
 
 def register(app: Dash) -> None:
-    """Connect."""
+    """Register the callbacks."""
     app.clientside_callback(
         CHOOSE,
         Output(insights.SPAN, "data"),

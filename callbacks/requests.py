@@ -12,7 +12,7 @@ from wfmon.ui.requests import spread
 
 
 def register(app: Dash) -> None:
-    """Connect."""
+    """Register the callbacks."""
 
     @app.callback(
         Output(requests.ROWS, "data"),

@@ -16,7 +16,7 @@ from wfmon.ui.settings.parts import CLIENT, FOCUS
 
 
 def register(app: Dash) -> None:
-    """Connect."""
+    """Register the callbacks."""
 
     @app.callback(
         Output(settings.SWITCH, "aria-checked"),

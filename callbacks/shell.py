@@ -1,4 +1,4 @@
-"""The frame: tell the engine which page Dash has just laid out, and close the notice."""
+"""The frame: mount the page that Dash has just laid out, and close the notice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLOSED = "function () { return true; }"
 
 
 def register(app: Dash) -> None:
-    """Connect. Another page closes the notice, too."""
+    """Register the callbacks. Opening another page closes the notice, too."""
     app.clientside_callback(MOUNT, Output(ids.MAIN, "title"), Input(ids.PAGES_CONTENT, "children"))
     app.clientside_callback(
         CLOSED,

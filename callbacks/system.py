@@ -9,7 +9,7 @@ from wfmon.ui.kit import ids
 
 
 def register(app: Dash) -> None:
-    """Connect."""
+    """Register the callbacks."""
 
     @app.callback(
         Output(ids.switch_of(MATCH), "aria-checked"),

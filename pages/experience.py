@@ -1,4 +1,4 @@
-"""Experience: how smoothly the open pages run, and what the monitor itself costs."""
+"""Experience: how smoothly the open pages run, and the cost of the monitor itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAMES = Panel(
     ),
     width=12,
     collector="ux",
-    foot=(note("every frame of every open page; time when a page was hidden is left out"),),
+    foot=(note("every frame of every open page, except while a page is hidden"),),
     side=(
         reading(
             "This page",
@@ -43,7 +43,7 @@ FRAMES = Panel(
             color="--s-1",
         ),
         reading(
-            "Frames a second",
+            "Frames per second",
             value(f"ux.fps{HERE}"),
             facts(
                 ("Missed", value(f"ux.dropped_frames{HERE}", stat="sum")),
@@ -80,11 +80,11 @@ PAGES = (
     FRAMES,
     _per_page(
         "work",
-        "Work a frame",
+        "Work per frame",
         "ux.work_time_ms",
-        "Main-thread time of a frame",
+        "Main-thread time per frame",
         stat("p95", f"ux.work_time_ms{HERE}", "p95", warn=FRAME_BUDGET_MS),
-        note("of 16.67 ms"),
+        note("budget 16.67 ms"),
         budget=FRAME_BUDGET_MS,
         width=4,
     ),
@@ -92,40 +92,40 @@ PAGES = (
         "stream",
         "Sample to paint",
         "ux.stream_latency_ms",
-        "From a sample to the end of its draw, p95 of a second",
+        "From a sample until it is drawn, p95 of each second",
         stat("worst", f"ux.stream_latency_ms{HERE}", "max"),
-        note("p95 of a second"),
+        note("p95 of each second"),
         width=4,
     ),
     _per_page(
         "input",
         "Input delay",
         "ux.input_latency_ms",
-        "Slowest input of a second, from the event to the next paint",
+        "Slowest input of each second, from the event to the next paint",
         stat("worst", f"ux.input_latency_ms{HERE}", "max"),
-        note("slowest of a second"),
+        note("slowest of each second"),
         width=4,
     ),
     _per_page(
         "fps",
-        "Frames a second",
+        "Frames per second",
         "ux.fps",
-        "Frames a second of the open pages",
-        stat("least", f"ux.fps{HERE}", "min"),
+        "Frames per second of the open pages",
+        stat("lowest", f"ux.fps{HERE}", "min"),
         note("of 60"),
     ),
     _per_page(
         "missed",
         "Missed frames",
         "ux.dropped_frames",
-        "Vertical syncs without a frame, a second",
+        "Vertical syncs without a frame, per second",
         note(value(f"ux.dropped_frames{HERE}", stat="sum", absent="–"), " in the window"),
     ),
     _per_page(
         "jank",
         "Over budget",
         "ux.jank_budget_used",
-        "Share of a second's frames that took longer than 16.67 ms",
+        "Share of each second's frames that took longer than 16.67 ms",
         stat("mean", f"ux.jank_budget_used{HERE}", "mean"),
         note("of frames"),
     ),
@@ -133,7 +133,7 @@ PAGES = (
         "long",
         "Long frames",
         "ux.long_frames",
-        "Animation frames over 50 ms, a second",
+        "Animation frames over 50 ms, per second",
         note(value(f"ux.long_frames{HERE}", stat="sum", absent="–"), " in the window"),
         note("over 50 ms"),
     ),
@@ -146,7 +146,7 @@ MONITOR = (
         chart(
             "monitor.cpu_percent",
             "monitor.collectors_cpu_percent",
-            label="CPU of the monitor and of its collectors, of one core",
+            label="CPU of the monitor and of its collectors, as a share of one core",
             colors=("--s-1", "--s-3"),
             names=("all", "collectors"),
             reach=10,
@@ -161,7 +161,7 @@ MONITOR = (
         chart("monitor.rss_bytes", label="Resident memory of the monitor", colors=("--s-3",)),
         now=value("monitor.rss_bytes"),
         foot=(
-            note("shared out ", value("monitor.pss_bytes", absent="–")),
+            note("PSS ", value("monitor.pss_bytes", absent="–")),
             note("cache ", value("monitor.cache_bytes", absent="–"), ", ", value("monitor.cache_seconds", absent="–")),
         ),
         collector="monitor",
@@ -169,7 +169,7 @@ MONITOR = (
     Panel(
         "samples",
         "Samples",
-        chart("monitor.samples_per_second", label="Samples that came in, a second", colors=("--s-6",)),
+        chart("monitor.samples_per_second", label="Samples received per second", colors=("--s-6",)),
         now=value("monitor.samples_per_second"),
         foot=(
             note(value("monitor.samples_dropped_total", absent="0"), " dropped"),
@@ -180,18 +180,18 @@ MONITOR = (
     Panel(
         "queues",
         "Queues",
-        chart("monitor.queue_depth", label="Entries that wait in the monitor's queues", colors=(None,)),
+        chart("monitor.queue_depth", label="Entries waiting in the monitor's queues", colors=(None,)),
         now=value("monitor.queue_depth"),
-        foot=(note("waiting"), note("room for ", value("monitor.queue_capacity", absent="–"))),
+        foot=(note("waiting"), note("capacity ", value("monitor.queue_capacity", absent="–"))),
         collector="monitor",
     ),
     Panel(
         "ticker",
-        "Beat",
+        "60 Hz tick",
         chart(
             "monitor.tick_late_ms",
             "monitor.tick_work_ms",
-            label="The 60 Hz beat: how late at worst, and its longest work, each second",
+            label="The 60 Hz tick: its worst delay and its longest work, each second",
             colors=("--s-2", "--s-1"),
             names=("late", "work"),
             budget=FRAME_BUDGET_MS,
@@ -206,7 +206,7 @@ MONITOR = (
     Panel(
         "clients",
         "Clients",
-        chart("monitor.clients", label="Pages and programs that watch the stream", colors=("--s-5",)),
+        chart("monitor.clients", label="Pages and programs connected to the stream", colors=("--s-5",)),
         now=value("monitor.clients"),
         foot=(
             note(value("monitor.clients_slowed", absent="0"), " slowed"),
@@ -241,5 +241,5 @@ def layout(**_query: str) -> Component:
         "experience",
         "Experience",
         Group(PAGES, "Open pages", "Each page measures its own frames and reports once a second."),
-        Group(MONITOR, "wfmon itself", "What watching costs."),
+        Group(MONITOR, "wfmon itself", "What monitoring costs."),
     )

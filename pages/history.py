@@ -1,4 +1,4 @@
-"""History: any span of any series, compared, zoomed, saved, taken away."""
+"""History: any series over any range; compare, zoom, save, download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ dash.register_page(__name__, path="/history", name="History", title="History · 
 
 
 def layout(**_query: str) -> Component:
-    """Lay out the page. What it shows stands in the address, which the browser reads itself."""
+    """Lay out the page. The address says what it shows; the browser reads it."""
     return html.Div(
         [html.H1("History", className="aside"), *parts.stores(), controls.controls(), parts.charts()],
         className="page history",

@@ -1,4 +1,4 @@
-"""Insights: what is worth knowing of the last days, how healthy they were, and what made requests slow."""
+"""Insights: notable changes of the last days, a health score, and what made requests slow."""
 
 from __future__ import annotations
 

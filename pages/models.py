@@ -1,4 +1,4 @@
-"""Models: a card a model, the last requests and why they were slow, and the servers of this machine."""
+"""Models: a card per model, the latest requests and why they were slow, and this machine's model servers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PANELS = (
     Panel("models", "Models", models.cards(), width=12),
     Panel(
         "requests",
-        "Last requests",
+        "Latest requests",
         models.requests(),
         width=12,
-        foot=(note("the newest 50; the text of prompts and answers is never kept"),),
+        foot=(note("the newest 50; prompt and answer text is never stored"),),
         charted=False,
     ),
     Panel(
@@ -28,7 +28,7 @@ PANELS = (
         models.servers(),
         width=12,
         now=value("servers.found", absent="–"),
-        foot=(note("found by their listening sockets, asked on loopback only, at most once a second"),),
+        foot=(note("detected by their listening sockets; queried on loopback only, at most once a second"),),
         charted=False,
         collector="servers",
     ),
@@ -36,7 +36,7 @@ PANELS = (
 
 
 def layout(**_query: str) -> Component:
-    """Lay out the page. The card's template and the dialog stand beside the panels, in none of them."""
+    """Lay out the page. The card's template and the dialog are outside the panels."""
     panels = page("models", "Models", Group(PANELS))
     panels.children += [models.template(), html.Div(models.request_dialog())]
     return panels

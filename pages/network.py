@@ -1,4 +1,4 @@
-"""Network: traffic on localhost, who listens there, and the proof that nothing leaves this machine."""
+"""Network: traffic on localhost, its listeners, and the proof that nothing leaves this machine."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ STATE_COLORS = {
     "close": "--s-dim",
     "last_ack": "--s-dim",
 }
-"""States of a TCP connection, the telling ones first. `time_wait` that grows: a program opens one per request."""
+"""TCP states, the most informative first. A growing `time_wait`: a program opens a connection per request."""
 
 PROOF = Panel(
     "proof",
     "Proof of locality",
     proofs(
-        ("network.own_external_connections", "connections of wfmon that leave this machine"),
-        ("network.own_external_listeners", "listeners of wfmon that others can reach"),
-        why="Counted once a second from the kernel's own tables: a connection of this process whose other end is not a "
-        "loopback address, or a listener bound to anything but one, shows here in red and in the status bar. "
-        "Nothing that wfmon measures is sent anywhere, and this page loads nothing from elsewhere.",
+        ("network.own_external_connections", "wfmon connections that leave this machine"),
+        ("network.own_external_listeners", "wfmon listeners that other machines can reach"),
+        why="Counted once a second from the kernel's own tables. A connection of this process to anything but a loopback "
+        "address, or a listener bound to anything else, is shown in red here and in the status bar. wfmon sends its "
+        "measurements nowhere, and this page loads nothing from other hosts.",
     ),
     width=6,
     charted=False,
@@ -42,78 +42,73 @@ PROOF = Panel(
 )
 
 
+TRAFFIC = Panel(
+    "bytes",
+    "Localhost traffic",
+    chart(
+        "network.loopback_rx_bytes_per_second",
+        "network.loopback_tx_bytes_per_second",
+        label="Bytes per second on loopback, received and sent",
+        height=148,
+        colors=("--s-6", "--s-2"),
+        names=("received", "sent"),
+        legend=True,
+    ),
+    width=8,
+    now=value("network.loopback_rx_bytes_per_second"),
+    foot=(
+        stat("p95", "network.loopback_rx_bytes_per_second", "p95"),
+        note("everything sent on loopback is received there too, so the lines overlap"),
+    ),
+    collector="network",
+)
+
+PACKETS = Panel(
+    "packets",
+    "Packets",
+    chart(
+        "network.loopback_rx_packets_per_second",
+        "network.loopback_tx_packets_per_second",
+        label="Packets per second on loopback, received and sent",
+        height=148,
+        colors=("--s-6", "--s-2"),
+        names=("received", "sent"),
+        legend=True,
+    ),
+    width=4,
+    now=value("network.loopback_rx_packets_per_second"),
+    foot=(stat("max", "network.loopback_rx_packets_per_second", "max"),),
+    collector="network",
+)
+
+CONNECTIONS = Panel(
+    "connections",
+    "Connections by state",
+    chart(
+        *(f'{STATES}{{state="{state}"}}' for state in STATE_COLORS),
+        label="TCP connections between programs on this machine, by state",
+        height=124,
+        colors=tuple(STATE_COLORS.values()),
+        legend=True,
+    ),
+    width=6,
+    now=value(f'{STATES}{{state="established"}}'),
+    foot=(note("established"), note("total ", value(STATES))),
+    collector="network",
+)
+
+LISTENERS = Panel(
+    "listeners",
+    "Listeners on localhost",
+    listeners(),
+    width=12,
+    now=value("network.loopback_listeners"),
+    foot=(note("updated only while this panel is visible; other users' processes have no name"),),
+    charted=False,
+    collector="network",
+)
+
+
 def layout(**_query: str) -> Component:
     """Lay out the page."""
-    return page(
-        "network",
-        "Network",
-        Group(
-            (
-                Panel(
-                    "bytes",
-                    "Localhost traffic",
-                    chart(
-                        "network.loopback_rx_bytes_per_second",
-                        "network.loopback_tx_bytes_per_second",
-                        label="Bytes a second on loopback: received and sent",
-                        height=148,
-                        colors=("--s-6", "--s-2"),
-                        names=("received", "sent"),
-                        legend=True,
-                    ),
-                    width=8,
-                    now=value("network.loopback_rx_bytes_per_second"),
-                    foot=(
-                        stat("p95", "network.loopback_rx_bytes_per_second", "p95"),
-                        note("what is sent on loopback is received there: the lines lie on each other"),
-                    ),
-                    collector="network",
-                ),
-                Panel(
-                    "packets",
-                    "Packets",
-                    chart(
-                        "network.loopback_rx_packets_per_second",
-                        "network.loopback_tx_packets_per_second",
-                        label="Packets a second on loopback: received and sent",
-                        height=148,
-                        colors=("--s-6", "--s-2"),
-                        names=("received", "sent"),
-                        legend=True,
-                    ),
-                    width=4,
-                    now=value("network.loopback_rx_packets_per_second"),
-                    foot=(stat("max", "network.loopback_rx_packets_per_second", "max"),),
-                    collector="network",
-                ),
-                Panel(
-                    "connections",
-                    "Connections by state",
-                    chart(
-                        *(f'{STATES}{{state="{state}"}}' for state in STATE_COLORS),
-                        label="TCP connections between programs of this machine, by state",
-                        height=124,
-                        colors=tuple(STATE_COLORS.values()),
-                        legend=True,
-                    ),
-                    width=6,
-                    now=value(f'{STATES}{{state="established"}}'),
-                    foot=(note("established"), note("in all ", value(STATES))),
-                    collector="network",
-                ),
-                PROOF,
-                Panel(
-                    "listeners",
-                    "Who listens on localhost",
-                    listeners(),
-                    width=12,
-                    now=value("network.loopback_listeners"),
-                    foot=(
-                        note("looked at only while this panel is in view; processes of other users have no name here"),
-                    ),
-                    charted=False,
-                    collector="network",
-                ),
-            )
-        ),
-    )
+    return page("network", "Network", Group((TRAFFIC, PACKETS, CONNECTIONS, PROOF, LISTENERS)))

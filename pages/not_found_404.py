@@ -1,4 +1,4 @@
-"""Where there is no page: says so, and leads back."""
+"""The page for an unknown address, with a link back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dash.development.base_component import Component
 
 from wfmon.ui.kit.panels import not_found
 
-dash.register_page(__name__, title="No such page · wfmon")
+dash.register_page(__name__, title="Page not found · wfmon")
 
 
 def layout(**_query: str) -> Component:

@@ -1,4 +1,4 @@
-"""Requests: every request to a model in a span of the past, sorted and chosen as one likes, and how they spread."""
+"""Requests: every model request of a range, sortable and filterable, with its distributions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ dash.register_page(__name__, path="/requests", name="Requests", title="Requests 
 
 
 def layout(**_query: str) -> Component:
-    """Lay out the page. The controls stand above the panels; the dialog is the one of Models."""
+    """Lay out the page: the controls above the panels, and the same request dialog as on Models."""
     laid = page("requests", "Requests", Group(requests.panels()))
     laid.children.insert(1, requests.tools())
     laid.children.append(html.Div(models.request_dialog()))

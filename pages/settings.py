@@ -1,4 +1,4 @@
-"""Settings: every setting and where its value comes from; what is recorded, how long it is kept, what is forgotten."""
+"""Settings: every setting and the source of its value; recording, retention and deletion of data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ dash.register_page(__name__, path="/settings", name="Settings", title="Settings 
 
 
 def layout(**_query: str) -> Component:
-    """Lay out the page, as things stand now. What is wrong with the history stands above all."""
+    """Lay out the page with the current state. A problem with the history is shown first."""
     data = settings.data_of(services())
     store = services().store
     more = (retention.panel(store.retention()), deletion.panel(data.store, store.deletion()))

@@ -37,7 +37,7 @@ PROCESSOR = (
             "system.load_1m",
             "system.load_5m",
             "system.load_15m",
-            label="Load: tasks that run or wait, means of 1, 5 and 15 minutes",
+            label="Load: running and waiting tasks, averaged over 1, 5 and 15 minutes",
             colors=("--s-1", "--s-2", "--s-3"),
             names=("1 min", "5 min", "15 min"),
         ),
@@ -51,7 +51,7 @@ PROCESSOR = (
     Panel(
         "temperatures",
         "Temperatures",
-        chart("system.temperature_celsius", label="Temperatures of the sensors", colors=(None,), low=None),
+        chart("system.temperature_celsius", label="Sensor temperatures", colors=(None,), low=None),
         now=value("system.temperature_celsius", stat="max"),
         foot=(
             note(value("system.temperature_celsius", stat="count", absent="0"), " sensors"),
@@ -109,7 +109,7 @@ DISK = (
         "Disk space",
         chart(
             "system.disk_free_bytes",
-            label="Free space of the disk that holds the data folder",
+            label="Free space on the disk of the data folder",
             height=96,
             colors=("--s-5",),
         ),
@@ -151,14 +151,14 @@ PROCESSES = Panel(
     "Busiest processes",
     processes(),
     width=12,
-    foot=(note("looked at only while this panel is in view"),),
+    foot=(note("updated only while this panel is visible"),),
     charted=False,
     collector="system",
 )
 
 
 def layout(**_query: str) -> Component:
-    """Lay out the page; the collectors stand as they are now."""
+    """Lay out the page with the current state of the collectors."""
     return page(
         "system",
         "System",
@@ -167,6 +167,6 @@ def layout(**_query: str) -> Component:
         Group(
             (Panel("collectors", "Collectors", collectors(services().live.collectors()), width=12, charted=False),),
             "What is measured",
-            "A collector that is switched off stops looking; the choice is kept.",
+            "A collector that is switched off measures nothing. The choice is saved.",
         ),
     )

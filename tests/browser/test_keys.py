@@ -139,4 +139,4 @@ def test_a_hidden_panel_stays_away_and_comes_back(page, values):
     page.click("[data-show=memory]")
     assert page.js(ORDER) == first
     page.press(Keys.ESCAPE)
-    eventually(lambda: "blank" not in page.pictures().get("Memory in use, share of all", "blank"))
+    eventually(lambda: "blank" not in page.pictures().get("Memory in use, as a share of the total", "blank"))

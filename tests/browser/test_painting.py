@@ -60,7 +60,7 @@ def test_every_chart_says_in_words_what_it_shows(page, values):
         "return /now/.test(text) && text"
     )
     assert re.search(
-        r"^Memory in use, share of all: now [\d.]+ %, between [\d.]+ % and [\d.]+ %; last 30 seconds", label
+        r"^Memory in use, as a share of the total: now [\d.]+ %, between [\d.]+ % and [\d.]+ %; last 30 seconds", label
     )
 
 
@@ -142,4 +142,4 @@ def test_a_machine_without_a_graphics_card_is_told_why_there_is_nothing_to_show(
     assert len(gpu["reason"]) > 20
     assert not page.find("[data-panel=gpu] canvas").is_displayed()
     assert page.find("[data-panel=gpu] .absent").is_displayed()
-    eventually(lambda: re.fullmatch(r"looked \d+ s ago", page.text("[data-panel=gpu] .looked")))
+    eventually(lambda: re.fullmatch(r"updated \d+ s ago", page.text("[data-panel=gpu] .looked")))

@@ -100,7 +100,7 @@ def test_a_panel_that_is_dragged_onto_another_takes_its_place(page):
 def test_an_address_without_a_page_says_so_and_keeps_the_frame(page):
     page.driver.get(page.monitor.origin + "/nonsense?a=1")
     page.wait_js("return !!document.querySelector('main h1')")
-    assert page.text("main h1") == "There is no page at this address"
+    assert page.text("main h1") == "No page at this address"
     assert page.js("return document.querySelectorAll('.pages a').length") == len(PAGES)
     page.js("window.wfmon.debug({ reset: true })")
     page.wait_js("return window.wfmon.debug().intervals.length > 150")  # more than two seconds: it would have reported

@@ -1,4 +1,4 @@
-"""What pages and callbacks are made of: one panel for everything, and the services behind it."""
+"""Building blocks of pages and callbacks, and access to the running monitor's services."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from wfmon.core.services import Services
 
 
 def services() -> Services:
-    """Give what a running monitor offers; only inside a request of its server."""
+    """Return the running monitor's services. Only valid inside a request to its server."""
     return cast("Services", flask.current_app.extensions["wfmon"])

@@ -1,7 +1,7 @@
-"""The frame around every page: status bar, sidebar, dialogs. It is HTML of its own around Dash's entry point.
+"""The frame around every page: status bar, sidebar, dialogs. Plain HTML around Dash's entry point.
 
-So it stands before Dash has started, and stays when Dash changes the page. What is remembered of it (theme, folded
-sidebar) lives in a cookie, so that the first paint is right without an inline script.
+So it appears before Dash has started and stays when Dash changes the page. Its settings (theme, collapsed sidebar)
+are in a cookie, so that the first paint is right without an inline script.
 """
 
 from __future__ import annotations
@@ -49,32 +49,32 @@ SHORTCUTS = (
     (("g", "r"), "Requests"),
     (("g", "i"), "Insights"),
     (("g", "d"), "Settings"),
-    (("1", "2", "3"), "Window of 30 seconds, 1 minute, 5 minutes"),
-    (("Space",), "Freeze the picture, and let it go on"),
+    (("1", "2", "3"), "Show the last 30 seconds, 1 minute or 5 minutes"),
+    (("Space",), "Freeze or resume the charts"),
     (("a",), "Arrange panels"),
-    (("t",), "Theme: as the system, dark, light"),
-    (("b",), "Fold the sidebar"),
-    (("←", "→"), "On a chart: move the cursor; Escape takes it away"),
-    (("t",), "On a chart: its table"),
-    (("←", "→", "+", "-", "0"), "On the charts of History: earlier, later, zoom in and out, as chosen"),
-    (("Backspace",), "On the charts of History: back to the range before"),
-    (("?",), "This list"),
-    (("Esc",), "Close, or end arranging"),
+    (("t",), "Theme: system, dark, light"),
+    (("b",), "Collapse the sidebar"),
+    (("←", "→"), "On a chart: move the cursor; Esc removes it"),
+    (("t",), "On a chart: show it as a table"),
+    (("←", "→", "+", "-", "0"), "On the charts of History: earlier, later, zoom in, zoom out, reset"),
+    (("Backspace",), "On the charts of History: previous range"),
+    (("?",), "Show this list"),
+    (("Esc",), "Close, or finish arranging"),
 )
-"""Keys and what they do; assets/lib/shell/shell.mjs and the engine obey them."""
+"""Keys and what they do; assets/lib/shell/shell.mjs and the engine implement them."""
 
 
 class App(dash.Dash):
-    """Dash, with the frame's own parts filled in for each request: the page's token, theme, sidebar.
+    """Dash, with the frame's parts filled in for each request: the page's token, theme, sidebar.
 
-    What goes wrong in a callback becomes the page's notice.
+    An error in a callback becomes the page's notice.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  Dash's own signature
         super().__init__(*args, on_error=notices.on_error, **options)
 
     def interpolate_index(self, **parts: Any) -> str:  # noqa: ANN401  Dash's own signature
-        """Give the HTML of a page."""
+        """Return the HTML of a page."""
         page = super().interpolate_index(**parts)
         theme, side = look(flask.request.cookies.get(LOOK_COOKIE, ""))
         ours = {
@@ -90,23 +90,23 @@ class App(dash.Dash):
 
 
 def index_string() -> str:
-    """Give the template of every page; `App` fills in what changes with the request."""
+    """Return the template of every page; `App` fills in what depends on the request."""
     return files("wfmon.ui").joinpath("index.html").read_text("utf-8")
 
 
 def layout() -> Component:
-    """Lay out what Dash owns: the notice, and the page itself."""
+    """Lay out what Dash owns: the notice and the page itself."""
     return html.Main([notices.notice(), dash.page_container], id=ids.MAIN, tabIndex=-1)
 
 
 def page_names() -> set[str]:
-    """Give the names of the pages that exist, as each calls itself in its measurements: the first part of its path."""
+    """Return the page names used as labels of ux metrics: the first part of each page's path."""
     paths = (page["path"] for page in dash.page_registry.values() if "icon" in page)
     return {path.strip("/").split("/")[0] or "overview" for path in paths}
 
 
 def look(cookie: str) -> tuple[str, str]:
-    """Read the look's cookie: the theme ("" follows the system) and "folded" or "open"."""
+    """Read the cookie: the theme ("" follows the system), and "folded" or "open" for the sidebar."""
     theme, _, side = cookie.partition(".")
     return theme if theme in THEMES else "", "folded" if side == "folded" else "open"
 

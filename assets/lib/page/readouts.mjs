@@ -186,7 +186,7 @@ function whyNever(store, selectors) {
 /** @param {Store} store @param {string} collector @param {number} serverNow */
 function lookedAgo(store, collector, serverNow) {
   const checked = store.collectors.get(collector)?.checked_ms;
-  return checked ? `looked ${span(serverNow - checked)} ago` : "";
+  return checked ? `updated ${span(serverNow - checked)} ago` : "";
 }
 
 const grouped = new Intl.NumberFormat("en");
@@ -295,7 +295,7 @@ const STATUS = {
   },
   quality: ({ quality }) => quality.text,
   time({ view, serverNow }) {
-    if (view.frozenMs !== null) return `frozen ${span(serverNow - view.frozenMs)}`;
+    if (view.frozenMs !== null) return `frozen for ${span(serverNow - view.frozenMs)}`;
     return serverNow === serverNow ? clockTime(serverNow, view.minutesEast) : "";
   },
 };

@@ -40,5 +40,5 @@ export function nextTheme(theme) {
  * @param {string} theme
  */
 export function themeWords(theme) {
-  return theme === "" ? "as the system" : theme;
+  return theme === "" ? "system" : theme;
 }

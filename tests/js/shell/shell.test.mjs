@@ -71,7 +71,7 @@ test("the look survives its cookie, among other cookies", () => {
 
 test("the theme switch goes round: system, dark, light", () => {
   assert.deepEqual(["", "dark", "light"].map(nextTheme), ["dark", "light", ""]);
-  assert.equal(themeWords(""), "as the system");
+  assert.equal(themeWords(""), "system");
 });
 
 test("g and a letter go to a page, when the letter comes soon", () => {

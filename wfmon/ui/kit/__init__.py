@@ -1,1 +1,1 @@
-"""Parts that every page is made of: panels, tables, ranges of time, the ids shared with the browser."""
+"""Parts that all pages share: panels, tables, time ranges, the ids shared with the browser."""

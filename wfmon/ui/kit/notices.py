@@ -1,4 +1,4 @@
-"""The one notice of the page: what a callback could not do, and what helps. Every error of a callback ends here."""
+"""The page's notice: what a callback could not do, and how to fix it. Every unhandled callback error ends here."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from wfmon.core.errors import WfmonError
 
 log = logging.getLogger(__name__)
 NOTICE, TEXT, CLOSE = "notice", "notice-text", "notice-close"
-UNFORESEEN = "The monitor met an error: what you asked for was not done. The log in the data folder has the details."
+UNFORESEEN = "Something went wrong, and the action was not completed. See the log in the data folder for details."
 
 
 def notice() -> Component:
-    """Make the place of the notice, hidden until there is one."""
+    """Make the element of the notice, hidden until it is needed."""
     text = html.P(id=TEXT, role="alert")
     close = html.Button("Close", id=CLOSE, type="button", className="text")
     return html.Div([text, close], id=NOTICE, className="notice", hidden=True)
 
 
 def on_error(error: Exception) -> None:
-    """Show an error that a callback did not handle itself; its outputs stay as they are. Called within the callback."""
+    """Show an error that a callback did not handle; its outputs stay unchanged. Called within the callback."""
     if isinstance(error, WfmonError):
         words = error.sentences
     else:

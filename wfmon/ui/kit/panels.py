@@ -14,10 +14,11 @@ from wfmon.ui.kit.parts import Content
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A title, a live value, a picture and a quiet foot.
+    """A title, a live value, a body and a footer.
 
-    ``key`` is its name in the browser's memory and never changes. ``width``: columns of twelve. ``collector``: whose
-    absence is this panel's absence. ``side`` stands beside the body of a wide panel. ``tall``: two rows high.
+    ``key`` names it in the browser's storage and never changes. ``width``: columns of twelve. ``collector``: without
+    its data the panel is empty. ``side`` is beside the body of a wide panel. ``tall``: two rows high. ``charted``: it
+    can be shown as a table.
     """
 
     key: str
@@ -34,7 +35,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Panels that stand together; ``title`` empty: the page's only group, without a heading."""
+    """Panels under one heading; ``title`` is empty for a page's only group."""
 
     panels: Sequence[Panel]
     title: str = ""
@@ -103,6 +104,6 @@ def _arrange_tools(panel: Panel) -> Component:
 
 
 def not_found() -> Component:
-    """Lay out what stands where there is no page."""
-    words = ["The pages stand in the sidebar. ", html.A("Go to the Overview", href="/")]
-    return html.Div([html.H1("There is no page at this address"), html.P(words)], className="page nothing")
+    """Lay out the page for an unknown address."""
+    words = ["All pages are listed in the sidebar. ", html.A("Go to the Overview", href="/")]
+    return html.Div([html.H1("No page at this address"), html.P(words)], className="page nothing")

@@ -1,6 +1,6 @@
-"""The parts that panels are filled with. Each writes markup only; the engine in assets/ brings it to life.
+"""The content of panels. Each part is markup only; the scripts in assets/ fill it with live data.
 
-A *selector* is a metric's name (all its series), or a series with labels, where ``*`` stands for any text.
+A *selector* is a metric's name (all its series) or a series with labels, where ``*`` matches any text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FRAME_BUDGET_MS = 16.67
 
 
 def metric_of(selector: str) -> Metric:
-    """Give the metric that a selector means. Raises KeyError for a name that is not in the catalogue."""
+    """Return a selector's metric. Raises KeyError for a name that is not in the catalogue."""
     return METRICS[selector.partition("{")[0]]
 
 
@@ -41,10 +41,9 @@ def chart(
 ) -> Component:
     """Make a chart of the selectors' series, which share a unit.
 
-    ``label`` is read aloud in place of the picture. ``colors``: a CSS variable a selector, or None for the palette in
-    turn. ``names``: what the legend and the readout call each selector. ``high`` None: as high as the data, except for
-    percentages. ``reach``: at least as high as that, and as high as the data. ``budget`` draws a line that should not
-    be crossed.
+    ``label`` is the text alternative. ``colors``: a CSS variable per selector, None for the next of the palette.
+    ``names``: names of the selectors in the legend and the readout. ``high`` None: up to the data's maximum, 100 for
+    percentages. ``reach``: at least this high, more if the data is. ``budget`` draws a line at a limit.
     """
     first = metric_of(selectors[0])
     if first.unit == "%" and high is None and reach is None:
@@ -80,7 +79,7 @@ def value(
 ) -> Component:
     """Make a live figure with its unit: the sum of the selectors' series, or a statistic over the visible window.
 
-    ``absent`` stands there instead of the word; above ``warn`` the figure is marked.
+    ``absent`` replaces the default text for a missing value; above ``warn`` the figure is highlighted.
     """
     for selector in selectors:
         metric_of(selector)
@@ -95,22 +94,22 @@ def value(
 
 
 def note(*content: Component | str) -> Component:
-    """Make one entry of a panel's foot."""
+    """Make one entry of a panel's footer."""
     return html.Span(list(content))
 
 
 def machine_fact(name: str) -> Component:
-    """Make one entry of a panel's foot: a fact of this machine from the stream's greeting, such as ``gpus``."""
+    """Make one entry of a panel's footer: a fact about this machine from the stream's first message, such as ``gpus``."""
     return html.Span(**{"data-fact": name})
 
 
 def stat(name: str, selector: str, which: Stat, **more: Any) -> Component:  # noqa: ANN401  value()'s own options
-    """Make a foot entry such as "p95 61 %", over the visible window."""
+    """Make a footer entry such as "p95 61 %", over the visible window."""
     return note(f"{name} ", value(selector, stat=which, absent="–", **more))
 
 
 def meter(selector: str, high: float | str = 100.0, color: str = "--s-1") -> Component:
-    """Make a bar from 0 to ``high``, a number or the selector of the limit's series. Its figure stands beside it."""
+    """Make a bar from 0 to ``high``, a number or the selector of the limit's series. Put its figure beside it."""
     return html.Span(
         html.I(),
         className="meter",
@@ -125,7 +124,7 @@ def facts(*pairs: tuple[str, Content]) -> Component:
 
 
 def reading(name: str, figure: Component, *more: Component, color: str = "") -> Component:
-    """Make a big figure under its name: a block of a stage's legend."""
+    """Make a large figure under its name: a block beside a wide panel."""
     swatch = [html.I(style={"background": f"var({color})"})] if color else []
     return html.Div(
         [html.P([*swatch, name], className="name"), html.P(figure, className="big"), *more], className="reading"
@@ -134,7 +133,7 @@ def reading(name: str, figure: Component, *more: Component, color: str = "") -> 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a live table. ``numeric`` is right-aligned; ``optional`` goes first where the page is narrow."""
+    """A column of a live table. ``numeric``: right-aligned; ``optional``: hidden on narrow pages."""
 
     name: str
     title: str
@@ -144,7 +143,7 @@ class Column:
 
 
 def live_table(name: str, caption: str, columns: Sequence[Column], empty: str) -> Component:
-    """Make a table whose rows the engine fills, and watches only while it can be seen."""
+    """Make a table whose rows the page's scripts fill, subscribed only while it is visible."""
     return html.Div(
         html.Table(
             [
@@ -173,11 +172,11 @@ def small(title: str, selector: str) -> Component:
 
 
 def several(*charts: Component) -> Component:
-    """Make a body of small charts, side by side as far as they fit."""
+    """Make a row of small charts that wraps."""
     return html.Div(list(charts), className="set")
 
 
 def proofs(*pairs: tuple[str, str], why: str) -> Component:
-    """Make big figures that are good at 0 and bad above, each with its words, and what they prove."""
+    """Make large figures that are good at 0 and bad above, with their captions and an explanation."""
     figures = [html.Div([html.P(value(selector, warn=0), className="big"), html.P(what)]) for selector, what in pairs]
     return html.Div([html.Div(figures, className="proofs"), html.P(why, className="why-text")])

@@ -1,6 +1,6 @@
-"""A stretch of time as people write it: "last 3 h", "yesterday", "2026-11-20 to 2026-11-22". Pure; the zone is given.
+"""Time ranges as people write them: "last 3 h", "yesterday", "2026-11-20 to 2026-11-22". Pure functions.
 
-Times at rest are UTC milliseconds. ``zone`` is the user's: each instant is read with the offset that it has itself.
+Results are UTC milliseconds. ``zone`` is the user's; each instant uses the zone's offset at that instant.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PRESETS = (
     ("last 7 d", "7 d"),
     ("last 30 d", "30 d"),
 )
-"""What a button means, and what stands on it."""
+"""The range that a button selects, and its text."""
 DEFAULT = "last 1 h"
 LEAST_MS = 10_000
-"""No range is shorter: a second is the finest that is kept."""
+"""The shortest range: data is stored per second at best."""
 MOST_MS = 5 * 366 * DAY_MS
 UNDERSTOOD = (
-    "Write it as “last 3 h”, “today”, “yesterday”, “2026-11-20”, “2026-11-20 to 2026-11-22”, "
+    "Write for example “last 3 h”, “today”, “yesterday”, “2026-11-20”, “2026-11-20 to 2026-11-22”, "
     "“2026-11-20 14:00 to 15:30”, “10:00 to 11:30” or “since 10:00”."
 )
-"""The sentence that helps where nothing was understood."""
+"""Appended to the error where a text cannot be parsed."""
 
 _UNITS = (
     (("s", "sec", "secs", "second", "seconds"), 1_000),
@@ -50,7 +50,7 @@ _INSTANT = re.compile(rf"(?:({_DAY}|today|yesterday)(?:[ t]+|$))?({_CLOCK})?")
 
 
 class NotUnderstood(Refused):
-    """What was typed is no range; the message says why, and what is understood."""
+    """The text is not a valid range. The message says why, and which forms are valid."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("range", detail)
@@ -58,7 +58,7 @@ class NotUnderstood(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """[from_ms, to_ms) in UTC milliseconds. ``moving``: it ends now, and means something else a minute later."""
+    """[from_ms, to_ms) in UTC milliseconds. ``moving``: its end is now, so it moves with the clock."""
 
     from_ms: int
     to_ms: int
@@ -70,33 +70,33 @@ class Range:
 
 
 def parse(text: str, now_ms: int, zone: tzinfo = UTC) -> Range:
-    """Read a range. Raises NotUnderstood, whose message says what is understood."""
+    """Parse a range. Raises NotUnderstood, whose message lists the valid forms."""
     plain = " ".join(text.lower().replace("…", "...").split())
     if not plain:
-        raise NotUnderstood(f"Nothing was typed. {UNDERSTOOD}")
+        raise NotUnderstood(f"The range is empty. {UNDERSTOOD}")
     found = _last(plain, now_ms) or _named(plain, now_ms, zone) or _between(plain, now_ms, zone)
     if found is None:
-        raise NotUnderstood(f"“{text.strip()[:60]}” is not a range that is understood. {UNDERSTOOD}")
+        raise NotUnderstood(f"“{text.strip()[:60]}” is not a valid range. {UNDERSTOOD}")
     return checked(found, now_ms)
 
 
 def checked(found: Range, now_ms: int) -> Range:
-    """Give the range, or say what is wrong with its ends. Raises NotUnderstood."""
+    """Return the range if its ends are valid. Raises NotUnderstood."""
     if found.to_ms <= found.from_ms:
         raise NotUnderstood("The range ends before it begins. Swap its two ends.")
     if found.from_ms >= now_ms:
-        raise NotUnderstood("The range lies in the future: nothing was measured there yet. Choose an earlier one.")
+        raise NotUnderstood("The range is in the future. Choose an earlier one.")
     if found.span_ms < LEAST_MS:
-        raise NotUnderstood("The range is shorter than 10 s. Seconds are the finest that is kept: choose a longer one.")
+        raise NotUnderstood("The range is shorter than 10 s, the shortest that can be shown. Choose a longer one.")
     if found.span_ms > MOST_MS or found.from_ms < 0:
-        raise NotUnderstood("The range is longer than 5 years, and nothing is kept so long. Choose a shorter one.")
+        raise NotUnderstood("The range is longer than 5 years, the longest that can be shown. Choose a shorter one.")
     return found
 
 
 def instant(text: str, now_ms: int, zone: tzinfo = UTC) -> int | None:
-    """Read one instant, such as ``2026-11-20 14:00`` or ``yesterday``, or an age, ``7 days``; gives UTC milliseconds.
+    """Parse an instant, such as ``2026-11-20 14:00`` or ``yesterday``, or an age, ``7 days``, to UTC milliseconds.
 
-    None where it is neither. Raises NotUnderstood for a day or time that there is not.
+    None where it is neither. Raises NotUnderstood for a date or time that does not exist.
     """
     plain = " ".join(text.lower().split())
     found = _instant(plain, now_ms, zone)
@@ -107,19 +107,19 @@ def instant(text: str, now_ms: int, zone: tzinfo = UTC) -> int | None:
 
 
 def moved(shown: Range, share: float, now_ms: int) -> Range:
-    """Give the range moved by a share of its length, not past the present."""
+    """Return the range moved by a share of its length, at most up to now."""
     step = round(shown.span_ms * share)
     step = min(step, max(0, now_ms - shown.to_ms)) if step > 0 else step
     return Range(shown.from_ms + step, shown.to_ms + step)
 
 
 def iso(t_ms: int, zone: tzinfo = UTC) -> str:
-    """Give an instant on the user's clock as ``2026-11-20T14:00:00``, with milliseconds where there are any."""
+    """Format an instant in the user's zone as ``2026-11-20T14:00:00``, with milliseconds if there are any."""
     return local(t_ms, zone).replace(tzinfo=None).isoformat(timespec="milliseconds").removesuffix(".000")
 
 
 def words(shown: Range, zone: tzinfo) -> str:
-    """Give both ends for a person: ``20 Nov 2026, 14:00 to 15:30``."""
+    """Format both ends for a person: ``20 Nov 2026, 14:00 to 15:30``."""
     one, other = local(shown.from_ms, zone), local(shown.to_ms, zone)
     fine = "%H:%M:%S" if shown.span_ms < 10 * MINUTE_MS or one.second or other.second else "%H:%M"
     day = f"{one.day} {one:%b %Y}"
@@ -129,7 +129,7 @@ def words(shown: Range, zone: tzinfo) -> str:
 
 
 def days_before(t_ms: int, days: int, zone: tzinfo) -> int:
-    """Give when the user's clock showed the same time so many days earlier."""
+    """Return the same local time so many days earlier."""
     there = local(t_ms, zone)
     midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     ms_of_day = round((there.replace(tzinfo=None) - midnight) / timedelta(milliseconds=1))
@@ -137,7 +137,7 @@ def days_before(t_ms: int, days: int, zone: tzinfo) -> int:
 
 
 def length(span_ms: float) -> str:
-    """Give a length of time for a person, in at most two units: ``1 h 30 min``."""
+    """Format a duration for a person, in at most two units: ``1 h 30 min``."""
     left, parts = round(span_ms / 1_000), []
     for name, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
@@ -187,7 +187,7 @@ def _between(text: str, now_ms: int, zone: tzinfo) -> Range | None:
 
 
 def _instant(text: str, now_ms: int, zone: tzinfo, day: date | None = None) -> tuple[date, int] | None:
-    """Read one end: a day, and milliseconds of it as the clock counts. A bare clock time is of ``day``, or today."""
+    """Parse one end: a day and its local milliseconds. A time without a date belongs to ``day``, or to today."""
     match = _INSTANT.fullmatch(text.strip())
     if match is None or not (match[1] or match[2]):
         return None
@@ -202,13 +202,13 @@ def _day(text: str, now_ms: int, zone: tzinfo) -> date:
     try:
         return date(*map(int, text.split("-")))
     except ValueError:
-        raise NotUnderstood(f"There is no day {text}. {UNDERSTOOD}") from None
+        raise NotUnderstood(f"{text} is not a valid date. {UNDERSTOOD}") from None
 
 
 def _clock_ms(text: str | None) -> int:
     hour, minute, second = [*map(int, (text or "0:0").split(":")), 0][:3]
     if hour > 24 or minute > 59 or second > 59 or (hour == 24 and minute + second):
-        raise NotUnderstood(f"There is no time {text}. {UNDERSTOOD}")
+        raise NotUnderstood(f"{text} is not a valid time. {UNDERSTOOD}")
     return hour * HOUR_MS + minute * MINUTE_MS + second * 1_000
 
 

@@ -1,4 +1,4 @@
-"""Tables that more than one page shows, and the ones that are made from what is known at layout time."""
+"""Tables shared by pages, and tables filled at layout time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLLECTOR_WORDS = {
     "gpu": "graphics cards",
     "network": "loopback traffic, locality",
     "monitor": "wfmon's own cost",
-    "servers": "model servers of this machine",
+    "servers": "model servers on this machine",
     "ux": "frames and input of open pages",
     "model": "hooks and the proxy",
 }
-"""What each collector looks at, in a few words."""
+"""What each collector measures, in a few words."""
 
 
 def processes() -> Component:
@@ -32,7 +32,7 @@ def processes() -> Component:
         (
             Column("name", "Process"),
             Column("pid", "PID", numeric=True, optional=True),
-            Column("cpu_percent", "CPU of a core", "%", numeric=True),
+            Column("cpu_percent", "CPU of one core", "%", numeric=True),
             Column("rss_bytes", "Memory", "B", numeric=True),
             Column("gpu_memory_bytes", "GPU memory", "B", numeric=True, optional=True),
         ),
@@ -41,10 +41,10 @@ def processes() -> Component:
 
 
 def listeners() -> Component:
-    """Make the table of who listens on loopback."""
+    """Make the table of listeners on loopback."""
     return live_table(
         "listeners",
-        "Programs that listen on loopback",
+        "Programs listening on loopback",
         (
             Column("port", "Port"),
             Column("process", "Process"),
@@ -52,7 +52,7 @@ def listeners() -> Component:
             Column("pid", "PID", numeric=True, optional=True),
             Column("connections", "Connections", numeric=True),
         ),
-        empty="Nothing listens on loopback, apart from what other users run.",
+        empty="No program of yours is listening on loopback.",
     )
 
 
@@ -60,18 +60,18 @@ def threads() -> Component:
     """Make the table of the monitor's own threads."""
     return live_table(
         "threads",
-        "Threads of the monitor and their CPU, of one core",
+        "Threads of the monitor and their CPU, as a share of one core",
         (
             Column("thread", "Thread"),
-            Column("cpu_percent", "CPU of a core", "%", numeric=True),
-            Column("cpu_seconds", "In all", "s", numeric=True),
+            Column("cpu_percent", "CPU of one core", "%", numeric=True),
+            Column("cpu_seconds", "CPU time", "s", numeric=True),
         ),
         empty="Not measured yet.",
     )
 
 
 def core_meters(cores: int | None = None) -> Component:
-    """Make a meter a core of this machine."""
+    """Make one meter per core of this machine."""
     count = cores or os.cpu_count() or 1
     rows = [
         html.Li(
@@ -94,15 +94,15 @@ def core_meters(cores: int | None = None) -> Component:
 
 
 def collectors(statuses: Sequence[CollectorStatus]) -> Component:
-    """Make the table of the collectors: a switch each, how it fares, and what it costs."""
+    """Make the table of the collectors, with each one's switch, state and cost."""
     heads = (
-        ("Collector", ""), ("On", ""), ("State", ""), ("Reason", "opt"), ("Rate", "num opt"), ("CPU of a core", "num"),
-        ("Skipped", "num opt"), ("Errors", "num opt"), ("Looked", "num opt"),
+        ("Collector", ""), ("On", ""), ("State", ""), ("Reason", "opt"), ("Rate", "num opt"), ("CPU of one core", "num"),
+        ("Skipped", "num opt"), ("Errors", "num opt"), ("Last run", "num opt"),
     )  # fmt: skip
     return html.Div(
         html.Table(
             [
-                html.Caption("Collectors: what each does, and what it costs", className="aside"),
+                html.Caption("Collectors: the state and the cost of each", className="aside"),
                 html.Thead(html.Tr([html.Th(text, scope="col", className=kind or None) for text, kind in heads])),
                 html.Tbody([_collector_row(status) for status in statuses]),
             ],

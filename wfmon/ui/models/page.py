@@ -350,7 +350,7 @@ def requests() -> Component:
 
 
 def servers() -> Component:
-    """Make the table of the model servers of this machine."""
+    """Make the table of the model servers on this machine."""
     return _table(
         "servers",
         "Model servers found on this machine",
