@@ -73,8 +73,8 @@ class Monitor:
         self._clock = clock
         self._listener: Listener | None = None
         self._port = settings.server.port
-        self.door = serve.Door(HOST, lambda: self._port, tls=settings.server.tls)
-        self.launcher = Launcher(clock, settings.data_dir, self.door.origin, _say_code)
+        self.origin = serve.Origin(HOST, lambda: self._port, tls=settings.server.tls)
+        self.launcher = Launcher(clock, settings.data_dir, self.origin.url, _say_code)
         self.runtime = Runtime(settings, clock, page_token=token.page_token, pages=shell.page_names)
         server = flask.Flask("wfmon", static_folder=None)
         self.dash = shell.App(
@@ -87,7 +87,7 @@ class Monitor:
         callbacks.register(self.dash)
         self._hooks = serve.install(
             server, self.runtime.services, hub=self.runtime.hub, ingest=self.runtime.ingest, token=token,
-            launcher=self.launcher, door=self.door, script_hashes=self.dash.csp_hashes, clock=clock,
+            launcher=self.launcher, origin=self.origin, script_hashes=self.dash.csp_hashes, clock=clock,
             on_refusal=self.runtime.status.count_refusal,
         )  # fmt: skip
 
@@ -102,7 +102,7 @@ class Monitor:
         self.runtime.start()
         self._listener.start()
         running.publish(
-            url=self.door.origin() + "/", ca_file=ca_file, boot=self.runtime.boot, started_ms=self._clock.now_ms()
+            url=self.origin.url() + "/", ca_file=ca_file, boot=self.runtime.boot, started_ms=self._clock.now_ms()
         )
 
     def stop(self) -> None:
@@ -156,7 +156,7 @@ def _run(settings: Settings) -> int:
     monitor = Monitor(settings, load_token(settings.data_dir), clock)
     try:
         monitor.start(running)
-        log.info("wfmon watches this machine at %s/", monitor.door.origin())
+        log.info("wfmon watches this machine at %s/", monitor.origin.url())
         _show(monitor, open_browser=settings.server.open_browser)
         beats = 0
         while not clock.wait(ended, BEAT_S):
@@ -175,9 +175,9 @@ def _run(settings: Settings) -> int:
 def _show(monitor: Monitor, *, open_browser: bool) -> None:
     """Open the page, or say in the terminal how to."""
     if open_browser and _open(monitor.launcher.redirect_file(monitor.launcher.new_code()).as_uri()):
-        print(f"The page opens in your browser: {monitor.door.origin()}/   Ctrl-C stops the monitor.", flush=True)
+        print(f"The page opens in your browser: {monitor.origin.url()}/   Ctrl-C stops the monitor.", flush=True)
         return
-    print(f"Open {monitor.door.origin()}/   Ctrl-C stops the monitor.", flush=True)
+    print(f"Open {monitor.origin.url()}/   Ctrl-C stops the monitor.", flush=True)
     monitor.launcher.terminal_code()
 
 
