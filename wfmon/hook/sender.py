@@ -211,9 +211,7 @@ class Sender:
         done = [event[3] for event in events if event[0] == FLUSH]
         batch = [event for event in events if event[0] != FLUSH]
         try:
-            self._handle_replies(
-                websocket.receive()
-            )  # raises Closed before anything is sent
+            self._handle_replies(websocket.receive())  # raises Closed before anything is sent
             if batch:
                 self._send_lines(encoder.lines(batch), head=self._beat_line())
         except Closed as error:
