@@ -1,6 +1,6 @@
-"""wfmon's command: read the settings, start the monitor, serve its page on 127.0.0.1, and open the browser.
+"""wfmon's command: load the settings, start the monitor, serve its page on 127.0.0.1, open the browser.
 
-Exit codes: 0 after an orderly stop, 2 when it could not start; one sentence on stderr then says why and what to do.
+Exit codes: 0 after a normal stop, 2 if it could not start; a sentence on stderr then says why and what to do.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import os
 import sys
 
 if __name__ == "__main__" and sys.flags.optimize < 2 and os.name == "posix":
-    # Without its libraries' docstrings the process is 7 MB smaller; an interpreter leaves them out from its start, or
-    # never. It stays the same process: signals and the terminal do not notice.
-    os.execv(sys.executable, [sys.executable, "-OO", *sys.orig_argv[1:]])  # noqa: S606  no shell is wanted
+    # Without the libraries' docstrings the process is 7 MB smaller, but the interpreter must start without them. The
+    # process id stays the same, so signals and the terminal work as before.
+    os.execv(sys.executable, [sys.executable, "-OO", *sys.orig_argv[1:]])  # noqa: S606  no shell needed
 
-# One core's worth of buffers is plenty for folding a second. numpy reads this when it is imported.
+# One thread's buffers are enough for folding a second of samples. numpy reads this at import.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
@@ -52,10 +52,10 @@ from wfmon.ui import shell
 log = logging.getLogger("wfmon")
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
-BEAT_S = 0.5
-"""How often the main thread sweeps used launch links while it waits for a signal."""
-TRIM_BEATS = 60
-"""In every so many of these beats it gives free memory back."""
+TICK_S = 0.5
+"""How often the main thread sweeps used sign-in links while it waits for a signal."""
+TRIM_TICKS = 60
+"""Free memory is returned to the system every so many ticks."""
 EXAMPLES = """examples:
   %(prog)s                          start, and open the page
   %(prog)s --no-browser --port 0    start on any free port; prints the address and a code
@@ -66,15 +66,15 @@ EXAMPLES = """examples:
 
 
 class Monitor:
-    """A monitor put together. Nothing runs before ``start``; ``stop`` is idempotent. Main thread only."""
+    """A complete monitor. Nothing runs before ``start``; ``stop`` is idempotent. Main thread only."""
 
     def __init__(self, settings: Settings, token: Token, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._listener: Listener | None = None
         self._port = settings.server.port
-        self.door = serve.Door(HOST, lambda: self._port, tls=settings.server.tls)
-        self.launcher = Launcher(clock, settings.data_dir, self.door.origin, _say_code)
+        self.origin = serve.Origin(HOST, lambda: self._port, tls=settings.server.tls)
+        self.launcher = Launcher(clock, settings.data_dir, self.origin.url, _print_code)
         self.runtime = Runtime(settings, clock, page_token=token.page_token, pages=shell.page_names)
         server = flask.Flask("wfmon", static_folder=None)
         self.dash = shell.App(
@@ -87,12 +87,12 @@ class Monitor:
         callbacks.register(self.dash)
         self._hooks = serve.install(
             server, self.runtime.services, hub=self.runtime.hub, ingest=self.runtime.ingest, token=token,
-            launcher=self.launcher, door=self.door, script_hashes=self.dash.csp_hashes, clock=clock,
+            launcher=self.launcher, origin=self.origin, script_hashes=self.dash.csp_hashes, clock=clock,
             on_refusal=self.runtime.status.count_refusal,
         )  # fmt: skip
 
     def start(self, running: instance.Instance) -> None:
-        """Bind, start the stages, and say where it listens. Raises PortInUse, OSError, ValueError (certificate)."""
+        """Bind, start the stages and publish the address. Raises PortInUse, OSError, ValueError (certificate)."""
         ca_file, context = _tls(self._settings, self._clock) if self._settings.server.tls else ("", None)
         self._listener = Listener(
             self.dash.server, HOST, self._settings.server.port, clock=self._clock, on_error=_log_error,
@@ -102,11 +102,11 @@ class Monitor:
         self.runtime.start()
         self._listener.start()
         running.publish(
-            url=self.door.origin() + "/", ca_file=ca_file, boot=self.runtime.boot, started_ms=self._clock.now_ms()
+            url=self.origin.url() + "/", ca_file=ca_file, boot=self.runtime.boot, started_ms=self._clock.now_ms()
         )
 
     def stop(self) -> None:
-        """Stop the sources, the beat, the clients, the listener: in under a second, whatever is open."""
+        """Stop the sources, the ticker, the clients and the listener, in under a second."""
         self._hooks.close()
         self.runtime.stop()
         if self._listener is not None:
@@ -115,13 +115,13 @@ class Monitor:
 
 
 def create_app(settings: Settings) -> shell.App:
-    """Make the Dash app of a monitor that is not started, for tests and tools. Makes the data folder."""
+    """Build the Dash app of a monitor that is not started, for tests and tools. Creates the data folder."""
     instance.prepare(settings.data_dir)
     return Monitor(settings, load_token(settings.data_dir), SystemClock()).dash
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives the exit code."""
+    """Run the command and return the exit code."""
     options = _options(argv)
     try:
         settings = load(options.config, options.data, _overrides(options))
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PortInUse as error:
         return _fail(
             f"Port {error.port} of {error.host} is in use by another program. "
-            "Choose another with --port N (0 takes any free one)."
+            "Choose another with --port N (0 picks a free one)."
         )
     except (SettingsError, instance.FolderError, instance.AlreadyRunning, instance.NotRunning) as error:
         return _fail(str(error))
@@ -141,9 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> int:
-    """Hold the data folder, serve until a signal comes, and let everything go in order."""
+    """Lock the data folder, serve until a signal, then shut down in order."""
     memory.tighten()
-    sys.setswitchinterval(0.001)  # the beat comes every 16 ms: it must not wait 5 for each thread that computes
+    sys.setswitchinterval(0.001)  # the ticker runs every 16 ms: it must not wait 5 ms for each computing thread
     memory.spare_masked_arrays()
     clock = SystemClock()
     running = instance.Instance(settings.data_dir, clock)
@@ -156,13 +156,13 @@ def _run(settings: Settings) -> int:
     monitor = Monitor(settings, load_token(settings.data_dir), clock)
     try:
         monitor.start(running)
-        log.info("wfmon watches this machine at %s/", monitor.door.origin())
+        log.info("wfmon watches this machine at %s/", monitor.origin.url())
         _show(monitor, open_browser=settings.server.open_browser)
-        beats = 0
-        while not clock.wait(ended, BEAT_S):
-            beats += 1
+        ticks = 0
+        while not clock.wait(ended, TICK_S):
+            ticks += 1
             monitor.launcher.sweep()
-            if beats % TRIM_BEATS == 0:
+            if ticks % TRIM_TICKS == 0:
                 memory.trim()
         log.info("stopping")
     finally:
@@ -173,16 +173,16 @@ def _run(settings: Settings) -> int:
 
 
 def _show(monitor: Monitor, *, open_browser: bool) -> None:
-    """Open the page, or say in the terminal how to."""
+    """Open the page, or print how to open it."""
     if open_browser and _open(monitor.launcher.redirect_file(monitor.launcher.new_code()).as_uri()):
-        print(f"The page opens in your browser: {monitor.door.origin()}/   Ctrl-C stops the monitor.", flush=True)
+        print(f"The page opens in your browser: {monitor.origin.url()}/   Ctrl-C stops the monitor.", flush=True)
         return
-    print(f"Open {monitor.door.origin()}/   Ctrl-C stops the monitor.", flush=True)
+    print(f"Open {monitor.origin.url()}/   Ctrl-C stops the monitor.", flush=True)
     monitor.launcher.terminal_code()
 
 
 def _tls(settings: Settings, clock: Clock) -> tuple[str, ssl.SSLContext]:
-    """Give what clients are told to trust ("" for the user's own certificate) and the context."""
+    """Return the CA file that clients must trust ("" for the user's own certificate) and the context."""
     given = settings.server.cert_file, settings.server.key_file
     if any(given):
         if not all(given):
@@ -192,12 +192,12 @@ def _tls(settings: Settings, clock: Clock) -> tuple[str, ssl.SSLContext]:
     return str(made.ca_file), server_context(made.cert_file, made.key_file, http2=True)
 
 
-def _say_code(code: str) -> None:
-    print(f"Code to sign a browser in (once, 10 minutes): {code}", flush=True)
+def _print_code(code: str) -> None:
+    print(f"Code to sign in a browser (works once, for 10 minutes): {code}", flush=True)
 
 
 def _open(address: str) -> bool:
-    """Open a graphical browser; False where there is none, since one of the terminal's would take the terminal."""
+    """Open a graphical browser. False if there is none: a text browser would take over the terminal."""
     graphical = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(graphical) and webbrowser.open(address)
 
@@ -220,14 +220,14 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, metavar="F", help="settings file (default: config.yaml beside app.py)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: WFMON_DATA, or the user's own)")
-    parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; 0 takes any free one")
+    parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; 0 picks a free one")
     parser.add_argument(
-        "--demo", action="store_true", default=None, help="start the built-in n-gram model too, and ask it"
+        "--demo", action="store_true", default=None, help="also start the built-in n-gram model, and send it requests"
     )
-    parser.add_argument("--tls", action="store_true", default=None, help="serve HTTPS, and HTTP/2 with it")
+    parser.add_argument("--tls", action="store_true", default=None, help="serve HTTPS with HTTP/2")
     parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
     parser.add_argument("--log-level", metavar="L", help="debug, info, warning or error")
-    parser.add_argument("--open", action="store_true", help="show the page of a monitor that runs already, and end")
+    parser.add_argument("--open", action="store_true", help="open the page of a running monitor, and exit")
     options = parser.parse_args(argv)
     if options.config is None and (HERE / "config.yaml").exists():
         options.config = HERE / "config.yaml"
@@ -235,7 +235,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    """Give what the command line sets, by dotted name."""
+    """Return the settings given on the command line, by dotted name."""
     given = {
         "server.port": options.port,
         "server.tls": options.tls,

@@ -30,7 +30,7 @@ from tables import markdown, write
 
 sys.path.insert(0, str(ROOT))
 
-from scripts.seed_history import BEAT_STEPS, KEEP, PHASES
+from scripts.seed_history import BATCH_STEPS, KEEP, PHASES
 from wfmon.analyse.query import HistoryQueries, Hot
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
@@ -192,7 +192,7 @@ def measure_month(folder: Path, days: float) -> dict:
     for phase in PHASES:
         until_s = END_S - phase.until_ago_s
         while (left_s := until_s - house.writer.written_to_ms // 1_000) > 0:
-            span_s = min(BEAT_STEPS * phase.step_s, left_s // phase.step_s * phase.step_s)
+            span_s = min(BATCH_STEPS * phase.step_s, left_s // phase.step_s * phase.step_s)
             if not span_s:
                 break
             t_ms = np.arange(span_s // phase.step_s) * phase.step_s * 1_000 + house.writer.written_to_ms

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# browser.sh: sees to Chromium and its driver for the browser tests: there already and able to start, or installed from the
-# distribution's packages where root or a password-less sudo allows, else it says what to do and ends with 2. Reads no
-# standard input.
+# browser.sh: ensures Chromium and its driver for the browser tests. If they are missing it installs the distribution's packages,
+# as root or with a password-less sudo; otherwise it prints what to do and exits with 2. Reads no standard input.
 set -eu
 
-# Whether one of these programs starts. Ubuntu's packages are stubs of a snap: they exist, and fail where snapd does not run.
+# Succeeds if one of these programs starts. Ubuntu's packages are stubs of a snap, which exist but fail without a running snapd.
 starts() {
   for program in "$@"; do
     if command -v "$program" >/dev/null 2>&1; then
@@ -43,10 +42,10 @@ if [ -z "$stub" ] && command -v apt-get >/dev/null 2>&1 && [ -n "$as_root" ]; th
 fi
 if [ -n "$stub" ]; then
   echo "wfmon: $stub is installed but does not start (Ubuntu's package needs snapd to run): start snapd and try" \
-    "'snap install chromium', install Google Chrome and a chromedriver of its version, or run the other tests alone:" \
+    "'snap install chromium', install Google Chrome and a chromedriver of its version, or run only the other tests:" \
     "make test BROWSER=no." >&2
 else
   echo "wfmon: the browser tests need Chromium and chromedriver: install them with 'sudo apt-get install $packages'," \
-    "or run the other tests alone: make test BROWSER=no." >&2
+    "or run only the other tests: make test BROWSER=no." >&2
 fi
 exit 2

@@ -1,9 +1,9 @@
-"""Record what NVML answers on this machine, in the format that the tests replay.
+"""Record NVML's answers on this machine, in the format that the tests replay.
 
     .venv/bin/python scripts/capture_nvml.py FILE
 
-Run it on a machine with an NVIDIA card. The file holds the cards' names and counters and, of processes, only their
-numbers and memory; look at it before you share it.
+Run it on a machine with an NVIDIA card. The file contains the cards' names and counters and, of processes, only their
+ids and memory; check it before you share it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CALLS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("nvmlDeviceGetGraphicsRunningProcesses", ()),
 )
 FIELDS = ("gpu", "memory", "total", "reserved", "free", "used", "busId", "pid", "usedGpuMemory")
-"""Of NVML's structures, what is kept."""
+"""The recorded fields of NVML's structures."""
 
 
 def main(target: str) -> None:
-    """Ask every card everything the gpu collector asks."""
+    """Call every NVML function that the gpu collector calls, for every card."""
     pynvml.nvmlInit()
     driver = pynvml.nvmlSystemGetDriverVersion()
     found = {"source": f"captured, driver {_plain(driver)}", "driver": _plain(driver), "devices": []}
@@ -51,9 +51,9 @@ def main(target: str) -> None:
     Path(target).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
-def _answer(ask: Callable[..., Any], *arguments: Any) -> dict[str, Any]:  # noqa: ANN401  any of NVML's calls
+def _answer(call: Callable[..., Any], *arguments: Any) -> dict[str, Any]:  # noqa: ANN401  any of NVML's calls
     try:
-        return {"value": _plain(ask(*arguments))}
+        return {"value": _plain(call(*arguments))}
     except pynvml.NVMLError as error:
         return {"error": error.value}
 

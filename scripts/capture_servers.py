@@ -1,7 +1,7 @@
-"""Write what llama-cpp-python's server answers, in the form that the tests replay.
+"""Record the answers of llama-cpp-python's server, in the format that the tests replay.
 
 ``.venv-runtimes/bin/python scripts/capture_servers.py [FOLDER]``: starts the real server on loopback with the tiny
-model of ``make_gguf.py``, asks what wfmon asks, and ends it. FOLDER: tests/data/models/servers.
+model of ``make_gguf.py``, requests what wfmon requests, and stops it. FOLDER: tests/data/models/servers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEY = "a-key-for-the-test"
 
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[int]:
-    """The real server with a tiny model, on a free port; it is ended behind. Raises TimeoutError."""
+    """Run the real server with a tiny model on a free port, and stop it afterwards. Raises TimeoutError."""
     model = import_module("make_gguf").make(folder / "wfmon-tiny.gguf")  # a script beside this one
     port = free_port()
     command = (sys.executable, "-m", "llama_cpp.server", "--model", str(model), "--model_alias", "wfmon-tiny")
@@ -47,14 +47,14 @@ def serving(folder: Path, *options: str) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """Return a port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until it listens. Raises TimeoutError, or ChildProcessError when it ended before."""
+    """Wait until it listens. Raises TimeoutError, or ChildProcessError if it ended."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -71,7 +71,7 @@ def wait(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def ask(port: int, path: str) -> dict[str, Any]:
-    """GET a path, in the form of the captures."""
+    """GET a path; return the answer in the captures' format."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)

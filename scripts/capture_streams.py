@@ -1,7 +1,7 @@
-"""Write the streams of llama-cpp-python's server as they come, for the tests to replay.
+"""Record the streams of llama-cpp-python's server unchanged, for the tests to replay.
 
 ``.venv-runtimes/bin/python scripts/capture_streams.py [FOLDER]``: starts the real server on loopback with the tiny
-model of ``make_gguf.py`` (random weights, so the text means nothing), asks it, and ends it. FOLDER:
+model of ``make_gguf.py`` (random weights, so the text is noise), sends requests, and stops it. FOLDER:
 tests/data/models/streams.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 CHAT = {"messages": [{"role": "user", "content": "one two three"}], "max_tokens": 12, "seed": 7, "temperature": 1.0}
 TEXT = {"prompt": "one two three", "max_tokens": 12, "seed": 7, "temperature": 1.0}
-ASKED = {
+REQUESTS = {
     "chat.sse": ("/v1/chat/completions", {**CHAT, "stream": True}),
     "chat_logprobs.sse": ("/v1/chat/completions", {**CHAT, "stream": True, "logprobs": True, "top_logprobs": 5}),
     "completion_logprobs.sse": ("/v1/completions", {**TEXT, "stream": True, "logprobs": 5}),
@@ -26,12 +26,12 @@ ASKED = {
 
 
 def main() -> None:
-    """Capture each."""
+    """Record every request's answer."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tests/data/models/streams")
     folder.mkdir(parents=True, exist_ok=True)
     serving = import_module("capture_servers").serving  # a script beside this one
     with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch), "--interrupt_requests", "false") as port:
-        for name, (path, body) in ASKED.items():
+        for name, (path, body) in REQUESTS.items():
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
             connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             answer = connection.getresponse()

@@ -1,8 +1,8 @@
-"""Run all tests in two lanes side by side, then those that need an idle machine; print each lane's output and the time.
+"""Run all tests in two parallel lanes, then those that need an idle machine; print each lane's output and the time.
 
-`lanes.py [--no-browser] [ARGUMENTS FOR PYTEST]`. Arguments that choose tests (a path, -k, -m, --lf) or use the terminal
-(-s, --pdb) make it one ordinary run of pytest. Exit code: 0, or that of the first lane that failed. The whole output of
-each lane, with its 40 slowest tests, stays in build/tests/.
+`lanes.py [--no-browser] [ARGUMENTS FOR PYTEST]`. Arguments that select tests (a path, -k, -m, --lf) or use the terminal
+(-s, --pdb) make it a single ordinary pytest run. Exit code: 0, or that of the first lane that failed. All output of
+each lane, with its 40 slowest tests, is in build/tests/.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "tests"
 CACHE = ROOT / ".pytest_cache"
 NO_TESTS = 5
-"""How pytest ends when nothing was to be run."""
+"""Pytest's exit code if no test was selected."""
 ONE_RUN = re.compile(r"-[hkms]|--(co|ff|lf|nf|sw|failed-first|help|last-failed|pdb|stepwise|trace)")
 
 
 @dataclass(frozen=True)
 class Lane:
-    """Some of the tests, run by one pytest."""
+    """A part of the tests, run by one pytest process."""
 
     name: str
     arguments: tuple[str, ...]
@@ -41,15 +41,15 @@ class Lane:
 
 
 NO_PAGE = Lane("no-page", ("tests/unit", "tests/property", "tests/contract", "tests/faults", "-m", "not alone"))
-"""Computes for most of its time."""
+"""Mostly CPU-bound."""
 PAGE = Lane("page", ("tests/browser", "--headless", "-m", "not alone"))
-"""Waits for Chromium for most of its time."""
+"""Mostly waits for Chromium."""
 ALONE = Lane("alone", ("tests/browser", "--headless", "-m", "alone"))
-"""How often something is drawn can only be said of a machine that has nothing else to do."""
+"""Frame rates can only be tested on an otherwise idle machine."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run them; gives the exit code."""
+    """Run the lanes and return the exit code."""
     browser = "--no-browser" not in arguments
     given = [each for each in arguments if each != "--no-browser"]
     if any(chooses(each) for each in given):
@@ -68,24 +68,24 @@ def main(arguments: list[str]) -> int:
 
 
 def chooses(argument: str) -> bool:
-    """Whether an argument names the tests to run, or wants the terminal."""
+    """Return whether an argument selects tests or needs the terminal."""
     return bool(ONE_RUN.match(argument)) or (ROOT / argument.partition("::")[0]).exists()
 
 
 def pytest(*arguments: list[str]) -> list[str]:
-    """Give pytest's command."""
+    """Return pytest's command line."""
     return [sys.executable, "-m", "pytest", *(each for some in arguments for each in some)]
 
 
 def run(lanes: list[Lane], given: list[str]) -> list[int]:
-    """Run lanes side by side and print each as it ends; gives their exit codes."""
+    """Run lanes in parallel and print each when it ends. Returns their exit codes."""
     running = {}
     for lane in lanes:
-        ours = ["-o", f"cache_dir={lane.cache}", "--durations=40", "--durations-min=0.2"]
+        options = ["-o", f"cache_dir={lane.cache}", "--durations=40", "--durations-min=0.2"]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with lane.log.open("w") as log:
             process = subprocess.Popen(
-                pytest(list(lane.arguments), ours, given), cwd=ROOT, stdout=log, stderr=log, env=environment
+                pytest(list(lane.arguments), options, given), cwd=ROOT, stdout=log, stderr=log, env=environment
             )
         running[lane] = process
     codes = {}
@@ -97,13 +97,13 @@ def run(lanes: list[Lane], given: list[str]) -> list[int]:
                     show(lane)
             time.sleep(0.1)
     finally:
-        for process in running.values():  # we were interrupted, and they with us: they end in order
+        for process in running.values():  # after an interrupt, which they got too: wait for their orderly end
             process.wait(60)
     return [codes[lane] for lane in lanes]
 
 
 def show(lane: Lane) -> None:
-    """Print what a lane said, without its table of the slowest tests."""
+    """Print a lane's output, without its table of the slowest tests."""
     print(f"--- {lane.name}: {' '.join(lane.arguments)}")
     table = False
     for line in lane.log.read_text(errors="replace").splitlines():
@@ -115,15 +115,15 @@ def show(lane: Lane) -> None:
 
 
 def keep_failed(lanes: list[Lane]) -> int:
-    """Put the lanes' failures where `pytest --lf` looks for them; gives how many there are."""
+    """Merge the lanes' failures into the cache that `pytest --lf` reads. Returns their number."""
     failed: dict[str, bool] = {}
     for lane in lanes:
-        told = lane.cache / "v" / "cache" / "lastfailed"
-        if told.exists():
-            failed |= json.loads(told.read_text())
-    ours = CACHE / "v" / "cache" / "lastfailed"
-    ours.parent.mkdir(parents=True, exist_ok=True)
-    ours.write_text(json.dumps(failed))
+        source = lane.cache / "v" / "cache" / "lastfailed"
+        if source.exists():
+            failed |= json.loads(source.read_text())
+    target = CACHE / "v" / "cache" / "lastfailed"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(failed))
     return len(failed)
 
 

@@ -34,7 +34,7 @@ COLLECTORS = {
 
 
 def metrics_page() -> str:
-    """Render docs/metrics.md: a section a collector, a row a metric."""
+    """Render docs/metrics.md: one section per collector, one row per metric."""
     caps = ", ".join(f"{count:,} values of `{label}`" for label, count in LABEL_CAPS.items())
     lines = [
         GENERATED.format("wfmon/core/catalogue.py"),
@@ -55,12 +55,12 @@ def metrics_page() -> str:
     ]
     rates = {row.name.split(".")[1]: row.default for row in catalogue() if row.name.endswith(".rate_hz")}
     for collector, rows in groupby(METRICS.values(), key=lambda row: row.collector):
-        beat = f"Polled at {rates[collector]:g} Hz." if collector in rates else "Pushed."
+        polling = f"Polled at {rates[collector]:g} Hz." if collector in rates else "Pushed."
         lines += [
             "",
             f"## {collector}",
             "",
-            f"{COLLECTORS[collector]} {beat}",
+            f"{COLLECTORS[collector]} {polling}",
             "",
             "| Metric | Unit | What | Kind | Possible | Dead-band | Priority | OpenMetrics | OpenTelemetry |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -70,7 +70,7 @@ def metrics_page() -> str:
 
 
 def settings_page() -> str:
-    """Render docs/settings.md: a row a setting, in the order of config.yaml."""
+    """Render docs/settings.md: one row per setting, in the order of config.yaml."""
     lines = [
         GENERATED.format("wfmon/core/settings.py"),
         "# Settings",

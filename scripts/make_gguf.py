@@ -1,7 +1,7 @@
-"""Make a tiny GGUF with random weights that real runtimes load: for tests. ``make_gguf.py OUT [SEED]``.
+"""Write a tiny GGUF model with random weights that real runtimes can load, for tests. ``make_gguf.py OUT [SEED]``.
 
-Architecture llama, 2 blocks of 64, a vocabulary of 320 with byte fallback; half a megabyte. What it says is noise; the
-times, the counts and the distributions are real. Needs ``gguf`` and numpy.
+Architecture llama, 2 blocks of 64, a vocabulary of 320 with byte fallback; half a megabyte. Its text is noise; times,
+counts and distributions are real. Needs ``gguf`` and numpy.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ SEED = 7
 BLOCKS, WIDTH, HEADS, FEED, CONTEXT = 2, 64, 4, 128, 512
 VOCABULARY = 320
 SCALE = 0.6
-"""Of the weights: larger ones make a surer model."""
+"""Scale of the weights: larger weights make the model more certain."""
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
 
 
 def make(path: Path, seed: int = SEED) -> Path:
-    """Write the file; the same bytes for the same seed. Gives its path."""
+    """Write the file, the same bytes for the same seed. Returns its path."""
     import numpy as np
 
-    gguf = import_module("gguf")  # there alone where model runtimes are
+    gguf = import_module("gguf")  # installed only with the model runtimes
     writer: Any = gguf.GGUFWriter(path, "llama")
     writer.add_name("wfmon-tiny")
     writer.add_context_length(CONTEXT)
@@ -63,7 +63,7 @@ def make(path: Path, seed: int = SEED) -> Path:
 
 
 def _vocabulary(writer: Any, kind: Any) -> None:  # noqa: ANN401  gguf ships no types for its writer
-    """Three specials, 256 bytes, and 61 short words."""
+    """Add three special tokens, 256 bytes and 61 short words."""
     words = [f"▁{first}{second}" for first in "tsaowicbpm" for second in "heoiau"] + ["▁"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
     kinds = [kind.UNKNOWN, kind.CONTROL, kind.CONTROL, *[kind.BYTE] * 256, *[kind.NORMAL] * len(words)]

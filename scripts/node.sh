@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# node.sh FILE...: runs the JavaScript tests with Node's own runner (18 or newer), or says what to install and ends with 2.
+# node.sh FILE...: runs the JavaScript tests with Node's own runner (18 or newer), or prints what to install and exits with 2.
 set -eu
 
 major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/') || major=

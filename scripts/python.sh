@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# python.sh: prints the Python to build the environments with (3.11 or newer, able to make a venv), or says in one sentence what
-# to install and ends with 2. PYTHON=... chooses another one.
+# python.sh: prints the Python for the environments (3.11 or newer, with venv), or prints what to install and exits with 2.
+# PYTHON=... selects another one.
 set -eu
 
 candidates=${PYTHON:-python3 python3.13 python3.12 python3.11}
@@ -9,7 +9,7 @@ for name in $candidates; do
   command -v "$name" >/dev/null 2>&1 || continue
   "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
   found=$name
-  # Debian and Ubuntu cut ensurepip out of python3 and ship it as python3-venv.
+  # Debian and Ubuntu package ensurepip separately, as python3-venv.
   if "$name" -c 'import ensurepip, venv' 2>/dev/null; then
     command -v "$name"
     exit 0
@@ -22,7 +22,7 @@ if [ -n "$found" ]; then
   [ "$found" = python3 ] || package=python$version-venv
   echo "wfmon: Python $version cannot make a virtual environment: install it with 'sudo apt-get install $package', then run make again." >&2
 else
-  echo "wfmon: Python 3.11 or newer is needed and '$candidates' holds none:" \
-    "install it with 'sudo apt-get install python3 python3-venv', or name one with PYTHON=/path/to/python3." >&2
+  echo "wfmon: Python 3.11 or newer is needed, and none of '$candidates' is:" \
+    "install it with 'sudo apt-get install python3 python3-venv', or choose one with PYTHON=/path/to/python3." >&2
 fi
 exit 2

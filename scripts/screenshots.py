@@ -1,7 +1,7 @@
 """Take docs/screenshots/<page>-<theme>-<width>.png: a real monitor with the built-in model, in a real Chromium.
 
-Its past is a copy of what `make seed-history` makes, so that the pages that look back have something to show.
-``--data`` photographs a monitor that runs already; ``--out`` writes elsewhere.
+Its history is a copy of the one from `make seed-history`, so that all pages have something to show.
+``--data`` uses a running monitor; ``--out`` sets the target folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SEEDED = ROOT / "build" / "seed-history" / "wfmon.db"
 THEMES = ("dark", "light")
 SIZES = {1280: 800, 400: 800}
 FILL_S = 70
-"""Long enough that a window of a minute is full."""
+"""Long enough to fill a window of one minute."""
 START_S = 20
 SETTLE_S = 3.5
 FLAGS = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --mute-audio --no-first-run --window-size=1280,943"
@@ -43,7 +43,7 @@ FLAGS = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --mute-audi
 
 @contextlib.contextmanager
 def monitor(data: Path) -> Iterator[None]:
-    """Run a monitor with the built-in model on a free port until the pictures are taken."""
+    """Run a monitor with the built-in model on a free port."""
     command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--data", str(data), "--demo"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
@@ -59,7 +59,7 @@ def monitor(data: Path) -> Iterator[None]:
 
 
 def launch_url(data: Path) -> str:
-    """Ask the monitor for a link that signs a browser in."""
+    """Request a sign-in link from the monitor."""
     origin = urlsplit(json.loads((data / "server.json").read_text("utf-8"))["url"])
     connection = http.client.HTTPConnection(str(origin.hostname), origin.port, timeout=5)
     token = (data / "token").read_text("utf-8").strip()
@@ -70,7 +70,7 @@ def launch_url(data: Path) -> str:
 
 
 def browser() -> webdriver.Chrome:
-    """Start Chromium without a window."""
+    """Start a headless Chromium."""
     options: Any = Options()
     for flag in FLAGS.split():
         options.add_argument(flag)
@@ -85,7 +85,7 @@ def photograph(
     fill_s: float,
     pages: list[str],
 ) -> list[str]:
-    """Take every page's pictures; gives what the browser's console said."""
+    """Take every page's screenshots. Returns the browser console's messages."""
     driver.get(launch_url(data))
     time.sleep(fill_s)
     origin = json.loads((data / "server.json").read_text("utf-8"))["url"].rstrip("/")
@@ -102,12 +102,12 @@ def photograph(
 
 
 def main() -> None:
-    """Take the pictures, or say what went wrong; anything on the browser's console is wrong."""
+    """Take the screenshots. Any message on the browser's console makes it fail."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--data", type=Path, help="data folder of a monitor that runs already")
-    parser.add_argument("--history", type=Path, default=SEEDED, help="a wfmon.db that the monitor begins with")
+    parser.add_argument("--data", type=Path, help="data folder of a running monitor")
+    parser.add_argument("--history", type=Path, default=SEEDED, help="a wfmon.db that the monitor starts with")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
-    parser.add_argument("--fill", type=float, default=FILL_S, help="seconds to watch before the first picture")
+    parser.add_argument("--fill", type=float, default=FILL_S, help="seconds to wait before the first screenshot")
     parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -121,10 +121,10 @@ def main() -> None:
             stack.enter_context(monitor(data))
         driver = browser()
         stack.callback(driver.quit)
-        said = photograph(driver, data, options.out, options.fill, options.pages)
-    for line in said:
+        messages = photograph(driver, data, options.out, options.fill, options.pages)
+    for line in messages:
         print(line)
-    sys.exit(1 if said else 0)
+    sys.exit(1 if messages else 0)
 
 
 if __name__ == "__main__":

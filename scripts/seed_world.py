@@ -1,4 +1,4 @@
-"""A machine and three models that never were: what `make seed-history` writes into a history, by the real catalogue."""
+"""A simulated machine with three models, for `make seed-history`; its series are the real catalogue's."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ GRID_S = 300
 """Sleeps begin and end on multiples of this."""
 MEMORY, SWAP, DISK = 32e9, 8e9, 512e9
 SLOWER = 1.4
-"""What the time to first token of the first model is multiplied with since it got slower."""
+"""Factor of the first model's time to first token after it became slower."""
 SLOWER_SINCE = 0.7
-"""Where in the span that day lies."""
+"""When it became slower, as a share of the span."""
 
 
 class Model(NamedTuple):
-    """A model; ``entropy_bits`` is None where its server tells no probabilities."""
+    """A model; ``entropy_bits`` is None if its server returns no probabilities."""
 
     name: str
     server: str
@@ -57,9 +57,9 @@ LABELS: dict[str, tuple[str, ...]] = {
     "status": ("ok", "aborted", "error"),
 }
 ABSENT = ("gpu.", "model.vram_bytes", "model.joules_per_token", "model.disagreement")
-"""There is no graphics card, and no two models share a vocabulary."""
+"""Not simulated: there is no GPU, and no two models share a vocabulary."""
 
-# name: idle, busy, noise (of the logarithm); what is not here and has no rule of its own stays 0
+# name: idle, busy, noise (of the logarithm); a metric that is neither here nor in RULES is 0
 LEVELS: dict[str, tuple[float, float, float]] = {
     "system.load_1m": (0.4, 7, 0.25), "system.load_5m": (0.4, 6, 0.1), "system.load_15m": (0.5, 5, 0.05),
     "system.disk_write_bytes_per_second": (3e5, 8e6, 0.9), "system.temperature_celsius": (38, 74, 0.03),
@@ -82,14 +82,14 @@ TOKENS = ("model.inter_token_latency_ms", "model.chunk_tokens", "model.entropy_b
 
 
 class Sleep(NamedTuple):
-    """The machine is suspended, [from, to)."""
+    """A suspension of the machine, [from, to)."""
 
     from_s: int
     to_s: int
 
 
 class Anomaly(NamedTuple):
-    """Something that somebody should find: so much is added to the machine's load, and the pages' frames suffer."""
+    """An anomaly to be detected: ``load`` is added to the machine's load, ``frames`` ms to the pages' frame time."""
 
     from_s: float
     to_s: float
@@ -98,20 +98,20 @@ class Anomaly(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What all values of an instant hang on, arrays of shape (k,)."""
+    """Inputs of all values at some instants, arrays of shape (k,)."""
 
     t_s: Floats
     load: Floats
     frames: Floats
     swap: Floats
     working: list[tuple[Floats, Floats, Floats]]
-    """Of each model: tokens a second, open requests, requests without a token."""
+    """For each model: tokens per second, open requests, requests without a first token."""
     reading: Floats
-    """Bytes that a slow request reads from the disk a second."""
+    """Bytes per second that a slow request reads from the disk."""
 
 
 class World:
-    """Values, events and requests in [begin_s, end_s), the same for the same ``seed``. ``offset_s``: of local time."""
+    """Values, events and requests in [begin_s, end_s), deterministic by ``seed``. ``offset_s``: of local time."""
 
     def __init__(self, begin_s: int, end_s: int, seed: int = 7, offset_s: int = 0) -> None:
         self.begin_s, self.end_s = begin_s, end_s
@@ -121,8 +121,8 @@ class World:
         self.series = [(series, metric) for metric in METRICS.values() for series in _of(metric)]
         self.number = {str(series): at for at, (series, _) in enumerate(self.series)}
         self.sleeps = list(self._nights())
-        self.anomalies = self._odd()
-        self.requests: list[list[Request]] = [list(self._asked(number)) for number in range(len(MODELS))]
+        self.anomalies = self._anomalies()
+        self.requests: list[list[Request]] = [list(self._requests(number)) for number in range(len(MODELS))]
         self._seconds = [
             np.array(
                 [[each.started_ms, each.started_ms + (each.ttft_ms or 0), each.ended_ms or 0] for each in mine], float
@@ -136,7 +136,7 @@ class World:
     # --- rhythm
 
     def busy(self, t_s: Floats) -> Floats:
-        """Give how much is asked of the machine, 0 to 1: two humps a day, little at weekends."""
+        """Return the machine's load, 0 to 1: two peaks a day, low at weekends."""
         local = t_s + self._offset_s
         daily = np.interp(
             local % DAY_S / HOUR_S,
@@ -148,7 +148,7 @@ class World:
         return np.maximum(found, np.where(t_s > self.end_s - 2 * HOUR_S, 0.6, 0.0))
 
     def _nights(self) -> Iterator[Sleep]:
-        """Give the nights through which the machine sleeps: not the last one, and one in four is worked through."""
+        """Yield the nights in which the machine is suspended: three in four, and not the last one."""
         first = (self.begin_s + self._offset_s) // DAY_S * DAY_S - self._offset_s
         for night in range(first + DAY_S, self.end_s, DAY_S):
             late, long = self._rng.integers(0, 12), self._rng.integers(66, 96)
@@ -157,7 +157,7 @@ class World:
             if is_asleep and from_s + long * GRID_S < self.end_s - 8 * HOUR_S:
                 yield Sleep(from_s, int(from_s + long * GRID_S))
 
-    def _odd(self) -> list[Anomaly]:
+    def _anomalies(self) -> list[Anomaly]:
         span = self.end_s - self.begin_s
         rows = ((0.22, 2_400, 0.9, 0.0), (0.55, 900, 0.2, 30.0), (0.86, 5_400, 0.7, 6.0))
         found = [Anomaly(self.begin_s + at * span, self.begin_s + at * span + s, load, ms) for at, s, load, ms in rows]
@@ -165,8 +165,8 @@ class World:
 
     # --- requests
 
-    def _asked(self, number: int) -> Iterator[Request]:
-        """Give one model's requests, one after the other."""
+    def _requests(self, number: int) -> Iterator[Request]:
+        """Yield one model's requests, one after the other."""
         model, rng = MODELS[number], self._rng
         days = (self.end_s - self.begin_s) / DAY_S
         often = np.sort(rng.uniform(self.begin_s, self.end_s - 1, max(3, int(days * model.requests_a_day * 2.2))))
@@ -176,10 +176,10 @@ class World:
             if any(sleep.from_s - 120 <= at < sleep.to_s for sleep in self.sleeps):
                 continue
             start_s = max(at, free_s + 0.3)
-            told = self._request(number, count, start_s, is_cold=start_s - free_s > 2 * HOUR_S)
-            free_s = (told.ended_ms or 0) / 1_000
+            request = self._request(number, count, start_s, is_cold=start_s - free_s > 2 * HOUR_S)
+            free_s = (request.ended_ms or 0) / 1_000
             if free_s < self.end_s:
-                yield told
+                yield request
 
     def _request(self, number: int, count: int, start_s: float, *, is_cold: bool) -> Request:
         model, rng = MODELS[number], self._rng
@@ -198,7 +198,7 @@ class World:
         flow_ms = (tokens - 1) / speed * 1_000 + sum(long for _, long in stalls)
         status = str(rng.choice(["ok", "aborted", "error"], p=[0.955, 0.035, 0.01]))
         duration_ms = ttft_ms + flow_ms
-        told = Request(
+        request = Request(
             id=f"generated-{number}-{count}", model=model.name, server=model.server, via=model.via,
             started_ms=round(start_s * 1_000), ended_ms=round(start_s * 1_000 + duration_ms), status=status,  # type: ignore[arg-type]
             prompt_tokens=prompt, cached_tokens=int(prompt * rng.choice([0, 0, 0.4, 0.8])), output_tokens=tokens,
@@ -210,12 +210,12 @@ class World:
             entropy_k=model.k or None, energy=round(float(np.clip(rng.normal(0.72, 0.08), 0.2, 0.98)), 3),
             stalls=stalls, reason="stop" if tokens < 900 else "length",
         )  # fmt: skip
-        usual = replace(told, tokens_per_second=model.tokens_per_second)
-        found = judge(told, self._measured, usual)
-        return replace(told, slow=found.slow, causes=found.causes)
+        usual = replace(request, tokens_per_second=model.tokens_per_second)
+        found = judge(request, self._measured, usual)
+        return replace(request, slow=found.slow, causes=found.causes)
 
     def _measured(self, series: str, from_ms: int, to_ms: int) -> Window | None:
-        """Give what the machine measured meanwhile, as far as it matters to a cause."""
+        """Return a series's window during a request, for the series that may be a cause."""
         at = np.array([from_ms, to_ms]) / 1_000
         swap = self._swap(at)
         if series == "system.swap_used_bytes":
@@ -225,15 +225,15 @@ class World:
         return None
 
     def _swap(self, t_s: Floats) -> Floats:
-        """Give the swap in use: little, until the day from which on there is not enough memory."""
+        """Return the swap in use: little until the day on which memory becomes scarce."""
         days = (t_s - self.slower_s) / DAY_S
         found: Floats = np.where(days < 0, 2.1e8, 2.4e9 + 6e8 * np.sin(t_s / 9_000) + 9e8 * self.busy(t_s))
         return found
 
-    # --- what is measured
+    # --- measurements
 
     def values(self, t_s: Floats) -> tuple[NDArray[np.intp], Floats]:
-        """Give which series have a value at each of ``t_s`` (k,), and the values (k, n)."""
+        """Return the series with a value at each of ``t_s`` (k,), and the values (k, n)."""
         moment = self._moment(t_s)
         columns = [self._value(at, moment) for at in self._gauges]
         return np.array(self._gauges), np.column_stack(columns)
@@ -258,7 +258,7 @@ class World:
         return Moment(t_s, np.minimum(load, 1.2), frames, swap, working, reading)
 
     def noise(self, like: Floats, size: float) -> Floats:
-        """Give factors around 1, as many as ``like`` has."""
+        """Return factors around 1, in the shape of ``like``."""
         found: Floats = np.exp(self._rng.normal(0, size, len(like))) if size else np.ones(len(like))
         return found
 
@@ -267,7 +267,7 @@ class World:
         labels = dict(series.labels)
         rule = RULES.get(metric.name)
         if rule is not None:
-            value = rule(Asked(self, moment, labels))
+            value = rule(RuleInput(self, moment, labels))
         elif metric.name in LEVELS:
             idle, busy, noise = LEVELS[metric.name]
             value = (idle + (busy - idle) * moment.load * _share(labels)) * self.noise(moment.t_s, noise)
@@ -277,12 +277,12 @@ class World:
         return np.clip(value, low, high)
 
     def events(self, from_ms: int, to_ms: int, every: int) -> Iterator[tuple[int, NDArray[np.int64], Floats]]:
-        """Give (series, times, values) of what requests told in [from, to), one token in ``every``."""
+        """Yield (series, times, values) of the requests' events in [from, to), with one of ``every`` tokens."""
         for number, (model, spans) in enumerate(zip(MODELS, self._seconds, strict=True)):
             first = int(np.searchsorted(spans[:, 2], from_ms / 1_000))
             last = int(np.searchsorted(spans[:, 0], to_ms / 1_000))
-            for told in self.requests[number][first:last]:
-                for name, t_ms, values in _told(told, model, every):
+            for request in self.requests[number][first:last]:
+                for name, t_ms, values in _request_events(request, model, every):
                     inside = (t_ms >= from_ms) & (t_ms < to_ms)
                     if inside.any():
                         yield self._of(name, model), t_ms[inside], values[inside]
@@ -291,7 +291,7 @@ class World:
         return self.number[str(Series.of(name, model=model.name, server=model.server))]
 
     def total(self, labels: Mapping[str, str], t_s: Floats, what: str) -> Floats:
-        """Give what a model's requests that ended by then come to: output, prompt, or those of a status."""
+        """Return a model's totals of ended requests: output tokens, prompt tokens, or requests with a status."""
         number = _model(labels)
         if (number, what) not in self._sums:
             self._sums[number, what] = np.concatenate(
@@ -301,30 +301,31 @@ class World:
         return found
 
 
-def _counts(told: Request, what: str) -> float:
-    return {"output": told.output_tokens, "prompt": told.prompt_tokens or 0}.get(what, told.status == what)
+def _counts(request: Request, what: str) -> float:
+    return {"output": request.output_tokens, "prompt": request.prompt_tokens or 0}.get(what, request.status == what)
 
 
-def _told(told: Request, model: Model, every: int) -> Iterator[tuple[str, NDArray[np.int64], Floats]]:
-    """Give what a request told of itself, and its tokens."""
-    begin, ttft = told.started_ms, told.ttft_ms or 0.0
+def _request_events(request: Request, model: Model, every: int) -> Iterator[tuple[str, NDArray[np.int64], Floats]]:
+    """Yield a request's events, and its tokens."""
+    begin, ttft = request.started_ms, request.ttft_ms or 0.0
     first = np.array([int(begin + ttft)])
     yield "model.ttft_ms", first, np.array([ttft])
-    yield "model.prompt_tokens_per_second", first, np.array([(told.prompt_tokens or 0) / (told.prompt_ms or 1) * 1_000])
-    yield "model.queue_wait_ms", first, np.array([told.queue_ms or 0.0])
-    if told.load_ms:
-        yield "model.load_ms", first, np.array([told.load_ms])
-    ended = np.array([(told.ended_ms or begin) - 1])
-    yield "model.request_duration_ms", ended, np.array([told.duration_ms or 0.0])
-    yield "model.time_per_output_token_ms", ended, np.array([told.time_per_output_token_ms or 0.0])
-    rng = np.random.default_rng(begin)  # the same at every call
-    gaps = rng.lognormal(0, 0.3, told.output_tokens)
-    after = np.cumsum(gaps / gaps.sum()) * ((told.duration_ms or 0.0) - ttft)
+    prompt_speed = (request.prompt_tokens or 0) / (request.prompt_ms or 1) * 1_000
+    yield "model.prompt_tokens_per_second", first, np.array([prompt_speed])
+    yield "model.queue_wait_ms", first, np.array([request.queue_ms or 0.0])
+    if request.load_ms:
+        yield "model.load_ms", first, np.array([request.load_ms])
+    ended = np.array([(request.ended_ms or begin) - 1])
+    yield "model.request_duration_ms", ended, np.array([request.duration_ms or 0.0])
+    yield "model.time_per_output_token_ms", ended, np.array([request.time_per_output_token_ms or 0.0])
+    rng = np.random.default_rng(begin)  # deterministic across calls
+    gaps = rng.lognormal(0, 0.3, request.output_tokens)
+    after = np.cumsum(gaps / gaps.sum()) * ((request.duration_ms or 0.0) - ttft)
     t_ms = (begin + ttft + after).astype(np.int64)[1::every]
     yield TOKENS[0], t_ms, np.diff(after)[::every]
     yield TOKENS[1], t_ms, np.ones(len(t_ms))
-    if told.entropy_bits is not None:
-        bits = np.minimum(rng.gamma(1.6, told.entropy_bits / 1.6, len(t_ms)), math.log2(model.k))
+    if request.entropy_bits is not None:
+        bits = np.minimum(rng.gamma(1.6, request.entropy_bits / 1.6, len(t_ms)), math.log2(model.k))
         yield TOKENS[2], t_ms, bits
         yield TOKENS[3], t_ms, bits * 0.97
         yield TOKENS[4], t_ms, bits * 1.04
@@ -333,12 +334,12 @@ def _told(told: Request, model: Model, every: int) -> Iterator[tuple[str, NDArra
 
 
 PRESSED = 1e9
-"""Swap from which on the first model waits for the disk."""
+"""Swap in use above which the first model waits for the disk."""
 READING = 64e6
 
 
 def _of(metric: Metric) -> Iterator[Series]:
-    """Give a metric's series."""
+    """Yield a metric's series."""
     if metric.name.startswith(ABSENT):
         return
     entropic = metric.name in TOKENS[2:]
@@ -353,7 +354,7 @@ def _of(metric: Metric) -> Iterator[Series]:
 
 
 def _share(labels: Mapping[str, str]) -> float:
-    """Give a share of its own to each of those that have the same labels."""
+    """Return a fixed share for each set of label values."""
     return 0.4 + (sum(map(ord, "".join(labels.values()))) % 13) / 13 if labels else 1.0
 
 
@@ -361,8 +362,8 @@ def _model(labels: Mapping[str, str]) -> int:
     return next(at for at, each in enumerate(MODELS) if each.name == labels["model"])
 
 
-class Asked(NamedTuple):
-    """A series' values at a moment are asked for."""
+class RuleInput(NamedTuple):
+    """The input of a rule: a series's labels and a moment."""
 
     world: World
     moment: Moment
@@ -370,19 +371,19 @@ class Asked(NamedTuple):
 
     @property
     def working(self) -> tuple[Floats, Floats, Floats]:
-        """What the series' model does."""
+        """The state of the series's model."""
         return self.moment.working[_model(self.labels)]
 
     def noise(self, size: float) -> Floats:
-        """Give factors around 1."""
+        """Return factors around 1."""
         return self.world.noise(self.moment.t_s, size)
 
     def total(self, what: str) -> Floats:
-        """Give what the requests of the series' model come to."""
+        """Return a total of the requests of the series's model."""
         return self.world.total(self.labels, self.moment.t_s, what)
 
 
-def _percent(at: Asked) -> Floats:
+def _percent(at: RuleInput) -> Floats:
     found: Floats = (4 + 62 * at.moment.load * _share(at.labels)) * at.noise(0.4 if at.labels else 0.15)
     return found
 
@@ -392,7 +393,7 @@ def _memory(moment: Moment) -> Floats:
     return found + 4e7 * np.sin(moment.t_s / 40)
 
 
-Rule = Callable[[Asked], Floats]
+Rule = Callable[[RuleInput], Floats]
 
 
 def _constant(value: float) -> Rule:
@@ -447,6 +448,6 @@ RULES: dict[str, Rule] = {
 
 
 def _free(world: World, moment: Moment) -> Floats:
-    """Give the free space: it shrinks by a gigabyte a day, and every ten days somebody tidies up."""
+    """Return the free space: it shrinks by 1.1 GB a day and is freed every ten days."""
     found: Floats = 2.1e11 - 1.1e9 * ((moment.t_s - world.begin_s) / DAY_S % 10)
     return found

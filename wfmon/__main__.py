@@ -1,7 +1,7 @@
-"""``-m wfmon COMMAND``: what does not need the page. A command is one row of COMMANDS.
+"""``-m wfmon COMMAND``: commands that do not need the page. Each is a row of COMMANDS.
 
-Exit codes: 0 after an orderly end, 2 when it could not start; one sentence on stderr then says why and what to do.
-A command may give 1 to a meaning of its own.
+Exit codes: 0 after a normal end, 2 if it could not start; a sentence on stderr then says why and what to do.
+A command may define 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMMANDS = {
     "proxy": "wfmon.proxy.command",
     "store": "wfmon.store.command",
 }
-"""Name -> module, loaded only for its command: it has HELP, EXAMPLES, options(parser) and run(options)."""
+"""Name -> module with HELP, EXAMPLES, options(parser) and run(options); imported only for its command."""
 EXAMPLES = """examples:
   %(prog)s proxy --upstream http://127.0.0.1:11434 --listen 127.0.0.1:11500
   %(prog)s proxy --help
@@ -27,11 +27,11 @@ EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives the exit code."""
+    """Run the command and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog=commands.typed("-m", "wfmon"),
-        description=f"wfmon's commands that need no page. The monitor itself: {commands.app()}",
+        description=f"wfmon's commands without the page. To start the monitor: {commands.app()}",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

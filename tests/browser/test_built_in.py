@@ -14,7 +14,7 @@ from tests.browser.driving import Monitor, Page, eventually
 from tests.browser.test_models import STRIP
 from tests.contract.test_docs_examples import MODEL, block, every_light_example, proxy
 from tests.faults.test_models_end_to_end import demo
-from wfmon.demo.ask import PROMPTS
+from wfmon.demo.client import PROMPTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 MODELS = {"wfmon-demo-2gram", "wfmon-demo-4gram"}

@@ -64,7 +64,7 @@ def test_a_browser_that_is_not_signed_in_is_told_what_to_do_and_the_terminals_co
     assert page.js("return !window.wfmon && !document.querySelector('meta[name=wfmon-token]')")
     page.find("#code").send_keys("ABCD-EFGH-JKMN")
     page.click("button")
-    eventually(lambda: "not right any more" in page.text(".why"))
+    eventually(lambda: "wrong or has expired" in page.text(".why"))
     page.find("#code").send_keys(monitor.code().lower())
     page.click("button")
     eventually(lambda: page.js("return location.pathname") == "/" and page.js("return !!window.wfmon"))

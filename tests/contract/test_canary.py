@@ -609,7 +609,7 @@ def test_no_text_reaches_a_file_a_log_the_stream_or_an_answer(house):
     )
 
     lie(house)
-    seen = through(proxy.port(r"127\.0\.0\.1:(\d+) leads to"))
+    seen = through(proxy.port(r"127\.0\.0\.1:(\d+) forwards to"))
     seen += through(int(supervised["listen"].rpartition(":")[2]))
     house.monitor.until(lambda: sum(house.ended("proxy").values()) == seen)
     written = talk(demo.port(r"127\.0\.0\.1:(\d+)"))

@@ -64,7 +64,7 @@ def proxy(command, server):
         [sys.executable, *words[1:]], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        assert " leads to " in process.stdout.readline()
+        assert " forwards to " in process.stdout.readline()
         yield at
     finally:
         process.terminate()

@@ -57,7 +57,7 @@ class Started:
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.said = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+) leads to", self.said)
+        found = re.search(r"http://127\.0\.0\.1:(\d+) forwards to", self.said)
         assert found, (self.said, self.process.stderr.read())
         self.port = int(found[1])
 
@@ -95,11 +95,11 @@ def fails(*options: str) -> str:
         (("--upstream", "http://example.com"), "is not on this machine"),
         (("--upstream", "https://127.0.0.1:11434"), "plain HTTP"),
         (("--upstream", "http://127.0.0.1:11434/v1"), "end after its port"),
-        (("--upstream", "http://127.0.0.1:99999"), "no such port"),
+        (("--upstream", "http://127.0.0.1:99999"), "an invalid port"),
         (("--listen", "0.0.0.0:11500"), "is not on this machine"),
         (("--listen", "[::]:11500"), "is not on this machine"),
         (("--listen", "11500"), "a host and a port"),
-        (("--listen", "127.0.0.1:11434"), "cannot lead to itself"),
+        (("--listen", "127.0.0.1:11434"), "cannot forward to itself"),
         (("--logprobs", "21"), "give 0 to 20"),
     ],
 )
@@ -217,7 +217,7 @@ def test_the_monitor_starts_it_says_so_and_starts_it_again(tmp_path):
         os.kill(first["pid"], signal.SIGKILL)
         failed = becomes(proxy, "failed")
         assert "signal 9" in failed["reason"]
-        assert "Tried again in 1 s" in failed["reason"]
+        assert "Retry in 1 s" in failed["reason"]
         assert becomes(proxy, "running")["pid"] != first["pid"]
 
 
@@ -253,7 +253,7 @@ def test_what_another_program_wrote_ends_no_process_and_is_said(tmp_path):
             proxy.each_second()
             found = proxy.status()
             assert (found["state"], found["pid"]) == ("failed", None)
-            assert "proxy.lock: end it" in found["reason"]
+            assert "proxy.lock: stop it" in found["reason"]
         proxy.close()
         assert bystander.poll() is None
     finally:

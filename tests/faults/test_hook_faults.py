@@ -205,7 +205,7 @@ def test_a_monitor_that_never_reads_is_left_and_the_model_goes_on(folder, hook):
     tokens = 0
     pause = threading.Event()
     with Request("m", vocab_size=1_000, hook=hook) as request:
-        while hook.sender._line is not None or hook.sender.connections == 0:
+        while hook.sender._websocket is not None or hook.sender.connections == 0:
             for _ in range(500):
                 request.token(logprobs=[-5.0 - i / 64 for i in range(64)])
                 tokens += 1
@@ -238,7 +238,7 @@ def test_refused_lines_are_counted_and_go_on(tmp_path):
     with Request("m", hook=hook) as request:
         request.token()
     monitor.ended()
-    hook.sender._hear([b'{"type":"refused","line":1,"field":"text","detail":"d"}', b'{"type":"other"}'])
+    hook.sender._handle_replies([b'{"type":"refused","line":1,"field":"text","detail":"d"}', b'{"type":"other"}'])
     assert (hook.sender.refused, hook.errors) == (1, 1)
     hook.close(5)
     monitor.close()

@@ -219,7 +219,7 @@ def test_one_client_too_many_is_told_so():
     house.websocket()
     late = house.websocket(hello=False)
     assert late.next()["code"] == 1013
-    assert late.ends() == (1013, "1 clients watch already. Close a page, or raise server.max_clients.")
+    assert late.ends() == (1013, "1 clients are already connected. Close a page, or raise server.max_clients.")
     assert house.sse().status == 503
     house.close()
 
@@ -246,7 +246,7 @@ def test_an_sse_client_that_vanishes_is_noticed_at_the_next_frame(house):
 def test_an_error_inside_is_told_and_ends_that_client_alone(house):
     page = house.websocket()
     victim = house.websocket()
-    house.hub._says["ping"] = lambda client, fields: 1 / 0
+    house.hub._handlers["ping"] = lambda client, fields: 1 / 0
     victim.say("ping", id=1, client_ms=0)
     assert victim.ends()[0] == 1011
     house.tick({CPU: 1})

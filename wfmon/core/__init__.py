@@ -1,1 +1,1 @@
-"""The leaf that every other part imports, and that imports nothing of ours."""
+"""Shared types and helpers. Every other package may import it; it imports none of them."""

@@ -12,7 +12,7 @@ LABEL_CAPS = {
     "thread": 96, "state": 16,
 }  # fmt: skip
 OTHER = "(other)"
-"""The label value that replaces those beyond a cap."""
+"""The label value that replaces values beyond a cap."""
 
 WATCHED_TABLES = ("processes", "listeners", "threads", "models", "requests", "servers")
 """Tables that are only produced while somebody watches them."""

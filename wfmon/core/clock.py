@@ -1,4 +1,4 @@
-"""Time: the only module that asks the operating system for it."""
+"""Time: the only module that reads the operating system's clocks."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Protocol
 from wfmon.core.types import ClockStep
 
 STEP_MS = 250
-"""A wall clock that is off by more than this has stepped; less is slewed without a mark."""
+"""A wall clock off by more than this has stepped; smaller differences are corrected silently."""
 
 
 class Clock(Protocol):
     """Wall and monotonic time, injectable."""
 
     def now_ms(self) -> int:
-        """UTC milliseconds since the epoch: a wall-clock anchor plus monotonic time, so it never steps by itself."""
+        """Return UTC milliseconds since the epoch: a wall-clock anchor plus monotonic time. Steps only in ``check``."""
 
     def mono_ns(self) -> int:
-        """Monotonic nanoseconds; stands still while the machine sleeps."""
+        """Return monotonic nanoseconds, not counting time in which the machine was suspended."""
 
     def thread_cpu_ns(self) -> int:
-        """CPU nanoseconds that the calling thread has used."""
+        """Return the calling thread's CPU time in nanoseconds."""
 
     def check(self) -> ClockStep | None:
-        """Compare the anchor with the wall clock, move it if they differ, and tell a step. One thread calls it."""
+        """Move the anchor if it differs from the wall clock, and return a step if there was one. One thread only."""
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait for the event, at most so long; True if it is set."""
+        """Wait for the event, at most this long. True if it is set."""
 
 
 class SystemClock:
@@ -62,14 +62,14 @@ class SystemClock:
 
 
 def _asleep_ns() -> int:
-    """Nanoseconds this machine has been suspended since boot; 0 where the system does not tell."""
+    """Return how long this machine was suspended since boot, in nanoseconds; 0 if unknown."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
 
 
 class FakeClock:
-    """A clock for tests: it moves when it is told to, and waiting moves it."""
+    """A clock for tests: only ``advance``, ``step`` and ``wait`` move it."""
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._wall_ns = now_ms * 1_000_000
@@ -96,12 +96,12 @@ class FakeClock:
         return event.is_set()
 
     def advance(self, seconds: float, *, cpu_seconds: float = 0.0) -> None:
-        """Let time pass."""
+        """Advance all clocks."""
         self._wall_ns += round(seconds * 1e9)
         self._mono_ns += round(seconds * 1e9)
         self._cpu_ns += round(cpu_seconds * 1e9)
 
     def step(self, seconds: float, *, sleep: bool = False) -> None:
-        """Step the wall clock alone; the next check tells it."""
+        """Step the wall clock only; the next check returns the step."""
         self._wall_ns += round(seconds * 1e9)
         self._step = ClockStep(self.now_ms(), round(seconds * 1000), "sleep" if sleep else "step")

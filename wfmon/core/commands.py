@@ -1,7 +1,7 @@
-"""The commands that messages, pages and ``--help`` show. Each can be pasted into a terminal as it is.
+"""The commands shown in messages, pages and ``--help``. Each can be pasted into a terminal as it is.
 
-They name the interpreter of this process: Debian and Ubuntu have no program called ``python``, and another Python does
-not have what wfmon needs. Nothing here runs anything.
+They name this process's interpreter: Debian and Ubuntu have no program called ``python``, and another Python lacks
+wfmon's dependencies. Nothing here runs a command.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parents[2]
-"""The folder that holds the package ``wfmon``, and in a checkout ``app.py`` beside it."""
+"""The folder with the package ``wfmon``, and in a checkout also ``app.py``."""
 OPEN = "make run ARGS=--open"
 """Opens the page of a running monitor. For responses before sign-in: it reveals no path of this machine."""
 
 
 def app(*arguments: str) -> str:
-    """Give the command that starts the monitor with these arguments, from any folder."""
+    """Return the command that starts the monitor with these arguments, from any folder."""
     return _from_anywhere("app.py", *arguments)
 
 
 def wfmon(*arguments: str) -> str:
-    """Give a command of ``-m wfmon``, such as store and info, from any folder."""
+    """Return a command of ``-m wfmon``, such as ``store info``, that works from any folder."""
     return _from_anywhere("-m", "wfmon", *arguments)
 
 
 def typed(*arguments: str) -> str:
-    """Give a command as one types it in the current folder, where this program was started."""
+    """Return a command for the current folder, where this program was started."""
     return _quoted(_interpreter(Path.cwd()), *arguments)
 
 
 def _from_anywhere(*arguments: str) -> str:
-    """Begin with ``cd`` where the package is not installed: only in its own folder does ``-m wfmon`` find it."""
+    """Prefix ``cd`` in a checkout: there ``-m wfmon`` finds the package only from its own folder."""
     if not (ROOT / "app.py").is_file():
         return _quoted(sys.executable, *arguments)
     return f"{_quoted('cd', str(ROOT))} && {_quoted(_interpreter(ROOT), *arguments)}"
 
 
 def _interpreter(folder: Path) -> str:
-    """Give this process' interpreter, relative to the folder if it is beneath it. Links stay: one leads to the venv."""
+    """Return this process's interpreter, relative to the folder if inside it. Links are kept: a venv's is one."""
     path = Path(sys.executable)
     beneath = path.is_relative_to(folder) and path.parent != folder  # a bare name would be looked up on the PATH
     return str(path.relative_to(folder)) if beneath else str(path)

@@ -1,18 +1,18 @@
-"""What can go wrong, as routes and pages see it: one hierarchy. Each error is a sentence for the user, and the fix.
+"""The errors that routes and pages may get: one hierarchy. Each has a sentence for the user, and a fix.
 
     WfmonError
-    ├── Refused            the request cannot be met as it was made; names the field
+    ├── Refused            the request cannot be met as made; names the field
     │   ├── Unknown        the field names something that does not exist
     │   └── SettingsError  a setting cannot have this value, or a settings file cannot be used
-    ├── Busy               something else is under way that has to end first
-    ├── Unreadable         what is stored cannot be read now: a damaged file, a disk error, a lock
+    ├── Busy               another operation must finish first
+    ├── Unreadable         stored data cannot be read now: a damaged file, a disk error, a lock
     ├── NotSaved           a change could not be written into the data folder; nothing was changed
     ├── Failed             an analysis ended without an answer
     │   └── Cancelled      somebody cancelled it
-    └── CommandError       a command of the terminal cannot do what it was asked
+    └── CommandError       a terminal command cannot be carried out
 
-A stage raises these at its edge, in place of ``sqlite3.Error``, ``OSError`` or ``KeyError``; what is raised and caught
-within one package has classes of its own. ``wfmon.serve.routes.errors`` turns them into HTTP answers, in one place.
+A stage raises these at its edge, in place of ``sqlite3.Error``, ``OSError`` or ``KeyError``; errors raised and caught
+within one package have their own classes. ``wfmon.serve.routes.errors`` turns them into HTTP responses, in one place.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class WfmonError(Exception):
 
     @property
     def sentences(self) -> str:
-        """The message and the fix, as a person reads them."""
+        """The message and the fix, for display."""
         return f"{self} {self.fix}".strip()
 
 
 class Refused(WfmonError):
-    """The request cannot be met as it was made. ``field``: the parameter, member or setting that is wrong."""
+    """The request cannot be met as made. ``field``: the wrong parameter, member or setting."""
 
     def __init__(self, field: str, detail: str, fix: str = "") -> None:
         super().__init__(detail, fix)
@@ -55,11 +55,11 @@ class SettingsError(Refused, ValueError):
 
 
 class Busy(WfmonError):
-    """Something else is under way that has to end first."""
+    """Another operation must finish first."""
 
 
 class Unreadable(WfmonError):
-    """What is stored cannot be read now."""
+    """Stored data cannot be read now."""
 
 
 class NotSaved(WfmonError):
@@ -81,4 +81,4 @@ class Cancelled(Failed):
 
 
 class CommandError(WfmonError):
-    """A command of the terminal cannot do what it was asked; it ends with 2 and this sentence."""
+    """A terminal command cannot be carried out; it exits with code 2 and this sentence."""

@@ -1,4 +1,4 @@
-"""A lock on a file between processes: let go when the file closes, however its process ends."""
+"""A file lock between processes, released when the file closes, however its process ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 
 def try_lock(file: BinaryIO, *, shared: bool = False) -> bool:
-    """Take the lock if nobody holds it in the way; does not wait. ``shared`` counts on POSIX alone."""
+    """Take the lock without waiting. False if it is held. ``shared`` has an effect on POSIX only."""
     try:
         if os.name == "posix":
             import fcntl

@@ -1,7 +1,7 @@
-"""The monitor's log: JSON lines in a rotating private file, and words for a person on stderr.
+"""The monitor's log: JSON lines in a rotating private file, and readable text on stderr.
 
 A line is one object: ``t_ms``, ``level``, ``logger``, ``thread``, ``message``, and ``error`` for an exception.
-No user data: queries, tokens and codes are struck out of whatever a line says.
+No user data: queries, tokens and codes are redacted from every line.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 FILE = "wfmon.log"
 OURS = "wfmon"
 MAX_CHARS = 8_000
-"""Of a message, and of a stack trace: one line cannot fill the disk."""
+"""Limit of a message and of a stack trace, so that one line cannot fill the disk."""
 QUIET = {"werkzeug": logging.WARNING, "h2": logging.WARNING, "hpack": logging.WARNING, "asyncio": logging.WARNING}
-"""Libraries whose chatter tells nobody anything."""
-_STRUCK = (
+"""Libraries whose info messages are of no use."""
+_REDACTIONS = (
     (re.compile(r"(/[^\s?\"']*)\?[^\s\"']+"), r"\1?(query)"),
     (re.compile(r"(?i)\b(bearer\s+|(?:code|token|cookie|wfmon-\d+)[=:]\s*)[\w.~+/=-]+"), r"\1(secret)"),
 )
 
 
 class Log:
-    """A started log. ``close`` is idempotent; lines that could not be written are counted in ``dropped``."""
+    """A started log. ``close`` is idempotent."""
 
     def __init__(self, handlers: tuple[logging.Handler, ...], file: _File) -> None:
         self._handlers = handlers
@@ -40,38 +40,38 @@ class Log:
 
     @property
     def dropped(self) -> int:
-        """Lines that the disk did not take."""
+        """The number of lines that could not be written."""
         return self._file.dropped
 
     def close(self) -> None:
-        """Flush, and take the handlers off the root logger."""
+        """Flush, and remove the handlers from the root logger."""
         for handler in self._handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
 
 
 class ErrorCount(logging.Handler):
-    """Counts the errors that our parts log, by part, from ``attach`` to ``detach``. Any thread may ask ``totals``."""
+    """Counts the errors logged by wfmon's packages, by package, from ``attach`` to ``detach``. Any thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self._counts: Counter[str] = Counter()
 
     def attach(self) -> None:
-        """Count from now on. Idempotent."""
+        """Start counting. Idempotent."""
         logging.getLogger(OURS).addHandler(self)
 
     def detach(self) -> None:
-        """Count no more. Idempotent."""
+        """Stop counting. Idempotent."""
         logging.getLogger(OURS).removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one; logging holds the handler's lock."""
+        """Count one error; logging holds the handler's lock."""
         _, _, part = record.name.partition(".")
         self._counts[part.partition(".")[0] or "page"] += 1
 
     def totals(self) -> dict[str, int]:
-        """Give the counts so far. The bare logger is Flask's, which tells of a page that failed: ``page``."""
+        """Return the counts so far. Flask logs failed pages under the bare name ``wfmon``, counted as ``page``."""
         self.acquire()
         try:
             return dict(self._counts)
@@ -88,27 +88,27 @@ def start(folder: Path, *, level: str, max_bytes: int, keep: int, console: TextI
     logs.mkdir(mode=0o700, exist_ok=True)
     file = _File(logs / FILE, max_bytes, keep)
     file.setFormatter(JsonLines())
-    words = logging.StreamHandler(console or sys.stderr)
-    words.setFormatter(_Words("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    text = logging.StreamHandler(console or sys.stderr)
+    text.setFormatter(_ConsoleFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     root = logging.getLogger()
     root.setLevel(level.upper())
-    for handler in (file, words):
+    for handler in (file, text):
         root.addHandler(handler)
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(least)
     logging.captureWarnings(True)
-    return Log((file, words), file)
+    return Log((file, text), file)
 
 
-def strike(text: str) -> str:
-    """Strike out queries and secrets, and cut what is too long."""
-    for pattern, kept in _STRUCK:
+def redact(text: str) -> str:
+    """Redact queries and secrets, and truncate long text."""
+    for pattern, kept in _REDACTIONS:
         text = pattern.sub(kept, text)
     return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}... ({len(text):,} characters)"
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record, on one line whatever its text holds."""
+    """One JSON object per record, always on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -116,19 +116,19 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "thread": record.threadName,
-            "message": strike(record.getMessage()),
+            "message": redact(record.getMessage()),
         }
         if record.exc_info:
-            line["error"] = strike(self.formatException(record.exc_info))
+            line["error"] = redact(self.formatException(record.exc_info))
         return json.dumps(line)
 
 
-class _Words(logging.Formatter):
-    """For a person: no stack traces, those are in the file."""
+class _ConsoleFormatter(logging.Formatter):
+    """Readable text without stack traces, which are in the file."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{self.formatTime(record, self.datefmt)} {record.levelname.lower():7} {strike(record.getMessage())}"
-        # Control characters of untrusted text must not move the terminal's cursor.
+        text = f"{self.formatTime(record, self.datefmt)} {record.levelname.lower():7} {redact(record.getMessage())}"
+        # Control characters in untrusted text must not control the terminal.
         text = "".join(char if char.isprintable() else " " for char in text)
         return f"{text} ({type(record.exc_info[1]).__name__})" if record.exc_info and record.exc_info[1] else text
 
@@ -147,6 +147,6 @@ class _File(RotatingFileHandler):
         )  # type: ignore[return-value]  # fmt: skip
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """Count, in place of logging's stack trace on stderr: a full disk would fill the terminal too."""
+        """Count the line instead of printing a stack trace to stderr: a full disk would flood the terminal too."""
         del record
         self.dropped += 1

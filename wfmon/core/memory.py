@@ -1,4 +1,4 @@
-"""What keeps the resident process small."""
+"""Measures that keep the resident memory small."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-"""mallopt(3)'s names for its parameters."""
+"""Parameters of mallopt(3)."""
 
 
 def tighten() -> bool:
-    """Tell glibc's allocator to use one arena and to give freed memory back. Call before threads start.
+    """Make glibc's allocator use one arena and return freed memory. Call before threads start.
 
-    By default each thread may get an arena of its own, and a monitor with dozens of mostly idle threads then keeps
-    tens of megabytes that nothing uses. True if the allocator took it; False where there is no glibc.
+    By default each thread may get its own arena, and a monitor with dozens of mostly idle threads then holds tens of
+    unused megabytes. True if the allocator accepted it; False without glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -32,10 +32,10 @@ def tighten() -> bool:
 
 
 def trim() -> bool:
-    """Give free memory back to the system, also from between blocks in use; takes under a millisecond.
+    """Return free memory to the system, also from between blocks in use; takes under a millisecond.
 
-    By itself glibc gives back what is free at the heap's end, and one block in use there keeps all below it: after a
-    peak that is several megabytes. True if there was something to give; False also where there is no glibc.
+    By itself glibc only returns what is free at the heap's end, and one block in use there keeps everything below it:
+    several megabytes after a peak. True if memory was returned; False also without glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -46,9 +46,9 @@ def trim() -> bool:
 def spare_masked_arrays() -> None:
     """Keep numpy.ma, 6 MB, out of the process. Call before the first page is served.
 
-    Dash's JSON encoder asks of every value ``value is numpy.ma.core.masked``, which loads the module. No value can be
-    that while nobody has imported it, so a stand-in answers, also to numpy's own questions (`unique`, `median`); a real
-    ``import numpy.ma`` puts the real one in its place.
+    Dash's JSON encoder tests every value with ``value is numpy.ma.core.masked``, which loads the module. That is False
+    for every value until it is imported, so a stand-in suffices, also for numpy's own checks (`unique`, `median`); a
+    real ``import numpy.ma`` replaces it.
     """
     if "numpy.ma" not in sys.modules:
         vars(np)["ma"] = SimpleNamespace(
@@ -58,9 +58,9 @@ def spare_masked_arrays() -> None:
 
 @contextmanager
 def without_pydantic() -> Iterator[None]:
-    """Keep pydantic, 6 MB, out of what is imported within. Dash describes three types to it, for a server that is off.
+    """Keep pydantic, 6 MB, from being imported in this block. Dash only needs it for a server that is off.
 
-    The stand-ins stay no longer: who imports pydantic later gets the real one. What is not in them is an ImportError.
+    The stand-ins are removed afterwards, so a later import gets the real one. Names they lack raise ImportError.
     """
     if "pydantic" in sys.modules:
         yield

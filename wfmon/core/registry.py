@@ -1,4 +1,4 @@
-"""Series to small integer ids, for one boot: never reused, capped, and the excess folded into ``(other)``."""
+"""Maps series to small integer ids for one boot: never reused, capped; the excess is folded into ``(other)``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """Owns the ids. Any thread may ask; a lock is taken only when a new layout or series comes.
+    """Owns the ids. Any thread; takes a lock only for a new layout or series.
 
     ``metrics`` is the catalogue (name -> row). A series whose metric is not in it raises KeyError: a program error.
     """
@@ -32,13 +32,13 @@ class Registry:
         self._label_values: dict[str, set[str]] = {}
         self._layouts: weakref.WeakKeyDictionary[Layout, Ids] = weakref.WeakKeyDictionary()
         self.folded: Counter[str] = Counter()
-        """How many series were folded into (other), by the cap that did it."""
+        """Number of series folded into (other), by cap."""
 
     def __len__(self) -> int:
         return len(self._series)
 
     def ids(self, layout: Layout) -> Ids:
-        """Give the ids of a layout's series, int32 of shape (n,); resolved once a layout."""
+        """Return the ids of a layout's series, int32 of shape (n,); resolved once per layout."""
         known = self._layouts.get(layout)
         if known is None:
             known = np.fromiter((self.id(series) for series in layout.series), np.int32, len(layout))
@@ -48,7 +48,7 @@ class Registry:
         return known
 
     def id(self, series: Series) -> int:
-        """Give the id of a series, making it on first sight."""
+        """Return the id of a series, registering a new one."""
         known = self._ids.get(series)
         if known is None:
             with self._lock:
@@ -58,23 +58,23 @@ class Registry:
         return known
 
     def find(self, series: Series) -> int | None:
-        """Give the id of a series that was seen, else None."""
+        """Return the id of a registered series, else None."""
         return self._ids.get(series)
 
     def series(self, number: int) -> Series:
-        """Give the series of an id. Raises IndexError for an id never given."""
+        """Return the series with an id. Raises IndexError for an unknown id."""
         return self._series[number]
 
     def metric(self, number: int) -> Metric:
-        """Give the catalogue's row for an id."""
+        """Return the catalogue's row for an id."""
         return self._metrics[self._series[number].name]
 
     def all(self, since: int = 0) -> list[tuple[int, Series, Metric]]:
-        """Give (id, series, metric) of every id from ``since`` on, in order of ids."""
+        """Return (id, series, metric) of every id from ``since`` on, in order."""
         return [(since + i, s, self._metrics[s.name]) for i, s in enumerate(self._series[since:])]
 
     def describe(self, since: int = 0) -> list[SeriesRow]:
-        """Give the wire's description of every series from id ``since`` on."""
+        """Return the wire format's description of every series from id ``since`` on."""
         return [
             {"id": number, "name": s.name, "unit": metric.unit, "kind": metric.kind, "labels": dict(s.labels)}
             for number, s, metric in self.all(since)
@@ -89,7 +89,7 @@ class Registry:
         return number
 
     def _fold(self, series: Series) -> Series:
-        """Cut long labels, and replace what is past a cap by (other)."""
+        """Truncate long labels, and replace values past a cap by (other)."""
         metric = self._metrics[series.name]
         labels = tuple((key, value[:MAX_LABEL_CHARS]) for key, value in series.labels)
         for key, value in labels:

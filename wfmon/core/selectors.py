@@ -1,8 +1,8 @@
-"""THE matcher of series: ``name`` or ``name{label="value"}``, where ``*`` is any text and ``?`` one character.
+"""The one matcher of series: ``name`` or ``name{label="value"}``, where ``*`` is any text and ``?`` one character.
 
-A label that is not named may have any value; one that is named must be there and fit. A backslash in a label's value
-takes the next character as itself: ``\\*`` is a star. ``assets/lib/series/selectors.mjs`` is the same for the browser,
-and tests/data/selectors.json holds both to the same cases.
+A label that is not named may have any value; a named label must exist and match. A backslash in a label's value escapes
+the next character: ``\\*`` is a star. ``assets/lib/series/selectors.mjs`` does the same in the browser; both are tested
+with tests/data/selectors.json.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from wfmon.core.types import Series, labels_of
 
 _ANY, _ONE = 0, 1
 Glob = tuple[int | str, ...]
-"""A pattern: a character each, ``_ANY`` for a star and ``_ONE`` for a question mark."""
+"""A pattern: one element per character, ``_ANY`` for a star and ``_ONE`` for a question mark."""
 
 
 class Selector(NamedTuple):
-    """A selector that was read."""
+    """A parsed selector."""
 
     text: str
     name: Glob
@@ -26,23 +26,23 @@ class Selector(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Selector:
-        """Read a selector. Raises ValueError that says what is wrong with it."""
+        """Parse a selector. Raises ValueError naming what is wrong."""
         name, labels = labels_of(text)
         return cls(text, glob(name, escapes=False), tuple((key, glob(raw)) for key, raw in labels))
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Tell whether a series of this name and these labels is meant."""
+        """Return whether a series with this name and these labels matches."""
         return fits(self.name, name) and self.matches_labels(labels)
 
     def matches_labels(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether these labels are meant, whatever the name."""
+        """Return whether these labels match, whatever the name."""
         return all(key in labels and fits(each, labels[key]) for key, each in self.labels)
 
 
 def pick(text: str, series: Mapping[str, Series]) -> list[str]:
-    """Give the keys of ``series`` (by its own text) that a selector means. Raises ValueError.
+    """Return the keys of ``series`` (series by their text) that match a selector. Raises ValueError.
 
-    A series' own text means that series alone, whatever characters its labels have.
+    A series's own text selects only that series, whatever characters its labels have.
     """
     if text in series:
         return [text]
@@ -51,12 +51,12 @@ def pick(text: str, series: Mapping[str, Series]) -> list[str]:
 
 
 def is_pattern(name: str) -> bool:
-    """Tell whether a metric's name has wildcards."""
+    """Return whether a metric's name has wildcards."""
     return "*" in name or "?" in name
 
 
 def glob(pattern: str, *, escapes: bool = True) -> Glob:
-    """Read a pattern. ``escapes``: a backslash takes the next character as itself."""
+    """Parse a pattern. ``escapes``: a backslash escapes the next character."""
     found: list[int | str] = []
     at = 0
     while at < len(pattern):
@@ -71,15 +71,15 @@ def glob(pattern: str, *, escapes: bool = True) -> Glob:
 
 
 def fits(pattern: Glob, text: str) -> bool:
-    """Tell whether a whole text fits a pattern.
+    """Return whether a pattern matches the whole text.
 
-    Not fnmatch: patterns come from clients, and it would compile each one and keep thousands. Only the last ``*`` is
-    ever tried again, so the steps are at most the product of the two lengths.
+    Not fnmatch: patterns come from clients, and it would compile and cache thousands. Only the last ``*`` is ever
+    backtracked to, so the number of steps is at most the product of the two lengths.
     """
     if len(pattern) - pattern.count(_ANY) > len(text):
         return False
     at = here = 0  # in the pattern, in the text
-    star, taken = -1, 0  # the last *, and where the text goes on after what it has taken
+    star, taken = -1, 0  # the last *, and the position in the text after what it has matched
     while here < len(text):
         wanted = pattern[at] if at < len(pattern) else None
         if wanted == _ANY:

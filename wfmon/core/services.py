@@ -1,6 +1,6 @@
-"""What pages and routes may ask of a running monitor: one Protocol a topic. Every method may be called from any thread.
+"""The interface of a running monitor for pages and routes: one Protocol per topic. Every method: any thread.
 
-``core.answers`` has the forms of the answers, ``core.errors`` what is raised.
+``core.answers`` defines the answers, ``core.errors`` the errors.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from wfmon.core.answers.store import DeletionPreview, DeletionStatus, RetentionP
 from wfmon.core.types import CollectorStatus
 
 DemoCommand = Literal["", "start", "stop", "wait"]
-"""``wait``: until it has started or failed, for at most 10 s; "" asks for the status alone."""
+"""``wait``: until it has started or failed, for at most 10 s; "" only returns the status."""
 DeletionRequest = Mapping[str, Any]
-"""One of ``{"before_ms": ...}``, ``{"series": ...}``, ``{"all": True}``; whatever else it holds is refused by name."""
+"""One of ``{"before_ms": ...}``, ``{"series": ...}``, ``{"all": True}``; other members are refused by name."""
 
 
 class StatisticsQuery(NamedTuple):
-    """A span of a series and another to compare with, both [from_ms, to_ms); ``other``: a series to correlate, or "".
+    """A span of a series and one to compare with, both [from_ms, to_ms). ``other``: a series to correlate, or "".
 
-    ``against`` None: the span of the same length right before. ``zone``: the user's.
+    ``against`` None: the span of the same length just before. ``zone``: the user's time zone.
     """
 
     series: str
@@ -38,134 +38,134 @@ class StatisticsQuery(NamedTuple):
 
 
 class Live(Protocol):
-    """The last minutes, and the monitor itself."""
+    """Live values, and the monitor itself."""
 
     def health(self) -> Health:
-        """Give each component's state, errors, cost, queues and drops."""
+        """Return each component's state, errors, cost, queues and drops."""
 
     def collectors(self) -> list[CollectorStatus]:
-        """Give every collector's state."""
+        """Return every collector's status."""
 
     def series(self) -> list[SeriesRow]:
-        """Give every series of this boot."""
+        """Return every series of this boot."""
 
     def latest(self) -> Latest:
-        """Give every series' last value."""
+        """Return every series's last value."""
 
     def window(self, *, series: str, span_s: float) -> SeriesWindow:
-        """Give one series over its last seconds. Raises Refused (not a series' name), Unknown (never seen)."""
+        """Return one series over its last seconds. Raises Refused (not a series's name), Unknown (never seen)."""
 
     def windows(self, *, span_s: float) -> Windows:
-        """Give every series with a sample in the last 1, 10 or 300 seconds. Raises Refused for another span."""
+        """Return every series with a sample in the last 1, 10 or 300 seconds. Raises Refused for another span."""
 
 
 class Models(Protocol):
-    """Models, their requests, the servers that run them."""
+    """Models, their requests, and the servers that run them."""
 
     def models(self) -> list[ModelRow]:
-        """Give every model seen since the start."""
+        """Return every model seen since the start."""
 
     def colours(self, *, models: Sequence[str]) -> Mapping[str, int]:
-        """Give each model's colour, the same for good: its place in the palette, 1 to 6."""
+        """Return each model's permanent colour: its index in the palette, 1 to 6."""
 
     def requests(self, *, limit: int) -> list[RequestRow]:
-        """Give the newest requests in memory, newest first."""
+        """Return the newest requests in memory, newest first."""
 
     def request(self, *, request_id: str) -> RequestDetail:
-        """Give one request in memory with a tick a chunk. Raises Unknown."""
+        """Return one request in memory, with one tick per chunk. Raises Unknown."""
 
     def servers(self) -> list[ServerRow]:
-        """Give every model server found on this machine."""
+        """Return every model server found on this machine."""
 
     def proxy(self) -> ProxyStatus:
-        """Give the state of the proxy that the monitor supervises."""
+        """Return the state of the supervised proxy."""
 
     def demo(self, *, command: DemoCommand = "") -> DemoStatus:
-        """Start or stop the built-in model, or wait for it; gives its state."""
+        """Start or stop the built-in model, or wait for it. Returns its state."""
 
 
 class History(Protocol):
-    """The past: what the file holds, joined with the last minutes in memory. Each raises Unreadable."""
+    """Recorded history, joined with the last minutes in memory. Every method raises Unreadable."""
 
     def series(self) -> list[KeptSeries]:
-        """Give every series of the history."""
+        """Return every series of the history."""
 
     def query(self, *, series: Sequence[str], from_ms: int, to_ms: int, points: int, fn: str) -> Query:
-        """Give selected series over a span: see ``analyse.query``. Raises Refused."""
+        """Return selected series over a span: see ``analyse.query``. Raises Refused."""
 
     def statistics(self, *, query: StatisticsQuery) -> Statistics:
-        """Give statistics of a span of one series: see ``analyse.span_statistics``. Raises Refused."""
+        """Return statistics of a span of one series: see ``analyse.span_statistics``. Raises Refused."""
 
     def annotations(self, *, from_ms: int, to_ms: int) -> list[Annotation]:
-        """Give what happened in [from_ms, to_ms), in order of time."""
+        """Return the annotations in [from_ms, to_ms), in order of time."""
 
     def requests(self, *, from_ms: int, to_ms: int, limit: int, model: str = "") -> Iterable[RequestRow]:
-        """Give requests that began in [from_ms, to_ms), newest first; "" is every model.
+        """Return requests that began in [from_ms, to_ms), newest first; ``model`` "" is every model.
 
-        They are read as they are taken, so Unreadable may be raised then.
+        Rows are read during iteration, so Unreadable may be raised then.
         """
 
 
 class Insights(Protocol):
-    """What stands out."""
+    """Changes and unusual values."""
 
     def report(self, *, days: int, zone: tzinfo) -> InsightsReport:
-        """Give what changed over the last days; takes a second. Raises Refused, Failed, Cancelled."""
+        """Return what changed over the last days; takes about a second. Raises Refused, Failed, Cancelled."""
 
     def cancel(self) -> None:
-        """End the analysis that is running: whoever waits for its answer gets Cancelled."""
+        """Cancel the running analysis; its caller gets Cancelled."""
 
     def unusual(self) -> AnomalyStatus:
-        """Give what is unusual now for this hour of the day, and the state of the detection."""
+        """Return the values that are unusual now for this hour of the day, and the detection's status."""
 
     def past_unusual(self, *, from_ms: int, to_ms: int) -> list[Anomaly]:
-        """Give what was unusual in [from_ms, to_ms), or is, oldest first. Raises Unreadable."""
+        """Return the anomalies in [from_ms, to_ms), including current ones, oldest first. Raises Unreadable."""
 
 
 class Store(Protocol):
-    """The history's file: recording, retention, deletion."""
+    """The history database: recording, retention, deletion."""
 
     def status(self) -> StoreStatus:
-        """Give the state of the history, its size and its retention. Raises Unreadable."""
+        """Return the history's state, size and retention. Raises Unreadable."""
 
     def record(self, *, enabled: bool) -> None:
-        """Switch recording on or off, now and at later starts. Raises NotSaved."""
+        """Switch recording on or off, persistently. Raises NotSaved."""
 
     def retention(self) -> list[RetentionRow]:
-        """Give how long and how much is kept."""
+        """Return the retention settings."""
 
     def preview_retention(self, *, changes: Mapping[str, Any]) -> RetentionPreview:
-        """Give what a change of the retention would delete; only reads. Raises Refused, Unreadable."""
+        """Return what a change of the retention would delete, without changing it. Raises Refused, Unreadable."""
 
     def change_retention(self, *, changes: Mapping[str, Any]) -> list[RetentionRow]:
-        """Change the retention by setting, now and at later starts; None resets one. Raises Refused, NotSaved."""
+        """Change retention settings, persistently; None resets one. Raises Refused, NotSaved."""
 
     def preview_deletion(self, *, what: DeletionRequest) -> DeletionPreview:
-        """Give what a deletion would take; only reads. Raises Refused, Unreadable."""
+        """Return what a deletion would delete, without deleting. Raises Refused, Unreadable."""
 
     def delete(self, *, what: DeletionRequest) -> DeletionStatus:
-        """Begin a deletion. Raises Refused, Busy, Unreadable."""
+        """Start a deletion. Raises Refused, Busy, Unreadable."""
 
     def deletion(self) -> DeletionStatus:
-        """Give the progress of the deletion, or how the last one ended."""
+        """Return the progress of the deletion, or the last one's result."""
 
     def cancel_deletion(self) -> bool:
         """Cancel the deletion. True if nothing was permanently deleted."""
 
 
 class Settings(Protocol):
-    """Every setting, and the collectors' switches."""
+    """Settings, and switching collectors on and off."""
 
     def table(self) -> list[SettingRow]:
-        """Give every setting that holds now, and where its value comes from."""
+        """Return every setting with its current value and that value's source."""
 
     def switch_collector(self, *, name: str, enabled: bool) -> None:
-        """Switch a collector on or off, now and at later starts. Raises Unknown, NotSaved."""
+        """Switch a collector on or off, persistently. Raises Unknown, NotSaved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One service a topic. ``page_token``: the token that a page's stream begins with."""
+    """One service per topic. ``page_token``: returns the token that a page sends to open its stream."""
 
     live: Live
     models: Models

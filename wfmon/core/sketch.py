@@ -1,9 +1,9 @@
-"""A sparse DDSketch of many series at once: quantiles with a bounded relative error, that can forget.
+"""A sparse DDSketch of many series at once: quantiles with a bounded relative error, with removal of old samples.
 
 Source: Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", PVLDB
 12(12), 2019. A value v falls into the bin ceil(log(|v|) / log(gamma)) of its sign, gamma = (1 + alpha) / (1 - alpha),
-and the bin's answer 2 gamma^bin / (gamma + 1) is off by at most alpha. Bins are counters: what leaves a window is taken
-off again. Halved, two neighbouring bins become one, and gamma its square: coarser, and smaller.
+and the bin's value 2 gamma^bin / (gamma + 1) has a relative error of at most alpha. Bins are counters, so samples that
+leave a window can be subtracted. Halving merges neighbouring bins in pairs and squares gamma: coarser and smaller.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from wfmon.core.types import Floats
 
 ALPHA = 0.01
-"""Relative error of a quantile; about twice as much for each halving."""
+"""Relative error of a quantile; about doubled by each halving."""
 _GAMMA = (1 + ALPHA) / (1 - ALPHA)
 _LOG_GAMMA = float(np.log(_GAMMA))
 _ZERO = 32_768
 _SHIFT = 5_300
-"""Float32 reaches from 1e-45 (bin -5,170) to 3.4e38 (bin 4,437): with this added, every bin is positive."""
+"""Float32 ranges from 1e-45 (bin -5,170) to 3.4e38 (bin 4,437): adding this makes every bin positive."""
 DENSE = 4
-"""Cells of a table for each key that is counted in it, at most."""
+"""Most table cells per counted key."""
 _MOST = 4_437
-"""The last bin. Infinity counts there: a bin past 16 bits would be another series'."""
+"""The last bin, also for infinity: a bin past 16 bits would belong to another series."""
 
 Keys = NDArray[np.uint32]
 Small = NDArray[np.uint16]
@@ -36,7 +36,7 @@ _UP = np.uint32(16)
 
 
 class Sketch(NamedTuple):
-    """Counts (m,) of the bins in ``keys`` (m,), ascending: a series' id in the upper 16 bits, its bin in the lower."""
+    """Counts (m,) of the bins in ``keys`` (m,), ascending: a series's id in the upper 16 bits, the bin in the lower."""
 
     keys: Keys
     counts: NDArray[np.uint32]
@@ -47,7 +47,7 @@ class Sketch(NamedTuple):
         return self.keys.nbytes + self.counts.nbytes
 
     def plus(self, other: Sketch) -> Sketch:
-        """Give both together; of the same halvings, where both have bins."""
+        """Return the sum of both; they must have equal halvings unless one is empty."""
         if not len(self.keys):
             return other
         at = np.searchsorted(self.keys, other.keys)
@@ -62,14 +62,14 @@ class Sketch(NamedTuple):
         return Sketch(keys, np.insert(counts, at[new], other.counts[new]), self.halvings)
 
     def minus(self, other: Sketch) -> Sketch:
-        """Give what is left when ``other``, which was added before, is taken off."""
+        """Return the difference; ``other`` must have been added before."""
         counts = self.counts.copy()
         counts[np.searchsorted(self.keys, other.keys)] -= other.counts
         left = counts > 0
         return Sketch(self.keys[left], counts[left], self.halvings)
 
     def halved(self, times: int = 1) -> Sketch:
-        """Give a coarser one: pairs of neighbouring bins become one, so many times."""
+        """Return a coarser sketch: neighbouring bins merged in pairs, ``times`` times."""
         if not times or not len(self.keys):
             return self
         bins = (self.keys & _BIN).astype(np.int64) - _ZERO
@@ -80,7 +80,7 @@ class Sketch(NamedTuple):
         return counted(self.keys & ~_BIN | bins.astype(np.uint32), self.counts, self.halvings + times)
 
     def quantiles(self, ids: Small, q: tuple[float, ...]) -> Floats:
-        """Give shape (len(ids), len(q)); NaN where a series has no sample. ``ids`` ascending."""
+        """Return quantiles of shape (len(ids), len(q)); NaN for a series without samples. ``ids`` ascending."""
         starts = np.searchsorted(self.keys, ids.astype(np.uint32) << _UP)
         ends = np.searchsorted(self.keys, ids.astype(np.uint32) << _UP | _BIN, side="right")
         upto = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
@@ -100,7 +100,7 @@ class Sketch(NamedTuple):
         return answers
 
     def values(self) -> Floats:
-        """Give the value that stands for each bin. Shape (m,)."""
+        """Return the value that represents each bin, shape (m,)."""
         log_gamma = _LOG_GAMMA * 2**self.halvings
         bins = (self.keys & _BIN).astype(np.float64) - _ZERO
         size = np.exp((np.abs(bins) - _SHIFT) * log_gamma) * 2 / (np.exp(log_gamma) + 1)
@@ -111,7 +111,7 @@ EMPTY = Sketch(np.zeros(0, np.uint32), np.zeros(0, np.uint32))
 
 
 def sketch(ids: Small, values: Singles) -> Sketch:
-    """Count samples into bins; gap marks (NaN) are left out. Both of shape (n,), in any order."""
+    """Build a sketch of samples, skipping gaps (NaN). Both arrays have shape (n,), in any order."""
     is_sample = ~np.isnan(values)
     if not is_sample.all():
         ids, values = ids[is_sample], values[is_sample]
@@ -126,7 +126,7 @@ def sketch(ids: Small, values: Singles) -> Sketch:
 
 
 def counted(keys: Keys, counts: NDArray[np.uint32], halvings: int) -> Sketch:
-    """Make a sketch of keys in any order, in which some stand more than once."""
+    """Build a sketch from unsorted keys with duplicates."""
     if not len(keys):
         return EMPTY
     owner, low = int(keys.min() >> _UP), int((keys & _BIN).min())
@@ -143,13 +143,13 @@ def counted(keys: Keys, counts: NDArray[np.uint32], halvings: int) -> Sketch:
 def _tabled(
     keys: Keys, counts: NDArray[np.uint32], halvings: int, owner: int, low: int, width: int, cells: int
 ) -> Sketch:
-    """Count in a table, a row a series and a column a bin: well filled it is two to three times as fast as sorting."""
+    """Count in a table of series x bins: if well filled, two to three times as fast as sorting."""
     at = (keys >> _UP).astype(np.intp)
     at -= owner
     at *= width
     at += keys & _BIN
     at -= low
-    table = np.bincount(at, counts, cells)  # exact: doubles count to 2^53
+    table = np.bincount(at, counts, cells)  # exact: doubles count up to 2^53
     filled = np.flatnonzero(table)
     made = ((filled // width + owner) << 16) + filled % width + low
     return Sketch(made.astype(np.uint32), np.minimum(table[filled], 2**32 - 1).astype(np.uint32), halvings)

@@ -1,4 +1,4 @@
-"""The frozen values that travel: from a collector's frame to what the window and the stream read."""
+"""Immutable values passed between stages, from a collector's frame to the batches of window and stream."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Series(NamedTuple):
-    """A series' identity: a metric's name and its labels, sorted by key."""
+    """A series's identity: the metric's name and its labels, sorted by key."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, name: str, **labels: str | int) -> Series:
-        """Make a series with its labels in order: ``Series.of("system.cpu_core_percent", core=0)``."""
+        """Build a series, sorting its labels: ``Series.of("system.cpu_core_percent", core=0)``."""
         return cls(name, tuple(sorted((key, str(value)) for key, value in labels.items())))
 
     @classmethod
     def parse(cls, text: str) -> Series:
-        """Read ``name{label="v"}``. Raises ValueError that says what is wrong with it."""
+        """Parse ``name{label="v"}``. Raises ValueError naming what is wrong."""
         name, raw = labels_of(text)
         labels = ((key, re.sub(r"\\(.)", r"\1", value) if "\\" in value else value) for key, value in raw)
         return cls(name, tuple(sorted(labels)))
 
     def __str__(self) -> str:
-        """Give the form used everywhere: ``name{label="v"}``."""
+        """Return the canonical text: ``name{label="v"}``."""
         if not self.labels:
             return self.name
         quoted = ('{}="{}"'.format(k, v.replace("\\", "\\\\").replace('"', '\\"')) for k, v in self.labels)
@@ -70,10 +70,10 @@ def labels_of(text: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 class Layout:
-    """Which series a frame's values belong to, in order.
+    """The series of a frame's values, in order.
 
-    A collector makes one and uses it for every frame while its series stay the same: the registry resolves it to ids
-    once, by identity.
+    A collector reuses one layout for every frame while its series stay the same: the registry resolves it to ids once,
+    by identity.
     """
 
     __slots__ = ("__weakref__", "series")
@@ -86,7 +86,7 @@ class Layout:
 
 
 class Table(NamedTuple):
-    """Rows that are no series, such as processes. Cells are text, numbers or None; text is untrusted."""
+    """Rows that are not series, such as processes. Cells are text, numbers or None; text is untrusted."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -94,10 +94,10 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One instant, many series: what a polled collector returns.
+    """One instant of many series: the result of a polled collector.
 
-    ``values`` has shape (len(layout),), float64; NaN is absent. ``reasons`` says why, by series text or metric name.
-    A metric that the catalogue derives as a rate is given as its raw counter.
+    ``values`` has shape (len(layout),), float64; NaN is absent, with the reason in ``reasons`` by series text or metric
+    name. A metric that the catalogue derives as a rate holds its raw counter.
     """
 
     collector: str
@@ -110,7 +110,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Burst:
-    """Many instants of one series, in order of time: what a pushed source gives. Both arrays have shape (n,)."""
+    """Many instants of one series, in order of time, from a pushed source. Both arrays have shape (n,)."""
 
     collector: str
     series: Series
@@ -120,11 +120,10 @@ class Burst:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBatch:
-    """Many instants of several series: the tokens of all models since the last beat.
+    """Many instants of several series: the tokens of all models since the last tick.
 
-    A series' own rows are in order of time.
-
-    ``t_ms`` has shape (n,), ``values`` (n, len(layout)). NaN: this instant says nothing of this series; no gap.
+    Each series's rows are in order of time. ``t_ms`` has shape (n,), ``values`` (n, len(layout)). NaN: no sample of
+    this series at this instant, which is not a gap.
     """
 
     collector: str
@@ -135,7 +134,7 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What ``process`` hands on: samples with ids, all of shape (n,). NaN a gap; ``changed``: past the dead-band."""
+    """Output of ``process``: samples with ids, all of shape (n,). NaN: a gap; ``changed``: beyond the dead-band."""
 
     t_ms: Millis
     ids: Ids
@@ -148,7 +147,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A series over a span. Values are in the metric's unit, and None where the span holds no sample."""
+    """Statistics of a series over a span, in the metric's unit; None if the span has no sample."""
 
     span_s: float
     count: int
@@ -171,7 +170,7 @@ class ClockStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CollectorStatus:
-    """How a collector fares. Times are UTC milliseconds; ``cpu_percent`` is of one core, None until measured."""
+    """Status of a collector. Times are UTC milliseconds; ``cpu_percent`` is of one core, None until measured."""
 
     name: str
     state: CollectorState
@@ -186,7 +185,7 @@ class CollectorStatus:
 
 
 class Unavailable(Exception):
-    """A collector cannot run, and the words say why. ``lost``: it ran before (a GPU that fell off the bus)."""
+    """A collector cannot run; the message is the reason. ``lost``: it ran before (a GPU that fell off the bus)."""
 
     def __init__(self, reason: str, *, lost: bool = False) -> None:
         super().__init__(reason)
@@ -203,11 +202,11 @@ class Collector(Protocol):
         """Measure one instant. Raises Unavailable when the source is absent or lost."""
 
     def close(self) -> None:
-        """Let go of handles; later calls to collect may raise Unavailable. Idempotent."""
+        """Release handles; later calls to collect may raise Unavailable. Idempotent."""
 
 
 class Cause(NamedTuple):
-    """Why a request was slow: ``code`` for programs, ``text`` for people, with its figure; ``cost_ms`` what it took."""
+    """Why a request was slow: ``code`` for programs, ``text`` with figures for people, ``cost_ms`` the time it cost."""
 
     code: Literal["load", "queue", "prompt", "gpu_busy", "memory", "swap", "disk", "stall", "long_answer"]
     text: str
@@ -216,10 +215,10 @@ class Cause(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to a model, never its text. Times are UTC milliseconds; what was not measured is None.
+    """One request to a model, never its text. Times are UTC milliseconds; None: not measured.
 
-    ``via``: hook, proxy. ``status``: open, ok, aborted, error, lost (the monitor lost sight of it). ``energy`` is the
-    mean of the index; ``stalls`` are (ms since the start, ms long).
+    ``via``: hook, proxy. ``status``: open, ok, aborted, error, lost (its end was not observed). ``energy`` is the mean
+    of the index; ``stalls`` are (ms since the start, duration in ms).
     """
 
     id: str
@@ -245,15 +244,15 @@ class Request:
     joules: float | None = None
     stalls: tuple[tuple[float, float], ...] = ()
     reason: str = ""
-    """A word of the runtime's on how it ended, such as stop or length."""
+    """The runtime's word for how it ended, such as stop or length."""
     slow: bool | None = None
-    """None until it was judged, within a second of its end."""
+    """None until judged, within a second after its end."""
     causes: tuple[Cause, ...] = ()
-    """Empty for a slow one: what was measured does not say why."""
+    """Empty for a slow request: the measurements do not show a cause."""
 
 
 CAUSE_NOT_KNOWN = "cause not known"
-"""Why a request was slow, where nothing that was measured says."""
+"""The text for a slow request without a known cause."""
 
 
 class Judgement(NamedTuple):

@@ -1,4 +1,4 @@
-"""Numbers as the page writes them, for what is made here: the Python side of assets/lib/series/format.mjs. Pure."""
+"""Formats numbers as the page does: the Python counterpart of assets/lib/series/format.mjs. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 ABSENT = "–"
 UNIT_OF = {"model.tokens_per_second": "tokens/s", "model.prompt_tokens_per_second": "tokens/s", "ux.fps": "FPS"}
-"""Metrics whose unit has a name of its own."""
+"""Metrics with a special unit name."""
 HOVER = {
     "%": "%{{{0}:.1f}} %",
     "B": "%{{{0}:.3s}}B",
@@ -16,19 +16,19 @@ HOVER = {
     "us": "%{{{0}:,.1f}} µs",
     "bit": "%{{{0}:.2f}} bits",
 }
-"""A unit's form in plotly's own template (d3-format); a unit without a row is a plain number and its name."""
+"""Plotly's hover template by unit (d3-format); other units get a plain number and the unit's name."""
 
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 _PLAIN = ("", "k", "M", "G", "T")
 
 
 def unit_of(name: str, unit: str) -> str:
-    """Give the unit that a person reads."""
+    """Return the unit to display."""
     return UNIT_OF.get(name, unit)
 
 
 def text(value: float | None, unit: str = "") -> str:
-    """Write a value with its unit: ``11.2 GB``; a dash where there is none."""
+    """Format a value with its unit: ``11.2 GB``; a dash if absent."""
     if value is None or not math.isfinite(value):
         return ABSENT
     writer = _WRITERS.get(unit)
@@ -37,7 +37,7 @@ def text(value: float | None, unit: str = "") -> str:
 
 
 def change(now: float | None, before: float | None) -> str:
-    """Write how far a mean lies from another: ``+12 %``; a dash where one is absent or nothing can be said."""
+    """Format the relative change of a mean: ``+12 %``; a dash if one is absent or ``before`` is 0."""
     if now is None or before is None:
         return ABSENT
     if now == before:
@@ -50,7 +50,7 @@ def change(now: float | None, before: float | None) -> str:
 
 
 def ticks(low: float, high: float, count: int = 3) -> list[float]:
-    """Give round values inside of [low, high], about so many of them."""
+    """Return about ``count`` round values within [low, high]."""
     if not high > low:
         return [low]
     rough = (high - low) / count
@@ -61,12 +61,12 @@ def ticks(low: float, high: float, count: int = 3) -> list[float]:
 
 
 def tick_texts(values: Sequence[float], unit: str) -> list[str]:
-    """Write values of an axis, with no trailing zero."""
+    """Format an axis's values, without trailing zeros."""
     return [_short(text(value, unit)) for value in values]
 
 
 def hover(field: str, unit: str) -> str:
-    """Give plotly's template of a value in a unit."""
+    """Return plotly's hover template for a value in a unit."""
     form = HOVER.get(unit)
     return form.format(field) if form else f"%{{{field}:,.4~g}}{' ' + unit if unit else ''}"
 

@@ -1,6 +1,7 @@
-"""Zones of the clock on the wall: found by their IANA name, and read with the offset of each instant's own. Pure.
+"""Time zones: looked up by IANA name, applied with each instant's own offset. Pure.
 
-A zone is a ``tzinfo``. Times at rest are UTC; whoever makes local ones of them asks here, so that summer time is seen.
+A zone is a ``tzinfo``. Stored times are UTC; every conversion to local time goes through here, so that daylight saving
+is applied.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from wfmon.core.types import Millis
 
 MOST_OFFSET_S = 50_400
-"""No zone lies further than 14 hours from UTC."""
+"""No zone is further than 14 hours from UTC."""
 DAY_S = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEWER = {
@@ -29,17 +30,17 @@ _NEWER = {
     "Asia/Rangoon": "Asia/Yangon", "Asia/Saigon": "Asia/Ho_Chi_Minh", "Atlantic/Faeroe": "Atlantic/Faroe",
     "Europe/Kiev": "Europe/Kyiv", "Pacific/Ponape": "Pacific/Pohnpei", "Pacific/Truk": "Pacific/Chuuk",
 }  # fmt: skip
-"""Names that browsers still give, and that some systems have only in a package apart (Debian's tzdata-legacy)."""
+"""Names that browsers still use, and that some systems only have in a separate package (Debian's tzdata-legacy)."""
 
 
 def zone_of(name: str, offset_s: int | None = None) -> tzinfo:
-    """Find a zone by its IANA name, such as ``Europe/Berlin``; "" is the fixed offset, in seconds east of UTC.
+    """Return a zone by its IANA name, such as ``Europe/Berlin``; for "" the fixed offset, in seconds east of UTC.
 
-    A name that this machine does not know is the offset too, if one is given: right for instants of the same half of
-    the year. Raises Refused for one without, and for an offset of more than ``MOST_OFFSET_S``.
+    A name unknown on this machine also falls back to the offset, which is right for instants in the same half of the
+    year. Raises Refused for an unknown name without an offset, and for an offset above ``MOST_OFFSET_S``.
     """
     if offset_s is not None and abs(offset_s) > MOST_OFFSET_S:
-        raise Refused("offset", f"No zone lies {offset_s} s from UTC.", f"Give {MOST_OFFSET_S} at most.")
+        raise Refused("offset", f"No zone is {offset_s} s from UTC.", f"Give at most {MOST_OFFSET_S}.")
     for each in (name, _NEWER.get(name, "")):
         try:
             if each and len(each) <= 64:
@@ -48,33 +49,33 @@ def zone_of(name: str, offset_s: int | None = None) -> tzinfo:
             continue
     if name and offset_s is None:
         fix = "Give an IANA name, such as Europe/Berlin, or offset= in seconds east of UTC."
-        raise Refused("zone", f"The zone {name[:64]!r} is not known here.", fix)
+        raise Refused("zone", f"The zone {name[:64]!r} is unknown on this machine.", fix)
     return timezone(timedelta(seconds=offset_s)) if offset_s else UTC
 
 
 def local(t_ms: int, zone: tzinfo) -> datetime:
-    """Give an instant on the zone's clock."""
+    """Return an instant in the zone's local time."""
     return (_EPOCH + timedelta(milliseconds=t_ms)).astimezone(zone)
 
 
 def instant_ms(day: date, ms_of_day: int, zone: tzinfo) -> int:
-    """Give when the zone's clock shows so many milliseconds past midnight of a day; 24 hours are the next midnight.
+    """Return the instant of a local time, in milliseconds since a day's midnight; 24 hours is the next midnight.
 
-    A time that the day has twice is its first one; a time that it leaves out is read as if the clock were not yet set.
+    An ambiguous time is its first occurrence; a skipped time is read with the offset before the change.
     """
     shown = datetime(day.year, day.month, day.day) + timedelta(milliseconds=ms_of_day)  # noqa: DTZ001  a clock's reading
     return round((shown.replace(tzinfo=zone) - _EPOCH) / timedelta(milliseconds=1))
 
 
 def offset_s(t_s: int, zone: tzinfo) -> int:
-    """Give how far east of UTC a zone lies at an instant, in seconds."""
+    """Return a zone's offset at an instant, in seconds east of UTC."""
     return round((local(t_s * 1_000, zone).utcoffset() or timedelta()).total_seconds())
 
 
 def changes(from_s: int, to_s: int, zone: tzinfo) -> list[tuple[int, int]]:
-    """Give [(since_s, offset_s)] over [from, to]: the first is of ``from_s``, each other one begins with a change.
+    """Return [(since_s, offset_s)] over [from, to]: the offset at ``from_s``, then one entry per change.
 
-    Two changes within one day that cancel each other are not seen: no zone has had such.
+    Two changes within a day that cancel each other are missed: no zone has had any.
     """
     found = [(from_s, offset_s(from_s, zone))]
     for begin in range(from_s, to_s, DAY_S):
@@ -91,7 +92,7 @@ def changes(from_s: int, to_s: int, zone: tzinfo) -> list[tuple[int, int]]:
 
 
 def to_local_s(t_s: Millis, zone: tzinfo) -> Millis:
-    """Give the zone's clock at each of ``t_s``, UTC seconds int64 of shape (n,): as seconds that count like UTC's."""
+    """Convert UTC seconds, int64 of shape (n,), to local seconds (UTC seconds plus the offset)."""
     if not len(t_s):
         return t_s
     since, offsets = np.array(changes(int(t_s.min()), int(t_s.max()), zone), np.int64).T
@@ -100,7 +101,7 @@ def to_local_s(t_s: Millis, zone: tzinfo) -> Millis:
 
 
 def offset_words(from_ms: int, to_ms: int, zone: tzinfo) -> str:
-    """Name the offsets of a span: ``UTC+02:00``, or with a change inside it ``UTC+02:00, then UTC+01:00``."""
+    """Format a span's offsets: ``UTC+02:00``, or with a change ``UTC+02:00, then UTC+01:00``."""
     return ", then ".join(_words(offset) for _, offset in changes(from_ms // 1_000, to_ms // 1_000, zone))
 
 

@@ -1,1 +1,1 @@
-"""The built-in language model: small, real, and plainly labelled. It runs in a child process."""
+"""The built-in language model: small, real, and labelled as built-in. It runs in a child process."""

@@ -1,4 +1,4 @@
-"""A request's way through a model: wait for a place, read the prompt, write tokens at the pace. Text in, steps out."""
+"""Runs a request on a model: waits for a place, reads the prompt, generates tokens at the set rate."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 
 from wfmon.core.clock import Clock
 from wfmon.demo.ngram import NGram
-from wfmon.demo.sampling import AS_IT_IS, Drawn, Knobs, draw, shaped
+from wfmon.demo.sampling import UNCHANGED, Drawn, Knobs, draw, shaped
 from wfmon.demo.tokens import EOS, Vocabulary
 
 PLACES = 4
-"""Requests that a model works on at once; more wait in their order."""
+"""Requests that a model processes at once; others wait in order."""
 MAX_CONTEXT = 8_192
-READS_FASTER = 16
-"""A prompt is read so many times as fast as an answer is written: about what a small model does on a processor."""
-READ_AT_ONCE = 32
-LOOK_S = 0.05
-"""How often one that waits for a place looks whether its client is still there."""
+READ_SPEEDUP = 16
+"""How many times faster a prompt is read than an answer is written: typical of a small model on a CPU."""
+READ_BATCH = 32
+POLL_S = 0.05
+"""How often a request waiting for a place checks that its client is still connected."""
 
 
 class ClientLeft(Exception):
-    """The client went away."""
+    """The client disconnected."""
 
 
 class Watch(Protocol):
-    """Who is told how a request fares; the hook in the server, a list in tests. Calls must not block or raise."""
+    """Observer of a request's progress: the hook in the server, a list in tests. Calls must not block or raise."""
 
     def phase(self, name: Literal["queued", "prompt", "decode"]) -> None: ...
 
@@ -42,19 +42,19 @@ class Watch(Protocol):
 
 
 class DemoClient(Protocol):
-    """Who asked."""
+    """The request's client."""
 
     def gone(self, seconds: float) -> bool:
-        """Wait so long at most; True at once when the client has left."""
+        """Wait for this time; True at once if the client disconnects."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A request, read and checked. ``top``: how many of the likeliest tokens the client wants."""
+class GenerationRequest:
+    """A validated request. ``top``: how many of the likeliest tokens to list."""
 
     prompt: tuple[int, ...]
     max_tokens: int = 256
-    knobs: Knobs = AS_IT_IS
+    knobs: Knobs = UNCHANGED
     seed: int | None = None
     stop: tuple[str, ...] = ()
     top: int | None = None
@@ -62,7 +62,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Timing:
-    """When what happened, nanoseconds of the monotonic clock; None is not yet."""
+    """Times of a request's events, nanoseconds of the monotonic clock; None: not yet."""
 
     came_ns: int
     began_ns: int | None = None
@@ -72,7 +72,7 @@ class Timing:
     output_tokens: int = 0
 
     def spans_ms(self) -> tuple[float, float | None, float | None]:
-        """Give queue, prompt and decode of a request that has ended; None is what it never came to."""
+        """Return the durations of queue, prompt and decode of an ended request; None for a phase it did not reach."""
         ended = self.came_ns if self.ended_ns is None else self.ended_ns
         if self.began_ns is None:
             return (ended - self.came_ns) / 1e6, None, None
@@ -84,7 +84,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One token: what the client may have of the text by now ("" while a stop string may be coming), and its draw."""
+    """One token: the text that can be sent now ("" while it may be part of a stop string), and the draw."""
 
     text: str
     drawn: Drawn
@@ -92,25 +92,25 @@ class Step:
 
 @dataclass(slots=True)
 class Generation:
-    """What is known when a request has ended."""
+    """The result of a request, complete at its end."""
 
     timing: Timing
     reason: str = ""
     """stop or length; "" until then."""
     rest: str = ""
-    """Text that was held back for a stop string that did not come."""
+    """Text held back for a stop string that did not follow."""
 
 
 class Places:
-    """First come, first served. Any thread."""
+    """A first-come, first-served semaphore. Any thread."""
 
     def __init__(self, count: int = PLACES) -> None:
         self._free = count
         self._waiting: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
-    def take(self, still_there: Callable[[], None]) -> None:
-        """Take a place, or wait for one; ``still_there`` raises when it is not worth waiting any more."""
+    def acquire(self, check_client: Callable[[], None]) -> None:
+        """Take a place, waiting for one if needed; ``check_client`` waits a while, and raises if the client left."""
         with self._lock:
             if self._free and not self._waiting:
                 self._free -= 1
@@ -119,18 +119,18 @@ class Places:
             self._waiting.append(mine)
         try:
             while not mine.is_set():
-                still_there()
+                check_client()
         except BaseException:
             with self._lock:
                 given = mine.is_set()
                 if not given:
                     self._waiting.remove(mine)
             if given:
-                self.give()
+                self.release()
             raise
 
-    def give(self) -> None:
-        """Give the place to the one that has waited longest."""
+    def release(self) -> None:
+        """Pass the place to the longest waiting request."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()
@@ -140,7 +140,7 @@ class Places:
 
 @dataclass(slots=True)
 class DemoModel:
-    """A model that answers. ``rate``: tokens a second and request at most, 0 without limit."""
+    """A model with its limits. ``rate``: most tokens per second and request, 0 for no limit."""
 
     name: str
     ngram: NGram
@@ -149,24 +149,24 @@ class DemoModel:
     rate: float
     places: Places = field(default_factory=Places)
 
-    def answer(self, ask: Ask, client: DemoClient, watch: Watch, into: Generation) -> Iterator[Step]:
-        """Give the steps, each at its time. Raises ClientLeft; ``watch`` always hears of the end, as of ``close``."""
+    def answer(self, request: GenerationRequest, client: DemoClient, watch: Watch, into: Generation) -> Iterator[Step]:
+        """Yield the steps, each at its time. Raises ClientLeft. ``watch.end`` is always called, even on ``close``."""
         timing = into.timing
-        timing.prompt_tokens = len(ask.prompt)
+        timing.prompt_tokens = len(request.prompt)
         status: Literal["ok", "aborted", "error"] = "error"
         reason = "error"
         held = False
         try:
             watch.phase("queued")
-            self.places.take(lambda: _must_stay(client, LOOK_S))
+            self.places.acquire(lambda: _check_client(client, POLL_S))
             held = True
             timing.began_ns = self.clock.mono_ns()
             watch.phase("prompt")
-            watch.prompt(len(ask.prompt))
-            self._read(ask, client, timing.began_ns)
+            watch.prompt(len(request.prompt))
+            self._read(request, client, timing.began_ns)
             timing.read_ns = self.clock.mono_ns()
             watch.phase("decode")
-            yield from self._write(ask, client, watch, into, timing.read_ns)
+            yield from self._write(request, client, watch, into, timing.read_ns)
             status, reason = "ok", into.reason
         except (ClientLeft, GeneratorExit, OSError):
             status, reason = "aborted", "client_gone"
@@ -174,25 +174,27 @@ class DemoModel:
         finally:
             timing.ended_ns = self.clock.mono_ns()
             if held:
-                self.places.give()
+                self.places.release()
             watch.end(status, reason, timing)
 
-    def _read(self, ask: Ask, client: DemoClient, began_ns: int) -> None:
-        """Score the prompt, token by token: that is what reading it means."""
-        for at in range(0, len(ask.prompt), READ_AT_ONCE):
-            part = ask.prompt[at : at + READ_AT_ONCE]
-            self.ngram.score(part, ask.prompt[max(0, at - self.ngram.order) : at])
-            self._hold(client, began_ns, (at + len(part)) / READS_FASTER)
+    def _read(self, request: GenerationRequest, client: DemoClient, began_ns: int) -> None:
+        """Read the prompt: compute the score of each of its tokens."""
+        for at in range(0, len(request.prompt), READ_BATCH):
+            part = request.prompt[at : at + READ_BATCH]
+            self.ngram.score(part, request.prompt[max(0, at - self.ngram.order) : at])
+            self._hold(client, began_ns, (at + len(part)) / READ_SPEEDUP)
 
-    def _write(self, ask: Ask, client: DemoClient, watch: Watch, into: Generation, read_ns: int) -> Iterator[Step]:
-        random = np.random.default_rng(ask.seed)
-        timing, read = into.timing, list(ask.prompt)
-        cut = Cutter(ask.stop)
+    def _write(
+        self, request: GenerationRequest, client: DemoClient, watch: Watch, into: Generation, read_ns: int
+    ) -> Iterator[Step]:
+        random = np.random.default_rng(request.seed)
+        timing, read = into.timing, list(request.prompt)
+        cut = Cutter(request.stop)
         into.reason = "length"
-        for number in range(1, ask.max_tokens + 1):
-            drawn = draw(shaped(self.ngram.distribution(read[-self.ngram.order :]), ask.knobs), random)
+        for number in range(1, request.max_tokens + 1):
+            drawn = draw(shaped(self.ngram.distribution(read[-self.ngram.order :]), request.knobs), random)
             self._hold(client, read_ns, number)
-            if drawn.token == EOS:  # no text of its own, and not counted
+            if drawn.token == EOS:  # has no text, and is not counted
                 into.reason = "stop"
                 break
             timing.output_tokens = number
@@ -205,13 +207,13 @@ class DemoModel:
         into.rest = cut.rest()
 
     def _hold(self, client: DemoClient, since_ns: int, tokens: float) -> None:
-        """Wait until so many tokens may be out. The limit is deliberate; nothing else waits."""
+        """Wait until this many tokens are allowed. The rate limit is deliberate; nothing else waits."""
         due_ns = since_ns + int(tokens / self.rate * 1e9) if self.rate > 0 else 0
-        _must_stay(client, max(0.0, (due_ns - self.clock.mono_ns()) / 1e9))
+        _check_client(client, max(0.0, (due_ns - self.clock.mono_ns()) / 1e9))
 
 
 class Cutter:
-    """Ends a text before a stop string, and holds back what may be the start of one."""
+    """Ends a text before a stop string, and holds back a possible start of one."""
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
@@ -219,7 +221,7 @@ class Cutter:
         self.done = False
 
     def feed(self, text: str) -> str:
-        """Take more of the text; gives what is sure to stand before any stop string."""
+        """Add text; return what is certainly before any stop string."""
         self._held += text
         found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
         if found:
@@ -235,11 +237,11 @@ class Cutter:
         return out
 
     def rest(self) -> str:
-        """Give what was held back."""
+        """Return what was held back."""
         out, self._held = self._held, ""
         return out
 
 
-def _must_stay(client: DemoClient, seconds: float) -> None:
+def _check_client(client: DemoClient, seconds: float) -> None:
     if client.gone(seconds):
         raise ClientLeft

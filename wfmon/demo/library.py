@@ -1,4 +1,4 @@
-"""The text that ships with the project, and the two models that are counted from it."""
+"""The training text that ships with the project, and the two models trained on it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from wfmon.demo.ngram import NGram
 from wfmon.demo.tokens import Vocabulary, split
 
 ORDERS = {"wfmon-demo-2gram": 2, "wfmon-demo-4gram": 4}
-"""By name, how many tokens a model sees at once, the next one among them."""
+"""The models' names and n-gram orders."""
 RULE = "\n----\n"
-"""Stands between two texts."""
+"""The separator between texts."""
 
 
 def corpus() -> tuple[str, ...]:
-    """Give the texts."""
+    """Return the training texts."""
     whole = resources.files("wfmon.demo").joinpath("corpus.txt").read_text("utf-8")
     return tuple(text.strip() for text in whole.split(RULE))
 
 
 def train(clock: Clock, rate: float) -> dict[str, DemoModel]:
-    """Count the models, which share one vocabulary; gives them by name."""
+    """Train the models, which share one vocabulary. Returns them by name."""
     texts = corpus()
     vocabulary = Vocabulary(word for text in texts for word in split(text))
     read = [vocabulary.read(text) for text in texts]
@@ -34,6 +34,6 @@ def train(clock: Clock, rate: float) -> dict[str, DemoModel]:
 
 
 def vocabulary_name(vocabulary: Vocabulary) -> str:
-    """Name the vocabulary by what is in it: models with the same name may be compared token by token."""
+    """Return a name derived from the contents: models with the same vocabulary name can be compared token by token."""
     digest = hashlib.blake2b("\n".join(vocabulary.texts).encode(), digest_size=8).hexdigest()
     return f"wfmon-demo-{len(vocabulary)}-{digest}"

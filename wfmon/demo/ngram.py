@@ -1,11 +1,11 @@
-"""An n-gram language model with modified interpolated Kneser-Ney smoothing, the whole distribution at each step.
+"""An n-gram language model with modified interpolated Kneser-Ney smoothing and the full distribution at each step.
 
     p_n(w | h) = (c(h w) - D(c(h w))) / c(h .)  +  g(h) p_(n-1)(w | h')
 
-c counts the n-gram in the text at the highest order, and at each lower one the different words seen before it; h' is h
-without its first word; g(h) is what the discounts took away, so that the sum is 1. With n_i the n-grams counted i times
-and Y = n_1 / (n_1 + 2 n_2), D(i) = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2, and for 3 and more that of 3. Below one
-word stands the uniform distribution; a h that was never seen leaves p_(n-1) as it is.
+c is the n-gram's count in the text at the highest order, and at lower orders the number of distinct words before it; h'
+is h without its first word; g(h) is the mass removed by the discounts, so that the sum is 1. With n_i the number of
+n-grams counted i times and Y = n_1 / (n_1 + 2 n_2), D(i) = i - (i + 1) Y n_(i+1) / n_i for i = 1, 2 and 3, and D(3) for
+larger counts. The order below one word is the uniform distribution; for an unseen h, p_n is p_(n-1).
 S. F. Chen and J. Goodman, An Empirical Study of Smoothing Techniques for Language Modeling, 1998, section 3.
 """
 
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 class NgramLevel(NamedTuple):
-    """The n-grams of one order, sorted by context. Those of context i lie at ``starts[i]`` to ``starts[i + 1]``."""
+    """The n-grams of one order, sorted by context. Context i has the rows ``starts[i]`` to ``starts[i + 1]``."""
 
     contexts: Ints
     starts: Ints
@@ -36,11 +36,11 @@ class NgramLevel(NamedTuple):
 
 
 class NGram:
-    """A model of one order over ``size`` tokens. Never changes after it is made, so any thread may ask it."""
+    """A model of one order over ``size`` tokens. Immutable; any thread."""
 
     def __init__(self, texts: Sequence[Sequence[int]], order: int, size: int) -> None:
         if not 1 <= order <= 5 or size**order >= 2**63:
-            raise ValueError(f"order {order} with {size} tokens does not fit; take an order from 1 to 4")
+            raise ValueError(f"order {order} with {size} tokens does not fit; use an order from 1 to 4")
         self.order = order
         self.size = size
         grams, counts = np.unique(_windows(texts, order), axis=0, return_counts=True)
@@ -57,7 +57,7 @@ class NGram:
         self._base[single.words] += single.shares
 
     def distribution(self, before: Sequence[int]) -> Floats:
-        """Give the probability of each token after these, shape (size,); it sums to 1. The start of a text: []."""
+        """Return the probability of each next token, shape (size,), sum 1. [] is the start of a text."""
         wanted = [BOS] * (self.order - 1) + list(before[-self.order :])
         result = self._base.copy()
         key, scale = 0, 1
@@ -73,7 +73,7 @@ class NGram:
         return result
 
     def score(self, tokens: Sequence[int], before: Sequence[int] = ()) -> Floats:
-        """Give the natural log-probability of each of these tokens, read one after the other."""
+        """Return the natural log-probability of each token, given those before it."""
         read = list(before)
         result = np.empty(len(tokens))
         for at, token in enumerate(tokens):
@@ -82,19 +82,19 @@ class NGram:
         return result
 
     def perplexity(self, texts: Sequence[Sequence[int]]) -> float:
-        """Give 2 to the mean bits a token, over texts and their ends."""
+        """Return the perplexity, 2 to the mean bits per token, over texts including their ends."""
         scores = np.concatenate([self.score([*text, EOS]) for text in texts])
         return float(np.exp(-scores.mean()))
 
 
 def _windows(texts: Sequence[Sequence[int]], order: int) -> Ints:
-    """Give all n-grams, shape (n, order): each text behind order - 1 starts, before its end."""
+    """Return all n-grams, shape (n, order); each text is padded with order - 1 BOS and one EOS."""
     padded = [np.array([BOS] * (order - 1) + [*text, EOS], dtype=np.int64) for text in texts]
     return np.concatenate([np.lib.stride_tricks.sliding_window_view(text, order) for text in padded])
 
 
 def _level(grams: Ints, counts: Floats, size: int) -> NgramLevel:
-    """Count one order. ``grams`` comes sorted by its columns, so by context."""
+    """Build one order. ``grams`` must be sorted by its columns, and so by context."""
     keys = np.zeros(len(grams), dtype=np.int64)
     for column in range(grams.shape[1] - 1):
         keys = keys * size + grams[:, column]
@@ -108,11 +108,11 @@ def _level(grams: Ints, counts: Floats, size: int) -> NgramLevel:
 
 
 def _discounts(counts: Floats) -> Floats:
-    """Give D by count, shape (4,); where a text is too small to tell, Y."""
+    """Return D by count, shape (4,); Y where the text is too small to estimate it."""
     met = [int(np.count_nonzero(counts == times)) for times in range(5)]
     y = met[1] / (met[1] + 2 * met[2]) if met[1] else 0.5
     result = np.zeros(4)
     for times in (1, 2, 3):
-        told = times - (times + 1) * y * met[times + 1] / met[times] if met[times] and met[times + 1] else y
-        result[times] = min(max(told, 0.0), times)
+        discount = times - (times + 1) * y * met[times + 1] / met[times] if met[times] and met[times + 1] else y
+        result[times] = min(max(discount, 0.0), times)
     return result

@@ -1,4 +1,4 @@
-"""Ollama's form: chat and generate, whole or as lines of JSON, and what the server has. Durations are measured."""
+"""Ollama's API: chat and generate, whole or as JSON lines, and the lists of models. Durations are measured."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from wfmon.core.clock import Clock
-from wfmon.demo import asked
-from wfmon.demo.engine import MAX_CONTEXT, PLACES, READS_FASTER, Ask, DemoModel, Generation, Step
+from wfmon.demo import fields
+from wfmon.demo.engine import MAX_CONTEXT, PLACES, READ_SPEEDUP, DemoModel, Generation, GenerationRequest, Step
 from wfmon.demo.openai import chat_logprob
 
 Json = dict[str, Any]
 LIMIT = (
-    "Built-in n-gram model. At most {rate:g} tokens a second and request, and {reads:g} of a prompt: a deliberate "
+    "Built-in n-gram model. At most {rate:g} tokens per second and request, and {reads:g} of a prompt: a deliberate "
     "limit, so that the eye can follow. The tokens, their distributions and the times are real."
 )
 NO_LIMIT = "Built-in n-gram model, without a speed limit. The tokens, their distributions and the times are real."
 
 
 class OllamaRequest(NamedTuple):
-    """What is asked, and in what form."""
+    """A parsed request."""
 
-    ask: Ask
+    generation: GenerationRequest
     stream: bool
     chat: bool
     load: bool
-    """Only a look whether the model is there: no prompt was given."""
+    """No prompt: the client only checks that the model is loaded."""
 
 
-def wanted(body: Mapping[str, Any], model: DemoModel, *, chat: bool) -> OllamaRequest:
-    """Read a request for /api/chat or /api/generate. Raises asked.BadRequest."""
-    options = asked.part(body, "options")
-    limit = asked.whole(options, "num_predict", asked.USUAL_TOKENS, -2, asked.MAX_TOKENS)
+def parse(body: Mapping[str, Any], model: DemoModel, *, chat: bool) -> OllamaRequest:
+    """Parse a request for /api/chat or /api/generate. Raises fields.BadRequest."""
+    options = fields.part(body, "options")
+    limit = fields.whole(options, "num_predict", fields.USUAL_TOKENS, -2, fields.MAX_TOKENS)
     if chat:
         load = body.get("messages") in (None, [])
-        prompt = "" if load else asked.said(body)
+        prompt = "" if load else fields.conversation(body)
     else:
-        prompt = asked.text(body, "system") + "\n\n" + asked.text(body, "prompt")
+        prompt = fields.text(body, "system") + "\n\n" + fields.text(body, "prompt")
         load = not prompt.strip()
-    tokens = limit if limit > 0 else asked.USUAL_TOKENS
-    ask = asked.ask(options, prompt, model.vocabulary, max_tokens=tokens, top=asked.top_of(body))
-    return OllamaRequest(ask, asked.flag(body, "stream", usual=True), chat, load)
+    tokens = limit if limit > 0 else fields.USUAL_TOKENS
+    request = fields.generation_request(options, prompt, model.vocabulary, max_tokens=tokens, top=fields.top_of(body))
+    return OllamaRequest(request, fields.flag(body, "stream", usual=True), chat, load)
 
 
 class OllamaWriter:
-    """Writes one answer."""
+    """Encodes one answer."""
 
     def __init__(self, wanted: OllamaRequest, model: DemoModel, clock: Clock) -> None:
         self._wanted = wanted
@@ -53,19 +53,19 @@ class OllamaWriter:
         self._clock = clock
 
     def events(self, steps: Iterator[Step], answer: Generation) -> Iterator[Json]:
-        """Give the lines, each when its token comes."""
+        """Yield the lines, each when its token arrives."""
         for step in steps:
-            yield {**self._line(step.text), "done": False, **self._told([step])}
+            yield {**self._line(step.text), "done": False, **self._logprobs_of([step])}
         yield {**self._line(answer.rest), **self._end(answer)}
 
     def whole(self, steps: Iterator[Step], answer: Generation) -> Json:
-        """Give the whole answer."""
+        """Return the complete answer."""
         taken = list(steps)
         text = "".join(step.text for step in taken) + answer.rest
-        return {**self._line(text), **self._end(answer), **self._told(taken)}
+        return {**self._line(text), **self._end(answer), **self._logprobs_of(taken)}
 
     def loaded(self) -> Json:
-        """Answer one that asks for no tokens: the model is in memory from the start."""
+        """Return the answer to a request without a prompt: the model is always in memory."""
         return {**self._line(""), "done": True, "done_reason": "load"}
 
     def _line(self, text: str) -> Json:
@@ -74,8 +74,8 @@ class OllamaWriter:
             **head, "response": text
         }  # fmt: skip
 
-    def _told(self, steps: list[Step]) -> Json:
-        top = self._wanted.ask.top
+    def _logprobs_of(self, steps: list[Step]) -> Json:
+        top = self._wanted.generation.top
         if top is None:
             return {}
         return {"logprobs": [chat_logprob(step, top, self._model.vocabulary) for step in steps]}
@@ -96,12 +96,12 @@ class OllamaWriter:
 
 
 def tags(models: Mapping[str, DemoModel], clock: Clock) -> Json:
-    """Give the body of /api/tags."""
+    """Return the body of /api/tags."""
     return {"models": [{**_row(model), "modified_at": stamp(clock)} for model in models.values()]}
 
 
 def running(models: Mapping[str, DemoModel]) -> Json:
-    """Give the body of /api/ps: both are in memory until the end, and none is on a graphics card."""
+    """Return the body of /api/ps: both models are always in memory, and not on a GPU."""
     rows = [
         {**_row(model), "expires_at": "9999-12-31T23:59:59Z", "size_vram": 0, "context_length": MAX_CONTEXT}
         for model in models.values()
@@ -110,12 +110,12 @@ def running(models: Mapping[str, DemoModel]) -> Json:
 
 
 def show(model: DemoModel, clock: Clock) -> Json:
-    """Give the body of /api/show, which says plainly what this is and how it is limited."""
-    limit = LIMIT.format(rate=model.rate, reads=model.rate * READS_FASTER) if model.rate else NO_LIMIT
+    """Return the body of /api/show, which describes the model and its rate limit."""
+    limit = LIMIT.format(rate=model.rate, reads=model.rate * READ_SPEEDUP) if model.rate else NO_LIMIT
     return {
-        "license": "MIT, as the project that it ships with; its text too.",
+        "license": "MIT, like the project that it ships with; its text too.",
         "modelfile": f"# {limit}",
-        "parameters": f"temperature {asked.USUAL_TEMPERATURE}\nnum_predict {asked.USUAL_TOKENS}",
+        "parameters": f"temperature {fields.USUAL_TEMPERATURE}\nnum_predict {fields.USUAL_TOKENS}",
         "template": "{{ .Prompt }}",
         "details": _row(model)["details"],
         "model_info": {
@@ -126,7 +126,7 @@ def show(model: DemoModel, clock: Clock) -> Json:
             "ngram.vocab_size": len(model.vocabulary),
             "ngram.context_length": MAX_CONTEXT,
             "wfmon.tokens_per_second_limit": model.rate,
-            "wfmon.prompt_tokens_per_second_limit": model.rate * READS_FASTER,
+            "wfmon.prompt_tokens_per_second_limit": model.rate * READ_SPEEDUP,
             "wfmon.requests_at_once": PLACES,
         },
         "capabilities": ["completion"],
@@ -135,7 +135,7 @@ def show(model: DemoModel, clock: Clock) -> Json:
 
 
 def stamp(clock: Clock) -> str:
-    """Give the time of day as Ollama writes it."""
+    """Return the current time in Ollama's format."""
     return datetime.fromtimestamp(clock.now_ms() / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 

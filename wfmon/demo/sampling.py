@@ -1,4 +1,4 @@
-"""From a model's distribution to the one that is sampled: temperature, top k, top p; and the draw itself."""
+"""Sampling: temperature, top k and top p applied to a model's distribution, and the draw."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ MAX_TOP = 20
 
 
 class Knobs(NamedTuple):
-    """How to sample. ``temperature`` 0 takes the likeliest; ``top_k`` 0 keeps all."""
+    """Sampling parameters. ``temperature`` 0 takes the likeliest token; ``top_k`` 0 keeps all."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
 
 
-AS_IT_IS = Knobs()
+UNCHANGED = Knobs()
 
 
 class Drawn(NamedTuple):
-    """A token, and the distribution it was drawn from: exact entropy in bits, natural log-probabilities."""
+    """A drawn token, and its distribution: exact entropy in bits, natural log-probabilities."""
 
     token: int
     logprob: float
     entropy: float
     top: tuple[tuple[int, float], ...]
-    """The likeliest tokens, falling, those alone that could have been drawn; at most MAX_TOP."""
+    """The likeliest tokens with a probability above 0, descending; at most MAX_TOP."""
 
 
 def shaped(distribution: Floats, knobs: Knobs) -> Floats:
-    """Give the distribution that is sampled; it sums to 1. The word that was never read is never written."""
+    """Return the distribution to sample from, sum 1. UNK and BOS get probability 0."""
     result = distribution.copy()
     result[[UNK, BOS]] = 0.0
     if knobs.temperature <= 0.0:
@@ -53,7 +53,7 @@ def shaped(distribution: Floats, knobs: Knobs) -> Floats:
     result /= result.sum()
     if knobs.top_p < 1.0:
         order = result.argsort(kind="stable")[::-1]
-        # The smallest set of the likeliest whose sum reaches top_p, and at least one.
+        # The smallest set of the likeliest tokens whose sum reaches top_p; at least one.
         kept = int(np.searchsorted(result[order].cumsum(), knobs.top_p)) + 1
         result[order[kept:]] = 0.0
         result /= result.sum()
@@ -61,7 +61,7 @@ def shaped(distribution: Floats, knobs: Knobs) -> Floats:
 
 
 def entropy_bits(distribution: Floats) -> float:
-    """Give Shannon's entropy, -sum p log2 p."""
+    """Return the Shannon entropy, -sum p log2 p."""
     some = distribution[distribution > 0.0]
     return max(0.0, float(-(some * np.log2(some)).sum()))
 

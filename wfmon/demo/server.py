@@ -1,4 +1,4 @@
-"""The built-in model's door: HTTP/1.1 on 127.0.0.1 in OpenAI's and Ollama's forms. Nothing of a request is logged."""
+"""The built-in model's server: HTTP/1.1 on 127.0.0.1 with OpenAI's and Ollama's APIs. No request is logged."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from urllib.parse import urlsplit
 import wfmon
 from wfmon.core.clock import Clock
 from wfmon.demo import ollama, openai
-from wfmon.demo.asked import BadRequest
-from wfmon.demo.engine import Ask, ClientLeft, DemoModel, Generation, Step, Timing, Watch
+from wfmon.demo.engine import ClientLeft, DemoModel, Generation, GenerationRequest, Step, Timing, Watch
+from wfmon.demo.fields import BadRequest
 
 HOST = "127.0.0.1"
 NAMES = {"127.0.0.1", "localhost", "::1"}
-"""What a Host header may say: anything else is a web page that had its name led to this machine."""
+"""Allowed names in a Host header: any other comes from a web page with a rebound DNS name."""
 MAX_BODY = 1_000_000
 MAX_CONNECTIONS = 64
 SILENCE_S = 75
-"""How long a kept connection may say nothing."""
+"""How long a keep-alive connection may be silent."""
 Json = dict[str, Any]
-Watching = Callable[[DemoModel, str, int], Watch]
+NewWatch = Callable[[DemoModel, str, int], Watch]
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Bound when made; ``serve_forever`` answers until ``shutdown``. ``watching``: given host:port, the one who
-    makes a Watch for each request, by its name and the nanosecond it came; ``measured``: what /demo/measured tells.
+    """The constructor binds; ``serve_forever`` answers until ``shutdown``. ``new_watch(host:port)`` returns the factory
+    of a Watch for each request, from its id and arrival in ns. ``measured``: rows of /demo/measured.
     """
 
     daemon_threads = True
@@ -45,7 +45,7 @@ class DemoServer(ThreadingHTTPServer):
         port: int,
         models: Mapping[str, DemoModel],
         clock: Clock,
-        watching: Callable[[str], Watching],
+        new_watch: Callable[[str], NewWatch],
         measured: Callable[[], list[Json]],
     ) -> None:
         self.models = models
@@ -53,31 +53,31 @@ class DemoServer(ThreadingHTTPServer):
         self.measured = measured
         self.ended = threading.Event()
         self.busy = 0
-        """Requests that are being answered; under ``busy_lock``."""
+        """Number of requests being answered; guarded by ``busy_lock``."""
         self.busy_lock = threading.Lock()
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._count = 0
         super().__init__((HOST, port), Handler)
-        self.watching = watching(f"{HOST}:{self.port}")
+        self.new_watch = new_watch(f"{HOST}:{self.port}")
 
     @property
     def port(self) -> int:
         return int(self.server_address[1])
 
     def number(self) -> str:
-        """Give a request's name."""
+        """Return a new request id."""
         with self.busy_lock:
             self._count += 1
             return f"{self.clock.now_ms():x}-{self._count}"
 
     def server_bind(self) -> None:
-        """Bind, without the look for this machine's name that the base class takes."""
+        """Bind without the base class's look-up of this machine's name."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.port
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as the base class
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  like the base class
         if not self._connections.acquire(blocking=False):
-            self.shutdown_request(request)  # the client sees the connection end; it holds no thread of ours
+            self.shutdown_request(request)  # closes the connection, so that it holds no thread
             return
         try:
             super().process_request_thread(request, client_address)
@@ -85,18 +85,18 @@ class DemoServer(ThreadingHTTPServer):
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Say nothing: what failed is a client's connection, and a trace could show its text."""
+        """Log nothing: the error is a client's connection, and a traceback could show its text."""
 
 
 class ClientLine:
-    """The client's connection while it waits for an answer."""
+    """A client's connection while it waits for an answer."""
 
     def __init__(self, sock: socket.socket, clock: Clock, ended: threading.Event) -> None:
         self._sock = sock
         self._clock = clock
         self._ended = ended
         self._more = False
-        """It has sent what comes next already, so that its silence says nothing."""
+        """It has pipelined its next request, so a read can no longer detect that it closed."""
 
     def gone(self, seconds: float) -> bool:
         if not self._more:
@@ -122,14 +122,14 @@ class Handler(BaseHTTPRequestHandler):
     timeout = SILENCE_S
     disable_nagle_algorithm = True
     came_ns = 0
-    """When the request's first line was there."""
+    """When the request's first line arrived."""
 
     def parse_request(self) -> bool:
         self.came_ns = self.server.clock.mono_ns()
         return super().parse_request()
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged: a request line is a client's own."""
+        """Log nothing: a request line is the client's private data."""
 
     def do_GET(self) -> None:
         self._answer("GET")
@@ -141,10 +141,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer("POST")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Answer what the base class refuses (a bad request line, an unknown method) in our form."""
+        """Answer what the base class refuses (a bad request line, an unknown method) in OpenAI's error format."""
         self.close_connection = True
         with contextlib.suppress(OSError):
-            self._send(int(code), openai.error(BadRequest(int(code), "This is not a request that is answered here.")))
+            self._send(int(code), openai.error(BadRequest(int(code), "This request is not supported.")))
 
     def _answer(self, method: str) -> None:
         path = urlsplit(self.path).path
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _check(self) -> None:
-        """Keep web pages of other sites out, and names that were led here."""
+        """Refuse web pages of other sites and rebound DNS names."""
         if _name("//" + self.headers.get("Host", "")) not in NAMES:
             raise BadRequest(403, "The Host header must name this machine: 127.0.0.1 or localhost.")
         origin = self.headers.get("Origin")
@@ -166,14 +166,14 @@ class Handler(BaseHTTPRequestHandler):
             raise BadRequest(403, "Web pages of other sites are not answered.")
 
     def _body(self) -> bytes:
-        told, *others = self.headers.get_all("Content-Length", [""])
-        if others or not re.fullmatch(r"[0-9]{1,15}", told) or "Transfer-Encoding" in self.headers:
+        length, *others = self.headers.get_all("Content-Length", [""])
+        if others or not re.fullmatch(r"[0-9]{1,15}", length) or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            raise BadRequest(411, "The request needs one Content-Length, and no Transfer-Encoding.")
-        if int(told) > MAX_BODY:
+            raise BadRequest(411, "The request needs one Content-Length and no Transfer-Encoding.")
+        if int(length) > MAX_BODY:
             self.close_connection = True
             raise BadRequest(413, f"The request is larger than {MAX_BODY} bytes.")
-        return self.rfile.read(int(told))
+        return self.rfile.read(int(length))
 
     def _route(self, method: str, path: str, body: bytes) -> None:
         server = self.server
@@ -197,9 +197,9 @@ class Handler(BaseHTTPRequestHandler):
         elif path in {"/api/chat", "/api/generate"}:
             return self._ollama(_parsed(body), chat=path == "/api/chat")
         elif path == "/api/show":
-            asked = _parsed(body)
-            return self._send(200, ollama.show(self._model(asked.get("model") or asked.get("name")), server.clock))
-        raise BadRequest(404, "There is no such route here.", None, "not_found")
+            shown = _parsed(body)
+            return self._send(200, ollama.show(self._model(shown.get("model") or shown.get("name")), server.clock))
+        raise BadRequest(404, "There is no such route.", None, "not_found")
 
     def _openai(self, body: Json, *, chat: bool) -> None:
         model = self._model(body.get("model"))
@@ -207,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
         number = self.server.number()
         writer = openai.OpenAiWriter(wanted, model, number, self.server.clock.now_ms() // 1000)
         answer = Generation(Timing(self.came_ns))
-        steps = self._steps(model, wanted.ask, number, answer)
+        steps = self._steps(model, wanted.generation, number, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         return self._stream(
@@ -219,31 +219,31 @@ class Handler(BaseHTTPRequestHandler):
 
     def _ollama(self, body: Json, *, chat: bool) -> None:
         model = self._model(body.get("model"))
-        wanted = ollama.wanted(body, model, chat=chat)
+        wanted = ollama.parse(body, model, chat=chat)
         writer = ollama.OllamaWriter(wanted, model, self.server.clock)
         if wanted.load:
             return self._send(200, writer.loaded())
         number = self.server.number()
         answer = Generation(Timing(self.came_ns))
-        steps = self._steps(model, wanted.ask, number, answer)
+        steps = self._steps(model, wanted.generation, number, answer)
         if not wanted.stream:
             return self._send(200, writer.whole(steps, answer), number)
         lines = (_json(line) + b"\n" for line in writer.events(steps, answer))
         return self._stream(number, "application/x-ndjson", lines, steps)
 
-    def _steps(self, model: DemoModel, ask: Ask, number: str, answer: Generation) -> Iterator[Step]:
+    def _steps(self, model: DemoModel, request: GenerationRequest, number: str, answer: Generation) -> Iterator[Step]:
         client = ClientLine(self.connection, self.server.clock, self.server.ended)
-        watch = self.server.watching(model, number, self.came_ns)
+        watch = self.server.new_watch(model, number, self.came_ns)
         with self.server.busy_lock:
             self.server.busy += 1
         try:
-            yield from model.answer(ask, client, watch, answer)
+            yield from model.answer(request, client, watch, answer)
         finally:
             with self.server.busy_lock:
                 self.server.busy -= 1
 
     def _stream(self, number: str, kind: str, parts: Iterator[bytes], steps: Iterator[Step]) -> None:
-        """Send each part as one chunk, when it comes. The status goes out with the first."""
+        """Send each part as one chunk when it arrives. The head is sent with the first."""
         try:
             head = self._head(200, kind, number, {"Transfer-Encoding": "chunked", "Cache-Control": "no-cache"})
             for part in parts:
@@ -251,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
                 head = b""
             self.wfile.write(b"0\r\n\r\n")
         finally:
-            steps.close()  # type: ignore[attr-defined]  # a generator: an abort ends it here, not at some later time
+            steps.close()  # type: ignore[attr-defined]  # a generator: ends now after an abort, not at garbage collection
 
     def _send(self, status: int, body: Json, number: str = "") -> None:
         data = _json(body)
@@ -259,15 +259,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(head if self.command == "HEAD" else head + data)
 
     def _head(self, status: int, kind: str, number: str, more: Mapping[str, str]) -> bytes:
-        """Give the head as bytes, so that it leaves together with the first of the body."""
+        """Return the head as bytes, to be sent together with the start of the body."""
         close = {"Connection": "close"} if self.close_connection else {}
         named = {"X-Request-Id": number} if number else {}
         rows = {
             "Server": self.server_version, "Content-Type": kind, "X-Content-Type-Options": "nosniff", **named, **more,
             **close,
         }  # fmt: skip
-        told = "".join(f"{name}: {text}\r\n" for name, text in rows.items())
-        return f"HTTP/1.1 {status} {self.responses.get(status, ('',))[0]}\r\n{told}\r\n".encode("latin-1")
+        lines = "".join(f"{name}: {text}\r\n" for name, text in rows.items())
+        return f"HTTP/1.1 {status} {self.responses.get(status, ('',))[0]}\r\n{lines}\r\n".encode("latin-1")
 
     def _refuse(self, refused: BadRequest, path: str) -> None:
         body = {"error": refused.sentence} if path.startswith("/api/") else openai.error(refused)
@@ -280,7 +280,7 @@ class Handler(BaseHTTPRequestHandler):
         found = self.server.models.get(name.removesuffix(":latest")) if isinstance(name, str) else None
         if found is None:
             there = ", ".join(self.server.models)
-            raise BadRequest(404, f"There is no such model here; there are {there}.", "model", "model_not_found")
+            raise BadRequest(404, f"There is no such model; available are {there}.", "model", "model_not_found")
         return found
 
 

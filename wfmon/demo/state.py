@@ -1,4 +1,4 @@
-"""How the child tells its monitor how it fares: a small file in the data folder, replaced whole."""
+"""The child's status for its monitor: a small file in the data folder, replaced atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "demo.json"
 
 
 class State(NamedTuple):
-    """off, starting, running or failed, and why; ``rate`` is the speed limit, tokens a second and request."""
+    """One of off, starting, running, failed, with a reason. ``rate``: the limit in tokens per second and request."""
 
     state: str
     reason: str = ""
@@ -23,8 +23,8 @@ class State(NamedTuple):
     models: tuple[str, ...] = ()
     rate: float = 0.0
 
-    def told(self) -> DemoStatus:
-        """Give it as pages and routes have it."""
+    def status(self) -> DemoStatus:
+        """Return the state in the form that pages and routes use."""
         return {
             "state": self.state, "reason": self.reason, "pid": self.pid, "url": self.url,
             "models": list(self.models), "rate": self.rate,
@@ -32,27 +32,27 @@ class State(NamedTuple):
 
 
 def write(data: Path, state: State) -> None:
-    """Tell it; a folder that cannot be written is the monitor's own trouble, and it says so."""
+    """Write the file. Write errors are ignored: the monitor reports an unwritable folder itself."""
     made = data / f"{FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(state.told(), file)
+            json.dump(state.status(), file)
         made.replace(data / FILE)
 
 
 def read(data: Path, pid: int) -> State | None:
-    """Give what the child of this number told; None before it did."""
+    """Return the state that the child with this pid wrote; None before it did."""
     try:
-        told = json.loads((data / FILE).read_text("utf-8"))
-        if told["pid"] != pid:
+        saved = json.loads((data / FILE).read_text("utf-8"))
+        if saved["pid"] != pid:
             return None
-        return State(**{**told, "models": tuple(told["models"])})
+        return State(**{**saved, "models": tuple(saved["models"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def forget(data: Path) -> None:
-    """Take the file away."""
+def remove(data: Path) -> None:
+    """Remove the file."""
     with contextlib.suppress(OSError):
         (data / FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The built-in model's process, seen from the monitor: start it, stop it, tell how it fares."""
+"""The monitor's supervision of the built-in model's process: start, stop, status."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from wfmon.demo.state import State
 
 START_S = 10.0
 STOP_S = 0.15
-"""A child that does not end by then is killed."""
+"""A child still running after this is killed."""
 
 
 class DemoProcess:
-    """At most one child at a time; it ends with the monitor (end of file on its standard input). Any thread."""
+    """At most one child at a time. It ends with the monitor (end of file on its standard input). Any thread."""
 
     def __init__(self, clock: Clock, settings: DemoSettings, data_dir: Path) -> None:
         self._clock = clock
         self._settings = settings
         self._data = data_dir.expanduser().absolute()
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None  # under the lock, as all below
+        self._child: subprocess.Popen[bytes] | None = None  # guarded by the lock, like everything below
         self._failed = ""
         self._closed = False
 
-    def say(self, what: str) -> DemoStatus:
-        """Take "start", "stop", "wait" (at most 10 s, until it has started or failed) or ""; gives {state: off|
-        starting|running|failed, reason, pid, url, models, rate}. A running one may have a reason too:
-        its port is another than set.
+    def command(self, what: str) -> DemoStatus:
+        """Run "start", "stop", "wait" (at most 10 s, until it has started or failed) or "" (only the status). Returns
+        {state: off|starting|running|failed, reason, pid, url, models, rate}. A running model has a reason if its port
+        is not the configured one.
         """
         if what == "wait":
-            return self._settled().told()
+            return self._settled().status()
         with self._lock:
-            now = self._look()
+            now = self._poll()
             if what == "start" and now.state in {"off", "failed"} and not self._closed:
                 self._start()
             elif what == "stop":
                 self._stop()
             else:
-                return now.told()
-            return self._look().told()
+                return now.status()
+            return self._poll().status()
 
     def close(self) -> None:
-        """End the child, in 0.2 s at most; later calls start nothing. Idempotent."""
+        """Stop the child within 0.2 s; later calls start nothing. Idempotent."""
         with self._lock:
             self._closed = True
             self._stop()
@@ -60,14 +60,14 @@ class DemoProcess:
         never = threading.Event()
         for _ in range(int(START_S / 0.05)):
             with self._lock:
-                now = self._look()
+                now = self._poll()
             if now.state != "starting":
                 return now
             self._clock.wait(never, 0.05)
         return now
 
     def _start(self) -> None:
-        state.forget(self._data)
+        state.remove(self._data)
         self._failed = ""
         home = str(Path(wfmon.__file__).parent.parent)
         known = os.environ.get("PYTHONPATH")
@@ -88,17 +88,17 @@ class DemoProcess:
         except OSError as error:
             self._failed = f"its process could not be started: {error.strerror}"
 
-    def _look(self) -> State:
-        """Give the state; reaps a child that has ended."""
+    def _poll(self) -> State:
+        """Return the state; reaps a child that has ended."""
         if self._child is None:
             return State("failed", self._failed) if self._failed else State("off")
-        told = state.read(self._data, self._child.pid)
+        saved = state.read(self._data, self._child.pid)
         code = self._child.poll()
         if code is None:
-            return told or State("starting", pid=self._child.pid, rate=self._settings.tokens_per_second)
-        failed = told is not None and told.state == "failed"
-        self._failed = told.reason if told and failed else f"its process ended with exit code {code}"
-        self._let_go()
+            return saved or State("starting", pid=self._child.pid, rate=self._settings.tokens_per_second)
+        failed = saved is not None and saved.state == "failed"
+        self._failed = saved.reason if saved and failed else f"its process ended with exit code {code}"
+        self._release()
         return State("failed", self._failed)
 
     def _stop(self) -> None:
@@ -113,11 +113,11 @@ class DemoProcess:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         child, self._child = self._child, None
         if child is not None and child.stdin is not None:
             with contextlib.suppress(OSError):
                 child.stdin.close()
-        state.forget(self._data)
+        state.remove(self._data)

@@ -1,4 +1,4 @@
-"""Text to tokens and back: words with the space before them, digits, marks, and the break between paragraphs."""
+"""The tokenizer: words with the space before them, digits, punctuation, paragraph breaks."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterable, Sequence
 
 UNK, BOS, EOS = 0, 1, 2
 SPECIAL = ("<unk>", "<s>", "</s>")
-"""A word that was never read; the start and the end of a text. They have no text of their own."""
+"""An unknown word; the start and the end of a text. They have no text."""
 BREAK = "\n\n"
 _TOKEN = re.compile(r"\n\n| ?[^\W\d_]+(?:'[^\W\d_]+)*| ?\d{1,3}| ?[^\w\s]| ?_")
 _SPACES = re.compile(r"[^\S\n]*\n[^\S\n]*(?:\n\s*)?|[^\S\n]+")
 
 
 def normal(text: str) -> str:
-    """Give the text with single spaces, and an empty line between paragraphs."""
+    """Normalize to single spaces, with an empty line between paragraphs."""
     straight = text.replace("\u2019", "'").strip()
     return _SPACES.sub(lambda found: BREAK if found[0].count("\n") > 1 else " ", straight)
 
 
 def split(text: str) -> list[str]:
-    """Give the tokens of a text; joined, they are ``normal(text)``."""
+    """Return the tokens of a text; joined, they are ``normal(text)``."""
     return _TOKEN.findall(normal(text))
 
 
 class Vocabulary:
-    """Tokens by number and numbers by token. Never changes."""
+    """Maps tokens to numbers and back. Immutable."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self.texts = (*SPECIAL, *sorted(set(words)))
@@ -35,19 +35,19 @@ class Vocabulary:
         return len(self.texts)
 
     def read(self, text: str) -> list[int]:
-        """Give the tokens' numbers; UNK for what was never read."""
+        """Return the token numbers of a text; UNK for unknown words."""
         return [self._number(word) for word in split(text)]
 
     def text(self, number: int) -> str:
-        """Give what the token adds to an answer; "" for the special ones."""
+        """Return a token's text; "" for the special tokens."""
         return "" if number < len(SPECIAL) else self.texts[number]
 
     def write(self, numbers: Sequence[int]) -> str:
-        """Give the text of these tokens."""
+        """Return the text of these tokens."""
         return "".join(self.text(number) for number in numbers)
 
     def _number(self, word: str) -> int:
-        """Look the word up as it stands, else with or without the space before it, else without capitals."""
+        """Look up the word as it is, then with or without its leading space, then the same in lower case."""
         for way in (word, word.lower()):
             for written in (way, way[1:] if way.startswith(" ") else " " + way):
                 if written in self._numbers:

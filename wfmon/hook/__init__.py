@@ -1,10 +1,10 @@
-"""Be seen by wfmon, from the model's own process: ``from wfmon.hook import observe``. docs/hook.md shows every way.
+"""Report a model to wfmon from its own process: ``from wfmon.hook import observe``. docs/hook.md has every way.
 
-Standard library alone. Nothing here blocks, nothing raises into the caller, and no text of a prompt or an answer is
-kept or sent. ``WFMON_HOOK=off`` switches it off.
+Standard library only. Nothing here blocks or raises into the caller, and no text of a prompt or an answer is kept or
+sent. ``WFMON_HOOK=off`` switches it off.
 """
 
-# ruff: noqa: ANN401 - streams are of any make
+# ruff: noqa: ANN401 - streams may have any type
 from __future__ import annotations
 
 from wfmon.hook.request import Request
@@ -68,12 +68,12 @@ __all__ = ["Observed", "ObservedAsync", "ObservedCall", "Request", "Watcher", "f
 def _observe(
     stream: Any = None, model: str = "", *, server: str = "", vocab: str = "", vocab_size: int | None = None
 ) -> Any:
-    """Give the same stream, seen by wfmon; without a stream, a request for a ``with`` block.
+    """Return the same stream, observed by wfmon; without a stream, a request for a ``with`` block.
 
     ``stream``: any iterator of tokens or chunks, sync or async; a client's stream; or a function or coroutine that
-    gives one, so that its start is seen too. ``model``: the name shown; may be left out where the chunks tell it.
-    ``server``: host:port of the model server, where there is one and the stream does not tell. ``vocab``: a name of
-    the vocabulary; two models that answer at once and name the same one can be compared.
+    returns one, so that its start is observed too. ``model``: the name shown; optional if the chunks contain it.
+    ``server``: host:port of the model server, if there is one that the stream does not name. ``vocab``: a name for the
+    vocabulary; two models that generate at the same time with the same name can be compared.
     """
     request = Request(model, server=server, vocab=vocab, vocab_size=vocab_size)
     return request if stream is None else watched(stream, request)
@@ -83,5 +83,5 @@ observe: _Observe = _observe
 
 
 def flush(seconds: float = 1.0) -> bool:
-    """Wait until what was told so far has left, or nobody listens; False if that took longer. Seldom needed."""
+    """Wait until all events so far were sent, or dropped without a monitor. False on timeout. Rarely needed."""
     return shared.get().flush(seconds)

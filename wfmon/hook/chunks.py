@@ -1,10 +1,9 @@
-"""What a chunk of a client's stream tells, by its shape: OpenAI (objects and dicts), Ollama, or a plain token.
+"""Interprets the chunks of a client's stream by their shape: OpenAI (objects and dicts), Ollama, or plain tokens.
 
-Nothing of a client is imported. A reader looks at one chunk, tells the request, and keeps counts and durations, never
-text.
+Imports no client library. A reader reports each chunk to the request and keeps counts and durations, never text.
 """
 
-# ruff: noqa: ANN401 - chunks, scores and streams are of any make
+# ruff: noqa: ANN401 - chunks, scores and streams may have any type
 from __future__ import annotations
 
 TYPE_CHECKING = False
@@ -23,7 +22,7 @@ RESPONSES_ENDS = {"response.completed": "ok", "response.incomplete": "ok", "resp
 
 
 class ChunkReader:
-    """Reads the chunks of one stream. ``status``, ``reason`` and ``figures`` grow until its end."""
+    """Reads the chunks of one stream. ``status``, ``reason`` and ``figures`` are complete at its end."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -31,27 +30,23 @@ class ChunkReader:
         self.reason = ""
         self.figures: dict[str, Any] = {}
         self._held = 0
-        """Tokens whose text has not come yet: a letter of several, or the start of a stop word."""
+        """Tokens without text yet: part of a multi-token character, or the start of a stop word."""
         self._seen = 0
-        """Output tokens that the usage of the chunks has told."""
-
-    def told(self) -> dict[str, Any]:
-        """Give the counts and durations that the end of the request has."""
-        return self.figures
+        """Output tokens already counted from the chunks' usage."""
 
     def read(self, chunk: Any) -> None:
-        """Tell what this chunk tells. Raises whatever a strange chunk raises."""
+        """Report a chunk to the request. Raises various errors for an unknown shape."""
         raise NotImplementedError
 
     def _named(self, chunk: Any) -> None:
         model = get(chunk, "model")
         if isinstance(model, str) and model:
-            # llama-cpp-python gives the path of the file.
+            # llama-cpp-python's model name is a file path.
             self._request.named(model.replace("\\", "/").rpartition("/")[2] if model.endswith(".gguf") else model)
 
-    def _chunk(self, entries: Any, visible: bool, told: int = 0) -> None:  # noqa: FBT001
-        """One step: ``entries``, one a token, where there are log-probabilities; ``told``: its tokens, where said."""
-        count = told or (len(entries) if entries else 0)
+    def _chunk(self, entries: Any, visible: bool, count: int = 0) -> None:  # noqa: FBT001
+        """Report one step. ``entries``: log-probabilities, one per token, if any; ``count``: its tokens, if known."""
+        count = count or (len(entries) if entries else 0)
         if not visible:
             self._held += count
             return
@@ -65,7 +60,7 @@ class ChunkReader:
 
 
 class Plain(ChunkReader):
-    """Each item is a token; an empty string and None are none."""
+    """Each item is a token, except empty strings and None."""
 
     def read(self, chunk: Any) -> None:
         if chunk is None or (type(chunk) in {str, bytes} and not chunk):
@@ -74,22 +69,22 @@ class Plain(ChunkReader):
 
 
 class OpenAI(ChunkReader):
-    """Chunks of chat and text completions; llama-cpp-python's dicts are of the same shape."""
+    """Chunks of chat and text completions; llama-cpp-python's dicts have the same shape."""
 
     def read(self, chunk: Any) -> None:
         self._named(chunk)
-        usage, told = get(chunk, "usage"), 0
+        usage, count = get(chunk, "usage"), 0
         if usage:
             self._usage(usage)
-            told = max(0, (self.figures.get("output_tokens") or 0) - self._seen)
+            count = max(0, (self.figures.get("output_tokens") or 0) - self._seen)
         for choice in get(chunk, "choices") or ():
             delta = get(choice, "delta")
-            visible = _speaks(delta) if delta is not None else bool(get(choice, "text"))
+            visible = _has_content(delta) if delta is not None else bool(get(choice, "text"))
             entries = _entries(get(choice, "logprobs"))
             if visible or entries:
-                self._chunk(entries, visible, told)
-                self._seen += told
-                told = 0
+                self._chunk(entries, visible, count)
+                self._seen += count
+                count = 0
             if reason := get(choice, "finish_reason"):
                 self.reason = str(reason)
         if timings := get(chunk, "timings"):
@@ -101,7 +96,7 @@ class OpenAI(ChunkReader):
         self._keep("cached_tokens", get(get(usage, "prompt_tokens_details"), "cached_tokens"))
 
     def _timings(self, timings: Any) -> None:
-        """llama.cpp's own: exact, and told with the last chunk."""
+        """Keep llama.cpp's own timings: exact, sent with the last chunk."""
         self._keep("prompt_ms", get(timings, "prompt_ms"))
         self._keep("decode_ms", get(timings, "predicted_ms"))
         self.figures.setdefault("output_tokens", get(timings, "predicted_n"))
@@ -116,7 +111,7 @@ class OpenAI(ChunkReader):
 
 
 class Responses(ChunkReader):
-    """Events of OpenAI's Responses interface."""
+    """Events of OpenAI's Responses API."""
 
     def read(self, chunk: Any) -> None:
         kind = get(chunk, "type")
@@ -138,14 +133,14 @@ class Responses(ChunkReader):
 
 
 class OllamaChunks(ChunkReader):
-    """Chunks of chat and generate. The last one has counts, and durations in ns; it tells none of the queue."""
+    """Chunks of chat and generate. The last one has counts, and durations in ns except queueing."""
 
     def read(self, chunk: Any) -> None:
         self._named(chunk)
-        said = get(chunk, "message")
-        if said is None:
-            said = chunk
-        visible = any(get(said, name) for name in ("content", "response", "thinking", "tool_calls"))
+        message = get(chunk, "message")
+        if message is None:
+            message = chunk
+        visible = any(get(message, name) for name in ("content", "response", "thinking", "tool_calls"))
         entries = get(chunk, "logprobs")
         if visible or entries:
             self._chunk(entries, visible)
@@ -159,7 +154,7 @@ class OllamaChunks(ChunkReader):
 
 
 def reader_for(chunk: Any, request: Request) -> ChunkReader:
-    """Give the reader for a stream that has this chunk."""
+    """Return the reader for a stream with this first chunk."""
     if isinstance(chunk, str | bytes | int | float):
         return Plain(request)
     if get(chunk, "choices") is not None:
@@ -173,14 +168,14 @@ def reader_for(chunk: Any, request: Request) -> ChunkReader:
 
 
 def get(thing: Any, name: str) -> Any:
-    """Give a field of a dict or of an object, None if it has none."""
+    """Return a field of a dict or an object, None if missing."""
     if thing is None:
         return None
     return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
 
 
-def _speaks(delta: Any) -> bool:
-    """Whether a delta holds anything in any channel; the frame that names the role alone does not."""
+def _has_content(delta: Any) -> bool:
+    """Return whether a delta has content in any channel; one with only the role has not."""
     if get(delta, "content") or get(delta, "reasoning_content") or get(delta, "reasoning") or get(delta, "refusal"):
         return True
     calls = [get(call, "function") for call in get(delta, "tool_calls") or ()] + [get(delta, "function_call")]
@@ -188,7 +183,7 @@ def _speaks(delta: Any) -> bool:
 
 
 def _entries(logprobs: Any) -> list[Any]:
-    """One entry a token: of the chat form, or of the older one with its parallel lists."""
+    """Return one entry per token, from the chat form or the older form with parallel lists."""
     if logprobs is None:
         return []
     if content := (get(logprobs, "content") or get(logprobs, "refusal")):
@@ -200,10 +195,10 @@ def _entries(logprobs: Any) -> list[Any]:
 
 
 def _top(entry: Any, *, texts: bool) -> tuple[list[float] | None, list[str] | None]:
-    """Give the log-probabilities of the likeliest tokens, and their texts only where they are wanted."""
+    """Return the log-probabilities of the likeliest tokens, and their texts if requested."""
     tops = get(entry, "top_logprobs")
     if not tops and isinstance(entry, dict) and "logprob" not in entry:
-        # The older form: {text: log-probability}. Texts that are equal collapse; what came is what counts.
+        # The older form: {text: log-probability}. Equal texts have collapsed already.
         return (list(entry.values()) or None), (list(entry) if texts else None)
     values = [get(top, "logprob") for top in tops or ()]
     return (values or None), ([str(get(top, "token")) for top in tops or ()] if texts else None)

@@ -1,6 +1,6 @@
-"""The hook of one process: its inbox, its sender, and the requests that it makes."""
+"""The hook of one process: its inbox, its sender, and the request records it creates."""
 
-# ruff: noqa: PTH119 - the import of pathlib takes as long as all of ours may
+# ruff: noqa: PTH119 - importing pathlib would use up this package's import budget
 from __future__ import annotations
 
 import os
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from wfmon.hook.place import Place
 
 RUNTIMES = {"llama_cpp": "llama-cpp-python", "vllm": "vllm", "mlx_lm": "mlx-lm"}
-"""What a program has imported that runs a model itself, and what it is called."""
+"""Imported modules that run a model themselves, with the runtime's name."""
 FLUSH_S = 0.2
-"""How long the end of the process may wait for us."""
+"""How long the process's exit may wait for the hook."""
 
 
 class Hook:
-    """Makes records of requests and carries their events to the monitor. Any thread. Nothing here raises.
+    """Creates request records and passes their events to the sender. Any thread. Never raises.
 
-    ``on`` False: records are made, nothing is sent. ``name``, ``via``, ``server``, ``runtime``: what the connection
-    says of itself; by default the program's name, and the runtime that it has imported.
+    ``on`` False: records are created, nothing is sent. ``name``, ``via``, ``server``, ``runtime`` describe the
+    connection's source; by default the program's name and the runtime it has imported.
     """
 
     def __init__(
@@ -43,30 +43,30 @@ class Hook:
         self.inbox = Inbox()
         self.inbox.open = on
         self.local = False
-        """Whether transformers runs a model here; many import it for a tokenizer alone."""
+        """Whether transformers runs a model here; many programs import it only for a tokenizer."""
         self._via = via
         self._name = name
         self._runtime = runtime
         self._server = server
         self._ids = count(1)
-        self._said = False
+        self._logged = False
         self.errors = 0
-        """Errors of our own, swallowed."""
+        """Number of internal errors, all suppressed."""
         self.sender = Sender(self.inbox, find or _find, self._describe, self.trouble)
 
     def record(self, model: str, server: str = "", *, t_us: int | None = None, lost: bool = False) -> Record:
-        """Begin a request at ``t_us`` of this process's monotonic clock, or now."""
+        """Create a request's record, begun at ``t_us`` of this process's monotonic clock, or now."""
         at = monotonic_ns() // 1000 if t_us is None else t_us
         return Record(str(next(self._ids)), at, model, server, lost=lost)
 
     def begin(self, record: Record) -> None:
-        """Tell that a request began."""
+        """Report the start of a request."""
         self.inbox.put((START, record, record.t_us))
         if self.inbox.open:
             self.sender.start()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until what was told so far has been sent, or dropped because nobody listens; False if it took longer."""
+        """Wait until all events so far were sent, or dropped without a monitor. False on timeout."""
         from threading import Event
 
         if not self.inbox.open:
@@ -78,19 +78,19 @@ class Hook:
         return done.wait(seconds)
 
     def close(self, seconds: float = FLUSH_S) -> None:
-        """Send what waits and end. Idempotent; later requests are told to nobody."""
+        """Send queued events and stop. Idempotent; later requests are not reported."""
         self.sender.stop(seconds)
         self.inbox.open = False
 
     def trouble(self, error: BaseException) -> None:
-        """Count an error of our own; the first one is logged, by its kind and never by its words."""
+        """Count an internal error. The first is logged: its type, not its message, which may contain user text."""
         self.errors += 1
-        if not self._said:
-            self._said = True
+        if not self._logged:
+            self._logged = True
             import logging
 
             words = str(error) if type(error).__module__.startswith("wfmon.") else type(error).__name__
-            logging.getLogger("wfmon.hook").debug("The hook met trouble and goes on: %s", words)
+            logging.getLogger("wfmon.hook").debug("The hook had an internal error and continues: %s", words)
 
     def _describe(self) -> tuple[str, str, str, int, str]:
         name = self._name or os.path.basename(sys.argv[0] if sys.argv else "") or "python"

@@ -1,7 +1,7 @@
-"""What waits to be sent: a bounded queue that the model's threads fill and one thread empties.
+"""Events to be sent: a bounded queue that the model's threads fill and the sender's thread empties.
 
-``put`` takes well under a microsecond and no lock: an append, and now and then the release of a lock that the sleeping
-sender waits for. So it may be called from a destructor or a signal handler.
+``put`` takes well under a microsecond and no lock: an append, and sometimes the release of a lock that the sleeping
+sender waits for. So it is safe in a destructor or a signal handler.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIMIT = 10_000
-"""Events that wait at most. Starts and ends may take as many places again: a few tokens are worth less."""
+"""Most events queued. Starts and ends may use as many places again: they matter more than a few tokens."""
 
 START, PROMPT, PHASE, TOKENS, END, FLUSH = range(6)
-"""Kinds of events. An event is a tuple ``(kind, record, t_us, ...)``; what follows: see ``tell.Teller``."""
+"""Kinds of events. An event is a tuple ``(kind, record, t_us, ...)``; ``encoder`` lists the rest."""
 
 
 class Record:
-    """A request, as long as it lives. The request's own thread writes the first group, the sender the second."""
+    """State of an open request. The request's own thread writes the first group, the sender the second."""
 
     __slots__ = (
-        "cached_tokens", "done", "ended", "id", "lost", "model", "prompt_tokens", "sent", "server", "t_us", "tokens",
-        "told", "vocab", "vocab_size",
+        "announced", "cached_tokens", "done", "ended", "id", "lost", "model", "prompt_tokens", "sent", "server",
+        "t_us", "tokens", "vocab", "vocab_size",
     )  # fmt: skip
 
     def __init__(self, id_: str, t_us: int, model: str, server: str, *, lost: bool = False) -> None:
@@ -38,21 +38,21 @@ class Record:
         self.prompt_tokens: int | None = None
         self.cached_tokens: int | None = None
         self.tokens = 0
-        """Tokens that the model gave, told or not."""
+        """Tokens generated, sent or not."""
         self.lost = lost
-        """The interval before the next token is not known: events were dropped, or its true start was not seen."""
+        """The interval before the next token is unknown: events were dropped, or the true start was not observed."""
         self.ended: tuple[Any, ...] | None = None
-        """The event of its end, kept in case the queue had no room for it."""
+        """The END event, kept in case the queue had no room for it."""
 
-        self.told = False
-        """Told on this connection."""
+        self.announced = False
+        """Whether its start was sent on this connection."""
         self.sent = 0
-        """Tokens told."""
+        """Tokens sent."""
         self.done = False
 
 
 class Inbox:
-    """Holds events until the sender takes them. Any thread puts; one takes."""
+    """Queue of events. Any thread puts; the sender takes."""
 
     __slots__ = ("_counting", "_items", "_limit", "_wake", "idle", "lost", "open")
 
@@ -63,14 +63,14 @@ class Inbox:
         self._wake = allocate_lock()
         self._wake.acquire()
         self.open = True
-        """False: nothing is taken any more, and nothing counted."""
+        """False: events are ignored and not counted."""
         self.idle = False
-        """The sender sleeps until something comes."""
+        """The sender sleeps until an event arrives."""
         self.lost = 0
-        """Events for which there was no room."""
+        """Number of events dropped for lack of room."""
 
     def put(self, event: tuple[Any, ...]) -> None:
-        """Leave an event ``(kind, record, t_us, ...)``, or count it as lost."""
+        """Queue an event ``(kind, record, t_us, ...)``, or count it as lost."""
         items = self._items
         if not self.open:
             return
@@ -82,23 +82,23 @@ class Inbox:
             self.wake()
 
     def take(self) -> list[tuple[Any, ...]]:
-        """Give all that waits, oldest first."""
+        """Remove and return all queued events, oldest first."""
         items = self._items
         return [items.popleft() for _ in range(len(items))]
 
     def wake(self) -> None:
-        """End the sender's sleep."""
+        """Wake the sender."""
         self.idle = False
         try:
             self._wake.release()
-        except RuntimeError:  # it is awake
+        except RuntimeError:  # already awake
             return
 
     def sleep(self, seconds: float, *, idle: bool) -> None:
-        """Sleep so long, negative without end; ``idle``: until something comes. The sender's thread alone."""
+        """Sleep for this time (negative: for ever), with ``idle`` at most until an event. Sender's thread only."""
         if idle:
             self.idle = True
-            if self._items:  # came before it could see that we sleep
+            if self._items:  # queued before ``idle`` was visible
                 self.idle = False
                 return
         self._wake.acquire(timeout=seconds)

@@ -1,10 +1,10 @@
-"""The exact entropy of a model's whole distribution, from the logits that a runtime hands to its processors.
+"""Exact entropy of a model's full distribution, from the logits that a runtime passes to its processors.
 
-Only what the caller has imported is used. A tensor on a graphics card is worked on there; its one number is read when
-the token that it belongs to is on this side anyway, so the card is not waited for twice.
+Uses only libraries that the caller has imported. A tensor on a GPU is processed there; the result is read when its
+token has been copied to the host anyway, so there is no second wait for the GPU.
 """
 
-# ruff: noqa: ANN401 - chunks, scores and streams are of any make
+# ruff: noqa: ANN401 - chunks, scores and streams may have any type
 from __future__ import annotations
 
 import sys
@@ -18,47 +18,47 @@ if TYPE_CHECKING:
 
 LN2 = 0.6931471805599453
 MOST = 64
-"""Steps whose number waits for its token at most: a runtime may hold text back."""
+"""Most steps waiting for their token: a runtime may hold text back."""
 
 
 class Logits:
-    """A logits processor for one request: gives the scores back as they are. One thread.
+    """A logits processor for one request; returns the scores unchanged. One thread.
 
-    ``tells``: each call also tells the token that the call before it led to, for a runtime that gives no stream.
+    ``reports_tokens``: each call also reports the token of the previous call, for a runtime without a stream.
     """
 
-    def __init__(self, request: Request, *, tells: bool = False) -> None:
+    def __init__(self, request: Request, *, reports_tokens: bool = False) -> None:
         self._request = request
-        self._tells = tells
+        self._reports_tokens = reports_tokens
         self._waiting: deque[tuple[Any, int]] = deque(maxlen=MOST)
-        # (bits, size of the distribution), one a step whose token was not told yet; bits may lie on a card.
+        # (bits, size of the distribution) of each step whose token was not reported yet; bits may be on the GPU.
         self.called = False
 
     def __call__(self, _input_ids: Any, scores: Any) -> Any:
         try:
-            if self._tells:
-                self.tell()
+            if self._reports_tokens:
+                self.report()
             self.called = True
             self._waiting.append(entropy(scores))
         except Exception as error:  # noqa: BLE001  the model must not notice
             self._request.trouble(error)
         return scores
 
-    def tell(self) -> None:
-        """Tell the token of the step that waits, if one does."""
+    def report(self) -> None:
+        """Report the token of the oldest waiting step, if any."""
         if self._waiting:
             bits, k = self.step()
             self._request.token(entropy=bits, k=k)
 
     def step(self) -> tuple[float | None, int | None]:
-        """Give (bits, k) of the oldest step that waits."""
+        """Return (bits, k) of the oldest waiting step."""
         if not self._waiting:
             return None, None
         bits, size = self._waiting.popleft()
         return (None, None) if bits is None else (float(bits), size)
 
     def steps(self) -> tuple[int, float | None, int | None]:
-        """Give how many steps wait, and (bits, k) of the last one."""
+        """Return the number of waiting steps, and (bits, k) of the last one."""
         many = len(self._waiting)
         last = list(self._waiting)[-1:]
         self._waiting.clear()
@@ -68,7 +68,7 @@ class Logits:
 
 
 def entropy(scores: Any) -> tuple[Any, int]:
-    """Give (bits, size) of the last row of logits; bits None where they cannot be told. A forbidden token has -inf."""
+    """Return (bits, size) of the last row of logits; bits is None if unknown. A forbidden token has -inf."""
     size = int(scores.shape[-1])
     library = type(scores).__module__.partition(".")[0]
     row = scores if len(scores.shape) == 1 else scores.reshape(-1, size)[-1]
@@ -82,7 +82,7 @@ def entropy(scores: Any) -> tuple[Any, int]:
 
 
 def _numpy(np: Any, row: Any) -> float | None:
-    # H = ln Z - sum(e^x x) / Z, with the greatest logit as zero; e^-inf (-inf) counts as nothing.
+    # H = ln Z - sum(e^x x) / Z, with the largest logit shifted to 0; e^-inf (-inf) counts as 0.
     x = np.asarray(row, np.float32) - np.float32(row.max())
     e = np.exp(x)
     total = float(e.sum(dtype=np.float64))

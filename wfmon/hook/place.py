@@ -1,6 +1,6 @@
-"""Where the monitor is: the data folder, ``server.json`` in it, and the token. Reads only; loopback only."""
+"""Finds the monitor: the data folder, ``server.json`` in it, and the token. Read-only; loopback only."""
 
-# ruff: noqa: PTH100, PTH111, PTH118 - the import of pathlib takes as long as all of ours may
+# ruff: noqa: PTH100, PTH111, PTH118 - importing pathlib would use up this package's import budget
 from __future__ import annotations
 
 import os
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BYTES = 65_536
-"""A larger server.json is not ours."""
+"""A larger server.json is ignored."""
 
 
 class Place:
-    """A monitor that runs: where it listens and what opens its door."""
+    """A running monitor: its address and access token."""
 
     __slots__ = ("ca_file", "host", "port", "tls", "token")
 
@@ -28,7 +28,7 @@ class Place:
 
 
 def data_dir(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> str:
-    """Give ``WFMON_DATA``, else this user's data folder: the same that the monitor takes."""
+    """Return the monitor's default data folder: ``WFMON_DATA``, else this user's data folder."""
     env = os.environ if environ is None else environ
     if given := env.get("WFMON_DATA"):
         return os.path.abspath(os.path.expanduser(given))
@@ -44,7 +44,7 @@ def data_dir(environ: Mapping[str, str] | None = None, platform: str = sys.platf
 
 
 def find(folder: str) -> Place | None:
-    """Give the monitor that runs on a data folder, or None. Costs one look at the disk where none was started."""
+    """Return the monitor that runs on a data folder, or None. One file access if there was never one."""
     import json
     import re
     from urllib.parse import urlsplit
@@ -53,12 +53,12 @@ def find(folder: str) -> Place | None:
         text = _read(os.path.join(folder, "server.json"), MAX_BYTES)
         if text is None or not _held(os.path.join(folder, "lock")):
             return None
-        said = json.loads(text)
-        at = urlsplit(said["url"])
+        server = json.loads(text)
+        at = urlsplit(server["url"])
         host = "127.0.0.1" if at.hostname == "localhost" else at.hostname or ""
         port = at.port or 0
         token = (_read(os.path.join(folder, "token"), 256) or "").strip()
-        ca_file = said.get("ca_file", "")
+        ca_file = server.get("ca_file", "")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     if not loopback(host) or not 0 < port < 65_536 or at.scheme not in {"http", "https"}:
@@ -69,7 +69,7 @@ def find(folder: str) -> Place | None:
 
 
 def loopback(host: str) -> bool:
-    """Tell whether an address is this machine's own. Names are not resolved."""
+    """Return whether an address is loopback. Names are not resolved."""
     if host in {"localhost", "::1"}:
         return True
     parts = host.split(".")
@@ -77,7 +77,7 @@ def loopback(host: str) -> bool:
 
 
 def server_label(host: str, port: int | None) -> str:
-    """Give host:port of a model server on this machine; "" for any other."""
+    """Return host:port of a model server on this machine, "" for any other."""
     if not port or not loopback(host):
         return ""
     return f"[::1]:{port}" if host == "::1" else f"{'127.0.0.1' if host == 'localhost' else host}:{port}"
@@ -94,9 +94,9 @@ def _read(path: str, limit: int) -> str | None:
 
 
 def _held(path: str) -> bool:
-    """Tell whether a monitor holds its lock.
+    """Return whether a running monitor holds the lock.
 
-    A killed one leaves its server.json behind, and its port may be another's by now, who must not get the token.
+    A killed monitor leaves server.json behind; another program may use its port by now and must not get the token.
     """
     try:
         with open(path, "rb") as lock:

@@ -1,4 +1,4 @@
-"""One request as its maker tells it: ``with observe(model="name") as request: ... request.token()``."""
+"""One request, reported by its own code: ``with observe(model="name") as request: ... request.token()``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """A request from its start to its end. Any one thread at a time. Never raises, never waits.
+    """A request from start to end. One thread at a time, any thread. Never raises, never waits.
 
-    It begins with the ``with`` block, or with the first thing told; it ends with the block, with ``end``, or, told as
-    aborted, when nobody holds it any more.
+    It begins with the ``with`` block or the first report. It ends with the block, with ``end``, or as aborted when it
+    is garbage-collected.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class Request:
         self._steps: Logits | None = None
 
     def begin(self, *, t_us: int | None = None, seen: bool = True) -> None:
-        """The request starts now, or started at ``t_us``. ``seen`` False: earlier, nobody saw when. Idempotent."""
+        """Begin the request now or at ``t_us``. ``seen`` False: it began earlier, at an unknown time. Idempotent."""
         if self._begun:
             return
         self._begun = True
         try:
             self._record.t_us = monotonic_ns() // 1000 if t_us is None else t_us
             self._record.lost = not seen
-            if self._record.model:  # else the first chunk names it
+            if self._record.model:  # else the first chunk has the name
                 self._hook.begin(self._record)
         except Exception as error:  # noqa: BLE001  the model's process must not notice
             self._hook.trouble(error)
 
     def named(self, model: str, server: str = "") -> None:
-        """Say which model answers, where that was not known before."""
+        """Set the model's name and server, if they were unknown."""
         record = self._record
         if server and not record.server:
             record.server = server
@@ -70,13 +70,13 @@ class Request:
                 self._hook.begin(record)
 
     def prompt(self, tokens: int, cached: int | None = None) -> None:
-        """The prompt has so many tokens, so many of them from a cache."""
+        """Report the number of prompt tokens, and how many of them came from a cache."""
         self.begin()
         self._record.prompt_tokens, self._record.cached_tokens = tokens, cached
         self._put((PROMPT, self._record, monotonic_ns() // 1000))
 
     def phase(self, name: Literal["queued", "loading", "prompt", "decode"]) -> None:
-        """A phase begins."""
+        """Report the start of a phase."""
         self.begin()
         self._put((PHASE, self._record, monotonic_ns() // 1000, name))
 
@@ -89,11 +89,11 @@ class Request:
         logprobs: Sequence[float] | dict[str, float] | None = None,
         tokens: Sequence[str] | None = None,
     ) -> None:
-        """One step of the answer: ``n`` tokens came. What follows is of the last of them.
+        """Report one step of the answer: ``n`` tokens. The other arguments describe the last of them.
 
-        ``entropy``: bits, of the whole distribution over ``k`` outcomes. ``logprobs``: natural, of the likeliest
-        tokens; ``tokens``: their texts, hashed here at once with the monitor's key and never kept, and only where the
-        request named its ``vocab``.
+        ``entropy``: in bits, of the full distribution over ``k`` outcomes. ``logprobs``: natural logarithms, of the
+        likeliest tokens; ``tokens``: their texts, hashed at once with the monitor's key and never kept, and only if
+        the request has a ``vocab``.
         """
         t_us = monotonic_ns() // 1000
         if not self._begun:
@@ -101,7 +101,7 @@ class Request:
         record = self._record
         try:
             if self._logits is not None and self._logits.called and entropy is None:
-                # How often the model was asked is how many tokens there are, however the runtime cuts its chunks.
+                # The number of model steps is the number of tokens, however the runtime splits its chunks.
                 n, entropy, k = self._logits.steps()
                 if n == 0:
                     return
@@ -120,12 +120,12 @@ class Request:
 
     @property
     def hashes(self) -> bool:
-        """Whether texts of tokens would be hashed at all; if not, they need not be looked at."""
+        """Whether token texts are hashed; if not, readers need not extract them."""
         return bool(self._record.vocab and self._hook.sender.keyed)
 
     @property
     def logits(self) -> Logits:
-        """A logits processor for transformers and llama-cpp-python: the next token's exact entropy."""
+        """A logits processor for transformers and llama-cpp-python that computes each token's exact entropy."""
         from wfmon.hook.logits import Logits
 
         if self._logits is None:
@@ -134,21 +134,21 @@ class Request:
 
     @property
     def steps(self) -> Logits:
-        """A logits processor that tells the tokens too, for a runtime that gives its answer whole."""
+        """A logits processor that reports the tokens too, for a runtime that does not stream."""
         from wfmon.hook.logits import Logits
 
         if self._steps is None:
-            self._steps = Logits(self, tells=True)
+            self._steps = Logits(self, reports_tokens=True)
         return self._steps
 
     def follow(self, stream: Iterable[Item]) -> Observed[Item]:
-        """Give the same stream, its chunks told as this request's."""
+        """Return the same stream, with its chunks reported as this request's."""
         from wfmon.hook.streams import Observed
 
         return Observed(stream, self)
 
     def afollow(self, stream: AsyncIterable[Item] | Awaitable[AsyncIterable[Item]]) -> ObservedAsync[Item]:
-        """As ``follow``, for an async stream, or for what gives one when it is awaited."""
+        """Like ``follow``, for an async stream or an awaitable that returns one."""
         from wfmon.hook.streams import ObservedAsync
 
         return ObservedAsync(stream, self)
@@ -166,7 +166,7 @@ class Request:
         prompt_ms: float | None = None,
         decode_ms: float | None = None,
     ) -> None:
-        """The request is over. Counts and durations: the runtime's own, where it tells them. Idempotent."""
+        """End the request, with the runtime's own counts and durations if it has them. Idempotent."""
         figures = {
             "prompt_tokens": prompt_tokens, "cached_tokens": cached_tokens, "output_tokens": output_tokens,
             "queue_ms": queue_ms, "load_ms": load_ms, "prompt_ms": prompt_ms, "decode_ms": decode_ms,
@@ -174,15 +174,15 @@ class Request:
         self._end(status, reason, figures)
 
     def close(self, status: str, reason: str, figures: dict[str, Any]) -> None:
-        """End the request with what a stream's chunks told; as ``end``."""
+        """End the request with the figures read from a stream's chunks; like ``end``."""
         self._end(status, reason, figures)
 
     def local(self) -> None:
-        """The model runs in this process, and not in a server."""
+        """Note that the model runs in this process, not in a server."""
         self._hook.local = True
 
     def trouble(self, error: BaseException) -> None:
-        """Count an error of our own."""
+        """Count an internal error."""
         self._hook.trouble(error)
 
     def _end(self, status: str, reason: str, figures: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ class Request:
         if record.ended is not None or not self._begun:
             return
         if self._steps is not None and status == "ok":
-            self._steps.tell()
+            self._steps.report()
         record.ended = (END, record, monotonic_ns() // 1000, status, reason, figures)
         self._put(record.ended)
 
@@ -207,10 +207,10 @@ class Request:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(*verdict(error), {})
+        self._end(*outcome(error), {})
 
     def __del__(self) -> None:
-        # No lock that another could hold is taken on this way: it may run anywhere, and in a dying interpreter.
+        # Takes no contended lock: it may run anywhere, even in an exiting interpreter.
         try:
             if self._begun and self._record.ended is None:
                 self._end("aborted", "forgotten", {})
@@ -218,8 +218,8 @@ class Request:
             return
 
 
-def verdict(error: BaseException | None) -> tuple[Literal["ok", "aborted", "error"], str]:
-    """Give the status and the reason of a request that ended with this exception, or with none."""
+def outcome(error: BaseException | None) -> tuple[Literal["ok", "aborted", "error"], str]:
+    """Return the status and reason of a request that ended with this exception, or with none."""
     if error is None:
         return "ok", ""
     if isinstance(error, Exception):
@@ -228,7 +228,7 @@ def verdict(error: BaseException | None) -> tuple[Literal["ok", "aborted", "erro
 
 
 def _hashes(texts: Sequence[str], keyed: blake2b) -> tuple[int, ...]:
-    """Give 53 bits of each text's keyed BLAKE2b: equal for equal tokens, and of no use without the key."""
+    """Return 53 bits of each text's keyed BLAKE2b hash: equal for equal tokens, useless without the key."""
     found = []
     for text in texts:
         made = keyed.copy()

@@ -1,7 +1,7 @@
-"""The thread that speaks to the monitor: finds it, tells it what the inbox holds at most 60 times a second, and sleeps.
+"""The thread that connects to the monitor and sends the inbox's events, at most 60 times a second.
 
-Started by the first request, a daemon, never seen by the caller. While the monitor is away it drops and counts, and
-looks for it again after 1, 2, ... 10 s; with no request open it does not even look.
+A daemon, started by the first request. Without a monitor it drops and counts events, and retries after 1, 2, ... 10 s;
+while no request is open it does not retry.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from threading import Thread
     from typing import Any
 
+    from wfmon.hook.encoder import LineEncoder
     from wfmon.hook.place import Place
-    from wfmon.hook.tell import Teller
     from wfmon.hook.websocket import WebSocket
 
 PATH = "/api/v1/hook"
-BEAT_S = 1 / 60
-LOOK_S = 1.0
-"""Between looks at a connection on which a request is open, for pings and for its end."""
-REST_S = 10.0
-"""The same with nothing open."""
+SEND_INTERVAL_S = 1 / 60
+POLL_S = 1.0
+"""How often a connection with an open request is polled for pings and its end."""
+IDLE_POLL_S = 10.0
+"""The same without an open request."""
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 10.0
 MAX_BYTES, LEAST_BYTES = 262_144, 131_072
 
 
 class Sender:
-    """Takes from the inbox and tells. ``describe`` gives (via, name, runtime, pid, server) at connecting.
+    """Sends the inbox's events. ``describe`` returns (via, name, runtime, pid, server) when connecting.
 
-    ``trouble`` is told each error of our own. ``start`` and ``stop`` from any thread; the rest is its own thread's.
+    ``trouble`` gets each internal error. ``start`` and ``stop``: any thread; the rest: its own thread.
     """
 
     def __init__(
@@ -54,29 +54,29 @@ class Sender:
         self._starting = allocate_lock()
         self._stopping = False
         self._fresh = True
-        """What waits came after a rest, so it may wait until we are connected."""
-        self._line: WebSocket | None = None
-        self._teller: Teller | None = None
+        """Queued events arrived after an idle period, so they are kept until the next attempt to connect."""
+        self._websocket: WebSocket | None = None
+        self._encoder: LineEncoder | None = None
         self._retry_s = FIRST_RETRY_S
         self._retry_at = 0.0
         self._sent_at = 0.0
         self._swept = 0
         self._max_bytes = MAX_BYTES
         self.keyed: tuple[bytes, Any] | None = None
-        """The key, and a hasher under it to copy; None without a key. Any thread reads."""
+        """The key and a keyed hasher to copy; None without a key. Read by any thread."""
         self.dropped = 0
-        """Events that could not be sent."""
+        """Number of events that could not be sent."""
         self.refused = 0
-        """Lines that the monitor did not take."""
+        """Number of lines that the monitor refused."""
         self.connections = 0
 
     def start(self) -> None:
-        """Start the thread if it does not run. Cheap."""
+        """Start the thread if it is not running. Cheap."""
         if self._thread is not None:
             return
         from threading import Thread
 
-        # Not waited for: who holds it may stand below us on this very stack, when a signal's handler asks a model.
+        # Never waited for: its holder may be below us on this stack, if a signal handler calls a model.
         if not self._starting.acquire(blocking=False):
             return
         try:
@@ -89,7 +89,7 @@ class Sender:
             self._starting.release()
 
     def stop(self, seconds: float) -> None:
-        """Send what waits, say goodbye, and end; wait at most so long for it. Idempotent."""
+        """Send queued events, disconnect and end the thread; wait at most this long. Idempotent."""
         self._stopping = True
         self._inbox.wake()
         thread = self._thread
@@ -97,15 +97,15 @@ class Sender:
             thread.join(seconds)
 
     def abandon(self) -> None:
-        """After a fork, in the child: the connection and what waits are the parent's."""
+        """Give up connection and queue in the child after a fork: they belong to the parent."""
         self._stopping = True
         self._inbox.open = False
-        if self._line is not None:
-            self._line.drop()
+        if self._websocket is not None:
+            self._websocket.drop()
 
     @property
     def key(self) -> bytes:
-        """The key for hashes of tokens; empty while nobody would take them."""
+        """The key for token hashes; empty without a connection that wants them."""
         return self.keyed[0] if self.keyed is not None else b""
 
     @key.setter
@@ -116,172 +116,174 @@ class Sender:
 
     @property
     def lost(self) -> int:
-        """Events that the monitor will never get."""
+        """Number of events that the monitor will never get."""
         return self._inbox.lost + self.dropped
 
     def _run(self) -> None:
-        from wfmon.hook.tell import Teller
+        from wfmon.hook.encoder import LineEncoder
 
-        self._teller = Teller()
+        self._encoder = LineEncoder()
         while True:
             stopping = self._stopping
             try:
-                self._step(self._teller, stopping=stopping)
-            except Exception as error:  # noqa: BLE001  whatever it is, the model's process must not notice
+                self._step(self._encoder, stopping=stopping)
+            except Exception as error:  # noqa: BLE001  the model's process must not notice
                 self._trouble(error)
-                self._away()
+                self._retry_later()
             if stopping:
                 self._inbox.open = False
                 return
-            self._rest(self._teller)
+            self._sleep(self._encoder)
 
-    def _step(self, teller: Teller, *, stopping: bool) -> None:
-        if self._line is None and (self._fresh or time.monotonic() >= self._retry_at):
-            if not self._fresh:  # what waited meanwhile is old
-                self._drop(teller, self._inbox.take())
+    def _step(self, encoder: LineEncoder, *, stopping: bool) -> None:
+        if self._websocket is None and (self._fresh or time.monotonic() >= self._retry_at):
+            if not self._fresh:  # events queued meanwhile are outdated
+                self._drop(encoder, self._inbox.take())
             self._fresh = False
-            self._connect(teller)
+            self._connect(encoder)
         events = self._inbox.take()
         if self._inbox.lost != self._swept:
             self._swept = self._inbox.lost
-            events += teller.sweep()
-        if self._line is None:
-            self._drop(teller, events)
+            events += encoder.sweep()
+        if self._websocket is None:
+            self._drop(encoder, events)
         else:
-            self._say(teller, events)
+            self._send_events(encoder, events)
         if stopping:
-            self._goodbye(teller)
+            self._disconnect(encoder)
 
-    def _connect(self, teller: Teller) -> None:
-        from wfmon.hook.tell import source
+    def _connect(self, encoder: LineEncoder) -> None:
+        from wfmon.hook.encoder import source
         from wfmon.hook.websocket import Closed, WebSocket
 
         place = self._find()
         if place is None:
-            self._away()
+            self._retry_later()
             return
         try:
-            line = WebSocket(place, PATH)
+            websocket = WebSocket(place, PATH)
             try:
-                self._greet(line.receive(2.0))
+                self._read_hello(websocket.receive(2.0))
             except Closed:
-                line.drop()
+                websocket.drop()
                 raise
         except Closed as error:
             self._trouble(error)
-            self._away()
+            self._retry_later()
             return
-        self._line = line
-        teller.key = self.key
+        self._websocket = websocket
+        encoder.key = self.key
         self.connections += 1
-        lines = teller.connected()
+        lines = encoder.connected()
         try:
-            self._tell([source(self._id, *self._describe()), self._beat()], head="")
-            self._tell(lines, head=self._beat())
+            self._send_lines([source(self._id, *self._describe()), self._beat_line()], head="")
+            self._send_lines(lines, head=self._beat_line())
         except Closed as error:
             self._trouble(error)
-            self._away()
+            self._retry_later()
             return
         self._retry_s = FIRST_RETRY_S
 
-    def _greet(self, messages: list[bytes]) -> None:
-        """Read the monitor's hello. Raises Closed if it is none, or one of another version."""
+    def _read_hello(self, messages: list[bytes]) -> None:
+        """Read the monitor's hello. Raises Closed if it is malformed or has another version."""
         import json
 
         from wfmon.hook.websocket import Closed
 
         try:
-            said = json.loads(messages[0])
-            known = said["type"] == "hello" and said["version"] == 1
-            key = bytes.fromhex(said["key"])
-            most = int(said["max_bytes"])
+            hello = json.loads(messages[0])
+            known = hello["type"] == "hello" and hello["version"] == 1
+            key = bytes.fromhex(hello["key"])
+            most = int(hello["max_bytes"])
         except (IndexError, ValueError, KeyError, TypeError, RecursionError):
-            raise Closed("the monitor did not say hello") from None
+            raise Closed("the monitor did not send its hello") from None
         if not known or not 0 <= len(key) <= 64:
-            raise Closed("the monitor speaks another version")
+            raise Closed("the monitor uses another version")
         self.key = key
         self._max_bytes = min(max(most, LEAST_BYTES), MAX_BYTES)
 
-    def _say(self, teller: Teller, events: list[tuple[Any, ...]]) -> None:
+    def _send_events(self, encoder: LineEncoder, events: list[tuple[Any, ...]]) -> None:
         from wfmon.hook.websocket import Closed
 
-        line = self._line
-        if line is None:
+        websocket = self._websocket
+        if websocket is None:
             return
         done = [event[3] for event in events if event[0] == FLUSH]
-        told = [event for event in events if event[0] != FLUSH]
+        batch = [event for event in events if event[0] != FLUSH]
         try:
-            self._hear(line.receive())  # if it has ended, nothing must go into it
-            if told:
-                self._tell(teller.lines(told), head=self._beat())
+            self._handle_replies(websocket.receive())  # raises Closed before anything is sent
+            if batch:
+                self._send_lines(encoder.lines(batch), head=self._beat_line())
         except Closed as error:
             self._trouble(error)
-            self._away()
-            teller.drop(told)
-            self.dropped += sum(1 for event in told if event[0] not in {START, PROMPT})
-            for record in teller.open.values():
+            self._retry_later()
+            encoder.drop(batch)
+            self.dropped += sum(1 for event in batch if event[0] not in {START, PROMPT})
+            for record in encoder.open.values():
                 record.lost = True
         for event in done:
             event.set()
 
-    def _tell(self, lines: list[str], *, head: str) -> None:
-        from wfmon.hook.tell import messages
+    def _send_lines(self, lines: list[str], *, head: str) -> None:
+        from wfmon.hook.encoder import messages
 
-        if self._line is None:
+        if self._websocket is None:
             return
         if not head:
             head, *lines = lines
         for message, _ in messages(lines, head, self._max_bytes):
-            self._line.send(message)
+            self._websocket.send(message)
         self._sent_at = time.monotonic()
 
-    def _hear(self, messages: list[bytes]) -> None:
-        """Count what the monitor refused. It says which field; that is ours, not the stream's."""
+    def _handle_replies(self, messages: list[bytes]) -> None:
+        """Count the lines that the monitor refused. Its reply has only our field's name, no user text."""
         for message in messages:
             if b'"refused"' in message[:64]:
                 self.refused += 1
                 self._trouble(ValueError("the monitor refused a line"))
 
-    def _drop(self, teller: Teller, events: list[tuple[Any, ...]]) -> None:
+    def _drop(self, encoder: LineEncoder, events: list[tuple[Any, ...]]) -> None:
         for event in events:
             if event[0] == FLUSH:
                 event[3].set()
-        self.dropped += teller.drop(event for event in events if event[0] != FLUSH)
+        self.dropped += encoder.drop(event for event in events if event[0] != FLUSH)
 
-    def _away(self) -> None:
-        """No connection: try again later, each time a second later than before."""
-        if self._line is not None:
-            self._line.drop()
-        self._line = None
+    def _retry_later(self) -> None:
+        """Drop the connection and schedule the next attempt, each one second later than the last."""
+        if self._websocket is not None:
+            self._websocket.drop()
+        self._websocket = None
         self.key = b""
         self._retry_at = time.monotonic() + self._retry_s
         self._retry_s = min(self._retry_s + 1.0, LAST_RETRY_S)
 
-    def _goodbye(self, teller: Teller) -> None:
-        line = self._line
-        if line is None:
+    def _disconnect(self, encoder: LineEncoder) -> None:
+        websocket = self._websocket
+        if websocket is None:
             return
         now = time.monotonic_ns() // 1000
-        self._say(teller, [(END, record, now, "aborted", "exit", {}) for record in list(teller.open.values())])
-        line.close(1001)
-        self._line = None
+        self._send_events(
+            encoder, [(END, record, now, "aborted", "exit", {}) for record in list(encoder.open.values())]
+        )
+        websocket.close(1001)
+        self._websocket = None
 
-    def _beat(self) -> str:
-        from wfmon.hook.tell import beat
+    def _beat_line(self) -> str:
+        from wfmon.hook.encoder import beat
 
         return beat(time.monotonic_ns() // 1000, self.lost)
 
-    def _rest(self, teller: Teller) -> None:
+    def _sleep(self, encoder: LineEncoder) -> None:
         now = time.monotonic()
-        if self._line is None:
+        if self._websocket is None:
             if self._retry_at > now:
                 self._inbox.sleep(self._retry_at - now, idle=False)
-            if not teller.open and not self._stopping and not self._inbox:
+            if not encoder.open and not self._stopping and not self._inbox:
                 self._fresh = True
                 self._inbox.sleep(-1, idle=True)
             return
-        due = self._sent_at + BEAT_S
+        due = self._sent_at + SEND_INTERVAL_S
         if due > now:
             self._inbox.sleep(due - now, idle=False)
         if not self._stopping:
-            self._inbox.sleep(LOOK_S if teller.open else REST_S, idle=True)
+            self._inbox.sleep(POLL_S if encoder.open else IDLE_POLL_S, idle=True)

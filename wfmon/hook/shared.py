@@ -1,4 +1,4 @@
-"""The one hook of this process: made at the first request, not at import; anew after a fork; ended with the process."""
+"""The process's one hook: created at the first request, not at import; recreated after a fork; closed at exit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from _thread import RLock
 from wfmon.hook.hook import Hook
 
 OFF = frozenset({"off", "0", "no", "false"})
-"""What WFMON_HOOK says to switch the hook off."""
+"""Values of WFMON_HOOK that switch the hook off."""
 
 
 class Shared:
-    """Holds the hook. Any thread."""
+    """Owner of the hook. Any thread."""
 
     def __init__(self) -> None:
         self._lock = RLock()
@@ -20,7 +20,7 @@ class Shared:
         self._watching = False
 
     def get(self) -> Hook:
-        """Give the hook, making it on first use."""
+        """Return the hook, creating it on first use."""
         hook = self._hook
         if hook is not None:
             return hook
@@ -28,14 +28,14 @@ class Shared:
             return self._hook or self._make()
 
     def close(self) -> None:
-        """End the hook with a short flush. The next request makes a new one."""
+        """Close the hook after a short flush. The next request creates a new one."""
         with self._lock:
             hook, self._hook = self._hook, None
         if hook is not None:
             hook.close()
 
     def forget(self) -> None:
-        """In a child after a fork: the hook is the parent's."""
+        """Drop the hook in the child after a fork: it is the parent's."""
         self._lock = RLock()
         hook, self._hook = self._hook, None
         if hook is not None:
@@ -43,7 +43,7 @@ class Shared:
 
     def _make(self) -> Hook:
         made = Hook(on=os.environ.get("WFMON_HOOK", "").strip().lower() not in OFF)
-        # Looked at again: a signal's handler may have come between, on this very stack.
+        # Checked again: a signal handler on this stack may have created one meanwhile.
         hook = self._hook = self._hook or made
         self._watch()
         return hook
@@ -60,4 +60,4 @@ class Shared:
 
 
 shared = Shared()
-"""The only state of this package that a process has one of: a model's threads must all speak through one connection."""
+"""The package's only global state: all threads of a process share one connection."""

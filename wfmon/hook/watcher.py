@@ -1,12 +1,12 @@
-"""Sees every ``generate`` of a Hugging Face model: a streamer and a logits processor in one object."""
+"""Observes every ``generate`` of a Hugging Face model: a streamer and a logits processor in one object."""
 
-# ruff: noqa: ANN401 - chunks, scores and streams are of any make
+# ruff: noqa: ANN401 - chunks, scores and streams may have any type
 from __future__ import annotations
 
 from _thread import _local as local
 
 from wfmon.hook.logits import Logits
-from wfmon.hook.request import Request, verdict
+from wfmon.hook.request import Request, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Give it as ``streamer=`` (requests, counts, times) and in ``logits_processor=[...]`` (exact entropy).
+    """Pass it as ``streamer=`` (requests, counts, times) and in ``logits_processor=[...]`` (exact entropy).
 
-    One object serves any number of ``generate`` calls, also at once in several threads. ``streamer``: yours, which
-    still gets everything; its errors reach you unchanged. Alone as a logits processor it tells tokens too, but not
-    when the request began.
+    One object serves any number of ``generate`` calls, also concurrent ones in several threads. ``streamer``: your own,
+    which still gets everything and whose errors are not caught. Only as a logits processor, it reports tokens too, but
+    not the request's start.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Watcher:
         self._streamer = streamer
         self._hook = hook
         self._here = local()
-        # A generate runs in one thread, so each thread has a request of its own.
+        # Each generate runs in one thread, so each thread has its own request.
 
     def put(self, value: Any) -> None:
-        """As a streamer: the prompt, then the tokens of each step."""
+        """Receive the prompt, then the tokens of each step (streamer interface)."""
         try:
             self._put(value)
         except Exception as error:  # noqa: BLE001  the model must not notice
@@ -53,7 +53,7 @@ class Watcher:
             self._streamer.put(value)
 
     def end(self) -> None:
-        """As a streamer: the answer is complete."""
+        """End the answer (streamer interface)."""
         try:
             self._finish("ok", "")
         except Exception as error:  # noqa: BLE001
@@ -62,7 +62,7 @@ class Watcher:
             self._streamer.end()
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """As a logits processor: gives the scores back as they are."""
+        """Return the scores unchanged (logits processor interface)."""
         try:
             self._scores(input_ids, scores)
         except Exception as error:  # noqa: BLE001
@@ -76,7 +76,7 @@ class Watcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._finish(*verdict(error))
+            self._finish(*outcome(error))
         except Exception as own:  # noqa: BLE001
             self._trouble(own)
 
@@ -100,7 +100,7 @@ class Watcher:
         here["logits"](input_ids, scores)
 
     def _begin(self, *, streaming: bool) -> Request:
-        """A generate began. Without a streamer it did so before its first logits: nobody saw when."""
+        """Begin a request. Without a streamer it began before its first logits, at an unknown time."""
         self._finish("aborted", "forgotten")
         request = Request(
             self._model, server=self._server, vocab=self._vocab, vocab_size=self._vocab_size, hook=self._hook
@@ -119,7 +119,7 @@ class Watcher:
             request.end(status, reason)
 
     def _state(self) -> dict[str, Any]:
-        """Give this thread's: the request, its logits, whether a streamer speaks, the length of the input."""
+        """Return this thread's state: request, logits, whether it is streaming, input length."""
         found: dict[str, Any] | None = getattr(self._here, "state", None)
         if found is None:
             found = self._here.state = {}

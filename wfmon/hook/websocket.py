@@ -1,6 +1,6 @@
-"""A WebSocket client (RFC 6455) of one connection on loopback: text messages out, small ones in.
+"""A WebSocket client (RFC 6455) for one loopback connection: sends text messages, receives small ones.
 
-One thread uses it. Every wait has an end; whatever the server does wrong is a ``Closed``.
+Used by one thread. Every wait has a timeout; every error of the server is a ``Closed``.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 16_384
 MAX_MESSAGE = 65_536
-"""Bytes; the monitor says little."""
+"""Bytes; the monitor's messages are short."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 
 
 class Closed(Exception):
-    """The connection is of no use any more; the message says why and holds nothing of what was sent."""
+    """The connection is unusable. The message has the reason and nothing that was sent."""
 
 
 class WebSocket:
-    """A connection. Raises Closed, from the making on; ``close`` is idempotent."""
+    """A connection. Every method and the constructor may raise Closed; ``close`` is idempotent."""
 
     def __init__(self, place: Place, path: str, *, timeout_s: float = 2.0) -> None:
         self._timeout = timeout_s
@@ -36,13 +36,13 @@ class WebSocket:
         self._parts: list[bytes] = []
         deadline = time.monotonic() + timeout_s
         try:
-            # Proxy variables of the environment play no part, and no name is resolved.
+            # Ignores proxy variables of the environment, and resolves no name.
             self._sock = socket.create_connection((place.host, place.port), timeout_s)
         except OSError as error:
             raise Closed(f"no connection ({error.strerror or type(error).__name__})") from None
         try:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # The kernel's buffer, which grows to megabytes, would hide for long that nobody reads.
+            # The kernel's buffer, auto-tuned to megabytes, would hide for long that nobody reads.
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262_144)
             self._not_yet: tuple[type[OSError], ...] = (TimeoutError, BlockingIOError)
             if place.tls:
@@ -56,32 +56,32 @@ class WebSocket:
             raise Closed(f"no handshake ({type(error).__name__})") from None
 
     def send(self, text: bytes) -> None:
-        """Send one text message, within the time limit."""
+        """Send one text message, within the timeout."""
         self._frame(_TEXT, text)
 
     def receive(self, seconds: float = 0.0) -> list[bytes]:
-        """Give the text messages that came, waiting at most so long for the first. Answers pings."""
+        """Return received text messages, waiting at most this long for the first. Answers pings."""
         deadline = time.monotonic() + seconds
         found = self._messages()
         while not found:
             left = deadline - time.monotonic()
             self._fill(left)
             found = self._messages()
-            if left <= 0:  # one look is enough, or a flood of pings would hold us
+            if left <= 0:  # one read is enough, or a flood of pings would keep us here
                 break
         return found
 
     def close(self, code: int = 1000) -> None:
-        """Say goodbye and close, without waiting for an answer."""
+        """Send a close frame and close, without waiting for an answer."""
         try:
             self._sock.settimeout(0.05)
             self._sock.sendall(_masked(_CLOSE, struct.pack("!H", code)))
         except OSError:
-            pass  # it is gone already, which is what we want
+            pass  # already closed
         self.drop()
 
     def drop(self) -> None:
-        """Close without a word: after a fork the connection is the parent's."""
+        """Close without a close frame: after a fork the connection is the parent's."""
         self._sock.close()
 
     def _secure(self, place: Place) -> None:
@@ -103,7 +103,7 @@ class WebSocket:
         while b"\r\n\r\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0 or len(self._buffer) > MAX_HEAD:
-                raise Closed("the answer to the handshake is no end of a head")
+                raise Closed("the response to the handshake has no complete head")
             self._fill(left)
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         status, *lines = head.split(b"\r\n")
@@ -118,10 +118,10 @@ class WebSocket:
             or fields.get(b"upgrade", b"").lower() != b"websocket"
             or b"sec-websocket-extensions" in fields
         ):
-            raise Closed("the answer to the handshake is not that of a WebSocket")
+            raise Closed("the response to the handshake is not a WebSocket's")
 
     def _fill(self, seconds: float) -> bool:
-        """Read what there is, waiting at most so long; tell whether anything came."""
+        """Read available bytes, waiting at most this long. False if none arrived."""
         self._sock.settimeout(max(0.0, seconds))
         try:
             data = self._sock.recv(65_536)
@@ -135,7 +135,7 @@ class WebSocket:
         return True
 
     def _messages(self) -> list[bytes]:
-        """Take whole frames out of the buffer."""
+        """Parse complete frames in the buffer; return the text messages."""
         found: list[bytes] = []
         while len(self._buffer) >= 2:
             first, second = self._buffer[0], self._buffer[1]
@@ -145,7 +145,7 @@ class WebSocket:
             elif size == 127:
                 size, at = int.from_bytes(self._buffer[2:10], "big"), 10
             if first & 0x70 or second & 0x80 or (opcode >= 8 and (size > 125 or not first & 0x80)):
-                raise self._fail(1002, "a frame that is against the protocol")
+                raise self._fail(1002, "a frame that violates the protocol")
             if size + sum(map(len, self._parts)) > MAX_MESSAGE:
                 raise self._fail(1009, "a message that is too long")
             if len(self._buffer) < at + size:
@@ -158,7 +158,7 @@ class WebSocket:
                 raise self._fail(1000, f"closed by the monitor ({code})")
             elif opcode <= _BINARY:
                 if (opcode == 0) != bool(self._parts):
-                    raise self._fail(1002, "a frame that is against the protocol")
+                    raise self._fail(1002, "a frame that violates the protocol")
                 self._parts.append(payload)
                 if first & 0x80:
                     found.append(b"".join(self._parts))
@@ -175,12 +175,12 @@ class WebSocket:
         self._sock.settimeout(self._timeout)
         try:
             self._sock.sendall(_masked(opcode, payload))
-        except OSError as error:  # a message half sent cannot be mended
+        except OSError as error:  # a partly sent message cannot be completed
             raise Closed(f"not sent ({error.strerror or type(error).__name__})") from None
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:
-    """A whole frame from a client: masked, as RFC 6455 asks."""
+    """Return a client's frame, masked as RFC 6455 requires."""
     size = len(payload)
     mask = os.urandom(4)
     if size < 126:
@@ -189,6 +189,6 @@ def _masked(opcode: int, payload: bytes) -> bytes:
         head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
     else:
         head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
-    # One XOR of two great integers: 100 times as fast as a loop over the bytes.
+    # One XOR of two large integers: 100 times as fast as a loop over the bytes.
     cover = (mask * (size // 4 + 1))[:size]
     return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(cover, "big")).to_bytes(size, "big")

@@ -1,8 +1,8 @@
-"""The streaming pass-through: every client of a model server is seen with no code. A process of its own.
+"""The streaming proxy: observes every client of a model server without code changes. A separate process.
 
-The way of a byte: ``tunnel`` reads it from one side and writes it to the other; only then ``http1`` cuts the copy into
-heads and bodies, ``exchange`` follows one request and its answer, ``dialects`` knows what the servers' answers mean,
-``lines`` cuts a stream into events and ``logprobs`` reads what they say of certainty. ``ask`` is there only with
-``--logprobs``: it asks for log-probabilities and takes them out again. ``server`` holds the listener and its end,
-``command`` the command line; ``supervise`` is the monitor's side and runs in the monitor's process.
+``tunnel`` forwards bytes from one side to the other, then parses a copy: ``http1`` splits it into heads and bodies,
+``exchange`` tracks one request and its response, ``dialects`` interprets the servers' APIs, ``lines`` splits a stream
+into events, and ``reporting`` sends the results to the monitor. With ``--logprobs`` only, ``rewriting`` and
+``logprobs`` request log-probabilities and strip them from the responses. ``server`` is the listener, ``command`` the
+command line. ``supervise`` runs in the monitor's process.
 """

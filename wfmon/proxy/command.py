@@ -1,4 +1,4 @@
-"""``-m wfmon proxy``: read the options, bind, pass on until a signal comes, then drain."""
+"""``-m wfmon proxy``: parse the options, listen, forward until a signal arrives, then drain."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from wfmon.core.log import JsonLines
 from wfmon.core.settings import ProxySettings, data_folder
 from wfmon.proxy.address import AddressError, ProxyAddress, listening, upstream
 from wfmon.proxy.logprobs import LogprobsAsker
-from wfmon.proxy.reporting import Telling
+from wfmon.proxy.reporting import RequestReporter
 from wfmon.proxy.running import LOG, Lock, RunningProxy
 from wfmon.proxy.server import ProxyServer
 
 log = logging.getLogger(__name__)
 LOCK_TRIES, LOCK_TRY_S = 20, 0.05
 MAX_LOG_BYTES = 262_144
-HELP = "see every client of a model server with no code: a streaming pass-through"
+HELP = "observe every client of a model server without code changes: a streaming proxy"
 EXAMPLES = """examples:
   %(prog)s                    Ollama at 11434, observed at 127.0.0.1:11500
   %(prog)s --logprobs 8       also request log-probabilities, and strip them from the answers
@@ -44,52 +44,52 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--listen", default=default.listen, metavar="HOST:PORT",
-        help=f"where clients come in (default: {default.listen}; port 0 takes any free one)",
+        help=f"the address for clients (default: {default.listen}; port 0 picks a free one)",
     )  # fmt: skip
     parser.add_argument(
         "--logprobs", type=int, default=default.logprobs, metavar="K",
-        help="ask for so many log-probabilities a token (1 to 20) and strip them again (default: 0, do not)",
+        help="request K log-probabilities per token (1 to 20) and strip them from the answers (default: 0, off)",
     )  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="the monitor's data folder (default: as the monitor's)"
+        "--data", type=Path, metavar="DIR", help="the monitor's data folder (default: the monitor's default)"
     )
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run until a signal; gives the exit code. Raises CommandError."""
+    """Run until a signal and return the exit code. Raises CommandError."""
     try:
-        leads_to, at = upstream(given.upstream), listening(given.listen)
+        target, at = upstream(given.upstream), listening(given.listen)
     except AddressError as error:
         raise CommandError(str(error)) from None
     if not 0 <= given.logprobs <= 20:
         raise CommandError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
-    if leads_to.port == at.port and set(leads_to.hosts) & set(at.hosts):
-        raise CommandError(f"The proxy cannot lead to itself: --upstream and --listen are both {at.label}.")
+    if target.port == at.port and set(target.hosts) & set(at.hosts):
+        raise CommandError(f"The proxy cannot forward to itself: --upstream and --listen are both {at.label}.")
     given.data_dir = data_folder(given.data)
     if not given.supervised:
-        return asyncio.run(_serve(given, leads_to, at))
+        return asyncio.run(_serve(given, target, at))
     os.umask(0o077)
     logs = _log_to(given.data_dir / "logs")
     try:
-        return asyncio.run(_serve(given, leads_to, at))
+        return asyncio.run(_serve(given, target, at))
     except CommandError as error:
-        log.error("%s", error)  # noqa: TRY400  the sentence is all there is to say
+        log.error("%s", error)  # noqa: TRY400  the traceback would add nothing
         raise
     finally:
         logs.close()
 
 
-async def _serve(given: argparse.Namespace, leads_to: ProxyAddress, at: ProxyAddress) -> int:
+async def _serve(given: argparse.Namespace, target: ProxyAddress, at: ProxyAddress) -> int:
     clock = SystemClock()
     counts: Counter[str] = Counter()
-    telling = Telling(given.data_dir, leads_to.label, counts)
+    reporter = RequestReporter(given.data_dir, target.label, counts)
     asker = LogprobsAsker(given.logprobs, counts) if given.logprobs else None
-    server = ProxyServer(clock, leads_to, counts, telling.begin, asker)
-    asked, again = asyncio.Event(), asyncio.Event()
+    server = ProxyServer(clock, target, counts, reporter.begin, asker)
+    stop, stop_now = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_on_error)
-    _on_signals(loop, asked, again)
+    _on_signals(loop, stop, stop_now)
     lock = await _lock(given.data_dir) if given.supervised else None
     try:
         bound = await _bind(server, at)
@@ -100,16 +100,16 @@ async def _serve(given: argparse.Namespace, leads_to: ProxyAddress, at: ProxyAdd
                     clock.now_ms(),
                 )
             )  # fmt: skip
-        print(f"http://{bound.label} leads to http://{leads_to.label}.   Ctrl-C ends it.", flush=True)  # noqa: T201
-        log.info("listening at %s, leading to %s", bound.label, leads_to.label)
-        await asked.wait()
+        print(f"http://{bound.label} forwards to http://{target.label}.   Ctrl-C ends it.", flush=True)  # noqa: T201
+        log.info("listening at %s, forwarding to %s", bound.label, target.label)
+        await stop.wait()
         server.stop_listening()
     finally:
         if lock is not None:
-            lock.close()  # the next one may start while this one drains
-    await server.drain(again)
-    telling.close()
-    log.info("ended: %s", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing came")
+            lock.close()  # a successor may start while this one drains
+    await server.drain(stop_now)
+    reporter.close()
+    log.info("ended: %s", ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "no connections")
     return 0
 
 
@@ -124,7 +124,7 @@ async def _bind(server: ProxyServer, at: ProxyAddress) -> ProxyAddress:
 
 
 async def _lock(folder: Path) -> Lock:
-    """Take the folder's lock; the monitor, which looks whether it is held, holds it for an instant."""
+    """Acquire the folder's lock, with retries: the monitor holds it for an instant when it checks it."""
     for _ in range(LOCK_TRIES):
         try:
             return Lock(folder)
@@ -132,13 +132,13 @@ async def _lock(folder: Path) -> Lock:
             await asyncio.sleep(LOCK_TRY_S)
         except OSError as error:
             raise CommandError(
-                f"The data folder {folder} cannot be used ({error.strerror}). Give another with --data."
+                f"The data folder {folder} cannot be used ({error.strerror}). Choose another with --data."
             ) from None
-    raise CommandError(f"Another proxy runs already on {folder}.")
+    raise CommandError(f"Another proxy is already running on {folder}.")
 
 
 def _log_to(folder: Path) -> logging.Handler:
-    """Log JSON lines to ``proxy.log`` in a folder, two files of 256 KB at most."""
+    """Log JSON lines to ``proxy.log`` in a folder, at most two files of 256 KB."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handler = RotatingFileHandler(folder / LOG, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
@@ -152,18 +152,18 @@ def _log_to(folder: Path) -> logging.Handler:
 
 
 def _on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what the loop caught, by its kind: its words and its callback's arguments could hold what passed by."""
+    """Log the type of an error in the loop. Its message and arguments could contain the user's text."""
     del loop
-    log.error("the loop met an error: %s", type(context.get("exception")).__name__)
+    log.error("error in the event loop: %s", type(context.get("exception")).__name__)
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, again: asyncio.Event) -> None:
-    """Let the first signal ask for the end, the second one for now."""
+def _on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
+    """Drain at the first signal, stop at once at the second."""
 
     def note() -> None:
-        if asked.is_set():
-            again.set()
-        asked.set()
+        if stop.is_set():
+            stop_now.set()
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         try:

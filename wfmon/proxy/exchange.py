@@ -1,4 +1,4 @@
-"""One request and its answer, followed on a copy: what it names, when its tokens came, how it ended. Never its text."""
+"""Tracks one request and its response on a copy: the model's name, token times, outcome. Never the text."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from wfmon.proxy.http1 import MessageHead
 from wfmon.proxy.lines import Events
 
 MAX_COPY_BYTES = 4_194_304
-"""Of a request, and of an answer that is not streamed; of a longer one the JSON is not looked at."""
+"""Largest request, or response that is not streamed, whose JSON is parsed."""
 ABORTED = frozenset({"client_closed", "upstream_closed", "proxy_stopped"})
 DONE = b"[DONE]"
 
 
 class Emit(Protocol):
-    """Where the facts of one request go."""
+    """Receives the events of one request."""
 
     def start(self, t_us: int, model: str) -> None:
-        """It began."""
+        """The request began."""
 
     def tokens(self, t_us: int, n: int, top: tuple[float, ...] | None) -> None:
-        """A chunk came."""
+        """A chunk of n tokens arrived."""
 
     def end(self, t_us: int, status: str, reason: str, figures: dict[str, Any]) -> None:
-        """It is over."""
+        """The request ended."""
 
 
 class Exchange:
-    """A request that is not a model's: nothing is looked at."""
+    """A request that is not a model's: nothing is recorded."""
 
     def request_body(self, payload: bytes) -> None:
-        """More of the request's body."""
+        """Add a part of the request's body."""
 
     def request_end(self) -> None:
-        """The request is whole."""
+        """Note the end of the request."""
 
     def response_head(self, head: MessageHead, t_us: int) -> None:
-        """The answer began."""
+        """Note the response's head."""
 
     def response_body(self, payload: bytes, t_us: int) -> None:
-        """More of the answer."""
+        """Add a part of the response's body."""
 
     def response_end(self, t_us: int) -> None:
-        """The answer is whole."""
+        """Note the end of the response."""
 
     def gone(self, t_us: int, reason: str) -> None:
-        """It ended before its answer was whole."""
+        """Note that the exchange ended before its response was complete."""
 
 
 class ModelExchange(Exchange):
-    """A request to a model. ``t_us`` is when its first byte came. One thread."""
+    """A request to a model. ``t_us`` is the time of its first byte. One thread."""
 
     def __init__(self, dialect: Dialect, t_us: int, emit: Emit, counts: Counter[str]) -> None:
         self._emit = emit
@@ -65,7 +65,7 @@ class ModelExchange(Exchange):
         self._begun = False
         self._unnamed = "(no model named)"
         self._status = 0
-        self._events: Events | None = None  # of a streamed answer
+        self._events: Events | None = None  # of a streamed response
         self._whole = False
         self._until_close = False
 
@@ -76,7 +76,7 @@ class ModelExchange(Exchange):
     def request_end(self) -> None:
         document = self._parse(self._take())
         if isinstance(document, dict) and isinstance(model := document.get("model"), str):
-            # llama-cpp-python's is the path of a file.
+            # llama-cpp-python's model name is a file path.
             self._begin(model.replace("\\", "/").rpartition("/")[2] if model.endswith(".gguf") else model)
 
     def response_head(self, head: MessageHead, t_us: int) -> None:
@@ -132,7 +132,7 @@ class ModelExchange(Exchange):
             self._counts["odd_events"] += 1
             return
         if chunks:
-            self._begin(self._answer.told.model)
+            self._begin(self._answer.request.model)
             for n, top in chunks:
                 self._emit.tokens(t_us, n, top)
 
@@ -144,11 +144,11 @@ class ModelExchange(Exchange):
     def _end(self, t_us: int, status: str, reason: str) -> None:
         if self._events is not None:
             self._counts["long_events"] += self._events.skipped
-        self._begin(self._answer.told.model or self._unnamed)
+        self._begin(self._answer.request.model or self._unnamed)
         self._emit.end(t_us, status, reason, self._answer.figures)
 
     def _keep(self, payload: bytes) -> bool:
-        """Copy up to the limit; past it nothing is kept."""
+        """Append to the copy. False, with nothing kept, past the limit."""
         self._size += len(payload)
         if self._size > MAX_COPY_BYTES:
             self._copy.clear()

@@ -1,6 +1,6 @@
-"""Cuts one direction of an HTTP/1 connection into heads and bodies, and loses no byte: the raw pieces add up to it.
+"""Splits one direction of an HTTP/1 connection into heads and bodies. Lossless: the raw pieces add up to the input.
 
-Incremental, bounded, never raises: what it does not understand it calls ``blind`` from there on, with the reason.
+Incremental, bounded, never raises: after malformed input everything is one ``blind`` piece, with a reason.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
 
 class Body(Enum):
-    """Bodies whose length no number tells."""
+    """Bodies without a known length."""
 
     CHUNKED = "chunked"
     UNTIL_CLOSE = "until close"
     BLIND = "blind"
-    """No HTTP follows: an upgraded connection."""
+    """Not HTTP any more: an upgraded connection."""
 
 
 Length: TypeAlias = int | Body
 
 
 class OddError(Exception):
-    """Not HTTP as we know it; the argument is a short name for counting."""
+    """Unsupported or malformed HTTP. The argument is a short identifier for counting."""
 
 
 class MessageHead(NamedTuple):
-    """A head: the three words of its first line, and its fields with names in lower case, in order."""
+    """A head: the three parts of its first line, and its fields in order, names in lower case."""
 
     first: tuple[bytes, bytes, bytes]
     fields: tuple[tuple[bytes, bytes], ...]
 
     def all(self, name: bytes) -> list[bytes]:
-        """Give every value of a field."""
+        """Return every value of a field."""
         return [value for key, value in self.fields if key == name]
 
     def get(self, name: bytes) -> bytes:
-        """Give the field's value, several joined with commas, b"" if it is not there."""
+        """Return a field's value, several joined with commas, b"" if absent."""
         return b", ".join(self.all(name))
 
     @property
     def status(self) -> int:
-        """Give the status of a response."""
+        """The status of a response."""
         return int(self.first[1])
 
 
 class Piece(NamedTuple):
-    """A stretch of the wire. ``payload``: a body's bytes without the chunks' framing. ``end`` has no bytes.
+    """A section of the stream. ``payload``: a body's bytes without chunk framing. An ``end`` piece has no bytes.
 
-    ``head`` is None where kind is not "head".
+    ``head`` is None unless kind is "head".
     """
 
     kind: Literal["head", "body", "end", "blind"]
@@ -69,13 +69,13 @@ class Piece(NamedTuple):
 
 
 def request_length(head: MessageHead) -> Length:
-    """Give how long a request's body is. Raises OddError."""
+    """Return the length of a request's body. Raises OddError."""
     declared = _declared(head)
     return 0 if declared is None else declared
 
 
 def response_length(head: MessageHead, method: bytes) -> Length:
-    """Give how long the body of the response to such a request is. Raises OddError."""
+    """Return the length of a response's body, given the request's method. Raises OddError."""
     status = head.status
     if status == 101 or (method == b"CONNECT" and 200 <= status < 300):
         return Body.BLIND
@@ -101,27 +101,27 @@ def _declared(head: MessageHead) -> Length | None:
 
 
 class Framer:
-    """One direction. ``length_of`` tells a head's body; it may raise OddError. One thread."""
+    """Parser of one direction. ``length_of`` returns the body's length for a head; may raise OddError. One thread."""
 
     def __init__(self, first_line: Literal["request", "response"], length_of: Callable[[MessageHead], Length]) -> None:
         self._first = _REQUEST if first_line == "request" else _RESPONSE
         self._length_of = length_of
-        self._held = b""  # of a head or a line that is not whole yet
+        self._held = b""  # an incomplete head or line
         self._step: Callable[[bytes, int], int] = self._head
         self._left = 0
         self._pieces: list[Piece] = []  # of this feed
         self._raws: list[bytes] = []  # of a chunked body, since the last flush
         self._payloads: list[bytes] = []
         self.odd = ""
-        """Why it went blind; "" while it has not, or where the connection was upgraded."""
+        """Why parsing stopped; "" while it goes on, or if the connection was upgraded."""
 
     @property
     def between(self) -> bool:
-        """Whether it stands between two messages, no byte of the next one seen."""
+        """Whether it is between two messages, with no byte of the next one seen."""
         return self._step == self._head and not self._held
 
     def feed(self, data: bytes) -> list[Piece]:
-        """Take what was read; gives its pieces. Bytes of an unfinished head are held until it is whole."""
+        """Parse what was read and return its pieces. Bytes of an incomplete head are held back."""
         self._pieces = []
         waiting = self._held if self._step == self._head else b""
         at = 0
@@ -132,25 +132,25 @@ class Framer:
         except OddError as error:
             self.odd = str(error)
             self._flush()
-            told = sum(len(piece.raw) for piece in self._pieces)
-            self._pieces.append(Piece("blind", (waiting + data)[told:]))
+            done = sum(len(piece.raw) for piece in self._pieces)
+            self._pieces.append(Piece("blind", (waiting + data)[done:]))
             self.go_blind()
         return self._pieces
 
     def eof(self) -> list[Piece]:
-        """The direction ended: a body that lasts until then is whole; anything else unfinished has no end."""
+        """End the direction. Completes a body that lasts until close; other incomplete messages get no end."""
         if self._step == self._until_close:
             self._step = self._blind
             return [Piece("end")]
         return []
 
     def go_blind(self) -> bytes:
-        """Look no more; gives what was held of an unfinished head."""
+        """Stop parsing; return the held bytes of an incomplete head."""
         held, self._held = (self._held if self._step == self._head else b""), b""
         self._step = self._blind
         return held
 
-    # Each step takes the data from a place, adds pieces, and gives the place after what it took.
+    # Each step parses the data from an offset, adds pieces, and returns the offset after what it consumed.
 
     def _head(self, data: bytes, at: int) -> int:
         start = len(self._held)
@@ -189,7 +189,7 @@ class Framer:
         self._pieces.append(Piece("end"))
 
     def _flush(self) -> None:
-        """Make one piece of all chunks of a read."""
+        """Merge all chunks of a read into one piece."""
         if self._raws:
             self._pieces.append(Piece("body", b"".join(self._raws), b"".join(self._payloads)))
             self._raws, self._payloads = [], []
@@ -212,7 +212,7 @@ class Framer:
         return len(data)
 
     def _line(self, data: bytes, at: int) -> tuple[bytes | None, int]:
-        """Give a line without its end, or None while it is not whole. Its raw bytes go out as they come."""
+        """Return a line without its ending, None while incomplete. Its raw bytes are emitted as they arrive."""
         end = data.find(b"\n", at)
         stop = len(data) if end < 0 else end + 1
         line = self._held + data[at:stop]

@@ -1,27 +1,27 @@
-"""Cuts a stream into the JSON texts of its events: server-sent events, or one object a line. Incremental, bounded."""
+"""Splits a stream into its events' JSON texts: server-sent events or JSON lines. Incremental, bounded."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 MAX_EVENT_BYTES = 1_048_576
-"""A longer line or event is not looked at; a token's event has some hundred bytes."""
+"""Longer lines or events are skipped; a token's event has a few hundred bytes."""
 
 
 class Events:
-    """One body's. One thread."""
+    """The parser of one body. One thread."""
 
     def __init__(self, form: Literal["sse", "lines"]) -> None:
         self._sse = form == "sse"
-        self._tail = b""  # a line that is not whole
-        self._data: list[bytes] = []  # of an event that is not whole
+        self._tail = b""  # an incomplete line
+        self._data: list[bytes] = []  # of an incomplete event
         self._size = 0
         self._skipping = False
         self.skipped = 0
-        """Lines and events that were too long."""
+        """Number of lines and events that were too long."""
 
     def feed(self, payload: bytes) -> list[bytes]:
-        """Take more of the body; gives the texts of the events that it completes."""
+        """Parse a part of the body; return the texts of the events it completes."""
         *lines, self._tail = (self._tail + payload).split(b"\n")
         found: list[bytes] = []
         for line in lines:
@@ -37,7 +37,7 @@ class Events:
         return found
 
     def rest(self) -> list[bytes]:
-        """The body ended: give what came without a line's end."""
+        """Return the events left at the end of the body, without a line ending."""
         return self.feed(b"\n\n") if self._tail or self._data else []
 
     def _line(self, line: bytes, found: list[bytes]) -> None:

@@ -1,6 +1,6 @@
-"""With ``--logprobs K``: ask for log-probabilities where the client did not, and take them out of the answer again.
+"""For ``--logprobs K``: request log-probabilities that the client did not, and strip them from the response.
 
-What can differ for the client is told in docs/proxy.md; everything else stays as it was, byte for byte.
+docs/proxy.md lists what can differ for the client; everything else is forwarded byte for byte.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wfmon.proxy.http1 import MessageHead
 from wfmon.proxy.lines import MAX_EVENT_BYTES
 
 RETRIED = frozenset({400, 422, 500, 501})
-"""How servers answer a field that they do not take. One that really fails is asked once more, as the client asked."""
+"""How servers reject an unknown field. A request that fails for another reason is sent once more, unmodified."""
 MAX_REFUSING = 256
 STREAMED = (b"text/event-stream", b"application/x-ndjson", b"application/ndjson", b"application/jsonl")
 
@@ -32,8 +32,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _VALUE = json.JSONDecoder()
 
 
-class Asked(NamedTuple):
-    """A request as it goes out, and as it came in case the server refuses it."""
+class RewrittenRequest(NamedTuple):
+    """A request as sent, and the original in case the server rejects it."""
 
     raw: bytes
     original: bytes
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
 
 class LogprobsAsker:
-    """Which requests are asked more of, and which models refuse. The loop's thread."""
+    """Decides which requests are rewritten, and remembers models that reject it. Event loop's thread."""
 
     def __init__(self, k: int, counts: Counter[str]) -> None:
         self._fields: dict[Form, dict[str, object]] = {
@@ -53,7 +53,7 @@ class LogprobsAsker:
         self._refusing: OrderedDict[str, None] = OrderedDict()
 
     def hold(self, head: MessageHead, raw: bytes) -> HeldRequest | None:
-        """Hold a request that may be asked more of until it is whole; None lets it pass as it comes."""
+        """Return a holder for a request that may be rewritten, None for one to forward unchanged."""
         dialect = dialect_of(head.first[0], head.first[1])
         length = head.get(b"content-length")
         plain = not head.get(b"content-encoding") and not head.get(b"expect")
@@ -61,8 +61,8 @@ class LogprobsAsker:
             return None
         return HeldRequest(raw, dialect.ask)
 
-    def rewrite(self, held: HeldRequest) -> Asked | None:
-        """Add the fields at the end of the JSON object. None where the client asked itself, or the model refuses."""
+    def rewrite(self, held: HeldRequest) -> RewrittenRequest | None:
+        """Append the fields to the JSON object. None if the client set them itself or the model rejects them."""
         body = b"".join(held.body)
         try:
             document = orjson.loads(body)
@@ -77,10 +77,10 @@ class LogprobsAsker:
         fields = orjson.dumps(self._fields[held.form])[1:]
         made = bare[:-1] + (b"," if document else b"") + fields
         self._counts["asked"] += 1
-        return Asked(with_length(held.head, len(made)) + made, held.head + body, model, held.form)
+        return RewrittenRequest(with_length(held.head, len(made)) + made, held.head + body, model, held.form)
 
-    def refuses(self, asked: Asked) -> None:
-        """The model answered as soon as it was asked less: keep that in mind."""
+    def note_refusal(self, asked: RewrittenRequest) -> None:
+        """Remember that the model answered only without the added fields."""
         self._counts["asked_refused"] += 1
         self._refusing[asked.model] = None
         if len(self._refusing) > MAX_REFUSING:
@@ -88,7 +88,7 @@ class LogprobsAsker:
 
 
 class HeldRequest:
-    """A request on its way in."""
+    """A request held back until its body is complete."""
 
     def __init__(self, head: bytes, form: Form) -> None:
         self.head = head
@@ -97,7 +97,7 @@ class HeldRequest:
 
 
 class Stripper:
-    """Takes log-probabilities out of one answer: an event at a time, or, where it is not streamed, out of the whole."""
+    """Strips log-probabilities from one response: per event if streamed, otherwise from the complete body."""
 
     def __init__(self, head: MessageHead, raw: bytes, form: Form) -> None:
         self._raw = raw
@@ -113,23 +113,23 @@ class Stripper:
 
     @classmethod
     def of(cls, head: MessageHead, raw: bytes, form: Form) -> Stripper | None:
-        """Give one for an answer that can hold any, else None."""
+        """Return a stripper for a response that can contain any, else None."""
         encoded = head.get(b"content-encoding").lower() not in (b"", b"identity")
         return None if encoded or head.status >= 300 else cls(head, raw, form)
 
     def head(self) -> bytes:
-        """Give what of the head may go out now; its length is not known before the end of a whole answer."""
+        """Return the head if it can be sent now; one with Content-Length must wait for the complete body."""
         return b"" if self._whole else self._raw
 
     def body(self, payload: bytes) -> bytes:
-        """Take more of the body, without the chunks' framing; gives what may go out."""
+        """Add a part of the body, without chunk framing; return what can be sent now."""
         if not self._whole:
             return self._frame(self._lines(payload))
         self._parts.append(payload)
         self._size += len(payload)
         if self._size <= MAX_COPY_BYTES:
             return b""
-        # Too long to hold: from here on as it came, with the log-probabilities.
+        # Too long to hold: from here on unchanged, log-probabilities included.
         self._whole = False
         self._streamed = False
         out = b"".join(self._parts)
@@ -137,7 +137,7 @@ class Stripper:
         return self._raw + self._frame(out)
 
     def end(self) -> bytes:
-        """The body is whole; gives the rest."""
+        """End the body; return the remaining bytes."""
         if not self._whole:
             out = self._frame(strip_line(self._tail, self._form) if self._streamed else b"")
             return out + (b"0\r\n\r\n" if self._chunked else b"")
@@ -161,21 +161,21 @@ class Stripper:
 
 
 def with_length(head: bytes, length: int) -> bytes:
-    """Give a head that says another length; the rest stays."""
+    """Return the head with another Content-Length."""
     return _LENGTH.sub(rb"\g<1>%d" % length, head)
 
 
 def strip_line(line: bytes, form: Form) -> bytes:
-    """Take them out of one line of a stream: an SSE ``data:`` line, or a line of JSON."""
+    """Strip one line of a stream: an SSE ``data:`` line or a line of JSON."""
     if line.startswith(b"data:"):
         return line[:5] + without(line[5:], form)
     return without(line, form)
 
 
 def without(text: bytes, form: Form) -> bytes:
-    """Take the log-probabilities out of a JSON text: OpenAI's become null, Ollama's go with their name.
+    """Strip the log-probabilities from a JSON text: OpenAI's become null, Ollama's member is removed.
 
-    What is no JSON stays as it is.
+    Text that is not JSON is returned unchanged.
     """
     if b'"logprobs"' not in text:
         return text
@@ -192,14 +192,14 @@ def without(text: bytes, form: Form) -> bytes:
             words = f"{words[:value_at]}null{words[end:]}"
         elif words[(after := _skip(words, end))] == ",":
             words = words[:key_at] + words[_skip(words, after + 1) :]
-        else:  # the last member: the comma before it goes
+        else:  # the last member: remove the comma before it
             before = words[:key_at].rstrip()
             words = before.removesuffix(",") + words[end:]
     return words.encode()
 
 
 def _walk(text: str, at: int, path: tuple[str, ...], spans: list[tuple[int, int, int]]) -> int:
-    """Find the members at a path; a span is (its name, its value, the value's end). Gives the end of the value here."""
+    """Append the spans (name, value, end) of members at a path. Returns the end offset of the value at ``at``."""
     kind = text[at]
     if not path or kind != ("[" if path[0] == "*" else "{"):
         return _VALUE.raw_decode(text, at)[1]

@@ -1,4 +1,4 @@
-"""What the proxy sees, told to the monitor by the hook's own sender. While the monitor is away it drops and counts."""
+"""Reports observed requests to the monitor through the hook's sender. Drops and counts events while it is away."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from wfmon.proxy.http1 import MessageHead
 NAME = "wfmon proxy"
 
 
-class Telling:
-    """Follows requests for one upstream, ``server`` being its host:port. The loop's thread; sending has its own."""
+class RequestReporter:
+    """Tracks the requests to one upstream; ``server`` is its host:port. Event loop's thread; sending has its own."""
 
     def __init__(self, data_dir: Path, server: str, counts: Counter[str]) -> None:
         self._server = server
@@ -26,21 +26,21 @@ class Telling:
         self.hook = Hook(find=lambda: find(folder), via="proxy", name=NAME, server=server)
 
     def begin(self, head: MessageHead, t_us: int) -> Exchange:
-        """Follow a request whose first byte came at ``t_us``."""
+        """Start tracking a request whose first byte arrived at ``t_us``."""
         method, target, _ = head.first
         dialect = dialect_of(method, target)
         if dialect is None:
             return Exchange()
         self._counts["requests"] += 1
-        return ModelExchange(dialect, t_us, _Told(self.hook, self._server), self._counts)
+        return ModelExchange(dialect, t_us, _RequestEvents(self.hook, self._server), self._counts)
 
     def close(self) -> None:
-        """Send what waits, for 0.2 s at most. Idempotent."""
+        """Send queued events, for at most 0.2 s. Idempotent."""
         self.hook.close()
 
 
-class _Told:
-    """One request, on its way into the sender's inbox."""
+class _RequestEvents:
+    """Puts one request's events into the sender's inbox."""
 
     def __init__(self, hook: Hook, server: str) -> None:
         self._hook = hook

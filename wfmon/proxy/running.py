@@ -1,4 +1,4 @@
-"""One proxy a data folder: the lock that its process holds, and the file that says what it does."""
+"""One proxy per data folder: the lock that its process holds, and proxy.json with its settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOG = "proxy.log"
 
 @dataclass(frozen=True, slots=True)
 class RunningProxy:
-    """What ``proxy.json`` says. ``listen`` and ``upstream`` as they were given, ``at`` where it really listens."""
+    """Contents of ``proxy.json``. ``listen`` and ``upstream`` as configured, ``at`` the actual address."""
 
     pid: int
     listen: str
@@ -30,13 +30,13 @@ class RunningProxy:
     version: str
     started_ms: int
 
-    def does(self, listen: str, upstream: str, logprobs: int, version: str) -> bool:
-        """Tell whether it was started with these settings."""
+    def matches(self, listen: str, upstream: str, logprobs: int, version: str) -> bool:
+        """Return whether it was started with these settings."""
         return (self.listen, self.upstream, self.logprobs, self.version) == (listen, upstream, logprobs, version)
 
 
 class Lock:
-    """Held from its making until ``close``, or until the process ends, however it does. Raises OSError if taken."""
+    """The folder's lock, held from construction until ``close`` or the end of the process. Raises OSError if taken."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,18 +44,18 @@ class Lock:
         if not try_lock(self._file):
             self._file.close()
             raise BlockingIOError
-        (folder / FILE).unlink(missing_ok=True)  # what a killed one left behind
+        (folder / FILE).unlink(missing_ok=True)  # left behind by a killed proxy
 
     def publish(self, running: RunningProxy) -> None:
-        """Say what this proxy does. Raises OSError."""
+        """Write this proxy's settings to proxy.json. Raises OSError."""
         path = self._folder / FILE
-        made = path.with_suffix(f".{os.urandom(4).hex()}")  # a name of its own: a link that lay there is not followed
+        made = path.with_suffix(f".{os.urandom(4).hex()}")  # a random name, so that no planted link is followed
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(json.dumps(asdict(running), indent=1) + "\n")
         made.replace(path)
 
     def close(self) -> None:
-        """Take back what was said and let go. Idempotent."""
+        """Remove proxy.json and release the lock. Idempotent."""
         if self._file is not None:
             with contextlib.suppress(OSError):  # the folder may be gone
                 (self._folder / FILE).unlink(missing_ok=True)
@@ -64,7 +64,7 @@ class Lock:
 
 
 def held(folder: Path) -> bool:
-    """Tell whether a proxy holds the folder's lock."""
+    """Return whether a process holds the folder's lock."""
     if not (folder / LOCK).exists():
         return False
     try:
@@ -75,7 +75,7 @@ def held(folder: Path) -> bool:
 
 
 def read(folder: Path) -> RunningProxy | None:
-    """Give what the proxy that holds the lock says, None where none does, or it has not said yet."""
+    """Return the settings of the running proxy, None if none runs or it has not published them yet."""
     try:
         found = json.loads((folder / FILE).read_text("utf-8"))
         return RunningProxy(**found) if held(folder) and _is_proxy(found["pid"]) else None
@@ -84,7 +84,7 @@ def read(folder: Path) -> RunningProxy | None:
 
 
 def _is_proxy(pid: object) -> bool:
-    """Tell whether such a process is a proxy of ours: what a file says is believed of no other, for it is ended."""
+    """Return whether the process is really our proxy. A pid read from a file must be checked before it is signalled."""
     if type(pid) is not int or pid <= 1:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The proxy's listener: takes connections, keeps their count, and lets them end in order."""
+"""The proxy's listener: accepts and counts connections, and drains them at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BACKLOG = 512
 
 
 class ProxyServer:
-    """A listener on loopback. ``begin`` follows a request. All of it runs on the loop's thread."""
+    """A loopback listener. ``begin`` starts tracking a request. Runs on the event loop's thread."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ProxyServer:
         self.begin = begin
         self.asker = asker
         self.counts = counts
-        """What was refused, or passed on unseen, by cause."""
+        """Number of refused or unmeasured connections and requests, by cause."""
         self._listener: asyncio.Server | None = None
         self._tunnels: set[Tunnel] = set()
         self._empty = asyncio.Event()
@@ -46,7 +46,7 @@ class ProxyServer:
         return self._port
 
     async def listen(self, address: ProxyAddress) -> ProxyAddress:
-        """Bind; gives where it listens, with the port that was free for port 0. Raises OSError."""
+        """Bind and return the actual address, with the port chosen for port 0. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
             lambda: Tunnel(self, loop).client, address.hosts[0], address.port, backlog=BACKLOG
@@ -55,13 +55,13 @@ class ProxyServer:
         return ProxyAddress(address.hosts[:1], self._port)
 
     def stop_listening(self) -> None:
-        """Take no new connections: the port is free afterwards. Idempotent."""
+        """Accept no more connections and free the port. Idempotent."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     async def drain(self, at_once: asyncio.Event) -> None:
-        """Let what is in flight end, for 30 s at most or until ``at_once`` is set; then close the rest."""
+        """Let requests in flight finish, for at most 30 s or until ``at_once`` is set; then close the rest."""
         self.stop_listening()
         for tunnel in self._tunnels.copy():
             tunnel.drain()
@@ -72,17 +72,17 @@ class ProxyServer:
             tunnel.kill()
         for wait in waits:
             wait.cancel()
-        await asyncio.sleep(0)  # the loop closes what was reset
+        await asyncio.sleep(0)  # lets the loop close what was reset
 
     def opened(self, tunnel: Tunnel) -> bool:
-        """Take note of a connection; False if there are too many."""
+        """Register a connection. False if there are too many."""
         self._tunnels.add(tunnel)
         self._empty.clear()
         self.counts["connections"] += 1
         return len(self._tunnels) <= MAX_CONNECTIONS
 
     def closed(self, tunnel: Tunnel) -> None:
-        """Forget it."""
+        """Unregister a connection."""
         self._tunnels.discard(tunnel)
         if not self._tunnels:
             self._empty.set()

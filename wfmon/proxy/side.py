@@ -1,4 +1,4 @@
-"""One of a tunnel's two connections: what comes is handed on, what is given is sent, bounded by what the peer takes."""
+"""One of a tunnel's two connections, with backpressure: the other side is not read faster than this one accepts."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from collections.abc import Callable
 from typing import cast
 
 HIGH_WATER = 65_536
-"""Bytes that may wait for one side before the other is no longer read."""
+"""Bytes queued for one side before reading from the other pauses."""
 
 
 class Side(asyncio.Protocol):
-    """One of the two connections: hands everything to the tunnel."""
+    """The asyncio protocol of one connection; passes its events to the tunnel."""
 
     def __init__(
         self, made: Callable[[], None], data: Callable[[bytes], None], eof: Callable[[], None],
         lost: Callable[[Exception | None], None], full: Callable[[bool], None],
     ) -> None:  # fmt: skip
         self._made = made
-        self.data_received = data  # type: ignore[method-assign,assignment]  # one call a read, not two
+        self.data_received = data  # type: ignore[method-assign,assignment]  # one call per read, not two
         self._eof = eof
         self._lost = lost
         self._full = full
         self.transport: asyncio.Transport | None = None
         self.ended = False
-        """It has sent its last byte."""
+        """The peer has sent its last byte."""
         self.full = False
-        """It has so much to read that nothing more should be written."""
-        self._told = False
-        """It was told that no more will come."""
+        """The write buffer is full: the tunnel should write no more."""
+        self._write_ended = False
+        """Our end of the stream was sent."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -58,30 +58,30 @@ class Side(asyncio.Protocol):
         self._full(False)
 
     def forget(self) -> None:
-        """Close, and tell nobody."""
+        """Close without calling the tunnel."""
         self.data_received = self._full = lambda _: None  # type: ignore[method-assign,assignment]
         self._lost = lambda _: None
         self._eof = lambda: None
         self.reset(flush=False)
 
     def write(self, data: bytes) -> None:
-        if self.transport is not None and data and not self._told and not self.transport.is_closing():
+        if self.transport is not None and data and not self._write_ended and not self.transport.is_closing():
             self.transport.write(data)
 
     def end(self) -> None:
-        """Send what waits, then say that no more will come: what is given later is not sent."""
-        self._told = True
+        """Half-close after sending queued bytes. Later writes are ignored."""
+        self._write_ended = True
         if self.transport is not None and not self.transport.is_closing():
-            with contextlib.suppress(OSError):  # a peer that has gone is told by connection_lost
+            with contextlib.suppress(OSError):  # connection_lost reports a peer that is gone
                 self.transport.write_eof()
 
     def close(self) -> None:
-        """Send what waits, then close."""
+        """Close after sending queued bytes."""
         if self.transport is not None:
             self.transport.close()
 
     def reset(self, *, flush: bool) -> None:
-        """Close with a reset, as the other side was."""
+        """Close with a TCP reset; ``flush`` sends queued bytes first."""
         if self.transport is None:
             return
         sock = self.transport.get_extra_info("socket")
@@ -93,11 +93,11 @@ class Side(asyncio.Protocol):
             self.transport.abort()
 
     def waits(self) -> bool:
-        """Tell whether bytes wait for it to read them."""
+        """Return whether sent bytes are still queued."""
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
-    def read(self, on: bool) -> None:  # noqa: FBT001  the loop's own form
-        """Read on, or stop for now."""
+    def read(self, on: bool) -> None:  # noqa: FBT001  reads clearly at the call
+        """Resume or pause reading."""
         if self.transport is not None and not self.ended:
             if on:
                 self.transport.resume_reading()

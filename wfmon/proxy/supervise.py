@@ -1,4 +1,4 @@
-"""The proxy's process, seen from the monitor: start it, adopt one that outlived a crash, let it drain."""
+"""The monitor's supervision of the proxy process: starts it, adopts one that outlived a crash, drains it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from wfmon.proxy import running
 
 FIRST_RETRY_S, LAST_RETRY_S = 1, 60
 STEADY_S = 10
-"""One that has run for so long starts the back-off anew when it dies."""
+"""A proxy that ran this long resets the back-off."""
 TAIL_BYTES = 4_096
 
 
 class ProxyProcess:
-    """The one proxy of a data folder. ``each_second`` never waits; any thread."""
+    """The proxy of a data folder. ``each_second`` never waits. Any thread."""
 
     def __init__(self, clock: Clock, settings: ProxySettings, data_dir: Path) -> None:
         self._clock = clock
         self._settings = settings
         self._data = data_dir
-        self._lock = threading.Lock()  # around all that follows
+        self._lock = threading.Lock()  # guards everything below
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
         self._state = "off"
@@ -39,20 +39,20 @@ class ProxyProcess:
         self._retry_s = FIRST_RETRY_S
         self._retry_ns = 0
         self._since_ns = 0
-        self._asked = 0  # the pid that was asked to drain
+        self._draining_pid = 0  # the pid already signalled to drain
 
     def start(self) -> None:
-        """Adopt the proxy that runs on this folder, or start one; where it is not enabled, let an old one drain."""
+        """Adopt the proxy that runs on this folder, or start one; if disabled, drain an old one."""
         self.each_second()
 
     def each_second(self) -> None:
-        """Start it again if it has died: after 1, 2, 4 ... 60 s."""
+        """Restart it if it has died: after 1, 2, 4 ... 60 s."""
         with self._lock:
             if not self._closed:
                 self._step()
 
     def status(self) -> ProxyStatus:
-        """Give {state: off|starting|running|draining|failed, reason, pid, listen, upstream}."""
+        """Return {state: off|starting|running|draining|failed, reason, pid, listen, upstream}."""
         with self._lock:
             found = self._running
             enabled = self._settings.enabled or found is not None
@@ -65,7 +65,7 @@ class ProxyProcess:
             }
 
     def close(self) -> None:
-        """Ask it to drain, and do not wait. Idempotent."""
+        """Signal it to drain, without waiting. Idempotent."""
         with self._lock:
             if self._closed:
                 return
@@ -75,7 +75,7 @@ class ProxyProcess:
                 self._drain(found.pid)
             if self._child is not None:
                 self._drain(self._child.pid)
-                # It may drain for 30 s, longer than this process lives; if we live on, it is reaped.
+                # It may drain for 30 s, longer than this process lives; if not, this thread reaps it.
                 threading.Thread(target=self._child.wait, name="wfmon-proxy-reaper", daemon=True).start()
             self._state, self._reason = "off", ""
 
@@ -83,18 +83,18 @@ class ProxyProcess:
         ended = self._reap()
         found = running.read(self._data)
         settings = self._settings
-        fits = found is not None and found.does(
+        fits = found is not None and found.matches(
             settings.listen, settings.upstream, settings.logprobs, wfmon.__version__
         )
         self._running = found
-        if found is not None and settings.enabled and fits and found.pid != self._asked:
+        if found is not None and settings.enabled and fits and found.pid != self._draining_pid:
             if self._state != "running":
                 self._since_ns = self._clock.mono_ns()
             self._state, self._reason = "running", ""
         elif found is not None:
-            # Other settings: it lets go of the lock and the port at once, and ends when its requests have.
+            # Other settings: it releases lock and port at once, and exits when its requests have finished.
             self._drain(found.pid)
-            self._state, self._reason = "draining", "Its settings changed; it ends when its requests have."
+            self._state, self._reason = "draining", "Its settings changed; it stops when its requests have finished."
         elif not settings.enabled:
             self._state, self._reason = "off", ""
         elif ended is not None:
@@ -102,26 +102,26 @@ class ProxyProcess:
         elif self._state == "running" and self._child is None:
             self._fail("The proxy's process has ended.")
         elif self._state == "running":
-            self._state, self._reason = "draining", "It was asked to end, and ends when its requests have."
+            self._state, self._reason = "draining", "It was told to stop, and stops when its requests have finished."
         elif self._child is None and running.held(self._data):
             if self._state in {"off", "failed"}:
-                self._state, self._reason = "failed", f"Another program holds {self._data / running.LOCK}: end it."
+                self._state, self._reason = "failed", f"Another program holds {self._data / running.LOCK}: stop it."
         elif self._child is None and self._clock.mono_ns() >= self._retry_ns:
             self._spawn()
 
     def _reap(self) -> str | None:
-        """Give why our child has ended, None while it has not."""
+        """Return why our child has ended, None while it runs."""
         if self._child is None or self._child.poll() is None:
             return None
         code, self._child = self._child.returncode, None
-        return self._last_words() if code == 2 else f"The proxy's process has ended ({_how(code)})."
+        return self._last_log_line() if code == 2 else f"The proxy's process has ended ({_exit_text(code)})."
 
     def _fail(self, reason: str) -> None:
         steady_ns = STEADY_S * 1_000_000_000
         now_ns = self._clock.mono_ns()
         if self._state == "running" and now_ns - self._since_ns >= steady_ns:
             self._retry_s = FIRST_RETRY_S
-        self._state, self._reason = "failed", f"{reason} Tried again in {self._retry_s} s."
+        self._state, self._reason = "failed", f"{reason} Retry in {self._retry_s} s."
         self._retry_ns = now_ns + self._retry_s * 1_000_000_000
         self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
 
@@ -142,14 +142,14 @@ class ProxyProcess:
             self._state, self._reason = "starting", ""
 
     def _drain(self, pid: int) -> None:
-        """Ask once. The pid is that of the lock's holder or of our child, not reaped yet: so it is no other's."""
-        if pid != self._asked:
-            self._asked = pid
+        """Send one SIGTERM. The pid cannot be reused: it holds the lock, or is our child and not reaped yet."""
+        if pid != self._draining_pid:
+            self._draining_pid = pid
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
 
-    def _last_words(self) -> str:
-        """Give the last line of its log: why it could not start."""
+    def _last_log_line(self) -> str:
+        """Return the last line of its log: why it could not start."""
         try:
             with open(self._data / "logs" / running.LOG, "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -159,5 +159,5 @@ class ProxyProcess:
             return "The proxy could not start."
 
 
-def _how(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -194,7 +194,7 @@ class Runtime:
             loop.start()
         self.proxy.start()
         if self.settings.demo.enabled:
-            self.demo.say("start")
+            self.demo.command("start")
 
     def stop(self) -> None:
         """Stop in the direction of the data: sources first, then the ticker, then the clients. Idempotent."""

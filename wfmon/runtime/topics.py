@@ -98,7 +98,7 @@ class ModelsTopic:
         return self._proxy.status()
 
     def demo(self, *, command: DemoCommand = "") -> DemoStatus:
-        return self._demo.say(command)
+        return self._demo.command(command)
 
 
 class HistoryTopic:

@@ -1,4 +1,4 @@
-"""The edge: the listener (HTTP/1.1, HTTP/2, TLS), the guard, the launch, the routes."""
+"""The HTTP server: listener (HTTP/1.1, HTTP/2, TLS), access guard, sign-in, routes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import request
 
 from wfmon.serve import launch, plotly
-from wfmon.serve.guard import Door, Guard, bearer
+from wfmon.serve.guard import Guard, Origin, bearer
 from wfmon.serve.headers import Headers
 from wfmon.serve.peer import same_user
 from wfmon.serve.routes import install_routes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Door", "install"]
+__all__ = ["Origin", "install"]
 
 
 def install(
@@ -40,19 +40,18 @@ def install(
     ingest: Ingest,
     token: Token,
     launcher: Launcher,
-    door: Door,
+    origin: Origin,
     script_hashes: Callable[[], Sequence[str]],
     clock: Clock,
     on_refusal: Callable[[str], None],
 ) -> Hooks:
-    """Put the routes and the guard on a server. Give the connections of hooks: ``close`` them when the monitor stops.
+    """Install the routes and the guard. Returns the hooks' connections: ``close`` them when the monitor stops.
 
-    ``script_hashes`` is asked when the application first answers (``app.csp_hashes``).
-    ``on_refusal`` is told the cause of each refusal. The guard wraps ``server.wsgi_app``: what wraps that later stands
-    outside, unguarded.
+    ``script_hashes`` is called at the application's first response (``app.csp_hashes``). ``on_refusal`` gets the cause
+    of each refusal. The guard wraps ``server.wsgi_app``: middleware added later runs outside it, unguarded.
     """
     server.extensions["wfmon"] = services
-    server.register_blueprint(launch.routes(launcher, token, door))
+    server.register_blueprint(launch.routes(launcher, token, origin))
     server.register_blueprint(plotly.routes())
     install_routes(server, services)
     install_live(
@@ -63,8 +62,8 @@ def install(
     server.wsgi_app = Guard(  # type: ignore[method-assign]
         server.wsgi_app,
         token=token,
-        door=door,
-        headers=Headers(door.authority, tls=door.tls, script_hashes=script_hashes),
+        origin=origin,
+        headers=Headers(origin.authority, tls=origin.tls, script_hashes=script_hashes),
         clock=clock,
         on_refusal=on_refusal,
         locked_page=launcher.locked_page,

@@ -1,7 +1,7 @@
-"""The guard: WSGI middleware around everything. Nothing behind it runs unless the request is ours and signed in.
+"""The guard: WSGI middleware around everything. Only same-origin, authenticated requests get past it.
 
-Loopback is no trust boundary: another user's process, a page of another local program and a rebound DNS name all reach
-127.0.0.1. So each request must name our host and port, come from our own origin, and bear the cookie or the token.
+Loopback is no trust boundary: another user's process, another local program's page and a rebound DNS name all reach
+127.0.0.1. So each request must name our host and port, come from our own origin, and carry the cookie or the token.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ METHODS = ("GET", "HEAD", "POST")
 SAFE = ("GET", "HEAD")
 LAUNCH = "/launch"
 LOG_EVERY_S = 10
-"""One log line a cause in so many seconds; what came in between is counted in the next."""
+"""At most one log line per cause in this time; the next line counts the refusals in between."""
 _TARGET = re.compile(r"/[\x21-\x7e]*")
-_BAD_IN_PATH = re.compile(  # once decoded: a % that is left was malformed, or is encoded twice
+_BAD_IN_PATH = re.compile(  # after decoding: a remaining % was malformed or doubly encoded
     rb"[\x00-\x1f\x7f\\%]|//|(?:^|/)\.\.?(?:/|$)"
 )
 
 
-class Door:
-    """Where we are: host, port, scheme. The port is asked each time: it is known only once the listener is bound."""
+class Origin:
+    """The server's own host, port and scheme. The port is read on each call: it is known once the listener is bound."""
 
     def __init__(self, host: str, port: Callable[[], int], *, tls: bool) -> None:
         self._host = host
@@ -46,23 +46,23 @@ class Door:
         self.tls = tls
 
     def authority(self, host: str = "") -> str:
-        """Give what Host must say. Browsers leave the scheme's own port out."""
+        """Return the expected Host header. Browsers omit the scheme's default port."""
         port, own = self._port(), 443 if self.tls else 80
         return (host or self._host) if port == own else f"{host or self._host}:{port}"
 
-    def origin(self) -> str:
-        """Give the one origin."""
+    def url(self) -> str:
+        """Return the origin as a URL without a trailing slash."""
         return f"{'https' if self.tls else 'http'}://{self.authority()}"
 
     def cookie_name(self) -> str:
-        """Give the cookie's name: it bears the port, since cookies are shared by all ports of a host."""
+        """Return the cookie's name. It contains the port, since all ports of a host share cookies."""
         return f"{'__Host-' if self.tls else ''}wfmon-{self._port()}"
 
 
 class Guard:
-    """Refuses, redirects, or lets in. Any thread; refusals are told to ``on_refusal`` by cause.
+    """Refuses, redirects or passes on each request. Any thread. Each refusal's cause goes to ``on_refusal``.
 
-    ``locked_page`` makes the page that asks a person for a code; ``same_user`` tells whether the client is ours.
+    ``locked_page`` returns the sign-in page; ``same_user`` checks that the client process belongs to our user.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Guard:
         app: WSGIApplication,
         *,
         token: Token,
-        door: Door,
+        origin: Origin,
         headers: Headers,
         clock: Clock,
         on_refusal: Callable[[str], None],
@@ -79,14 +79,14 @@ class Guard:
     ) -> None:
         self._app = app
         self._token = token
-        self._door = door
+        self._own = origin
         self._headers = headers
         self._clock = clock
         self._on_refusal = on_refusal
         self._locked_page = locked_page
         self._same_user = same_user
         self._silent: dict[str, tuple[int, int]] = {}
-        # cause -> (monotonic ns of its last log line, refusals since). A race between threads costs a line, no more.
+        # cause -> (monotonic ns of its last log line, refusals since). A race between threads costs at most a line.
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         problem = self._judge(environ)
@@ -99,7 +99,7 @@ class Guard:
         return self._app(environ, start)  # type: ignore[arg-type]
 
     def _judge(self, environ: WSGIEnvironment) -> Problem | None:
-        """Walk the questions, cheapest first; the first that fails names the cause."""
+        """Run the checks, cheapest first, and return the first failure."""
         target = environ.get("REQUEST_URI") or environ.get("RAW_URI") or _rebuilt(environ)
         return (
             _method(environ)
@@ -112,38 +112,38 @@ class Guard:
 
     def _host(self, environ: WSGIEnvironment, target: str) -> Problem | None:
         host = environ.get("HTTP_HOST", "")
-        if host == self._door.authority():
+        if host == self._own.authority():
             return None
-        there = self._door.origin() + target
-        if host == self._door.authority("localhost") and _is_navigation(environ):
+        there = self._own.url() + target
+        if host == self._own.authority("localhost") and _is_navigation(environ):
             return Problem(308, "localhost", "wfmon lives at 127.0.0.1.", f"Go to {there}", (("Location", there),))
         return Problem(
-            421, "host", "The Host header does not name this monitor.", f"Use {self._door.origin()}/ as the address."
+            421, "host", "The Host header does not name this monitor.", f"Use {self._own.url()}/ as the address."
         )
 
     def _site(self, environ: WSGIEnvironment) -> Problem | None:
         if environ.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin") or _is_launch(environ):
             return None
         return Problem(
-            403, "site", "Another site led here, and only this monitor's own pages may.",
-            f"Type {self._door.origin()}/ into the address bar, or run: {commands.OPEN}",
+            403, "site", "This request comes from another site; only this monitor's own pages may send it.",
+            f"Type {self._own.url()}/ into the address bar, or run: {commands.OPEN}",
         )  # fmt: skip
 
     def _origin(self, environ: WSGIEnvironment) -> Problem | None:
         origin = environ.get("HTTP_ORIGIN")
-        if origin == self._door.origin() or (origin is not None and _is_launch(environ)):
+        if origin == self._own.url() or (origin is not None and _is_launch(environ)):
             return None
         if origin is not None:
             return Problem(
-                403, "origin", "Another origin asks, and only this monitor's own pages may.",
+                403, "origin", "This request comes from another origin; only this monitor's own pages may send it.",
                 "Open the monitor's own page, or send a script's request without an Origin header.",
             )  # fmt: skip
         upgrade = "HTTP_UPGRADE" in environ
         if (environ["REQUEST_METHOD"] in SAFE and not upgrade) or bearer(environ) is not None:
             return None
         return Problem(
-            403, "origin", "A change or a WebSocket needs an Origin header, or a token.",
-            "Scripts send: Authorization: Bearer <what stands in the file `token` of the data folder>",
+            403, "origin", "A POST or a WebSocket needs an Origin header or a token.",
+            "In a script, send: Authorization: Bearer <contents of the file `token` in the data folder>",
         )  # fmt: skip
 
     def _signed_in(self, environ: WSGIEnvironment) -> Problem | None:
@@ -157,7 +157,7 @@ class Guard:
                 "Delete the file `token` in the data folder and start the monitor again: the cookie is then void.",
             )  # fmt: skip
         if environ["PATH_INFO"] == LAUNCH and environ["REQUEST_METHOD"] in ("GET", "POST"):
-            return None  # it asks for a code instead
+            return None  # the route asks for a code instead
         return Problem(
             401, "auth", "No valid cookie or token came with this request.",
             f"In a browser: run {commands.OPEN} in wfmon's folder. In a script, send: Authorization: Bearer "
@@ -166,8 +166,8 @@ class Guard:
         )  # fmt: skip
 
     def _has_cookie(self, environ: WSGIEnvironment) -> bool:
-        """Tell whether any cookie of our name is right: another port of this host may have set one beside it."""
-        name = self._door.cookie_name()
+        """Return whether any cookie of our name is valid: another port of this host may have set one too."""
+        name = self._own.cookie_name()
         right = False
         for pair in environ.get("HTTP_COOKIE", "").split(";"):
             key, _, value = pair.strip().partition("=")
@@ -198,12 +198,12 @@ class Guard:
 def _method(environ: WSGIEnvironment) -> Problem | None:
     if environ["REQUEST_METHOD"] in METHODS:
         return None
-    return Problem(405, "method", "This method is used nowhere here.", "Use GET, HEAD or POST.",
+    return Problem(405, "method", "No route uses this method.", "Use GET, HEAD or POST.",
                    (("Allow", ", ".join(METHODS)),))  # fmt: skip
 
 
 def _target(environ: WSGIEnvironment, target: str) -> Problem | None:
-    """Refuse what no client of ours sends: another host, traversal, control characters, double encoding."""
+    """Refuse a target with a host, path traversal, control characters or double encoding."""
     path, _, query = target.partition("?")
     fits = (
         _TARGET.fullmatch(target)
@@ -213,24 +213,24 @@ def _target(environ: WSGIEnvironment, target: str) -> Problem | None:
         and "%00" not in query
     )
     return None if fits else Problem(
-        400, "target", "The path of this request is malformed.", "Ask for a plain path, such as /api/v1/health."
+        400, "target", "The path of this request is malformed.", "Request a plain path, such as /api/v1/health."
     )  # fmt: skip
 
 
 def _rebuilt(environ: WSGIEnvironment) -> str:
-    """Give the target for a server that does not tell it."""
+    """Rebuild the request target for a WSGI server that does not provide it."""
     path, query = quote(environ.get("PATH_INFO", "").encode("latin-1", "replace")), environ.get("QUERY_STRING", "")
     return f"{path}?{query}" if query else path
 
 
 def _is_navigation(environ: WSGIEnvironment) -> bool:
-    """Tell whether a person waits for a page."""
+    """Return whether a browser is loading a page."""
     mode = environ.get("HTTP_SEC_FETCH_MODE", "navigate")
     return environ["REQUEST_METHOD"] == "GET" and mode == "navigate" and "text/html" in environ.get("HTTP_ACCEPT", "")
 
 
 def _is_launch(environ: WSGIEnvironment) -> bool:
-    """Tell whether this opens a launch link: it comes from a local file, cross-site; its code is what counts."""
+    """Return whether this opens a launch link. It comes cross-site, from a local file; its code authenticates it."""
     return (
         environ["PATH_INFO"] == LAUNCH
         and environ["REQUEST_METHOD"] == "GET"
@@ -241,7 +241,7 @@ def _is_launch(environ: WSGIEnvironment) -> bool:
 
 
 def bearer(environ: WSGIEnvironment) -> str | None:
-    """Give what follows Bearer; "" for any other scheme, None without the header."""
+    """Return the Bearer token; "" for another scheme, None without the header."""
     given = environ.get("HTTP_AUTHORIZATION")
     if given is None:
         return None

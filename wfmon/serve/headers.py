@@ -1,4 +1,4 @@
-"""The headers that every answer carries: what the browser may do with our pages, and what others may not."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ COMMON = (
 )
 REFERRER = ("Referrer-Policy", "no-referrer")
 NOTHING = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-"""For an answer that is no page."""
+"""For a response that is not a page."""
 LOCKED = (
-    # A form posted under `no-referrer` says `Origin: null`, which the guard refuses; `same-origin` tells us alone.
+    # A form posted under `no-referrer` sends `Origin: null`, which the guard refuses; `same-origin` sends ours.
     ("Referrer-Policy", "same-origin"),
     (
         "Content-Security-Policy",
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
 )
-"""For the page that asks for a code: it has a style and a form, nothing else."""
+"""For the sign-in page, which has a style and a form, nothing else."""
 _LIVE_TYPES = ("text/html", "application/json", "application/problem+json", "application/openmetrics-text")
 
 
 class Headers:
-    """Adds the headers to an answer. ``script_hashes`` is asked at the first that the application gives.
+    """Adds the headers to a response. ``script_hashes`` is called at the application's first response.
 
-    Not before: Dash makes its pages' inline scripts when its first request comes.
+    Not earlier: Dash creates its pages' inline scripts at its first request.
     """
 
     def __init__(self, authority: Callable[[], str], *, tls: bool, script_hashes: Callable[[], Sequence[str]]) -> None:
@@ -45,19 +45,19 @@ class Headers:
         self._policy = ""
 
     def add(self, given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Give an answer's headers with ours; what the answer says itself stays."""
+        """Return the response's headers with ours added; headers it already has are kept."""
         result = list(given)
         names = {name.lower(): value for name, value in result}
-        ours = [*COMMON, REFERRER]
+        added = [*COMMON, REFERRER]
         if "content-security-policy" not in names:
-            ours.append(("Content-Security-Policy", self._csp()))
+            added.append(("Content-Security-Policy", self._csp()))
         if names.get("content-type", "text/html").startswith(_LIVE_TYPES):
-            ours.append(("Cache-Control", "no-store"))
-        result += [(name, value) for name, value in ours if name.lower() not in names]
+            added.append(("Cache-Control", "no-store"))
+        result += [(name, value) for name, value in added if name.lower() not in names]
         return result
 
     def _csp(self) -> str:
-        """Give the page's policy: our own scripts, Dash's inline ones by hash, connections to ourselves; never eval."""
+        """Return the page's policy: own scripts, Dash's inline ones by hash, connections to this origin; never eval."""
         if not self._policy:
             scripts = " ".join(("'self'", *self._script_hashes()))
             socket = f"{'wss' if self._tls else 'ws'}://{self._authority()}"

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on one connection: keep-alive, pipelining, streamed answers, and the hand-over to a WebSocket.
+"""HTTP/1.1 on one connection: keep-alive, pipelining, streamed responses, and the upgrade to a WebSocket.
 
-The framing is h11's (it comes with flask-sock, by way of wsproto): strict about what request smuggling lives on.
+Framing is done by h11 (a dependency of flask-sock through wsproto), which rejects what request smuggling relies on.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from wfmon.core.clock import Clock
     from wfmon.serve.limits import Limits
 
-# MIGHT_SWITCH_PROTOCOL: read, and waiting for what we make of its Upgrade.
+# MIGHT_SWITCH_PROTOCOL: fully read; h11 waits for our response to its Upgrade header.
 _REQUEST_READ = (h11.DONE, h11.MUST_CLOSE, h11.MIGHT_SWITCH_PROTOCOL)  # type: ignore[attr-defined]
 
 
 class Http1Connection:
-    """Serves one connection in the calling thread, request after request, until one side ends it."""
+    """Serves one connection in the calling thread, request after request, until one side closes it."""
 
     def __init__(
         self, app: WSGIApplication, transport: Transport, clock: Clock, limits: Limits, on_error: OnError
@@ -41,7 +41,7 @@ class Http1Connection:
         """Between two requests: closing now loses nothing."""
 
     def serve(self) -> float:
-        """Serve until the connection ends; returns for how many seconds to let the client read before closing."""
+        """Serve until the connection ends. Returns how many seconds the client gets to read before it is closed."""
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
         first_byte_s = self._limits.silence_s
         while not self._stopping:
@@ -63,7 +63,7 @@ class Http1Connection:
         return 0.0
 
     def stop(self) -> None:
-        """Serve no request after the one at work."""
+        """Serve no further request after the current one."""
         self._stopping = True
 
     def _answer(self, exchange: _Exchange, request: h11.Request) -> None:
@@ -87,7 +87,9 @@ class Http1Connection:
         if env.get("HTTP_UPGRADE", "").lower() == "websocket":
             if exchange.early():
                 refuse(
-                    exchange, method, MalformedRequest(400, "a WebSocket client waits for the answer before it sends")
+                    exchange,
+                    method,
+                    MalformedRequest(400, "a WebSocket client must wait for the response before it sends"),
                 )
                 return
             env["werkzeug.socket"] = UpgradedSocket(self._transport, exchange.take)
@@ -102,14 +104,14 @@ class _Exchange:
         self._transport = transport
         self._clock = clock
         self._limits = limits
-        self._held = b""  # the head, until the first bytes of the body go with it
+        self._held = b""  # the head, sent together with the first bytes of the body
         self._streamed = False
         self._body_deadline_ns: int | None = None
         self.body = RequestBody(self._pull, limits.body_bytes)
         self.taken = False
 
     def head(self, first_byte_s: float) -> h11.Request | None:
-        """The next request's head; None when the client is done or never began. Raises MalformedRequest."""
+        """Return the next request's head; None if the client closed or sent nothing. Raises MalformedRequest."""
         deadline_ns: int | None = None
         while True:
             event = self._event()
@@ -129,11 +131,11 @@ class _Exchange:
                 return None
 
     def early(self) -> bool:
-        """Whether bytes have come after the request: the WebSocket would never see them."""
+        """Return whether bytes arrived after the request: the WebSocket would never see them."""
         return not self._drained() or bool(self._http.trailing_data[0])
 
     def take(self) -> None:
-        """The application speaks to the socket itself from now on."""
+        """Mark the socket as taken over by the application (WebSocket)."""
         self.taken = True
 
     def start(self, status: int, reason: str, headers: Headers, *, bodiless: bool) -> None:
@@ -168,7 +170,7 @@ class _Exchange:
         self._transport.shutdown()
 
     def reusable(self) -> bool:
-        """Whether another request may follow on this connection."""
+        """Return whether another request may follow on this connection."""
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     def _transmit(self, data: bytes) -> None:
@@ -180,16 +182,16 @@ class _Exchange:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            raise MalformedRequest(error.error_status_hint, f"this is no proper HTTP/1.1: {error}") from error
+            raise MalformedRequest(error.error_status_hint, f"malformed HTTP/1.1: {error}") from error
 
     def _receive(self, silence_s: float, deadline_ns: int | None) -> None:
-        """One read from the client, b"" included. Raises TimeoutError, ConnectionError."""
+        """Pass one read from the client (b"" included) to h11. Raises TimeoutError, ConnectionError."""
         if deadline_ns is not None:
             silence_s = min(silence_s, (deadline_ns - self._clock.mono_ns()) / 1e9)
         self._http.receive_data(self._transport.recv(silence_s))
 
     def _pull(self) -> bytes:
-        """The next piece of the request's body."""
+        """Return the next piece of the request's body, b"" at its end."""
         if self._body_deadline_ns is None:
             self._body_deadline_ns = self._clock.mono_ns() + int(self._limits.body_s * 1e9)
         if self._http.they_are_waiting_for_100_continue:
@@ -207,7 +209,7 @@ class _Exchange:
         return b""
 
     def _drained(self) -> bool:
-        """Whether the request is fully read, with what has already arrived of an unread rest thrown away."""
+        """Return whether the request is fully read, after discarding what has arrived of an unread body."""
         try:
             while self._http.their_state is h11.SEND_BODY and self._event() is not h11.NEED_DATA:
                 pass
@@ -219,7 +221,7 @@ class _Exchange:
 class UpgradedSocket:
     """The socket that simple-websocket finds in the environ under `werkzeug.socket`.
 
-    `send` sends everything or raises; it may be called from several threads, also under TLS.
+    `send` sends everything or raises. It may be called from several threads, also under TLS.
     """
 
     def __init__(self, transport: Transport, take: Callable[[], None]) -> None:
@@ -236,11 +238,11 @@ class UpgradedSocket:
         return len(data)
 
     def recv(self, _size: int) -> bytes:
-        """All that one read brings (see Transport.recv), b"" at the end."""
+        """Return the bytes of one read (see Transport.recv), b"" at the end."""
         return self._transport.recv(self._timeout_s)
 
     def settimeout(self, seconds: float | None) -> None:
-        """Bound the waiting of `recv`; a `send` is always bounded, by the listener's limit."""
+        """Set the timeout of `recv`. A `send` always has the listener's timeout."""
         self._timeout_s = seconds
 
     def fileno(self) -> int:
@@ -252,8 +254,8 @@ class UpgradedSocket:
 
 
 class WebSocketGone(ClientGone, ConnectionClosed):  # type: ignore[misc]
-    """A send to a client that is gone: an OSError to simple-websocket's reading thread, its own ConnectionClosed to the
-    handler, which flask-sock takes for the end. A bare BrokenPipeError would be a 500 with a traceback.
+    """The client is gone. simple-websocket's reading thread expects an OSError; flask-sock treats ConnectionClosed in
+    the handler as a normal end. A bare BrokenPipeError would be a 500 with a traceback.
     """
 
     def __init__(self, message: str) -> None:

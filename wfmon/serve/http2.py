@@ -1,6 +1,6 @@
-"""HTTP/2 on one connection: a thread a stream, so that an event stream never holds up a request beside it.
+"""HTTP/2 on one connection: one thread per stream, so that an event stream never delays another request.
 
-Imported only when a TLS client has chosen `h2`. The protocol is h2's; what is added here is threads, patience, caps.
+Imported only when a TLS client negotiated `h2`. The h2 library does the protocol; this adds threads, timeouts, limits.
 """
 
 from __future__ import annotations
@@ -10,27 +10,19 @@ import threading
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    PingAckReceived,
-    PingReceived,
-    PriorityUpdated,
     RemoteSettingsChanged,
     RequestReceived,
-    SettingsAcknowledged,
     StreamEnded,
     StreamReset,
-    UnknownFrameReceived,
-    WindowUpdated,
 )
 from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
 
+from wfmon.serve.http2_limits import FLOOD_LIMITS, HEADER_TABLE_BYTES, FloodCounter, new_connection, new_settings
 from wfmon.serve.http2_stream import Stream
 from wfmon.serve.transport import ClientGone, Transport
 from wfmon.serve.wsgi import Headers, OnError, environ, examine, refuse, run
@@ -42,28 +34,14 @@ if TYPE_CHECKING:
     from wfmon.serve.limits import Limits
     from wfmon.serve.slots import Slots
 
-_FLOODS: dict[type[Event], str] = {
-    StreamReset: "flood_resets",
-    PingReceived: "flood_pings",
-    PingAckReceived: "flood_pings",
-    RemoteSettingsChanged: "flood_settings",
-    SettingsAcknowledged: "flood_settings",
-    UnknownFrameReceived: "flood_empty",
-    PriorityUpdated: "flood_cheap",
-    WindowUpdated: "flood_cheap",
-}
-"""Which limit counts which event."""
-
 _CHUNK_BYTES = 65_536
-_TABLE_BYTES = 4_096
-"""Of the table of headers sent: its standard size. A client may offer more, and choose what we would keep in it."""
 
 
 class Http2Connection:
     """Serves one connection: the calling thread reads, each stream's thread runs the application and writes.
 
-    `_state` guards h2's state machine, the streams and `_out`; nobody waits for the network under it. `_write` is held
-    by whoever is sending, so that bytes leave in the order in which h2 made them.
+    `_state` guards h2's state machine, the streams and `_out`, and is never held while waiting for the network. The
+    sending thread holds `_write`, so bytes leave in the order in which h2 produced them.
     """
 
     def __init__(
@@ -75,7 +53,7 @@ class Http2Connection:
         on_error: OnError,
         slots: Slots,
     ) -> None:
-        """`slots`: one is taken for each stream's thread; the whole listener shares them."""
+        """`slots` bounds the listener's threads; each stream takes one."""
         self._app = app
         self._transport = transport
         self._clock = clock
@@ -86,16 +64,16 @@ class Http2Connection:
         self._write = threading.Lock()
         self._out = bytearray()
         self._streams: dict[int, Stream] = {}
-        """Those whose thread lives: a stream that was reset counts until the application has let go of it."""
+        """Streams with a live thread: a stream that was reset counts until the application returns."""
         self._opened: dict[int, tuple[Stream, Headers]] = {}
-        """Those whose thread is still to be started: what is reset in the read that opened it never costs one."""
+        """Streams whose thread is not started yet: one reset within the read that opened it never costs a thread."""
         self._refusing = False
         self._over = False
-        """h2 takes nothing more: the connection has ended, or is about to."""
+        """The connection has ended or is about to: h2 accepts nothing more."""
         self._last_stream_ns: int | None = None
         self._began_ns = clock.mono_ns()
-        self._flood = _Flood(clock, limits)
-        self._h2 = _connection(limits)
+        self._flood = FloodCounter(clock, limits)
+        self._h2 = new_connection(limits)
 
     @property
     def idle(self) -> bool:
@@ -107,9 +85,9 @@ class Http2Connection:
         try:
             with self._state:
                 self._h2.initiate_connection()
-                # The bound is advertised; h2 itself would end the connection over one stream too many, which a client
-                # may open in good faith before it has read our settings. We refuse that stream, and count refusals.
-                self._h2.local_settings = _settings(self._limits, self._limits.streams + self._limits.flood_resets)
+                # The bound is advertised, but h2 itself would end the connection over one stream too many, which a
+                # client may open in good faith before it reads our settings. We refuse that stream, and count it.
+                self._h2.local_settings = new_settings(self._limits, self._limits.streams + self._limits.flood_resets)
                 self._collect()
             self._flush(wait=False)
             while (patience_s := self._patience_s()) > 0:
@@ -135,10 +113,10 @@ class Http2Connection:
         with self._state:
             self._refusing = True
 
-    # What a stream's thread asks for.
+    # Called by a stream's thread.
 
     def send_headers(self, stream: Stream, headers: Headers, *, end: bool) -> None:
-        """The response's head; it leaves with what follows, or at once if it is all. Raises ClientGone."""
+        """Queue the response's head; sent with the first data, or now if `end`. Raises ClientGone."""
         if not any(name == "date" for name, _ in headers):
             headers.append(("date", formatdate(self._clock.now_ms() / 1000, usegmt=True)))
         with self._state:
@@ -151,7 +129,7 @@ class Http2Connection:
             self._flush(wait=True)
 
     def send_data(self, stream: Stream, data: memoryview) -> int:
-        """Send as much as the windows allow, waiting for them; returns how much. Raises ClientGone."""
+        """Send as much as flow control allows, waiting for it. Returns the byte count. Raises ClientGone."""
         deadline_ns = self._clock.mono_ns() + int(self._limits.send_s * 1e9)
         stalled = False
         with self._state:
@@ -171,13 +149,13 @@ class Http2Connection:
             self._collect()
         self._flush(wait=not stalled)
         if stalled:
-            raise ClientGone(f"the window of this stream stayed shut for {self._limits.send_s:g} s")
+            raise ClientGone(f"the stream's flow-control window stayed closed for {self._limits.send_s:g} s")
         return size
 
     def end(self, stream: Stream) -> None:
-        """The response is complete. Raises ClientGone."""
+        """Complete the response. Raises ClientGone."""
         with self._state:
-            if stream.closed:  # it was all head
+            if stream.closed:  # the head was the whole response
                 return
             self._check(stream)
             self._h2.end_stream(stream.id)
@@ -186,7 +164,7 @@ class Http2Connection:
         self._flush(wait=True)
 
     def reset(self, stream: Stream) -> None:
-        """The response broke off; nothing is sent where the stream is over already."""
+        """Abort the response. Sends nothing if the stream has already ended."""
         with self._state:
             if stream.closed or stream.gone or self._over:
                 return
@@ -196,7 +174,7 @@ class Http2Connection:
         self._flush(wait=False)
 
     def next_piece(self, stream: Stream, timeout_s: float) -> bytes | None:
-        """The next piece of the request's body, b"" at its end, None after `timeout_s`. Raises ClientGone."""
+        """Return the next piece of the request's body, b"" at its end, None after `timeout_s`. Raises ClientGone."""
         with self._state:
             if not self._state.wait_for(lambda: stream.pieces or stream.request_ended or stream.gone, timeout_s):
                 return None
@@ -211,10 +189,10 @@ class Http2Connection:
         self._flush(wait=False)
         return data
 
-    # What the reading thread does.
+    # Called by the reading thread.
 
     def _patience_s(self) -> float:
-        """How long the client may stay silent from now; none left means goodbye."""
+        """Return how long the client may stay silent from now; at 0 or less the connection is closed."""
         with self._state:
             if self._streams:
                 return self._limits.keep_alive_s
@@ -224,15 +202,15 @@ class Http2Connection:
             return patience_s - (self._clock.mono_ns() - since_ns) / 1e9
 
     def _receive(self, data: bytes) -> bool:
-        """Digest what came and start the streams it opens; False when the connection must end (a GOAWAY is sent)."""
+        """Process received bytes and start the streams they open. False if the connection must end (GOAWAY queued)."""
         with self._state:
             try:
                 events = self._h2.receive_data(data)
             except ProtocolError:  # h2 has written the GOAWAY
                 events, self._over = [], True
             bodies = sum(event.flow_controlled_length for event in events if isinstance(event, DataReceived))
-            borne = self._flood.allows("flood_bytes", len(data) - bodies)
-            if not borne or not all(self._take(event) for event in events):
+            allowed = self._flood.allows("flood_bytes", len(data) - bodies)
+            if not allowed or not all(self._take(event) for event in events):
                 self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
                 self._over = True
             self._collect()
@@ -245,30 +223,30 @@ class Http2Connection:
             else:
                 self._spawn(stream, headers)
         if unread:
-            raise ClientGone("the client asks and does not read the answers")
+            raise ClientGone("the client sends requests and does not read the responses")
         self._flush(wait=False)
         return not self._over
 
     def _spawn(self, stream: Stream, headers: Headers) -> None:
         try:
             threading.Thread(target=self._answer, args=(stream, headers), name="wfmon-h2-stream", daemon=True).start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # the system has no more threads
             self._on_error("http/2 stream", error)
             self.reset(stream)
             self._forget(stream)
 
     def _take(self, event: Event) -> bool:
-        """One event into the state; False when it is one too many of its kind."""
-        kind = _FLOODS.get(type(event))
+        """Apply one event. False if it exceeds the limit of its kind."""
+        kind = FLOOD_LIMITS.get(type(event))
         if kind is not None and not self._flood.allows(kind):
             return False
         if isinstance(event, RequestReceived):
             return self._open(event)
         if isinstance(event, RemoteSettingsChanged):
             encoder = self._h2.encoder
-            encoder.header_table_size = min(encoder.header_table_size, _TABLE_BYTES)
+            encoder.header_table_size = min(encoder.header_table_size, HEADER_TABLE_BYTES)
             return True
-        if isinstance(event, ConnectionTerminated):  # after a GOAWAY h2 sends nothing more, not even what is at work
+        if isinstance(event, ConnectionTerminated):  # after a GOAWAY h2 sends nothing, not even responses in progress
             self._over = True
             return True
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
@@ -283,11 +261,11 @@ class Http2Connection:
             stream.gone = stream.gone or isinstance(event, StreamReset)
             if stream.gone and stream.id in self._opened:
                 del self._opened[stream.id], self._streams[stream.id]
-                self._slots.give()
+                self._slots.release()
         return True
 
     def _open(self, event: RequestReceived) -> bool:
-        if self._refusing or len(self._streams) >= self._limits.streams or not self._slots.take():
+        if self._refusing or len(self._streams) >= self._limits.streams or not self._slots.acquire():
             self._reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
             return self._flood.allows("flood_refusals")
         stream = Stream(self, event.stream_id, self._clock, self._limits)
@@ -297,7 +275,7 @@ class Http2Connection:
         return True
 
     def _answer(self, stream: Stream, headers: Headers) -> None:
-        """The stream's thread."""
+        """Run the application for one request; the target of the stream's thread."""
         try:
             pseudo = {name: value for name, value in headers if name.startswith(":")}
             plain = [(name, value) for name, value in headers if not name.startswith(":") and name != "host"]
@@ -331,8 +309,8 @@ class Http2Connection:
             if unread and not self._over:
                 self._h2.acknowledge_received_data(unread, stream.id)
                 self._collect()
-        self._slots.give()
-        with contextlib.suppress(ClientGone):  # the reading thread finds out by itself
+        self._slots.release()
+        with contextlib.suppress(ClientGone):  # the reading thread notices by itself
             self._flush(wait=False)
 
     def _goodbye(self) -> None:
@@ -342,13 +320,13 @@ class Http2Connection:
             self._collect()
 
     def _flush_last(self) -> None:
-        """Send the GOAWAY, after whatever another thread is still sending: the connection is closed next."""
+        """Send the GOAWAY after what another thread is still sending; the connection is closed next."""
         with self._write, self._state:
             data, self._out = bytes(self._out), bytearray()
         self._transport.sendall(data)
 
     def _end(self) -> None:
-        """Wake every stream's thread: nothing that it sends would arrive."""
+        """Wake every stream's thread; whatever it sends now raises ClientGone."""
         with self._state:
             self._over = True
             for stream in self._streams.values():
@@ -360,20 +338,20 @@ class Http2Connection:
             raise ClientGone("the client has reset the stream")
 
     def _close(self, stream: Stream) -> None:
-        """After the end of our answer: a body that is still coming is not wanted (RFC 9113, 8.1)."""
+        """Mark the response as sent, and stop a request body still arriving (RFC 9113, 8.1)."""
         stream.closed = True
         if not stream.request_ended:
             self._reset(stream.id, ErrorCodes.NO_ERROR)
 
     def _reset(self, stream_id: int, code: ErrorCodes) -> None:
-        with contextlib.suppress(StreamClosedError):  # by the client, in the same read that opened it
+        with contextlib.suppress(StreamClosedError):  # the client reset it in the same read that opened it
             self._h2.reset_stream(stream_id, code)
 
     def _collect(self) -> None:
         self._out += self._h2.data_to_send()
 
     def _flush(self, *, wait: bool) -> None:
-        """Send what is to be sent; without `wait`, a thread that already sends takes it along. Raises ClientGone."""
+        """Send pending bytes; without `wait`, a thread already sending takes them along. Raises ClientGone."""
         while self._out and self._write.acquire(blocking=wait):
             try:
                 with self._state:
@@ -381,36 +359,6 @@ class Http2Connection:
                 self._transport.sendall(data)
             finally:
                 self._write.release()
-
-
-class _Flood:
-    """Counts of what costs us more than the client, in spans of `flood_s`."""
-
-    def __init__(self, clock: Clock, limits: Limits) -> None:
-        self._clock = clock
-        self._limits = limits
-        self._since_ns = clock.mono_ns()
-        self._counts: dict[str, int] = {}
-
-    def allows(self, kind: str, count: int = 1) -> bool:
-        """Count one or more; `kind` names the limit."""
-        now_ns = self._clock.mono_ns()
-        if now_ns - self._since_ns > self._limits.flood_s * 1e9:
-            self._since_ns, self._counts = now_ns, {}
-        self._counts[kind] = total = self._counts.get(kind, 0) + count
-        return total <= int(getattr(self._limits, kind))
-
-
-def _connection(limits: Limits) -> H2Connection:
-    result = H2Connection(H2Configuration(client_side=False, header_encoding=None))
-    result.local_settings = _settings(limits, limits.streams)
-    result.decoder.max_header_list_size = limits.head_bytes
-    return result
-
-
-def _settings(limits: Limits, streams: int) -> Settings:
-    values = {SettingCodes.MAX_CONCURRENT_STREAMS: streams, SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_bytes}
-    return Settings(client=False, initial_values=values)
 
 
 def _text(data: bytes | str) -> str:

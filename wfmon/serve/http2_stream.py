@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """The state of one stream; its fields belong to the connection's lock, its methods to the stream's thread."""
+    """State of one stream. Fields are guarded by the connection's lock; methods are for the stream's thread."""
 
     def __init__(self, connection: Http2Connection, stream_id: int, clock: Clock, limits: Limits) -> None:
         self.id = stream_id
         self.pieces: deque[tuple[bytes, int]] = deque()
-        """Pieces of the body, each with its size in the flow control; bounded by the window that we grant."""
+        """Pieces of the body with their flow-control size; bounded by the window we grant."""
         self.request_ended = False
         self.gone = False
-        """The client has reset the stream, or the connection is over."""
+        """The client reset the stream, or the connection ended."""
         self.closed = False
-        """We have sent the end or a reset."""
+        """We sent the end of the response or a reset."""
         self._connection = connection
         self._clock = clock
         self._limits = limits
@@ -32,7 +32,7 @@ class Stream:
         self.body = RequestBody(self._pull, limits.body_bytes)
         self.taken = False
 
-    def start(self, status: int, reason: str, headers: Headers, *, bodiless: bool) -> None:  # noqa: ARG002 - HTTP/2 sends no words beside the status
+    def start(self, status: int, reason: str, headers: Headers, *, bodiless: bool) -> None:  # noqa: ARG002 - HTTP/2 has no reason phrase
         lines = [(":status", str(status)), *((name.lower(), value) for name, value in headers)]
         self._connection.send_headers(self, lines, end=bodiless)
 

@@ -1,4 +1,4 @@
-"""One monitor a data folder: the private folder, the lock that says one runs, and the file that says where."""
+"""One monitor per data folder: the private folder, its lock file, and server.json with the monitor's address."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 LOCK = "lock"
 SERVER = "server.json"
 TRIES = 5
-"""Somebody who looks whether a monitor runs holds the lock for an instant; so a start asks a few times."""
+"""``read_running`` holds the lock for an instant, so a starting monitor tries a few times."""
 TRY_SECONDS = 0.02
 
 
 class FolderError(Exception):
-    """The data folder cannot be used; the message is one sentence for the user."""
+    """The data folder cannot be used. The message is written for the user."""
 
 
 class NotRunning(Exception):
-    """No monitor answers for this data folder; the message is one sentence for the user."""
+    """No monitor answers for this data folder. The message is written for the user."""
 
 
 class AlreadyRunning(Exception):
-    """Another monitor holds this data folder. ``running`` is None while it has not said where it listens."""
+    """Another monitor holds this data folder. ``running`` is None until it has published its address."""
 
     def __init__(self, folder: Path, running: RunningMonitor | None) -> None:
         where = f" at {running.url} (process {running.pid})" if running else ""
@@ -48,7 +48,7 @@ class AlreadyRunning(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningMonitor:
-    """What ``server.json`` says. ``ca_file`` is "" without TLS."""
+    """Contents of ``server.json``. ``ca_file`` is "" without TLS."""
 
     url: str
     pid: int
@@ -59,9 +59,9 @@ class RunningMonitor:
 
 
 class Instance:
-    """Holds the data folder's lock from its making until ``close``. Main thread only.
+    """Holds the data folder's lock from construction until ``close``. Main thread only.
 
-    Makes the folder (0700), or tightens one that is ours. Raises FolderError, AlreadyRunning.
+    Creates the folder (0700) or tightens its mode. Raises FolderError, AlreadyRunning.
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
@@ -79,15 +79,15 @@ class Instance:
             self._lock.close()
             raise AlreadyRunning(folder, _read(folder))
         self._server = folder / SERVER
-        self._server.unlink(missing_ok=True)  # what a killed one left behind
+        self._server.unlink(missing_ok=True)  # left behind by a killed monitor
 
     def publish(self, *, url: str, ca_file: str, boot: str, started_ms: int) -> None:
-        """Say where this monitor listens, for --open and scripts. Raises OSError."""
+        """Write this monitor's address to server.json, for --open and scripts. Raises OSError."""
         running = RunningMonitor(url, os.getpid(), ca_file, boot, started_ms, wfmon.__version__)
         write_private(self._server, json.dumps(asdict(running), indent=1) + "\n")
 
     def close(self) -> None:
-        """Take back what was published and let the lock go. Idempotent."""
+        """Remove server.json and release the lock. Idempotent."""
         if self._lock is None:
             return
         with contextlib.suppress(OSError):  # the folder may be gone; the lock is what counts
@@ -97,7 +97,7 @@ class Instance:
 
 
 def read_running(folder: Path) -> RunningMonitor | None:
-    """Give the monitor that runs on a folder, or None: a server.json whose lock nobody holds is stale."""
+    """Return the monitor that runs on a folder, or None. A server.json without a held lock is stale."""
     try:
         with open(folder / LOCK, "rb") as lock:
             if try_lock(lock, shared=True):
@@ -108,7 +108,7 @@ def read_running(folder: Path) -> RunningMonitor | None:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, or tighten it: ours alone (0700). Raises FolderError."""
+    """Create the folder, or restrict it to its owner (0700). Raises FolderError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
@@ -117,13 +117,13 @@ def prepare(folder: Path) -> None:
     if os.name != "posix":
         return
     if found.st_uid != os.geteuid():
-        raise FolderError(f"The data folder {folder} belongs to another user. Give one of your own with --data.")
+        raise FolderError(f"The data folder {folder} belongs to another user. Choose one of your own with --data.")
     if stat.S_IMODE(found.st_mode) & 0o077:
-        # Never close a home or /tmp to the others because somebody named it by mistake.
+        # Never lock others out of a home folder or /tmp that was passed by mistake.
         if not (folder / LOCK).exists() and any(folder.iterdir()):
             raise FolderError(
                 f"The data folder {folder} holds other files and is open to other users. "
-                f"Give an empty folder with --data, or close this one first: chmod 700 {folder}"
+                f"Choose an empty folder with --data, or restrict this one first: chmod 700 {folder}"
             )
         folder.chmod(0o700)
 
@@ -131,7 +131,7 @@ def prepare(folder: Path) -> None:
 def _unusable(folder: Path, error: OSError) -> FolderError:
     return FolderError(
         f"The data folder {folder} cannot be used ({error.strerror}). "
-        "Mend its permissions, or give another with --data."
+        "Correct its permissions, or choose another with --data."
     )
 
 

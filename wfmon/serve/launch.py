@@ -1,7 +1,7 @@
-"""How a browser gets its cookie: a code, used once, from a private file or typed from the terminal.
+"""Sign-in: a browser gets its cookie for a one-time code, from a private file or typed from the terminal.
 
-The address that bears the code reaches the browser through a redirect file that only its owner can read: a program's
-arguments can be seen by every user of the machine.
+The address with the code reaches the browser through a redirect file that only its owner can read, because every user
+of the machine can see a program's arguments.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wfmon.core.clock import Clock
-    from wfmon.serve.guard import Door
+    from wfmon.serve.guard import Origin
     from wfmon.serve.token import Token
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,12 @@ log = logging.getLogger(__name__)
 LINK_SECONDS = 30
 TERMINAL_SECONDS = 600
 ATTEMPTS = 20
-"""Wrong codes at once; after them one every ATTEMPT_SECONDS. Links have 256 bits, are not counted and always work."""
+"""Wrong typed codes allowed at once, then one per ATTEMPT_SECONDS. Links (256 bits) are not limited."""
 ATTEMPT_SECONDS = 3
 COOKIE_SECONDS = 400 * 86_400
-"""What browsers allow at most."""
+"""The longest that browsers allow."""
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's: 5 bits a character and none that looks like another. Twelve are 60 bits."""
+"""Crockford's base 32: 5 bits a character, no look-alikes. Twelve characters are 60 bits."""
 _READ_AS = str.maketrans("OIL", "011")
 
 _HTML = "text/html; charset=utf-8"
@@ -61,9 +61,9 @@ _SIGNED_IN_CSP = (
 
 
 class Launcher:
-    """Makes codes and takes them back. Any thread; owns the redirect files in ``folder``.
+    """Issues and redeems sign-in codes. Any thread; owns the redirect files in ``folder``.
 
-    ``origin`` gives our own; ``announce`` is told each new code for the terminal. Call ``sweep`` once a second.
+    ``origin`` returns our own origin; ``announce`` gets each new terminal code. Call ``sweep`` once a second.
     """
 
     def __init__(self, clock: Clock, folder: Path, origin: Callable[[], str], announce: Callable[[str], None]) -> None:
@@ -75,14 +75,14 @@ class Launcher:
         self._lock = threading.Lock()
         self._links: dict[str, int] = {}
         self._files: dict[str, Path] = {}
-        # A link's code -> the monotonic ns at which it expires, and its redirect file where there is one.
+        # A link's code -> the monotonic ns at which it expires, and its redirect file if any.
         self._terminal = ("", 0)
-        # The code to type and when it expires; "" once used.
+        # The code to type, "" once used, and the monotonic ns at which it expires.
         self._wrong = 0.0
         self._wrong_at_ns = 0
 
     def new_code(self) -> str:
-        """Give a code for a link: 256 bits, used once, 30 s."""
+        """Return a code for a link: 256 bits, one use, valid for 30 s."""
         self.sweep()
         code = secrets.token_urlsafe(32)
         with self._lock:
@@ -90,11 +90,11 @@ class Launcher:
         return code
 
     def url(self, code: str) -> str:
-        """Give the address that a link's code opens."""
+        """Return the address of a link with this code."""
         return f"{self._origin()}{LAUNCH}?code={code}"
 
     def redirect_file(self, code: str) -> Path:
-        """Write a private file that leads a browser to a code's address, gone after use or 30 s. Raises OSError."""
+        """Write a private file that redirects to a code's address; removed after use or 30 s. Raises OSError."""
         path = self._folder / f"open-{secrets.token_hex(8)}.html"
         address = html.escape(self.url(code))
         write_private(
@@ -107,7 +107,7 @@ class Launcher:
         return path
 
     def terminal_code(self) -> str:
-        """Give the code to type from the terminal: 60 bits, used once, 10 minutes. A new one is announced."""
+        """Return the code to type from the terminal: 60 bits, one use, valid for 10 minutes. A new one is announced."""
         with self._lock:
             code, expires_ns = self._terminal
             if code and self._clock.mono_ns() < expires_ns:
@@ -119,7 +119,7 @@ class Launcher:
         return code
 
     def redeem(self, text: str) -> bool | None:
-        """Take a code: True if it was right (it is used up now), False if not, None if too many were wrong."""
+        """Redeem a code. True if valid (now used up), False if not, None after too many wrong ones."""
         self.sweep()
         with self._lock:
             if self._links.pop(text, None) is not None:
@@ -143,13 +143,13 @@ class Launcher:
         return False
 
     def locked_page(self, why: str = "") -> bytes:
-        """Give the page that asks for a code, and see to it that the terminal shows one."""
+        """Return the sign-in page, and make sure the terminal shows a code."""
         self.terminal_code()
-        said = f'<p class="why" role="alert">{html.escape(why)}</p>' if why else ""
-        return self._locked.substitute(why=said).encode()
+        notice = f'<p class="why" role="alert">{html.escape(why)}</p>' if why else ""
+        return self._locked.substitute(why=notice).encode()
 
     def sweep(self) -> None:
-        """Void the links that expired, and remove the files of those that are void."""
+        """Drop expired links, and the redirect files of links that are no longer valid."""
         now_ns = self._clock.mono_ns()
         with self._lock:
             self._links = {code: end for code, end in self._links.items() if now_ns < end}
@@ -158,7 +158,7 @@ class Launcher:
             _remove(path)
 
     def close(self) -> None:
-        """Void every link and remove every redirect file, those of a monitor that was killed too. Idempotent."""
+        """Void every link and remove every redirect file, also those of a killed monitor. Idempotent."""
         with self._lock:
             self._links.clear()
             self._files.clear()
@@ -166,17 +166,21 @@ class Launcher:
             _remove(path)
 
 
-def routes(launcher: Launcher, token: Token, door: Door) -> Blueprint:
-    """Give the routes that let a browser in. The guard exempts /launch alone from the cookie."""
+def routes(launcher: Launcher, token: Token, origin: Origin) -> Blueprint:
+    """Return the sign-in routes. Only /launch is exempt from the guard's cookie check."""
     blueprint = Blueprint("launch", __name__)
 
     @blueprint.get(LAUNCH)
     def open_link() -> Response:
-        return answer(request.args.get("code", ""), "This link was used or has expired: one works once, for 30 s.")
+        return answer(
+            request.args.get("code", ""), "This link was used or has expired. A link works once, within 30 s."
+        )
 
     @blueprint.post(LAUNCH)
     def type_code() -> Response:
-        return answer(request.form.get("code", ""), "That code is not right any more. The terminal shows one that is.")
+        return answer(
+            request.form.get("code", ""), "That code is wrong or has expired. The terminal shows a valid one."
+        )
 
     @blueprint.post("/api/v1/launch")
     def new_link() -> Response:
@@ -204,7 +208,7 @@ def routes(launcher: Launcher, token: Token, door: Door) -> Blueprint:
         response = Response(_SIGNED_IN, content_type=_HTML)
         response.headers["Content-Security-Policy"] = _SIGNED_IN_CSP
         response.set_cookie(
-            door.cookie_name(), token.cookie(), max_age=COOKIE_SECONDS, path="/", secure=door.tls, httponly=True,
+            origin.cookie_name(), token.cookie(), max_age=COOKIE_SECONDS, path="/", secure=origin.tls, httponly=True,
             samesite="Strict",
         )  # fmt: skip
         return response
@@ -213,28 +217,28 @@ def routes(launcher: Launcher, token: Token, door: Door) -> Blueprint:
 
 
 def open_running(folder: Path, opener: Callable[[str], bool]) -> str:
-    """Open the page of the monitor that runs on this data folder; gives its URL.
+    """Open the page of the monitor that runs on this data folder. Returns its URL.
 
-    Asks the monitor for a launch file and hands its address to ``opener`` (``webbrowser.open``). Raises NotRunning
-    where none runs or it does not answer.
+    Requests a launch file from the monitor and passes its address to ``opener`` (``webbrowser.open``). Raises
+    NotRunning if no monitor runs or it does not answer.
     """
     running, token = read_running(folder), read_token(folder)
     if running is None or token is None:
         raise NotRunning(f"No monitor is running on {folder}. Start one with: {commands.app('--data', str(folder))}")
     try:
-        status, body = _ask(running, token)
+        status, body = _request_launch_file(running, token)
         if status != 201:
             raise NotRunning(f"The monitor at {running.url} refused ({status}). Restart it, then try again.")
         file = folder / Path(json.loads(body)["file"]).name
     except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
-        raise NotRunning(f"The monitor at {running.url} does not answer as one ({error}). Restart it.") from None
+        raise NotRunning(f"The monitor at {running.url} does not answer correctly ({error}). Restart it.") from None
     if not opener(file.resolve().as_uri()):
         raise NotRunning(f"No browser could be opened. Open {running.url} and type the code from the terminal.")
     return running.url
 
 
-def _ask(running: RunningMonitor, token: str) -> tuple[int, bytes]:
-    """Ask a running monitor for a launch file, over loopback, past any proxy of the environment."""
+def _request_launch_file(running: RunningMonitor, token: str) -> tuple[int, bytes]:
+    """POST to a running monitor, over loopback, ignoring any proxy of the environment. Returns status and body."""
     parts = urlsplit(running.url)
     host, port = parts.hostname or "", parts.port
     connection = (
@@ -251,7 +255,7 @@ def _ask(running: RunningMonitor, token: str) -> tuple[int, bytes]:
 
 
 def _plain(code: str) -> str:
-    """Give what was meant: case, dashes, spaces and look-alikes do not count."""
+    """Normalize a typed code: case, dashes, spaces and look-alikes are ignored."""
     return "".join(code.upper().split()).replace("-", "").translate(_READ_AS)
 
 
@@ -259,4 +263,4 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("A launch file could not be removed (%s); its code is void.", error.strerror)
+        log.warning("A launch file could not be removed (%s); its code is no longer valid.", error.strerror)

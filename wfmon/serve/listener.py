@@ -1,7 +1,7 @@
-"""The door: accepts connections on a loopback address and serves each in a thread, over HTTP/1.1, HTTP/2 and TLS.
+"""The listener: accepts connections on a loopback address and serves each in a thread (HTTP/1.1, HTTP/2, TLS).
 
-Werkzeug's own server closes every connection after one answer, so what is used here is the protocol libraries that
-come with flask-sock (h11) and `--tls` (h2), under one application interface.
+Werkzeug's own server closes every connection after one response, so this uses the protocol libraries that come with
+flask-sock (h11) and `--tls` (h2), under one application interface.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DEFAULT = Limits()
 
 
 class PortInUse(Exception):
-    """Another program listens there. The caller knows which sentence helps the user."""
+    """Another program listens on this address. The caller words the message for the user."""
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(f"{host}:{port} is in use")
@@ -46,9 +46,9 @@ class PortInUse(Exception):
 class Listener:
     """Serves a WSGI application on a loopback address.
 
-    The constructor binds, so `port` is known and clients queue before `start`. Threads: `wfmon-listener` accepts, one
-    `wfmon-http` a connection, one `wfmon-h2-stream` an HTTP/2 stream; the two latter share the bound `max_connections`.
-    A WebSocket takes the connection's thread and one of simple-websocket's.
+    The constructor binds, so `port` is known and clients queue before `start`. Threads: `wfmon-listener` accepts;
+    `wfmon-http`, one per connection, and `wfmon-h2-stream`, one per HTTP/2 stream, share the bound `max_connections`.
+    A WebSocket uses the connection's thread and one of simple-websocket's.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Listener:
         max_connections: int = 256,
         limits: Limits = _DEFAULT,
     ) -> None:
-        """Bind; port 0 takes a free one. Raises ValueError unless `host` is a loopback address, PortInUse, OSError.
+        """Bind; port 0 picks a free one. Raises ValueError unless `host` is a loopback address, PortInUse, OSError.
 
-        `http2` serves clients whose handshake chose `h2` (see tls.server_context); `on_error` is told from any thread.
-        `on_refusal` is told "connections" when one is turned away because the bound is reached.
+        `http2` serves clients that negotiated `h2` (see tls.server_context). `on_error` may be called from any thread.
+        `on_refusal` is called with "connections" when a connection is refused because the bound is reached.
         """
         if http2 and ssl_context is None:
-            raise ValueError("HTTP/2 needs TLS: no browser speaks it without")
+            raise ValueError("HTTP/2 needs TLS: no browser uses it without")
         self._app = app
         self._clock = clock
         self._on_error = on_error
@@ -91,18 +91,18 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """Connections being served now."""
+        """The number of connections being served."""
         return len(self._open)
 
     def start(self) -> None:
-        """Accept from now on. Raises RuntimeError when it was started before."""
+        """Start accepting. Raises RuntimeError if started before."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 0.8) -> bool:
-        """Take no more clients, let answers at work finish for a moment, then cut every connection.
+        """Stop accepting, let responses in progress finish briefly, then close every connection.
 
-        True when every client's thread has ended within `timeout_s`; one that has not (an application that computes)
-        is left to end by itself, cut off from its client. Any thread may call it, again too.
+        True if every client's thread ended within `timeout_s`; a thread still computing is left to end by itself,
+        disconnected from its client. Any thread; idempotent.
         """
         deadline_ns = self._clock.mono_ns() + int(timeout_s * 1e9)
         self._stopping = True
@@ -143,15 +143,17 @@ class Listener:
     def _accept(self) -> None:
         try:
             raw, _ = self._socket.accept()
-        except (BlockingIOError, ConnectionError):  # gone again before we came
+        except (BlockingIOError, ConnectionError):  # the client left before it was accepted
             return
-        except OSError as error:  # out of file descriptors, mostly: what waits in the queue must not make us spin
+        except (
+            OSError
+        ) as error:  # usually out of file descriptors: clients waiting in the backlog must not make this loop spin
             self._on_error("accept", error)
             with selectors.DefaultSelector() as pause:
                 pause.register(self._wake_out, selectors.EVENT_READ)
                 pause.select(self._limits.accept_pause_s)
             return
-        if not self._slots.take():
+        if not self._slots.acquire():
             self._on_refusal("connections")
             _turn_away(raw, secure=self._context is not None)
             return
@@ -162,20 +164,20 @@ class Listener:
             self._open.add(connection)
         try:
             connection.thread.start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # the system has no more threads
             self._on_error("accept", error)
             self._release(connection, 0.0)
 
     def _serve(self, connection: _Connection) -> None:
-        """The connection's thread."""
+        """Serve one connection; the target of its thread."""
         linger_s = 0.0
         try:
             protocol = self._protocol(connection.transport)
             if protocol is not None and connection.begin(protocol):
                 linger_s = protocol.serve()
         except (ConnectionError, TimeoutError, ssl.SSLError):
-            pass  # the client's doing: nothing was asked, or nobody is left to tell
-        except Exception as error:  # noqa: BLE001 - the edge of the thread: told, and the other connections go on
+            pass  # caused by the client: there is no request, or nobody to answer
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: reported, and the other connections go on
             self._on_error("connection", error)
         finally:
             self._release(connection, linger_s)
@@ -185,7 +187,7 @@ class Listener:
             first = transport.peek(self._limits.handshake_s)
             if first and first[0] != _TLS_HANDSHAKE:
                 host = f"[{self.host}]" if ":" in self.host else self.host
-                transport.sendall(_answer(400, f"this port speaks TLS: open https://{host}:{self.port}/"))
+                transport.sendall(_answer(400, f"this port uses TLS: open https://{host}:{self.port}/"))
                 transport.close(self._limits.linger_s)
                 return None
             transport.handshake(self._context, self._limits.handshake_s)
@@ -199,11 +201,11 @@ class Listener:
         connection.transport.close(0.0 if self._stopping else linger_s)
         with self._lock:
             self._open.discard(connection)
-        self._slots.give()
+        self._slots.release()
 
 
 class _Connection:
-    """What the listener knows of a connection, for `stop`."""
+    """A connection as the listener needs it for `stop`."""
 
     def __init__(self, transport: Transport, serve: Callable[[_Connection], None]) -> None:
         self.transport = transport
@@ -212,12 +214,12 @@ class _Connection:
         self._retired = False
 
     def begin(self, protocol: Http1Connection | Http2Connection) -> bool:
-        """The handshake is over; False when the listener has stopped meanwhile."""
+        """Register the protocol after the handshake. False if the listener stopped meanwhile."""
         self._protocol = protocol
         return not self._retired
 
     def retire(self) -> None:
-        """Serve nothing new; cut now what is between two requests."""
+        """Accept no further request; close now if between two requests."""
         self._retired = True
         if self._protocol is not None:
             self._protocol.stop()
@@ -235,7 +237,9 @@ def _loopback(host: str) -> str:
     except ValueError:
         loopback = False
     if not loopback:
-        raise ValueError(f"{host!r} is no loopback address: the monitor is not to be reached from outside this machine")
+        raise ValueError(
+            f"{host!r} is not a loopback address: the monitor must not be reachable from outside this machine"
+        )
     return address
 
 
@@ -257,13 +261,13 @@ def _bind(address: str, port: int) -> socket.socket:
 
 
 def _turn_away(raw: socket.socket, *, secure: bool) -> None:
-    """503 and out, without waiting: the accepting thread is here. Under TLS there is no word before the handshake."""
+    """Send 503 and close without waiting (accepting thread). Under TLS nothing can be sent before the handshake."""
     raw.setblocking(False)
     with contextlib.suppress(OSError), raw:
         if not secure:
             with contextlib.suppress(BlockingIOError):
                 raw.recv(65_536)  # unread bytes would turn the close into a reset that swallows the answer
-            raw.send(_answer(503, "too many connections at once: close some pages or clients and try again"))
+            raw.send(_answer(503, "too many connections: close some pages or clients and try again"))
             raw.shutdown(socket.SHUT_WR)
 
 

@@ -1,4 +1,4 @@
-"""Refusals and errors as ``application/problem+json`` (RFC 9457): what happened, and what to do about it."""
+"""Errors as ``application/problem+json`` (RFC 9457): what happened, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CONTENT_TYPE = "application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that went wrong. ``cause`` is a short name for counting, ``fix`` the sentence that helps.
+    """One error response. ``cause`` is a short identifier, ``detail`` what happened, ``fix`` what the user can do.
 
-    ``extra`` are further members, such as the field that was wrong.
+    ``extra`` holds further members, such as the wrong field.
     """
 
     status: int
@@ -31,7 +31,7 @@ class Problem:
 
     @property
     def status_line(self) -> str:
-        """Give the status as WSGI wants it: ``403 Forbidden``."""
+        """The status in WSGI's form: ``403 Forbidden``."""
         return f"{self.status} {HTTPStatus(self.status).phrase}"
 
     def body(self) -> bytes:
@@ -48,5 +48,5 @@ class Problem:
         )
 
     def response(self) -> Response:
-        """Give the problem as a Flask response."""
+        """Return the problem as a Flask response."""
         return Response(self.body(), self.status, headers=list(self.headers), content_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""A bound on the threads that clients can make this process hold."""
+"""A bound on the threads that clients can occupy."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import threading
 
 
 class Slots:
-    """So many at once, connections and HTTP/2 streams together. Any thread."""
+    """A counting semaphore for connections and HTTP/2 streams together. Any thread."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._used = 0
         self._changed = threading.Condition()
 
-    def take(self) -> bool:
-        """Take one; False when all are in use. Does not wait."""
+    def acquire(self) -> bool:
+        """Take a slot without waiting. False when all are in use."""
         with self._changed:
             if self._used >= self._count:
                 return False
             self._used += 1
             return True
 
-    def give(self) -> None:
-        """Give one back."""
+    def release(self) -> None:
+        """Return a slot."""
         with self._changed:
             self._used -= 1
             self._changed.notify_all()
 
     def wait_free(self, timeout_s: float) -> bool:
-        """Wait until none is in use; False after `timeout_s`."""
+        """Wait until no slot is in use. False after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: self._used == 0, timeout_s)

@@ -1,7 +1,7 @@
-"""TLS for this machine alone: the server's context, and a certificate made here when the user has none.
+"""TLS on this machine: the server's context, and a locally issued certificate if the user has none.
 
-A small authority is made once and signs the server's certificate, so that a user who trusts it in the browser is not
-asked again at each renewal. Its name constraints let it sign for this machine's names only, should its key be stolen.
+A local authority is created once and signs the server's certificate, so that a browser that trusts it stays quiet at
+each renewal. Name constraints limit it to this machine's names, should its key be stolen.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _SKEW = dt.timedelta(hours=1)
 
 
 class BadCertificate(Exception):
-    """A certificate or key that cannot be used; the message names the file and the reason."""
+    """A certificate or key cannot be used. The message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalCertificate:
-    """Where the made certificate lies. `ca_file` is what a browser, curl or a script is told to trust."""
+    """Paths of the issued certificate. `ca_file` is the authority that browsers, curl and scripts must trust."""
 
     cert_file: Path
     key_file: Path
@@ -46,7 +46,7 @@ class LocalCertificate:
 
 
 def server_context(cert_file: Path, key_file: Path, *, http2: bool) -> ssl.SSLContext:
-    """TLS 1.2 or newer with this certificate; with `http2`, `h2` is offered by ALPN. Raises BadCertificate."""
+    """Return a context for TLS 1.2 or newer; `http2` offers `h2` by ALPN. Raises BadCertificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -58,14 +58,14 @@ def server_context(cert_file: Path, key_file: Path, *, http2: bool) -> ssl.SSLCo
     try:
         context.load_cert_chain(cert_file, key_file, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
-        raise BadCertificate(f"{cert_file} and {key_file} are no certificate with its key: {error}") from error
+        raise BadCertificate(f"{cert_file} and {key_file} are not a certificate with its key: {error}") from error
     return context
 
 
 def local_certificate(folder: Path, clock: Clock) -> LocalCertificate:
-    """As `ensure_local_certificate`, without keeping cryptography's 9 MB: a child process does the work and ends.
+    """Run `ensure_local_certificate` in a child process, so that cryptography's 9 MB do not stay in this one.
 
-    Call before threads start: the child is a fork. What goes wrong there is done again here, to raise what it raises.
+    Call before threads start: the child is a fork. If it fails, the work is repeated here to raise the same error.
     """
     if os.name == "posix":
         child = os.fork()
@@ -81,7 +81,7 @@ def local_certificate(folder: Path, clock: Clock) -> LocalCertificate:
 
 
 def ensure_local_certificate(folder: Path, clock: Clock, names: Sequence[str] = LOCAL_NAMES) -> LocalCertificate:
-    """A certificate for `names` that is good for 30 more days at least, made now where there is none.
+    """Return a certificate for `names` valid for at least 30 more days, issuing one if needed.
 
     Writes `ca.pem`, `ca-key.pem`, `cert.pem` and `key.pem` into `folder` (0700; keys 0600). Raises OSError.
     """
@@ -99,7 +99,7 @@ def ensure_local_certificate(folder: Path, clock: Clock, names: Sequence[str] = 
 
 
 def _no_password() -> str:
-    raise ValueError("the key is locked with a password; give one without")
+    raise ValueError("the key is protected by a password; use one without")
 
 
 def _files(folder: Path) -> LocalCertificate:
@@ -107,7 +107,7 @@ def _files(folder: Path) -> LocalCertificate:
 
 
 def _load(cert_file: Path, key_file: Path) -> tuple[Certificate, EllipticCurvePrivateKey] | None:
-    """A pair that belongs together, or None: absent, damaged, or half written when the power went."""
+    """Return a matching certificate and key, or None if absent, damaged or half written."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -124,7 +124,7 @@ def _load(cert_file: Path, key_file: Path) -> tuple[Certificate, EllipticCurvePr
 
 
 def _usable(cert: Certificate, now: dt.datetime, days: int, names: Sequence[str], issuer: Certificate | None) -> bool:
-    """Whether it is for exactly these names, by this issuer (None: by itself), and good for so many more days."""
+    """Return whether it is for exactly these names, by this issuer (None: self-signed), valid for `days` more days."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -233,7 +233,7 @@ def _general_names(names: Sequence[str]) -> list[GeneralName]:
 
 
 def _subtrees(names: Sequence[GeneralName]) -> list[GeneralName]:
-    """The names as constraints: an address becomes a network of one."""
+    """Return the names as name constraints: an address becomes a network of one address."""
     from cryptography import x509
 
     return [
@@ -250,7 +250,7 @@ def _write(key_file: Path, cert_file: Path, pair: tuple[Certificate, EllipticCur
 
 
 def _replace(file: Path, data: bytes) -> None:
-    """Write a file that is whole and private from its first byte on."""
+    """Write a file atomically, private from its first byte on."""
     draft = file.with_suffix(".new")
     with contextlib.suppress(FileNotFoundError):
         draft.unlink()

@@ -1,7 +1,7 @@
-"""The secret that opens the door: one random token a data folder, and the values derived from it.
+"""The access token: one random secret per data folder, and the values derived from it.
 
-The token itself is for scripts (``Authorization: Bearer``). A browser never sees it: its cookie and the page's token
-are HMACs of it under fixed labels, so both survive a restart and neither leads back to the token.
+The token itself is for scripts (``Authorization: Bearer``). A browser never sees it: its cookie and the page token are
+HMACs of it under fixed labels, so both survive a restart and neither reveals the token.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FORM = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Token:
-    """Knows the secret and compares in constant time. Immutable; any thread."""
+    """Checks credentials in constant time. Immutable; any thread."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
@@ -33,23 +33,23 @@ class Token:
         self._page = self._derive("wfmon page token v1")
 
     def cookie(self) -> str:
-        """Give the value of the browser's cookie."""
+        """Return the value of the browser's cookie."""
         return self._cookie
 
     def page_token(self) -> str:
-        """Give what a page says in the first message of its stream."""
+        """Return the token that a page sends in the first message of its stream."""
         return self._page
 
     def check(self, text: str) -> bool:
-        """Tell whether this is the token itself."""
+        """Return whether this is the token itself."""
         return _same(self._secret, text)
 
     def check_cookie(self, text: str) -> bool:
-        """Tell whether this is the cookie's value."""
+        """Return whether this is the cookie's value."""
         return _same(self._cookie.encode(), text)
 
     def check_page_token(self, text: str) -> bool:
-        """Tell whether this opens a stream: the page's token, or the token itself."""
+        """Return whether this opens a stream: the page token or the token itself."""
         return _same(self._page.encode(), text) | _same(self._secret, text)
 
     def _derive(self, label: str) -> str:
@@ -57,10 +57,10 @@ class Token:
 
 
 def load_token(folder: Path) -> Token:
-    """Read ``<folder>/token``, making it on first use. Raises OSError.
+    """Read ``<folder>/token``, creating it on first use. Raises OSError.
 
-    A token that others could read, or that is malformed, is replaced; every page and script must then sign in anew.
-    The folder is ours alone and locked (see ``instance``), so no other process makes one at the same time.
+    A malformed token, or one that other users could read, is replaced; pages and scripts must then sign in again.
+    The folder is private and locked (see ``instance``), so no other process creates one at the same time.
     """
     path = folder / FILE
     text = _read(path)
@@ -71,7 +71,7 @@ def load_token(folder: Path) -> Token:
 
 
 def read_token(folder: Path) -> str | None:
-    """Give the token's text for a client of the same user, or None where there is none."""
+    """Return the token's text for a client of the same user, or None if there is none."""
     try:
         text = (folder / FILE).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -80,7 +80,7 @@ def read_token(folder: Path) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all: a scratch file, synced, then renamed."""
+    """Write a file atomically, readable only by its owner: a scratch file, synced, then renamed."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
@@ -94,13 +94,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> str | None:
-    """Give the kept token if it can still be trusted."""
+    """Return the stored token, or None if it cannot be trusted."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return None
     if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid != os.geteuid()):
-        log.warning("The token file could be read by others: it is replaced, and open pages must sign in again.")
+        log.warning("Other users could read the token file: it is replaced, and open pages must sign in again.")
         return None
     text = read_token(path.parent)
     if text is None:

@@ -1,4 +1,4 @@
-"""One accepted connection as bytes in and bytes out, plain or TLS."""
+"""The bytes of one accepted connection, plain or TLS."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 _READ_BYTES = 65_536
 _WRITE_BYTES = 65_536
 _LINGER_BYTES = 4 << 20
-# One wait costs no file descriptor, unlike epoll, and knows no highest descriptor, unlike select.
+# poll needs no file descriptor of its own, unlike epoll, and has no highest descriptor, unlike select.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class ClientGone(ConnectionError):
-    """The client has closed, or has not read for too long: nothing that is written can reach it."""
+    """The client has closed or stopped reading: nothing can be sent to it."""
 
 
 class Transport:
     """A socket that one thread may read while others write, also under TLS.
 
-    An SSLSocket that two threads use at once can crash the interpreter, and a lock around its blocking `recv` would
-    starve the writers. So TLS works on memory here: the lock is held while bytes are ciphered, never while one waits.
+    Two threads on one SSLSocket can crash the interpreter, and a lock around its blocking `recv` would starve the
+    writers. So TLS works on memory buffers: the lock is held while encrypting or decrypting, never while waiting.
     """
 
     def __init__(self, raw: socket.socket, clock: Clock, send_timeout_s: float) -> None:
@@ -38,7 +38,7 @@ class Transport:
         self._send_timeout_s = send_timeout_s
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()  # owned by the reading thread, under _tls_lock
-        self._outgoing = ssl.MemoryBIO()  # under _tls_lock; leaves in the order in which it was ciphered
+        self._outgoing = ssl.MemoryBIO()  # under _tls_lock; sent in the order of encryption
         self._tls_lock = threading.Lock()
         self._write_lock = threading.Lock()  # taken before _tls_lock, never after it
         self._gone = False
@@ -47,26 +47,26 @@ class Transport:
 
     @property
     def alpn(self) -> str | None:
-        """The protocol that the TLS handshake chose."""
+        """The protocol negotiated in the TLS handshake, None without TLS."""
         return self._tls.selected_alpn_protocol() if self._tls else None
 
     @property
     def secure(self) -> bool:
-        """Whether the bytes travel under TLS."""
+        """Whether the connection uses TLS."""
         return self._tls is not None
 
     def fileno(self) -> int:
-        """The descriptor, for a selector; -1 once closed."""
+        """Return the file descriptor, for a selector; -1 once closed."""
         return self._raw.fileno()
 
     def peek(self, timeout_s: float) -> bytes:
-        """The first byte without taking it, b"" at the end. Raises TimeoutError."""
+        """Return the first byte without consuming it, b"" at the end. Raises TimeoutError."""
         if not _wait(self._raw, selectors.EVENT_READ, timeout_s):
             raise TimeoutError("the client sends nothing")
         return self._raw.recv(1, socket.MSG_PEEK)
 
     def handshake(self, context: ssl.SSLContext, timeout_s: float) -> None:
-        """Begin TLS as the server. Raises ssl.SSLError, TimeoutError or ConnectionError."""
+        """Perform the server's TLS handshake. Raises ssl.SSLError, TimeoutError, ConnectionError."""
         deadline_ns = self._deadline_ns(timeout_s)
         tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         while True:
@@ -78,7 +78,7 @@ class Transport:
                     raise ClientGone from None
             except ssl.SSLError:
                 with contextlib.suppress(OSError):
-                    self._write_raw(self._outgoing.read())  # the alert says why
+                    self._write_raw(self._outgoing.read())  # the alert names the reason
                 raise
             else:
                 self._write_raw(self._outgoing.read())
@@ -86,28 +86,28 @@ class Transport:
                 return
 
     def recv(self, timeout_s: float | None) -> bytes:
-        """All that one read of the network brings, b"" at the end.
+        """Return the bytes of one network read, b"" at the end.
 
-        It may be more than 16 KiB under TLS: nothing readable is kept back, so a selector on this descriptor never
-        misses bytes. Raises TimeoutError after `timeout_s` (None waits for ever), ClientGone.
+        May exceed 16 KiB under TLS: nothing decrypted is kept back, so a selector on this descriptor never misses
+        bytes. Raises TimeoutError after `timeout_s` (None waits for ever), ClientGone.
         """
         deadline_ns = None if timeout_s is None else self._deadline_ns(timeout_s)
         if self._tls is None:
             return self._read_raw(deadline_ns)
         while True:
-            plain, ended = self._decipher(self._tls)
+            plain, ended = self._decrypt(self._tls)
             if plain or ended or not self._feed(deadline_ns):
                 return plain
 
     def sendall(self, data: bytes) -> None:
-        """Send everything; raises ClientGone once the client is gone or has read nothing for the send timeout."""
+        """Send everything. Raises ClientGone if the client is gone or reads nothing for the send timeout."""
         with self._write_lock:
             for start in range(0, len(data), _WRITE_BYTES):
                 part = data[start : start + _WRITE_BYTES]
-                self._write_raw(part if self._tls is None else self._cipher(self._tls, part))
+                self._write_raw(part if self._tls is None else self._encrypt(self._tls, part))
 
     def peer_closed(self) -> bool:
-        """Whether the client is known to be gone; does not wait."""
+        """Return whether the client is known to be gone, without waiting."""
         try:
             return self._gone or self._raw.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
@@ -116,15 +116,15 @@ class Transport:
             return True
 
     def shutdown(self) -> None:
-        """End both directions from any thread: whoever waits here wakes up. The descriptor stays until `close`."""
+        """Shut down both directions; wakes waiting threads. Any thread. The descriptor stays open until `close`."""
         self._gone = True
         with contextlib.suppress(OSError):
             self._raw.shutdown(socket.SHUT_RDWR)
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Free the descriptor; with `linger_s` let the client first read what was sent. For the owning thread."""
+        """Close the descriptor, after up to `linger_s` for the client to read what was sent. Owning thread only."""
         if not self._gone:
-            self._say_goodbye()
+            self._close_tls()
             if linger_s > 0:
                 self._linger(linger_s)
         self.shutdown()
@@ -134,7 +134,7 @@ class Transport:
         return self._clock.mono_ns() + int(timeout_s * 1e9)
 
     def _feed(self, deadline_ns: int | None) -> bool:
-        """Give TLS one read of ciphertext; False at the end of the stream."""
+        """Pass one read of ciphertext to TLS. False at the end of the stream."""
         data = self._read_raw(deadline_ns)
         with self._tls_lock:
             if data:
@@ -143,7 +143,7 @@ class Transport:
                 self._incoming.write_eof()
         return bool(data)
 
-    def _decipher(self, tls: ssl.SSLObject) -> tuple[bytes, bool]:
+    def _decrypt(self, tls: ssl.SSLObject) -> tuple[bytes, bool]:
         parts: list[bytes] = []
         ended = False
         with self._tls_lock:
@@ -157,16 +157,16 @@ class Transport:
                 ended = True
             except ssl.SSLError as error:
                 raise ClientGone(str(error)) from error
-            answer = self._outgoing.pending > 0
-        # Reading may owe the client an answer (a key update). A writer at work takes it along; else it goes now.
-        if answer and self._write_lock.acquire(blocking=False):
+            reply = self._outgoing.pending > 0
+        # Reading may produce a reply (a key update). A writer at work sends it along; otherwise it is sent now.
+        if reply and self._write_lock.acquire(blocking=False):
             try:
-                self._write_raw(self._cipher(tls, b""))
+                self._write_raw(self._encrypt(tls, b""))
             finally:
                 self._write_lock.release()
         return b"".join(parts), ended
 
-    def _cipher(self, tls: ssl.SSLObject, data: bytes) -> bytes:
+    def _encrypt(self, tls: ssl.SSLObject, data: bytes) -> bytes:
         with self._tls_lock:
             view = memoryview(data)
             try:
@@ -203,7 +203,7 @@ class Transport:
                 self.shutdown()
                 raise ClientGone(str(error)) from error
 
-    def _say_goodbye(self) -> None:
+    def _close_tls(self) -> None:
         if self._tls is None or not self._write_lock.acquire(blocking=False):
             return
         try:
@@ -225,7 +225,7 @@ class Transport:
 
 
 def _wait(raw: socket.socket, event: int, timeout_s: float | None) -> bool:
-    """Wait until the socket is ready; False after `timeout_s`."""
+    """Wait until the socket is ready. False after `timeout_s`."""
     try:
         with _Selector() as selector:
             selector.register(raw, event)
@@ -234,9 +234,9 @@ def _wait(raw: socket.socket, event: int, timeout_s: float | None) -> bool:
         raise ClientGone from error
 
 
-def _address(ask: Callable[[], Any]) -> tuple[str, int]:
+def _address(name: Callable[[], Any]) -> tuple[str, int]:
     try:
-        host, port = ask()[:2]
+        host, port = name()[:2]
     except OSError:  # gone before it was served
         return ("", 0)
     return (str(host), int(port))

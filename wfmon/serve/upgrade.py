@@ -1,4 +1,4 @@
-"""WebSocket routes: what is looked at before flask-sock and simple-websocket take a request over."""
+"""WebSocket routes: checks made before flask-sock and simple-websocket take over a request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Any], None]
 
 SOCK_OPTIONS: dict[str, Any] = {
-    "ping_interval": 25,  # a peer that is gone without a word is noticed after two
+    "ping_interval": 25,  # a peer that vanished is noticed after two intervals
     "receive_bytes": 16_384,
     "thread_class": functools.partial(threading.Thread, name="wfmon-ws-reader", daemon=True),
 }
@@ -35,14 +35,14 @@ def websocket(
     instead: str,
     full: Callable[[], Response | None] = lambda: None,
 ) -> Callable[[Handler], None]:
-    """Make the decorator that adds a WebSocket route.
+    """Return a decorator that adds a WebSocket route.
 
-    ``max_bytes`` of a message at most; ``unread_bytes``: what may come in before it is obeyed. ``instead`` is the fix
-    told to who speaks no WebSocket; ``full`` refuses before the connection is upgraded.
+    ``max_bytes`` bounds a message, ``unread_bytes`` what is received ahead of processing. ``instead`` is the fix sent
+    to clients without WebSocket; ``full`` may return a refusal before the connection is upgraded.
     """
 
     def prepare() -> Response | None:
-        """Give simple-websocket a socket it cannot misuse, and no compression; refuse what it would stumble over."""
+        """Prepare a request for simple-websocket: a bounded socket, no compression. Refuse what it does not handle well."""
         if request.path != path or request.method == "POST":
             return None
         environ = request.environ
@@ -62,7 +62,7 @@ def websocket(
 
 
 class _Options(Mapping[str, Any]):
-    """flask-sock's options are the application's, while the bound of a message is the route's. Read in a request."""
+    """flask-sock's options with the current route's message bound; flask-sock itself has one set per application."""
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  whatever simple-websocket takes
         return request.environ[_MAX_BYTES] if name == "max_message_size" else SOCK_OPTIONS[name]
@@ -77,9 +77,9 @@ class _Options(Mapping[str, Any]):
 def _fault(path: str) -> str:
     headers = request.headers
     if "werkzeug.socket" not in request.environ or headers.get("Upgrade", "").lower() != "websocket":
-        return f"{path} speaks the WebSocket protocol, and this request does not ask for it."
+        return f"{path} serves the WebSocket protocol, and this request does not ask for it."
     if headers.get("Sec-WebSocket-Version") != "13":
-        return "Of the WebSocket protocol only version 13 is spoken here."
+        return "Only version 13 of the WebSocket protocol is supported."
     try:
         nonce = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
     except binascii.Error:

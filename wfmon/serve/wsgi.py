@@ -1,4 +1,4 @@
-"""One request through the WSGI application, whichever protocol brought it (PEP 3333)."""
+"""Runs one request of either protocol through the WSGI application (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[str, str]]
 OnError = Callable[[str, BaseException], None]
-"""Told of what went wrong inside: where (method and path, never the query) and the exception."""
+"""Called with an unexpected error: where (method and path, never the query) and the exception."""
 
-# They speak of one connection, so the server owns them: RFC 9110, 7.6.1, and RFC 9113, 8.2.2.
+# They concern one connection, so only the server sets them: RFC 9110, 7.6.1, and RFC 9113, 8.2.2.
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "server"}
 )
-# A line break in a value would be a header of somebody else's choice, and HTTP/2 would carry it.
+# A line break in a value would inject a header, and HTTP/2 would transmit it.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class MalformedRequest(Exception):
-    """A request that the server answers itself: status and a sentence for the client."""
+    """A request that the server refuses itself, with a status and a sentence for the client."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -46,14 +46,14 @@ class MalformedRequest(Exception):
 
 
 class RequestBody(io.RawIOBase):
-    """`wsgi.input`: reads on demand, ends at the end of the body, keeps to the cap.
+    """`wsgi.input`: reads on demand, up to the end of the body, within the cap.
 
-    What breaks it (too big, too slow, malformed, broken off) is raised as the HTTP exception that Flask understands,
-    and stays in `refused`, so that the client is told the true reason whatever the application makes of it.
+    Errors (too big, too slow, malformed, aborted) are raised as the HTTP exception that Flask understands and kept in
+    `refused`, so that the client gets the true reason whatever the application does with the exception.
     """
 
     def __init__(self, pull: Callable[[], bytes], cap: int) -> None:
-        """`pull()` gives the next piece, b"" at the end; it raises MalformedRequest or ClientGone."""
+        """`pull()` returns the next piece, b"" at the end; raises MalformedRequest or ClientGone."""
         self._pull = pull
         self._left = cap
         self._piece = b""
@@ -82,7 +82,7 @@ class RequestBody(io.RawIOBase):
             except MalformedRequest as refused:
                 self.refused = refused
             except ClientGone:
-                self.refused = MalformedRequest(400, "the client broke off")
+                self.refused = MalformedRequest(400, "the client closed the connection before the end of the body")
         if self.refused is not None:
             raise default_exceptions[self.refused.status](self.refused.detail)
         self._ended = not piece
@@ -90,31 +90,31 @@ class RequestBody(io.RawIOBase):
 
 
 class Sink(Protocol):
-    """Where a response goes: one exchange of one protocol."""
+    """The destination of a response: one exchange of either protocol."""
 
     body: RequestBody
     taken: bool
-    """The application has taken the socket over (WebSocket): there is no response to send."""
+    """The application took over the socket (WebSocket): there is no response to send."""
 
     def start(self, status: int, reason: str, headers: Headers, *, bodiless: bool) -> None:
-        """The head; may be held back until the first bytes follow. Raises ClientGone."""
+        """Send the head, possibly together with the first data. Raises ClientGone."""
 
     def send(self, data: bytes) -> None:
-        """Bytes of the body, out at once. Raises ClientGone."""
+        """Send bytes of the body at once. Raises ClientGone."""
 
     def finish(self) -> None:
-        """The end of a complete response. Raises ClientGone."""
+        """Complete the response. Raises ClientGone."""
 
     def abort(self) -> None:
-        """The response cannot be completed: the client must not take it for a whole one."""
+        """Abort the response so that the client does not mistake it for a complete one."""
 
 
 def examine(target: str, headers: Headers, limits: Limits) -> MalformedRequest | None:
-    """Why the server refuses a request from its head alone, or None. Header names are in lower case."""
+    """Check a request's head; return the refusal or None. Header names are in lower case."""
     if len(target) > limits.request_line_bytes:
         return MalformedRequest(414, f"the address is longer than {limits.request_line_bytes} bytes")
     if not target.startswith("/"):
-        return MalformedRequest(400, "the request's target is not a path: this is no proxy")
+        return MalformedRequest(400, "the request's target is not a path: this server is not a proxy")
     if len(headers) > limits.head_count:
         return MalformedRequest(431, f"more than {limits.head_count} header lines")
     if sum(len(name) + len(value) for name, value in headers) > limits.head_bytes:
@@ -141,7 +141,7 @@ def environ(
     local: tuple[str, int],
     body: RequestBody,
 ) -> WSGIEnvironment:
-    """The WSGI environ of a request. `target` is the origin form (`/path?query`); text is latin-1, as on the wire."""
+    """Return a request's WSGI environ. `target` is in origin form (`/path?query`); text is latin-1, as on the wire."""
     path, _, query = target.partition("?")
     result: WSGIEnvironment = {
         "wsgi.version": (1, 0),
@@ -166,7 +166,7 @@ def environ(
         "SERVER_PROTOCOL": protocol,
     }
     for name, value in headers:
-        if "_" in name:  # it would pass for the header with a dash
+        if "_" in name:  # it would be mistaken for the header with a dash
             continue
         key = name.upper().replace("-", "_")
         if key not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
@@ -180,13 +180,13 @@ def environ(
 
 
 def problem(status: int, detail: str) -> tuple[Headers, bytes]:
-    """Headers and body of a refusal (RFC 9457)."""
+    """Return headers and body of a refusal (RFC 9457)."""
     body = json.dumps({"type": "about:blank", "title": reason(status), "status": status, "detail": detail}).encode()
     return [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))], body
 
 
 def reason(status: int) -> str:
-    """The words that go with a status."""
+    """Return the reason phrase of a status, "" if unknown."""
     try:
         return http.HTTPStatus(status).phrase
     except ValueError:
@@ -194,7 +194,7 @@ def reason(status: int) -> str:
 
 
 def refuse(sink: Sink, method: str, refused: MalformedRequest) -> None:
-    """Answer a request without the application."""
+    """Send a refusal without calling the application."""
     headers, body = problem(refused.status, refused.detail)
     sink.start(refused.status, reason(refused.status), headers, bodiless=method == "HEAD")
     if method != "HEAD":
@@ -203,7 +203,7 @@ def refuse(sink: Sink, method: str, refused: MalformedRequest) -> None:
 
 
 def run(app: WSGIApplication, env: WSGIEnvironment, sink: Sink, on_error: OnError) -> None:
-    """Call the application and send what it answers; its iterable is closed whatever happens. Never raises."""
+    """Call the application and send its response; its iterable is always closed. Never raises."""
     response = _Response(env["REQUEST_METHOD"], sink)
     chunks: Iterable[bytes] = ()
     try:
@@ -216,7 +216,7 @@ def run(app: WSGIApplication, env: WSGIEnvironment, sink: Sink, on_error: OnErro
             response.end()
         except ClientGone:
             sink.abort()
-        except Exception as error:  # noqa: BLE001 - the edge: whatever an application raises ends here, told to on_error
+        except Exception as error:  # noqa: BLE001 - the edge: whatever an application raises goes to on_error
             if sink.body.refused is None:
                 on_error(_where(env), error)
             response.fail()
@@ -226,7 +226,7 @@ def run(app: WSGIApplication, env: WSGIEnvironment, sink: Sink, on_error: OnErro
                 close()
     except ClientGone:
         sink.abort()
-    except Exception as error:  # noqa: BLE001 - as above, for close() and the words of failure
+    except Exception as error:  # noqa: BLE001 - as above, for close() and the error response
         on_error(_where(env), error)
         sink.abort()
 
@@ -236,7 +236,7 @@ def _where(env: WSGIEnvironment) -> str:
 
 
 class _Response:
-    """What an application says, checked and handed on; the head waits for the first byte, as PEP 3333 asks."""
+    """Checks an application's response and passes it to a sink; the head waits for the first byte (PEP 3333)."""
 
     def __init__(self, method: str, sink: Sink) -> None:
         self._method = method
@@ -245,7 +245,7 @@ class _Response:
         self._started = False
         self._finished = False
         self.complete = False
-        """Nothing that follows would be sent."""
+        """Nothing more needs to be sent."""
 
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
@@ -257,9 +257,9 @@ class _Response:
             raise AssertionError("start_response() was called twice without exc_info")
         for name, value in headers:
             if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-                raise ValueError(f"no header can be {name!r}: {value!r}")
-        code, _, words = status.partition(" ")
-        self._head = (int(code), words, [(k, v) for k, v in headers if k.lower() not in _HOP_BY_HOP])
+                raise ValueError(f"invalid header {name!r}: {value!r}")
+        code, _, phrase = status.partition(" ")
+        self._head = (int(code), phrase, [(k, v) for k, v in headers if k.lower() not in _HOP_BY_HOP])
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -277,7 +277,7 @@ class _Response:
             self._sink.finish()
 
     def fail(self) -> None:
-        """The application raised: a plain 500 if nothing has left yet, else an answer that is visibly cut off."""
+        """Respond to an application error: a plain 500 if nothing was sent yet, else a visibly truncated response."""
         if self._started or self._sink.taken:
             self._sink.abort()
         else:
@@ -296,15 +296,15 @@ class _Response:
         if self._sink.taken:
             self.complete = True
             return
-        if (refused := self._sink.body.refused) is not None:  # whatever the application made of it
+        if (refused := self._sink.body.refused) is not None:  # overrides the application's response
             refuse(self._sink, self._method, refused)
             self.complete = self._finished = True
             return
         if self._head is None:
             self._started = False
             raise AssertionError("the application answered without start_response()")
-        status, words, headers = self._head
+        status, phrase, headers = self._head
         if status == 204:
             headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
-        self._sink.start(status, words or reason(status), headers, bodiless=self._bodiless)
+        self._sink.start(status, phrase or reason(status), headers, bodiless=self._bodiless)
         self.complete = self._bodiless

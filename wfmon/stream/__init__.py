@@ -1,1 +1,1 @@
-"""Frames out: what changed, to everyone who watches, each at its own pace."""
+"""The live stream: changed values to every client, each at its own rate."""

@@ -1,6 +1,6 @@
-"""What changed and when: a ring of the last ticks, and the latest value of every series.
+"""Changes since a tick: a ring buffer of the last ticks, and the latest value of every series.
 
-Both answer one question, "what is new since tick n": the ring with every sample, the arrays with the latest values.
+The ring returns every sample since tick n; the arrays return each changed series' latest value.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from wfmon.core.types import Batch, Flags
 
 RING_TICKS = 600
-"""Ten seconds: how long a client may be away and still go on without a gap."""
+"""Ten seconds at 60 Hz: how long a client may be disconnected and still resume without a gap."""
 RING_SAMPLES = 100_000
-"""2 MB; above 10,000 samples a second the ring is shorter."""
+"""2 MB; above 10,000 samples a second the ring covers less time."""
 FRAME_SAMPLES = 20_000
-"""A frame with more than this carries the latest values alone."""
+"""A frame with more than this carries only the latest values."""
 
 Since = tuple[int, int, int]
-"""The last tick that a client has seen of each priority; -1 before the first."""
+"""The last tick a client has received, for each priority; -1 before the first."""
 NOTHING = Samples(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0))
 
 
@@ -38,7 +38,7 @@ class _Tick(NamedTuple):
 
 
 class Changes:
-    """Owned by the hub, under its lock."""
+    """Recent changes of all series. Owned by the hub, under its lock."""
 
     def __init__(self, registry: Registry, ticks: int = RING_TICKS, samples: int = RING_SAMPLES) -> None:
         self._registry = registry
@@ -48,7 +48,7 @@ class Changes:
         self.held = 0
         """Samples in the ring."""
         self.seq = 0
-        """Ticks so far."""
+        """The number of the last tick."""
         self.floor = 0
         """The ring has every sample after this tick."""
         self._value = np.full(256, np.nan)
@@ -58,7 +58,7 @@ class Changes:
         self._known = 0
 
     def push(self, batches: Sequence[Batch]) -> int:
-        """Add a tick and return its number."""
+        """Append a tick's changes and return its number."""
         self.seq += 1
         self._grow()
         parts = [_changed(batch) for batch in batches]
@@ -66,7 +66,7 @@ class Changes:
         if parts:
             tick = _Tick(self.seq, _joined(parts))
             ids, t_ms, values = tick.samples
-            self._value[ids] = values  # of several samples of one series the last stands
+            self._value[ids] = values  # of several samples of one series, the last is kept
             self._t_ms[ids] = t_ms
             self._changed[ids] = self.seq
             self._ring.append(tick)
@@ -79,10 +79,10 @@ class Changes:
         return self.seq
 
     def since(self, since: Since, watched: Flags | None, *, latest: bool) -> Samples:
-        """Give what changed after ``since``: every sample, or with ``latest`` each series' latest value.
+        """Return the changes after ``since``: every sample, or with ``latest`` each series' latest value.
 
-        ``watched``: a flag a series id, or None for all. A ``since`` that the ring no longer holds, and a crowd of
-        samples, come as latest values too.
+        ``watched``: one flag per series id, or None for all. Latest values are also returned if the ring no longer
+        reaches back to ``since`` or there are more than FRAME_SAMPLES samples.
         """
         lowest = min(since)
         if not latest and lowest >= self.floor:
@@ -117,7 +117,7 @@ class Changes:
         return Samples(ids, self._t_ms[ids], self._value[ids])
 
     def _grow(self) -> None:
-        """Make room for the series that came since the last tick, and learn their priorities."""
+        """Extend the arrays by the series registered since the last tick, with their priorities."""
         count = len(self._registry)
         if count == self._known:
             return

@@ -1,4 +1,4 @@
-"""One client as the hub sees it, whatever brings its messages: its pace, what it watches, how far it has come."""
+"""One client of the hub, on any transport: its rate, the series it watches, its position in the stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wfmon.core.answers.live import ClientHealth
 from wfmon.stream import wire
 from wfmon.stream.changes import Since
 from wfmon.stream.mailbox import DROP, LEVELS, NEVER, NORMAL, ONCE_A_SECOND, Mailbox, next_level
-from wfmon.stream.messages import Said, StreamClosed, parse
+from wfmon.stream.messages import ClientMessage, StreamClosed, parse
 
 if TYPE_CHECKING:
     from wfmon.core.clock import Clock
@@ -23,7 +23,7 @@ HELLO_S = 5.0
 
 
 class Plan(NamedTuple):
-    """What a client's next frame holds. Clients with equal plans get the same bytes."""
+    """The contents of a client's next frame. Clients with equal plans get the same bytes."""
 
     since: Since
     latest: bool
@@ -31,11 +31,10 @@ class Plan(NamedTuple):
 
 
 class Client:
-    """A page or program that watches.
+    """A page or program that receives the stream.
 
-    The ticker plans and fills the mailbox (under the hub's lock), the client's own thread sends, and what the client
-    says comes by that thread or by those of its requests. ``act`` is told of each good message, ``abort`` cuts
-    the line.
+    The ticker plans and fills the mailbox (under the hub's lock); the client's own thread sends. Its messages arrive
+    on that thread or on those of its requests. ``handle`` gets each valid message; ``abort`` cuts the connection.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Client:
         capacity: int,
         ticks_a_second: int,
         wake: threading.Event,
-        act: Callable[[Client, Said], None],
+        handle: Callable[[Client, ClientMessage], None],
         abort: Callable[[], None],
         *,
         trusted: bool,
@@ -56,10 +55,10 @@ class Client:
         self.mailbox = Mailbox(wake)
         self.abort = abort
         self.trusted = trusted
-        """Needs no token in its hello: the request itself bore one."""
+        """Needs no token in its hello: the request itself carried one."""
         self.opened_ns = clock.mono_ns()
         self.since_ms = clock.now_ms()
-        self.said_hello = False
+        self.greeted = False
         self.paused = False
         self.watch: Selectors | None = None
         self.tables: frozenset[str] = frozenset()
@@ -69,45 +68,45 @@ class Client:
         self._clock = clock
         self._capacity = capacity
         self._ticks = ticks_a_second
-        self._act = act
+        self._handle = handle
         self._every = 1
         self._since: Since = (-1, -1, -1)
         self._merge = False
         self._busy_ns: int | None = None
-        self._saying = threading.Lock()
+        self._receiving = threading.Lock()
         self._allowance = float(MESSAGES_AT_ONCE)
         self._refilled_ns = self.opened_ns
 
     def over(self) -> bool:
-        """Whether the client has been asked to end."""
+        """Return whether the client is being closed."""
         return self.ended is not None
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second: the ticker's rate divided by a whole number."""
+        """Frames per second: the ticker's rate divided by a whole number."""
         return self._ticks / self._every
 
     def set_rate(self, rate_hz: float) -> None:
-        """Take the highest rate that is not above the wanted one and divides the ticker's."""
+        """Set the highest rate that divides the ticker's and does not exceed the requested one."""
         self._every = max(1, math.ceil(self._ticks / rate_hz))
 
-    def go_on_from(self, seq: int) -> None:
-        """Say that the client has everything up to ``seq``; -1: nothing, so that every latest value comes next."""
+    def resume_from(self, seq: int) -> None:
+        """Send only changes after tick ``seq`` from now on; -1 sends every latest value next."""
         self._since = (seq, seq, seq)
 
-    def tell_state(self) -> None:
-        """Tell the client its level and rate; a state that still waits is replaced, never lost."""
+    def send_state(self) -> None:
+        """Send the client its pressure level and rate. Replaces a state message still in the mailbox."""
         row = {"level": LEVELS[self.level].name, "rate_hz": round(self.rate_hz, 3)}
         self.mailbox.put(wire.message("state", client=row), "client")
 
     # --- the ticker's side -------------------------------------------------------------------------------------------
 
     def plan(self, seq: int) -> Plan | None:
-        """Tell what this tick's frame holds, None when none is due. The caller delivers it at once."""
+        """Return the contents of this tick's frame, None if none is due. The caller delivers the frame at once."""
         level = next_level(self.level, self.mailbox.depth, self._capacity)
         if level != self.level:
             self.level = level
-            self.tell_state()
+            self.send_state()
         if self.paused or seq % self._every:
             return None
         if level == DROP:
@@ -126,11 +125,11 @@ class Client:
         self.mailbox.put(frame, is_frame=True)
 
     def stalled(self, now_ns: int, seconds: float) -> bool:
-        """Whether the sender has been stuck on one piece for so long: the client does not read."""
+        """Return whether one send has taken this long, because the client does not read."""
         return self._busy_ns is not None and now_ns - self._busy_ns >= seconds * 1e9
 
     def end(self, why: StreamClosed) -> None:
-        """Close the client: it is told why, and its thread hangs up. Any thread; the first reason stands."""
+        """Send the client a reason and make its thread close it. Any thread; only the first reason counts."""
         if self.ended is None:
             self.ended = why
             self.mailbox.put(wire.message("error", code=why.code, detail=why.sentence))
@@ -144,24 +143,24 @@ class Client:
     # --- the client's own thread -------------------------------------------------------------------------------------
 
     def take(self) -> list[wire.Outgoing]:
-        """Give what is to be sent next, [] when nothing waits; what was given before counts as sent."""
+        """Return the next messages to send, [] if none. Counts the previously returned ones as sent."""
         batch = self.mailbox.take()
         self._busy_ns = self._clock.mono_ns() if batch else None
         self.sent += len(batch)
         return batch
 
     def receive(self, data: str | bytes) -> None:
-        """Take a message of the client, one at a time whoever brings them. One that is refused ends the client."""
-        with self._saying:
+        """Handle a message from the client, one at a time across threads. A refused message closes the client."""
+        with self._receiving:
             if self.ended is not None:
                 return
             try:
-                self._pay()
-                self._act(self, parse(data))
+                self._spend_allowance()
+                self._handle(self, parse(data))
             except StreamClosed as why:
                 self.end(why)
 
-    def _pay(self) -> None:
+    def _spend_allowance(self) -> None:
         now_ns = self._clock.mono_ns()
         earned = (now_ns - self._refilled_ns) / 1e9 * MESSAGES_A_SECOND
         self._allowance = min(MESSAGES_AT_ONCE, self._allowance + earned) - 1
@@ -169,8 +168,8 @@ class Client:
         if self._allowance < 0:
             raise StreamClosed("too_fast", f"More than {MESSAGES_A_SECOND} messages a second.")
 
-    def facts(self) -> ClientHealth:
-        """Describe the client for the health page."""
+    def health(self) -> ClientHealth:
+        """Return the client's row in /api/v1/health."""
         return {
             "client": self.name,
             "transport": self.transport,

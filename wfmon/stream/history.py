@@ -1,4 +1,4 @@
-"""The past that a client is given when it comes."""
+"""The last minutes of history, sent to a client when it connects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Grid(Protocol):
-    """The last minutes of every series at equal steps: what the window's snapshot is. NaN is a gap."""
+    """The window's snapshot: the last minutes of every series at equal steps. NaN is a gap."""
 
     @property
     def t0_ms(self) -> int: ...
@@ -30,9 +30,9 @@ class Grid(Protocol):
 
 
 class Backfill:
-    """The encoded snapshot: made once a second at most, shared by all who come meanwhile. Any thread.
+    """The encoded snapshot: built at most once a second, shared by all clients that connect meanwhile. Any thread.
 
-    ``seq`` gives the number of the last tick.
+    ``seq`` returns the number of the last tick.
     """
 
     def __init__(self, clock: Clock, snapshot: Callable[[], Grid], seq: Callable[[], int]) -> None:
@@ -45,11 +45,11 @@ class Backfill:
         self._texts: dict[Selectors | None, wire.Outgoing] = {}
 
     def get(self, watch: Selectors | None, wanted: Callable[[int], bool]) -> tuple[int, wire.Outgoing]:
-        """Give the tick up to which it reaches, and the message with the series that are wanted."""
+        """Return the last tick it covers, and the message with the wanted series."""
         with self._lock:
             now_ns = self._clock.mono_ns()
             if self._held is None or now_ns - self._made_ns >= 1_000_000_000:
-                seq = self._seq()  # first: what comes while the grid is made is in the frames too
+                seq = self._seq()  # read first: samples added while the grid is built are in the frames too
                 grid = self._snapshot()
                 columns = {str(number): wire.column(values) for number, values in grid.columns.items()}
                 self._held, self._made_ns = (seq, grid.t0_ms, grid.step_ms, columns), now_ns
@@ -60,8 +60,8 @@ class Backfill:
                 self._texts[watch] = wire.snapshot(seq, t0_ms, step_ms, shown)
             return seq, self._texts[watch]
 
-    def forget(self) -> None:
-        """Let go of a snapshot that is too old to give. Does not wait."""
+    def drop_expired(self) -> None:
+        """Free a snapshot too old to send. Does not wait."""
         if self._held is not None and self._lock.acquire(blocking=False):
             if self._clock.mono_ns() - self._made_ns >= 1_000_000_000:
                 self._held = None

@@ -1,4 +1,4 @@
-"""The hub: every tick it makes one frame for each pace in use and puts it into the mailboxes of those who keep it."""
+"""The hub: at each tick it encodes one frame per distinct plan and puts it into the clients' mailboxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wfmon.stream import wire
 from wfmon.stream.changes import Changes
 from wfmon.stream.client import HELLO_S, Client, Plan
 from wfmon.stream.history import Backfill, Grid
-from wfmon.stream.messages import Said, StreamClosed
+from wfmon.stream.messages import ClientMessage, StreamClosed
 from wfmon.stream.watch import Selectors, Watched, selectors
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ STOP_S = 0.4
 
 
 class Hub:
-    """Owns the clients. The ticker publishes; each client's own thread opens, takes, says and leaves.
+    """Owns the clients. The ticker publishes; each client's own thread opens it, sends, receives and leaves.
 
-    ``snapshot`` gives the grid of the last minutes and holds at least what was published; ``push_ux(fields, client)``
-    raises ValueError with a sentence. ``check_token`` judges the token of a hello, which is answered with
-    ``host_facts()``: what is known of this machine and is no measurement.
+    ``snapshot`` returns the grid of the last minutes, with at least everything published so far. ``push_ux(fields,
+    client)`` raises ValueError with a sentence. ``check_token`` checks the token of a hello; the reply contains
+    ``host_facts()``, facts about this machine that are not measurements.
     """
 
     def __init__(
@@ -61,22 +61,22 @@ class Hub:
         self._host_facts = host_facts
         self._lock = threading.Lock()
         self._left = threading.Condition(self._lock)
-        # All that follows is under _lock.
+        # Everything below is guarded by _lock.
         self._changes = Changes(registry)
         self._clients: dict[str, Client] = {}
         self._watched: dict[Selectors, Watched] = {}
-        self._described = 0  # series that those who said hello know
+        self._described = 0  # number of series that greeted clients know
         self._collectors: list[dict[str, Any]] = []
-        self._facts: Mapping[str, Any] = {}  # as those who said hello know them
+        self._facts: Mapping[str, Any] = {}  # as last sent to greeted clients
         self._absent: list[list[Any]] = []
         self._tables: dict[str, wire.Outgoing] = {}
-        self._kept: dict[str, tuple[Table, int]] = {}  # encoded once somebody watches
+        self._kept: dict[str, tuple[Table, int]] = {}  # encoded once a client watches
         self._closed: Counter[str] = Counter()
         self._encodes = 0
         self._encode_us = 0.0
         self._stopping = False
         self._history = Backfill(clock, snapshot, lambda: self._changes.seq)
-        self._says: dict[str, Callable[[Client, dict[str, Any]], None]] = {
+        self._handlers: dict[str, Callable[[Client, dict[str, Any]], None]] = {
             "hello": self._hello,
             "rate": self._rate,
             "watch": self._watch,
@@ -88,10 +88,10 @@ class Hub:
     # --- the ticker --------------------------------------------------------------------------------------------------
 
     def publish(self, batches: Sequence[Batch], now_ms: int) -> None:
-        """Take a tick's samples and give each client whose turn it is a frame. Never waits for one."""
+        """Add a tick's samples and put a frame into the mailbox of each client that is due. Never waits."""
         with self._lock:
             seq = self._changes.push(batches)
-            self._history.forget()
+            self._history.drop_expired()
             if not self._clients:
                 return
             self._describe()
@@ -102,10 +102,10 @@ class Hub:
                     if plan not in frames:
                         frames[plan] = self._encode(seq, now_ms, plan)
                     client.deliver(frames[plan])
-            self._look_after()
+            self._end_unresponsive()
 
     def set_table(self, name: str, table: Table, t_ms: int, *, keep: bool = False) -> None:
-        """Send rows that are no series to those who watch them; ``keep``: also to those who will, until the next."""
+        """Send a table's rows to the clients that watch it; ``keep``: also to later ones, until the next update."""
         with self._lock:
             if keep:
                 self._kept[name] = (table, t_ms)
@@ -118,7 +118,7 @@ class Hub:
                 self._tables.pop(name, None)
 
     def set_collectors(self, statuses: Sequence[CollectorStatus]) -> None:
-        """Tell how the collectors fare, costs and counts included, and facts that changed. Called once a second."""
+        """Publish the collectors' status, with costs and counts, and changed host facts. Called once a second."""
         rows, facts = [asdict(status) for status in statuses], self._host_facts()
         with self._lock:
             if rows != self._collectors:
@@ -129,37 +129,37 @@ class Hub:
                 self._broadcast_state("host_facts", facts)
 
     def set_absent(self, reasons: Mapping[int, str] | Mapping[int | str, str]) -> None:
-        """Tell which series are absent and why: all of them, by id, or by name if the series never was."""
+        """Publish all absent series with their reasons: by id, or by name for a series that was never registered."""
         rows = [[key, reason] for key, reason in reasons.items()]
         with self._lock:
             if rows != self._absent:
                 self._absent = rows
-                self._describe()  # a reason by an id that a client does not know yet would be lost on it
+                self._describe()  # first, or a client could get a reason for an id that it does not know
                 self._broadcast_state("absent", rows)
 
     def clock_step(self, step: ClockStep) -> None:
-        """Tell that the wall clock has stepped, between the frames before and after."""
+        """Announce a step of the wall clock, between the frames before and after it."""
         with self._lock:
             self._broadcast(wire.message("clock", t=step.t_ms, step_ms=step.step_ms, kind=step.kind))
 
-    # --- asked by others ---------------------------------------------------------------------------------------------
+    # --- other threads -----------------------------------------------------------------------------------------------
 
     def anyone(self) -> bool:
-        """Whether somebody watches who has not paused. Any thread."""
+        """Return whether any client is connected and not paused. Any thread."""
         with self._lock:
             return any(not client.paused for client in self._live())
 
     def watching(self, table: str) -> bool:
-        """Whether somebody looks at this table. Any thread."""
+        """Return whether any client that is not paused watches this table. Any thread."""
         with self._lock:
             return any(table in client.tables and not client.paused for client in self._live())
 
     def stats(self) -> StreamHealth:
-        """Describe the clients and the cost of frames. Any thread."""
+        """Return the clients' state and the cost of frames. Any thread."""
         with self._lock:
             return {
                 "seq": self._changes.seq,
-                "clients": [client.facts() for client in self._clients.values()],
+                "clients": [client.health() for client in self._clients.values()],
                 "max_clients": self._max_clients,
                 "mailbox_frames": self._capacity,
                 "ring_samples": self._changes.held,
@@ -173,50 +173,51 @@ class Hub:
     def open(
         self, transport: Literal["websocket", "sse"], wake: threading.Event, abort: Callable[[], None], *, trusted: bool
     ) -> Client:
-        """Take a client in; it gets nothing until its hello, for which it has 5 s. Raises StreamClosed.
+        """Register a client. It gets nothing until its hello, which must arrive within 5 s. Raises StreamClosed.
 
-        ``wake`` is set when there is something to take; ``abort`` cuts the connection, from another thread.
-        ``trusted``: the request itself proved who asks, so that the hello needs no token.
+        ``wake`` is set when there is something to send; ``abort`` cuts the connection from another thread.
+        ``trusted``: the request itself was authenticated, so the hello needs no token.
         """
         with self._lock:
             if self._stopping:
-                raise StreamClosed("stopping", "The monitor stops.")
+                raise StreamClosed("stopping", "The monitor is stopping.")
             if len(self._clients) >= self._max_clients:
                 self._closed["full"] += 1
                 raise StreamClosed(
-                    "full", f"{self._max_clients} clients watch already. Close a page, or raise server.max_clients."
+                    "full",
+                    f"{self._max_clients} clients are already connected. Close a page, or raise server.max_clients.",
                 )
             client = Client(
                 secrets.token_urlsafe(12), transport, self._clock, self._capacity, self._ticks_a_second, wake,
-                self._act, abort, trusted=trusted,
+                self._handle, abort, trusted=trusted,
             )  # fmt: skip
             self._clients[client.name] = client
             return client
 
     def client(self, name: str) -> Client | None:
-        """Find a client that is open."""
+        """Return an open client by name, or None."""
         return self._clients.get(name)
 
     def leave(self, client: Client, cause: str = "") -> None:
-        """Forget a client; its connection is over. Idempotent. ``cause``: why, "" when it went by itself."""
+        """Unregister a client whose connection ended. Idempotent. ``cause`` is "" if the client closed it."""
         with self._lock:
             if self._clients.pop(client.name, None) is None:
                 return
             if client.ended is not None:
                 cause = client.ended.cause
             elif client.stalled(self._clock.mono_ns(), 0.9 * self._stall_seconds):
-                cause = "stalled"  # the connection's own bound was a little faster
+                cause = "stalled"  # the connection's own timeout fired slightly earlier
             if cause:
                 self._closed[cause] += 1
             self._forget_watches()
             self._left.notify_all()
 
     def close(self) -> None:
-        """End every client, wait 0.4 s at most, then cut what is left. Idempotent; who comes later is refused."""
+        """Close every client, wait up to 0.4 s, then cut the rest. Idempotent; later clients are refused."""
         with self._lock:
             self._stopping = True
             for client in self._clients.values():
-                client.end(StreamClosed("stopping", "The monitor stops."))
+                client.end(StreamClosed("stopping", "The monitor is stopping."))
             self._left.wait_for(lambda: not self._clients, STOP_S)
             rest = list(self._clients.values())
         for client in rest:
@@ -224,20 +225,18 @@ class Hub:
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
-    def _act(self, client: Client, said: Said) -> None:
-        if client.said_hello == (said.kind == "hello"):
+    def _handle(self, client: Client, message: ClientMessage) -> None:
+        if client.greeted == (message.kind == "hello"):
             raise StreamClosed(
-                "refused", "The first message is hello, once." if client.said_hello else "Say hello first."
+                "refused", "hello may be sent only once." if client.greeted else "The first message must be hello."
             )
-        self._says[said.kind](client, said.fields)
+        self._handlers[message.kind](client, message.fields)
 
     def _hello(self, client: Client, fields: dict[str, Any]) -> None:
         if fields["version"] != wire.VERSION:
-            raise StreamClosed(
-                "version", f"This monitor speaks version {wire.VERSION} of the protocol. Reload the page."
-            )
+            raise StreamClosed("version", f"This monitor uses version {wire.VERSION} of the protocol. Reload the page.")
         if not client.trusted and not self.check_token(fields.get("token", "")):
-            raise StreamClosed("token", "The hello's token is not the one of this monitor. Reload the page.")
+            raise StreamClosed("token", "The hello's token is not this monitor's. Reload the page.")
         client.set_rate(fields.get("rate_hz", self._ticks_a_second))
         watched = self._prepare(fields.get("watch", {}))
         since = fields["since"] if fields.get("boot") == self.boot and "since" in fields else None
@@ -253,7 +252,7 @@ class Hub:
         since: int | None,
         history: tuple[int, wire.Outgoing] | None,
     ) -> bool:
-        """Greet a client and let it go on from ``since`` or from the history; False when it needs a (newer) history."""
+        """Greet a client and start it at ``since`` or after the history. False if it needs a (newer) history."""
         with self._lock:
             changes = self._changes
             resumed = since is not None and changes.floor <= since <= changes.seq
@@ -262,13 +261,13 @@ class Hub:
             self._describe()
             client.mailbox.put(self._greeting(client, resumed=resumed))
             if resumed and since is not None:
-                client.go_on_from(since)
+                client.resume_from(since)
             elif history is not None:
-                client.go_on_from(history[0])
+                client.resume_from(history[0])
                 client.mailbox.put(history[1])
             client.mailbox.put(wire.message("state", collectors=self._collectors, absent=self._absent))
-            client.tell_state()
-            client.said_hello = True
+            client.send_state()
+            client.greeted = True
             self._set_watch(client, watched, watch)
             return True
 
@@ -290,7 +289,7 @@ class Hub:
 
     def _rate(self, client: Client, fields: dict[str, Any]) -> None:
         client.set_rate(fields["rate_hz"])
-        client.tell_state()
+        client.send_state()
 
     def _pause(self, client: Client, fields: dict[str, Any]) -> None:
         client.paused = fields["paused"]
@@ -300,7 +299,7 @@ class Hub:
         client.mailbox.put(wire.message("pong", **fields, now_ms=now_ms, mono_ms=mono_ms))
 
     def _ux(self, client: Client, fields: dict[str, Any]) -> None:
-        # The tabs of a browser share one SSE stream: there, who reports is told apart by the page.
+        # The tabs of a browser share one SSE stream, so there the page identifies the sender.
         who = client.name if client.transport == "websocket" else f"{client.name} {fields.get('page')}"
         try:
             self._push_ux(fields, who)
@@ -313,10 +312,10 @@ class Hub:
             before = client.watch
             self._set_watch(client, watched, fields)
             if client.watch != before:
-                client.go_on_from(-1)  # what is new to it has values that may not change for long
+                client.resume_from(-1)  # newly watched series may not change for a long time
 
     def _prepare(self, fields: dict[str, Any]) -> tuple[Selectors, Watched] | None:
-        """Read selectors and match every series, outside the lock: it may take a while. Raises StreamClosed."""
+        """Parse selectors and match every series, outside the lock because it is slow. Raises StreamClosed."""
         if fields.get("series") is None:
             return None
         try:
@@ -336,19 +335,19 @@ class Hub:
     # --- under the lock ----------------------------------------------------------------------------------------------
 
     def _live(self) -> list[Client]:
-        return [client for client in self._clients.values() if client.said_hello and client.ended is None]
+        return [client for client in self._clients.values() if client.greeted and client.ended is None]
 
     def _broadcast(self, message: wire.Outgoing, key: str | None = None) -> None:
         for client in self._live():
             client.mailbox.put(message, key)
 
     def _broadcast_state(self, name: str, value: object) -> None:
-        """Send a part of the state, which is encoded only where somebody gets it."""
+        """Send a part of the state; not encoded if there is nobody to receive it."""
         if self._live():
             self._broadcast(wire.message("state", **{name: value}), name)
 
     def _describe(self) -> None:
-        """Tell those who said hello of the series that came since."""
+        """Send greeted clients the series registered since the last call."""
         count = len(self._registry)
         if count > self._described:
             known, self._described = self._described, count
@@ -384,15 +383,15 @@ class Hub:
         for unused in self._watched.keys() - used:
             del self._watched[unused]
 
-    def _look_after(self) -> None:
-        """Cut those who do not read, and end those who said no hello in time."""
+    def _end_unresponsive(self) -> None:
+        """Cut clients that do not read, and close those without a hello in time."""
         now_ns = self._clock.mono_ns()
         for client in self._clients.values():
             if client.stalled(now_ns, self._stall_seconds):
                 client.end(StreamClosed("stalled", f"Nothing was read for {self._stall_seconds:g} s."))
                 client.abort()
-            elif not client.said_hello and now_ns - client.opened_ns >= HELLO_S * 1e9:
-                client.end(StreamClosed("no_hello", f"No hello came within {HELLO_S:g} s."))
+            elif not client.greeted and now_ns - client.opened_ns >= HELLO_S * 1e9:
+                client.end(StreamClosed("no_hello", f"No hello arrived within {HELLO_S:g} s."))
 
 
 def _table(name: str, table: Table, t_ms: int) -> wire.Outgoing:

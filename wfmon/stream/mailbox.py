@@ -1,4 +1,4 @@
-"""A client's mailbox, and the four levels of its pressure."""
+"""A client's mailbox, and its four pressure levels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from wfmon.stream.wire import Outgoing
 
 BATCH_BYTES = 65_536
-"""What is handed to the sender at once; one larger message goes alone."""
+"""Most bytes handed to the sender at a time; a larger message goes alone."""
 
 
 class PressureLevel(NamedTuple):
-    """One row of the table: when a client comes to it, when it leaves it, and what it still gets.
+    """One row of the table: when a client enters and leaves the level, and what it still receives.
 
-    ``above`` and ``until`` are shares of the mailbox. ``every``: for each priority (0, 1, 2) of the catalogue, which of
-    the client's frames carries its series; ONCE_A_SECOND and NEVER as below.
+    Entered above the share ``above`` of the mailbox's capacity, left at ``until``. ``every``: for each priority of the
+    catalogue (0, 1, 2), every how many frames its series are sent; or ONCE_A_SECOND, NEVER.
     """
 
     name: str
@@ -35,7 +35,7 @@ LEVELS = (
 
 
 def next_level(level: int, depth: int, capacity: int) -> int:
-    """Tell the level that follows: up at once, down only when the mailbox has drained to the level's ``until``."""
+    """Return the next level: up at once, down only once the mailbox has drained to the level's ``until``."""
     share = depth / capacity
     reached = DROP if depth >= capacity else max(i for i, row in enumerate(LEVELS) if i == 0 or share > row.above)
     if reached >= level:
@@ -46,24 +46,24 @@ def next_level(level: int, depth: int, capacity: int) -> int:
 
 
 class Mailbox:
-    """Messages that wait for one client's sender. Any thread puts, one takes; neither waits for the other.
+    """Messages waiting for one client's sender. Any thread puts, one takes; neither waits for the other.
 
-    Frames are bounded by whoever puts them (see ``depth``). A message with a key replaces the one of that key which
-    still waits, in its place, so that tables and states never pile up.
+    The caller bounds the frames (see ``depth``). A message with a key replaces a waiting one with the same key, in its
+    place, so that tables and states never pile up.
     """
 
     def __init__(self, wake: threading.Event) -> None:
-        """``wake`` is set whenever something is put."""
+        """``wake`` is set at each put."""
         self.wake = wake
         self._lock = threading.Lock()
-        self._waiting: dict[object, tuple[Outgoing, bool]] = {}  # by key; what has none has a number
+        self._waiting: dict[object, tuple[Outgoing, bool]] = {}  # by key, or by number if it has none
         self._number = 0
         self._frames = 0
         self._taken = 0  # frames at the sender
 
     @property
     def depth(self) -> int:
-        """Frames not yet handed to the network, those that the sender works on included."""
+        """Frames not yet sent, including those being sent."""
         return self._frames + self._taken
 
     def put(self, message: Outgoing, key: str | None = None, *, is_frame: bool = False) -> None:
@@ -75,7 +75,7 @@ class Mailbox:
         self.wake.set()
 
     def take(self) -> list[Outgoing]:
-        """Give the next messages, oldest first, [] when there are none. Says that the ones before have been sent."""
+        """Return the next messages, oldest first, [] if none. Counts the previously returned ones as sent."""
         batch: list[Outgoing] = []
         size = 0
         with self._lock:

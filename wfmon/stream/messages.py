@@ -1,4 +1,4 @@
-"""What a client may say: one table, checked strictly. An unknown type, field or form is refused with a sentence."""
+"""Messages a client may send, as one strict table. An unknown type, field or value is refused with a sentence."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CODES = {
     "no_hello": 4408,
     "too_fast": 4429,
 }
-"""Why the monitor closes a client, and the WebSocket close code that says so."""
+"""Causes for closing a client, with their WebSocket close codes."""
 
 
 class StreamClosed(Exception):
-    """A client is closed: ``cause`` is a key of CODES, ``sentence`` says what it did and what to do."""
+    """A client is closed. ``cause`` is a key of CODES; ``sentence`` says what happened and what to do."""
 
     def __init__(self, cause: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -43,15 +43,15 @@ class StreamClosed(Exception):
         return CODES[self.cause]
 
 
-class Said(NamedTuple):
-    """A message of a client that passed the table. ``ux`` keeps all its fields: its collector checks them."""
+class ClientMessage(NamedTuple):
+    """A valid message from a client. The fields of ``ux`` are checked by its collector instead."""
 
     kind: str
     fields: dict[str, Any]
 
 
 Check = Callable[[Any], "str | None"]
-"""What is wrong with a value ("must be ..."), or None."""
+"""Returns what is wrong with a value ("must be ..."), or None."""
 
 
 def _number(low: float, high: float) -> Check:
@@ -64,7 +64,7 @@ def _number(low: float, high: float) -> Check:
 
 def _whole(value: Any) -> str | None:  # noqa: ANN401
     is_whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
-    return None if is_whole else "must be a whole number, not negative"
+    return None if is_whole else "must be a whole number of at least 0"
 
 
 def _flag(value: Any) -> str | None:  # noqa: ANN401
@@ -95,7 +95,7 @@ def _object(fields: dict[str, Check]) -> Check:
         if not isinstance(value, dict):
             return "must be an object"
         for name, each in value.items():
-            wrong = fields[name](each) if name in fields else "is not known here"
+            wrong = fields[name](each) if name in fields else "is not a known field"
             if wrong:
                 return f"has {name!r}, which {wrong}"
         return None
@@ -125,29 +125,29 @@ _FORMS: dict[str, _Form] = {
 }
 
 
-def parse(data: str | bytes) -> Said:
-    """Read one message. Raises StreamClosed."""
+def parse(data: str | bytes) -> ClientMessage:
+    """Parse one message. Raises StreamClosed."""
     if isinstance(data, bytes):
-        raise StreamClosed("binary", "This stream speaks JSON text; a binary message has no meaning here.")
+        raise StreamClosed("binary", "Messages are JSON text, not binary.")
     if len(data) > MAX_MESSAGE_BYTES:
         raise StreamClosed("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
     try:
-        told = orjson.loads(data)
+        fields = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise StreamClosed("malformed", f"This is not JSON: {error}.") from error
-    if not isinstance(told, dict) or not isinstance(kind := told.pop("type", None), str):
-        raise StreamClosed("refused", 'A message is an object with its name under "type".')
+    if not isinstance(fields, dict) or not isinstance(kind := fields.pop("type", None), str):
+        raise StreamClosed("refused", 'A message must be an object with its type under "type".')
     if kind == "ux":
-        return Said(kind, told)
+        return ClientMessage(kind, fields)
     form = _FORMS.get(kind)
     if form is None:
         raise StreamClosed(
             "refused", f"There is no message of type {kind[:32]!r}; known are {', '.join([*_FORMS, 'ux'])}."
         )
     for name in form.needed:
-        if name not in told:
+        if name not in fields:
             raise StreamClosed("refused", f"{kind}: {name!r} is missing.")
-    wrong = _object({**form.needed, **form.optional})(told)
+    wrong = _object({**form.needed, **form.optional})(fields)
     if wrong:
         raise StreamClosed("refused", f"{kind} {wrong[:200]}.")
-    return Said(kind, told)
+    return ClientMessage(kind, fields)

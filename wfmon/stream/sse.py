@@ -1,4 +1,4 @@
-"""A client on server-sent events: one thread, one way. What it would say comes by POST."""
+"""A client on server-sent events: one thread, one direction. The client's own messages arrive by POST."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ HEARTBEAT = b": still here\n\n"
 
 
 def events(hub: Hub, client: Client, wake: threading.Event) -> Iterator[bytes]:
-    """Give the client's messages as events, as long as it is read. A last ``error`` event says why it ends."""
+    """Yield the client's messages as events. A final ``error`` event has the reason if we close it."""
     try:
         while True:
             ended = client.ended is not None
-            heard = wake.wait(0 if ended else SILENCE_S)
+            woken = wake.wait(0 if ended else SILENCE_S)
             wake.clear()
             while batch := client.take():
                 yield b"".join(wire.event(hub.boot, each) for each in batch)
             if ended:
                 return
-            if not heard:
+            if not woken:
                 yield HEARTBEAT
     finally:
         hub.leave(client)
 
 
 def last_event(text: str) -> tuple[str, int] | None:
-    """Read an id that ``wire.event`` gave: (boot, seq), None when it is none of ours."""
+    """Parse an event id made by ``wire.event`` into (boot, seq); None if it is not one."""
     boot, colon, seq = text.partition(":")
     return (boot, int(seq)) if colon and seq.isascii() and seq.isdecimal() and len(seq) < 16 else None

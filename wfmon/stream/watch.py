@@ -1,4 +1,4 @@
-"""Which series a client wants: the selectors it sent (``core.selectors``), and a flag a series."""
+"""The series a client watches: the selectors it sent (``core.selectors``), and a flag per series."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from wfmon.core.types import Flags, Series
 
 Selectors = tuple[str, ...]
-"""Sorted and without repetition, so that clients who want the same are seen to want the same."""
+"""Sorted and without duplicates, so that clients with equal selectors share their frames."""
 
 
 def selectors(texts: Iterable[str]) -> Selectors:
-    """Put selectors into their one form. Raises ValueError that says which one cannot be read."""
+    """Normalize selectors. Raises ValueError naming the one that cannot be parsed."""
     given = tuple(sorted(set(texts)))
     for text in given:
         Selector.parse(text)
@@ -27,17 +27,17 @@ def selectors(texts: Iterable[str]) -> Selectors:
 
 
 class Watched:
-    """A flag a series id, extended as series come. Any thread may ask."""
+    """One flag per series id, extended as series are registered. Any thread."""
 
     def __init__(self, given: Selectors) -> None:
         """``given`` comes from ``selectors``."""
         self._wanted = [Selector.parse(text) for text in given]
-        self._by_name: dict[str, list[Selector]] = {}  # the selectors that fit a metric's name
+        self._by_name: dict[str, list[Selector]] = {}  # the selectors that match a metric's name
         self._flags = np.zeros(0, np.bool_)
 
     def flags(self, registry: Registry) -> Flags:
-        """Give the flags of all ids known now, bool of shape (at least n,)."""
-        flags = self._flags  # a race makes the same flags twice, no harm
+        """Return the flags of all ids registered so far: bool, shape (n,) or longer."""
+        flags = self._flags  # a race computes the same flags twice, which is harmless
         if len(flags) < len(registry):
             fresh = [self._matches(series) for _, series, _ in registry.all(len(flags))]
             self._flags = flags = np.append(flags, np.array(fresh, np.bool_))

@@ -78,7 +78,7 @@ def test_an_exception_is_told_in_the_file_and_named_on_the_terminal(started):
     ],
 )
 def test_queries_and_secrets_are_struck_out(said, kept):
-    assert core_log.strike(said) == kept
+    assert core_log.redact(said) == kept
 
 
 def test_a_flood_in_one_line_is_cut(started):

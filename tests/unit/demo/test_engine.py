@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from wfmon.core.clock import FakeClock
-from wfmon.demo.engine import PLACES, Ask, ClientLeft, Cutter, Generation, Places, Timing
+from wfmon.demo.engine import PLACES, ClientLeft, Cutter, Generation, GenerationRequest, Places, Timing
 from wfmon.demo.library import train
 from wfmon.demo.sampling import Knobs
 
@@ -75,7 +75,7 @@ def run(model, clock, ask, client=None):
 def test_prompt_and_tokens_keep_the_pace_and_each_token_is_told_at_its_time(model, clock):
     prompt = tuple(model.vocabulary.read("The model reads the prompt and then " * 10))
     assert len(prompt) == 70
-    steps, seen, answer = run(model, clock, Ask(prompt, max_tokens=5, seed=1))
+    steps, seen, answer = run(model, clock, GenerationRequest(prompt, max_tokens=5, seed=1))
     taken = list(steps)
     read_ns = pytest.approx(70 / (40 * 16) * S, rel=1e-6)
     assert [row[1:] for row in seen[:4]] == [("queued",), ("prompt",), ("read", 70), ("decode",)]
@@ -89,20 +89,20 @@ def test_prompt_and_tokens_keep_the_pace_and_each_token_is_told_at_its_time(mode
 
 def test_without_a_limit_nothing_waits(model, clock):
     model.rate = 0.0
-    list(run(model, clock, Ask((5, 6, 7), max_tokens=50))[0])
+    list(run(model, clock, GenerationRequest((5, 6, 7), max_tokens=50))[0])
     assert clock.mono_ns() == 0
 
 
 def test_the_same_seed_writes_the_same_and_another_does_not(model, clock):
     def tokens(seed):
-        return [step.drawn.token for step in run(model, clock, Ask((5, 6), max_tokens=40, seed=seed))[0]]
+        return [step.drawn.token for step in run(model, clock, GenerationRequest((5, 6), max_tokens=40, seed=seed))[0]]
 
     assert tokens(3) == tokens(3)
     assert tokens(3) != tokens(4)
 
 
 def test_at_temperature_zero_it_is_certain(model, clock):
-    steps = list(run(model, clock, Ask((5, 6), max_tokens=5, knobs=Knobs(temperature=0.0)))[0])
+    steps = list(run(model, clock, GenerationRequest((5, 6), max_tokens=5, knobs=Knobs(temperature=0.0)))[0])
     assert {step.drawn.entropy for step in steps} == {0.0}
     assert {step.drawn.logprob for step in steps} == {0.0}
 
@@ -116,16 +116,16 @@ def test_a_prompt_matters_to_the_first_token_as_far_as_the_model_looks_back(trai
 
 
 def test_a_client_that_leaves_ends_its_request_as_aborted(model, clock):
-    steps, seen, answer = run(model, clock, Ask((5, 6), max_tokens=50), Patient(clock, leaves_ns=S // 5))
+    steps, seen, answer = run(model, clock, GenerationRequest((5, 6), max_tokens=50), Patient(clock, leaves_ns=S // 5))
     with pytest.raises(ClientLeft):
         list(steps)
     assert seen[-1][1:] == ("end", "aborted", "client_gone")
     assert 0 < answer.timing.output_tokens < 10
-    list(run(model, clock, Ask((5,), max_tokens=1))[0])  # its place is free again
+    list(run(model, clock, GenerationRequest((5,), max_tokens=1))[0])  # its place is free again
 
 
 def test_an_answer_that_nobody_reads_to_its_end_is_aborted_when_it_is_closed(model, clock):
-    steps, seen, _ = run(model, clock, Ask((5, 6), max_tokens=50))
+    steps, seen, _ = run(model, clock, GenerationRequest((5, 6), max_tokens=50))
     next(steps)
     steps.close()
     assert seen[-1][1:] == ("end", "aborted", "client_gone")
@@ -133,20 +133,20 @@ def test_an_answer_that_nobody_reads_to_its_end_is_aborted_when_it_is_closed(mod
 
 def test_the_first_to_wait_is_the_first_to_be_served():
     places = Places(1)
-    places.take(lambda: None)
+    places.acquire(lambda: None)
     order, waiting = [], []
 
     def work(number):
         came = threading.Event()
         waiting.append(came)
 
-        def still_there():
+        def check_client():
             came.set()
             threading.Event().wait(0.001)
 
-        places.take(still_there)
+        places.acquire(check_client)
         order.append(number)
-        places.give()
+        places.release()
 
     threads = []
     for number in range(4):
@@ -155,7 +155,7 @@ def test_the_first_to_wait_is_the_first_to_be_served():
         thread.start()
         while len(waiting) <= number or not waiting[number].wait(10):
             pass
-    places.give()
+    places.release()
     for thread in threads:
         thread.join(10)
     assert order == [0, 1, 2, 3]
@@ -163,29 +163,29 @@ def test_the_first_to_wait_is_the_first_to_be_served():
 
 def test_one_that_leaves_the_queue_takes_no_place_with_it():
     places = Places(1)
-    places.take(lambda: None)
+    places.acquire(lambda: None)
 
     def leaves():
         raise ClientLeft
 
     with pytest.raises(ClientLeft):
-        places.take(leaves)
-    places.give()
-    places.take(leaves)  # there is a place, so it is not asked whether it stays
+        places.acquire(leaves)
+    places.release()
+    places.acquire(leaves)  # there is a place, so it is not asked whether it stays
 
 
 def test_a_request_that_waits_tells_how_long(model, clock):
     model.places = Places(PLACES)
     for _ in range(PLACES):
-        model.places.take(lambda: None)
+        model.places.acquire(lambda: None)
 
     class Waits(Patient):
         def gone(self, seconds):
             if self.clock.mono_ns() < S // 2 <= self.clock.mono_ns() + seconds * S:
-                model.places.give()
+                model.places.release()
             return super().gone(seconds)
 
-    steps, seen, answer = run(model, clock, Ask((5,), max_tokens=2), Waits(clock))
+    steps, seen, answer = run(model, clock, GenerationRequest((5,), max_tokens=2), Waits(clock))
     list(steps)
     assert answer.timing.spans_ms()[0] == pytest.approx(500.0, abs=60)
     assert [row[1] for row in seen] == ["queued", "prompt", "read", "decode", "token", "token", "end"]

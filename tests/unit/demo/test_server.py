@@ -170,7 +170,7 @@ def test_ollama_generate_lists_and_show(server, llama):
     assert shown.details.family == "built-in n-gram model"
     assert json.loads(raw(server, "GET", "/api/version")[1])["version"].endswith("wfmon-demo")
     assert json.loads(raw(server, "GET", "/health")[1]) == {"status": "ok"}
-    with pytest.raises(ollama.ResponseError, match="There is no such model here") as missing:
+    with pytest.raises(ollama.ResponseError, match="There is no such model") as missing:
         llama.show("marmalade")
     assert missing.value.status_code == 404
 
@@ -194,7 +194,7 @@ def test_the_limit_is_said_plainly():
     with serving(rate=50.0) as server:
         body = json.dumps({"model": MODEL})
         shown = json.loads(raw(server, "POST", "/api/show", body)[1])
-        assert "At most 50 tokens a second and request" in shown["model_info"]["general.description"]
+        assert "At most 50 tokens per second and request" in shown["model_info"]["general.description"]
         assert "deliberate limit" in shown["model_info"]["general.description"]
         assert shown["model_info"]["wfmon.tokens_per_second_limit"] == 50.0
 

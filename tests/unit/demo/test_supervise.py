@@ -27,8 +27,8 @@ from wfmon.core.clock import SystemClock
 from wfmon.core.settings import DemoSettings
 from wfmon.demo.supervise import DemoProcess
 demo = DemoProcess(SystemClock(), DemoSettings(port=0), Path(sys.argv[1]))
-demo.say("start")
-print(demo.say("wait")["pid"], flush=True)
+demo.command("start")
+print(demo.command("wait")["pid"], flush=True)
 threading.Event().wait()
 """
 
@@ -52,11 +52,11 @@ def gone(pid):
 
 
 def test_it_starts_once_answers_and_stops(demo, tmp_path):
-    assert demo.say("")["state"] == demo.say("stop")["state"] == "off"
-    first = demo.say("start")
+    assert demo.command("")["state"] == demo.command("stop")["state"] == "off"
+    first = demo.command("start")
     assert first["state"] in {"starting", "running"}
-    assert demo.say("start")["pid"] == first["pid"]
-    told = demo.say("wait")
+    assert demo.command("start")["pid"] == first["pid"]
+    told = demo.command("wait")
     assert (told["state"], told["reason"], told["pid"]) == ("running", "", first["pid"])
     assert told["models"] == ["wfmon-demo-2gram", "wfmon-demo-4gram"]
     with urllib.request.urlopen(told["url"] + "/v1/models", timeout=10) as answer:
@@ -64,7 +64,7 @@ def test_it_starts_once_answers_and_stops(demo, tmp_path):
     listening = {each.laddr.ip for each in psutil.Process(told["pid"]).net_connections() if each.status == "LISTEN"}
     assert listening == {"127.0.0.1"}
     assert [path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()] == [0o600]
-    assert demo.say("stop") == {"state": "off", "reason": "", "pid": None, "url": "", "models": [], "rate": 0.0}
+    assert demo.command("stop") == {"state": "off", "reason": "", "pid": None, "url": "", "models": [], "rate": 0.0}
     assert gone(told["pid"])
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -73,8 +73,8 @@ def test_a_port_in_use_is_said_and_another_one_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         demo = DemoProcess(SystemClock(), DemoSettings(port=port, tokens_per_second=0.0), tmp_path)
-        demo.say("start")
-        told = demo.say("wait")
+        demo.command("start")
+        told = demo.command("wait")
         demo.close()
     assert told["state"] == "running"
     assert told["reason"].startswith(f"port {port} is in use by another program")
@@ -82,13 +82,13 @@ def test_a_port_in_use_is_said_and_another_one_taken(tmp_path):
 
 
 def test_one_that_dies_is_told_as_failed_and_can_be_started_again(demo):
-    demo.say("start")
-    pid = demo.say("wait")["pid"]
+    demo.command("start")
+    pid = demo.command("wait")["pid"]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: demo.say("")["state"] == "failed")
-    assert demo.say("")["reason"] == "its process ended with exit code -9"
-    demo.say("start")
-    assert demo.say("wait")["state"] == "running"
+    eventually(lambda: demo.command("")["state"] == "failed")
+    assert demo.command("")["reason"] == "its process ended with exit code -9"
+    demo.command("start")
+    assert demo.command("wait")["state"] == "running"
 
 
 def test_what_keeps_it_from_serving_is_told(demo, monkeypatch, tmp_path):
@@ -96,8 +96,8 @@ def test_what_keeps_it_from_serving_is_told(demo, monkeypatch, tmp_path):
     broken.mkdir()
     (broken / "numpy.py").write_text("raise ImportError('no numpy here')")
     monkeypatch.setattr("wfmon.__file__", str(linked(broken) / "wfmon" / "__init__.py"))
-    demo.say("start")
-    told = demo.say("wait")
+    demo.command("start")
+    told = demo.command("wait")
     assert (told["state"], told["reason"]) == ("failed", "ImportError: no numpy here")
 
 
@@ -108,12 +108,12 @@ def linked(folder):
 
 
 def test_after_close_nothing_starts(demo):
-    demo.say("start")
-    pid = demo.say("wait")["pid"]
+    demo.command("start")
+    pid = demo.command("wait")["pid"]
     demo.close()
     assert gone(pid)
     demo.close()
-    assert demo.say("start")["state"] == "off"
+    assert demo.command("start")["state"] == "off"
 
 
 def test_it_ends_when_the_monitor_is_killed(tmp_path):

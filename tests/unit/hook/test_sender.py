@@ -236,5 +236,5 @@ def test_pings_are_answered_while_nothing_is_said(monitor, hook):
     run(hook)
     monitor.ended()
     hook.flush(60)
-    assert hook.sender._line is not None
-    assert hook.sender._line.receive() == []
+    assert hook.sender._websocket is not None
+    assert hook.sender._websocket.receive() == []

@@ -261,4 +261,4 @@ def test_an_error_of_ours_is_not_the_callers(monitor, hook, caplog):
     assert list(watch(hook, items)) == items
     assert ends(monitor) == [("ok", None)]
     assert hook.errors == 2
-    assert [r.getMessage() for r in caplog.records] == ["The hook met trouble and goes on: RuntimeError"]
+    assert [r.getMessage() for r in caplog.records] == ["The hook had an internal error and continues: RuntimeError"]

@@ -11,7 +11,7 @@ from wfmon.collect.models.ingest.inbox import Ingest
 from wfmon.core.clock import FakeClock
 from wfmon.core.errors import Busy, Failed, NotSaved, Refused, Unknown, Unreadable
 from wfmon.core.types import CollectorStatus, Series
-from wfmon.serve import Door, install
+from wfmon.serve import Origin, install
 from wfmon.serve.launch import Launcher
 from wfmon.serve.token import Token
 from wfmon.stream.messages import StreamClosed
@@ -27,11 +27,11 @@ class House:
         self.folder = folder
         self.clock = FakeClock()
         self.token = Token(SECRET)
-        self.door = Door("127.0.0.1", lambda: port, tls=tls)
+        self.origin = Origin("127.0.0.1", lambda: port, tls=tls)
         self.announced = []
         self.refused = Counter()
         self.ran = []
-        self.launcher = Launcher(self.clock, folder, self.door.origin, self.announced.append)
+        self.launcher = Launcher(self.clock, folder, self.origin.url, self.announced.append)
         self.services = FakeServices()
         self.server = flask.Flask("house", static_folder=str(folder), static_url_path="/assets")
         self.server.before_request(lambda: self.ran.append(flask.request.path))
@@ -42,18 +42,18 @@ class House:
         self.ingest = ingest or Ingest(self.clock, len, boot="boot")
         self.hooks = install(
             self.server, self.services, hub=FullHub(), ingest=self.ingest, token=self.token,
-            launcher=self.launcher, door=self.door,
+            launcher=self.launcher, origin=self.origin,
             script_hashes=lambda: [f"'sha256-after-{len(self.ran)}'"], clock=self.clock,
             on_refusal=lambda cause: self.refused.update([cause]),
         )  # fmt: skip
 
     def ask(self, target, method="GET", *, headers=None, signed_in=True, host=None, data=None, **environ):
         """Ask; ``headers`` replace those of a browser that is signed in, None takes one away."""
-        given = {"Host": self.door.authority() if host is None else host}
+        given = {"Host": self.origin.authority() if host is None else host}
         if signed_in:
             given["Cookie"] = self.cookie
         if method == "POST":
-            given["Origin"] = self.door.origin()
+            given["Origin"] = self.origin.url()
         given.update(headers or {})
         path, _, query = target.partition("?")
         env = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in given.items() if value is not None}
@@ -65,7 +65,7 @@ class House:
 
     @property
     def cookie(self):
-        return f"{self.door.cookie_name()}={self.token.cookie()}"
+        return f"{self.origin.cookie_name()}={self.token.cookie()}"
 
 
 class FullHub:

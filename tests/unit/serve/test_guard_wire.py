@@ -14,9 +14,9 @@ from wfmon.serve import tls
 
 @contextlib.contextmanager
 def opened(house, certificate=None):
-    """Serve the house on a free port, to which its door then belongs."""
+    """Serve the house on a free port, to which its origin then belongs."""
     with serving.serving(house.server.wsgi_app, certificate=certificate) as listener:
-        house.door._port = lambda: listener.port
+        house.origin._port = lambda: listener.port
         yield listener
 
 
@@ -29,7 +29,7 @@ def say(listener, *lines, body=b""):
 
 def test_the_good_request_is_let_in(house):
     with opened(house) as listener:
-        assert say(listener, "GET / HTTP/1.1", f"Host: {house.door.authority()}", f"Cookie: {house.cookie}") == 200
+        assert say(listener, "GET / HTTP/1.1", f"Host: {house.origin.authority()}", f"Cookie: {house.cookie}") == 200
         assert house.ran == ["/"]
 
 
@@ -67,7 +67,7 @@ def test_the_good_request_is_let_in(house):
 )  # fmt: skip
 def test_whatever_is_wrong_on_the_wire_the_application_does_not_run(house, lines):
     with opened(house) as listener:
-        host = house.door.authority()
+        host = house.origin.authority()
         status = say(listener, *(line.format(host=host) for line in lines), f"Cookie: {house.cookie}")
         assert 400 <= status < 500
         assert house.ran == []
@@ -75,7 +75,7 @@ def test_whatever_is_wrong_on_the_wire_the_application_does_not_run(house, lines
 
 def test_a_refused_post_does_not_smuggle_its_body_in_as_a_request(house):
     with opened(house) as listener, serving.connect(listener) as client:
-        host = f"Host: {house.door.authority()}"
+        host = f"Host: {house.origin.authority()}"
         inner = f"GET / HTTP/1.1\r\n{host}\r\nCookie: {house.cookie}\r\n\r\n".encode()
         head = ["POST /launch HTTP/1.1", host, "Origin: null", f"Content-Length: {len(inner)}", "Connection: close"]
         client.sendall("\r\n".join([*head, "", ""]).encode() + inner)
@@ -91,7 +91,7 @@ def certificate(tmp_path_factory):
 def test_http_2_goes_through_the_same_door(house_at, certificate):
     house = house_at(tls=True)
     with opened(house, certificate) as listener:
-        ours, cookie = house.door.authority(), ("cookie", house.cookie)
+        ours, cookie = house.origin.authority(), ("cookie", house.cookie)
         client = serving.H2Client(serving.connect(listener, certificate, "h2"))
 
         def ask(authority, *extra, path="/"):

@@ -322,7 +322,7 @@ def test_plain_http_on_a_tls_port_is_told_where_to_go(made):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.2", "example.org", "127.0.0.1.example.org"])
 def test_only_a_loopback_address_is_bound(host):
-    with pytest.raises(ValueError, match="no loopback address"):
+    with pytest.raises(ValueError, match="not a loopback address"):
         Listener(echo, host, 0, clock=SystemClock(), on_error=serving.Errors())
 
 

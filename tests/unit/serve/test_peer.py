@@ -69,7 +69,7 @@ def test_a_real_connection_of_ours_is_found(host, monkeypatch):
 
 def test_a_stolen_cookie_is_refused_and_counted_but_a_token_needs_no_user(house, monkeypatch):
     other = guards.Guard(
-        house.server.wsgi_app._app, token=house.token, door=house.door, headers=house.server.wsgi_app._headers,
+        house.server.wsgi_app._app, token=house.token, origin=house.origin, headers=house.server.wsgi_app._headers,
         clock=house.clock, on_refusal=lambda cause: house.refused.update([cause]), locked_page=lambda: b"",
         same_user=lambda _: False,
     )  # fmt: skip

@@ -147,7 +147,7 @@ def test_a_certificate_of_the_user_that_cannot_be_used_is_named_with_the_reason(
     files = ensure_local_certificate(tmp_path, FakeClock())
     with pytest.raises(BadCertificate, match=r"nowhere\.pem cannot be read"):
         server_context(tmp_path / "nowhere.pem", files.key_file, http2=False)
-    with pytest.raises(BadCertificate, match=r"cert\.pem and .*ca-key\.pem are no certificate with its key"):
+    with pytest.raises(BadCertificate, match=r"cert\.pem and .*ca-key\.pem are not a certificate with its key"):
         server_context(files.cert_file, tmp_path / "ca-key.pem", http2=False)
 
 

@@ -56,7 +56,7 @@ def test_a_slow_client_gets_less_step_by_step_and_every_last_value_in_the_end():
     while not levels or levels[-1] != "drop":
         ticks += 1
         bench.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
-        level = client.facts()["level"]
+        level = client.health()["level"]
         if not levels or levels[-1] != level:
             levels.append(level)
     assert levels == ["normal", "pressure", "critical", "drop"]
@@ -198,7 +198,7 @@ def test_one_client_too_many_is_refused():
     bench = Bench(max_clients=2)
     bench.open()
     bench.open(hello=False)
-    with pytest.raises(StreamClosed, match=r"2 clients watch already\. Close a page") as refused:
+    with pytest.raises(StreamClosed, match=r"2 clients are already connected\. Close a page") as refused:
         bench.open()
     assert refused.value.code == 1013
     assert bench.hub.stats()["closed"] == {"full": 1}
@@ -208,7 +208,7 @@ def test_after_close_nobody_comes_in_and_closing_again_does_nothing():
     bench = Bench()
     bench.hub.close()
     bench.hub.close()
-    with pytest.raises(StreamClosed, match=r"The monitor stops\."):
+    with pytest.raises(StreamClosed, match=r"The monitor is stopping\."):
         bench.open()
 
 

@@ -1,4 +1,4 @@
-"""The routes: one file a topic. Each reads its request, asks one service, and writes the answer."""
+"""The API's routes, one file per topic. Each parses its request, calls one service and encodes the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def install_routes(server: Flask, services: Services) -> None:
-    """Add the API's routes, and have every error of the server leave as a problem."""
+    """Add the API's routes, and turn every error of the server into problem details."""
     for routes in (
         live_routes(services.live, services.settings),
         model_routes(services.models),
@@ -37,7 +37,7 @@ def install_routes(server: Flask, services: Services) -> None:
 
 
 def _unknown_routes() -> Blueprint:
-    """Answer for Dash, whose own catch-all would give a page."""
+    """Return the catch-all for /api/: Dash's own would answer with a page."""
     routes = Blueprint("api", __name__)
 
     @routes.route("/api/<path:rest>", methods=["GET", "POST"])
@@ -52,7 +52,7 @@ def _unknown_routes() -> Blueprint:
 
 
 def _endpoint(path: str, method: str) -> str | None:
-    """Give the endpoint that would answer, or None."""
+    """Return the endpoint that would handle the request, or None."""
     try:
         return str(current_app.url_map.bind("").match(path, method)[0])
     except HTTPException:

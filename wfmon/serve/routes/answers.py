@@ -1,4 +1,4 @@
-"""What routes share: reading a body, writing an answer, the problems that more than one of them meets."""
+"""Helpers that routes share: parsing bodies and parameters, encoding answers, common problems."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from wfmon.core.zones import zone_of
 from wfmon.serve.problem import Problem
 
 PART = 1_000
-"""Rows that are encoded at once."""
+"""Rows encoded at a time."""
 _OFFSET = re.compile(r"-?[0-9]{1,5}")
 
 
 def read_body() -> Any:  # noqa: ANN401
-    """Read a JSON body; orjson bounds its depth. Raises BadRequest, UnsupportedMediaType."""
+    """Parse a JSON body; orjson bounds its depth. Raises BadRequest, UnsupportedMediaType."""
     if not request.is_json:
         raise UnsupportedMediaType("The body must be JSON.")
     try:
         return orjson.loads(request.get_data(cache=False))
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"The body is no JSON: {error}.") from None
+        raise BadRequest(f"The body is not JSON: {error}.") from None
 
 
 def as_json(value: Any, status: int = 200) -> Response:  # noqa: ANN401
-    """Encode; dataclasses become objects, and NaN becomes null."""
+    """Encode as JSON. Dataclasses become objects, NaN becomes null."""
     return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, content_type="application/json")
 
 
 def as_json_parts(name: str, rows: Iterable[Any]) -> Response:
-    """Encode {name: rows}, some rows at a time: many thousands at once are tens of megabytes, as text a third of it.
+    """Encode {name: rows} in parts: many thousand rows are tens of megabytes as objects, a third of it as text.
 
-    All are read before any is sent: a client that reads slowly must not hold the file, nor an error cut it off.
+    All rows are read before any is sent: a slow client does not hold the database, and no error truncates the answer.
     """
     rest, parts = iter(rows), []
     while part := list(islice(rest, PART)):
@@ -48,12 +48,12 @@ def as_json_parts(name: str, rows: Iterable[Any]) -> Response:
 
 
 def bad(field: str, detail: str, fix: str) -> Response:
-    """Answer that a parameter or member is wrong."""
+    """Return a 400 about a wrong parameter or member."""
     return Problem(400, "field", detail, fix, extra={"field": field}).response()
 
 
 def read_switch(member: str) -> bool:
-    """Read a body that is one member, true or false. Raises Refused, BadRequest, UnsupportedMediaType."""
+    """Parse a body with exactly one member, true or false. Raises Refused, BadRequest, UnsupportedMediaType."""
     body = read_body()
     if not isinstance(body, dict) or set(body) != {member} or not isinstance(body[member], bool):
         fix = f'Send {{"{member}": true}} or {{"{member}": false}}.'
@@ -62,9 +62,9 @@ def read_switch(member: str) -> bool:
 
 
 def read_zone() -> tzinfo:
-    """Read whose clock counts. Raises Refused.
+    """Parse the time zone of the query string. Raises Refused.
 
-    ``zone=`` is an IANA name; ``offset=``, seconds east of UTC, stands in without one, or where it is not known.
+    ``zone=`` is an IANA name; ``offset=``, seconds east of UTC, is used if that is missing or unknown.
     """
     offset = request.args.get("offset")
     if offset is not None and not _OFFSET.fullmatch(offset):
@@ -73,7 +73,7 @@ def read_zone() -> tzinfo:
 
 
 def read_span(begin: str = "from", end: str = "to") -> tuple[int, int]:
-    """Read the ends of a span from the address, UTC milliseconds. Raises Refused."""
+    """Parse the two ends of a time span from the query string, in UTC milliseconds. Raises Refused."""
     found = []
     for field in (begin, end):
         text = request.args.get(field, "")
@@ -85,5 +85,5 @@ def read_span(begin: str = "from", end: str = "to") -> tuple[int, int]:
 
 
 def whole(text: str) -> int:
-    """Read a whole number; -1 for what is none."""
+    """Parse a non-negative whole number; -1 if it is not one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else -1

@@ -1,4 +1,4 @@
-"""Errors become answers here, and nowhere else: each kind of ``core.errors`` has its status and its name."""
+"""The one place where errors become responses: each class of ``core.errors`` has a status and a cause."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: tuple[tuple[type[WfmonError], int, str], ...] = (
     (NotSaved, 507, "storage"),
     (Failed, 503, "analysis"),
 )
-"""The first that an error is an instance of decides its status and cause; of Unknown, ``what`` is the cause."""
+"""The first class that matches decides status and cause; for Unknown, ``what`` is the cause."""
 _LOG = "The log in the data folder has the details."
 _FIXES = {
     400: "Correct the request as the detail says.",
@@ -36,7 +36,7 @@ _FIXES = {
 
 
 def problem_of(error: WfmonError) -> Problem:
-    """Give the answer to a request that met this error."""
+    """Return the problem details of an error."""
     status, cause = next((status, cause) for kind, status, cause in _KINDS if isinstance(error, kind))
     if isinstance(error, Unknown):
         cause = error.what
@@ -45,9 +45,9 @@ def problem_of(error: WfmonError) -> Problem:
 
 
 def install_errors(server: Flask) -> None:
-    """Have every error of the server leave as a problem: no stack trace, no HTML."""
+    """Turn every error of the server into problem details: no stack trace, no HTML."""
 
-    def ours(error: WfmonError) -> Response:
+    def of_wfmon(error: WfmonError) -> Response:
         return problem_of(error).response()
 
     def of_http(error: HTTPException) -> Response:
@@ -61,6 +61,6 @@ def install_errors(server: Flask) -> None:
         log.error("%s %s failed", request.method, request.path, exc_info=error)
         return Problem(500, "error", "The monitor met an error while answering.", _LOG).response()
 
-    server.register_error_handler(WfmonError, ours)
+    server.register_error_handler(WfmonError, of_wfmon)
     server.register_error_handler(HTTPException, of_http)
     server.register_error_handler(Exception, unforeseen)

@@ -1,4 +1,4 @@
-"""The past: series, queries, statistics, annotations, requests."""
+"""Recorded history: series, queries, statistics, annotations, requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AGAINST = {"against_from", "against_to"}
 
 
 def history_routes(history: History) -> Blueprint:
-    """Make the routes."""
+    """Return the routes."""
     routes = Blueprint("history", __name__)
 
     @routes.get("/api/v1/history")
@@ -53,7 +53,7 @@ def history_routes(history: History) -> Blueprint:
         from_ms, to_ms = read_span()
         limit = whole(request.args.get("limit", str(REQUESTS)))
         if not 1 <= limit <= MAX_REQUESTS:
-            return bad("limit", "limit= is no number of rows.", f"Give a whole number from 1 to {MAX_REQUESTS}.")
+            return bad("limit", "limit= is not a number of rows.", f"Give a whole number from 1 to {MAX_REQUESTS}.")
         model = request.args.get("model", "")
         rows = history.requests(from_ms=from_ms, to_ms=to_ms, limit=limit, model=model)
         return as_json_parts("requests", rows)

@@ -1,7 +1,7 @@
-"""``/api/v1/hook``: where hooks, the proxy and programs in other languages tell of models. Behind the guard.
+"""``/api/v1/hook``: receives model events from hooks, the proxy and programs in other languages. Behind the guard.
 
-Lines of JSON come in, over a WebSocket or as the body of a POST; what is refused is answered line by line. No line and
-no word of one reaches the log.
+Events are lines of JSON, over a WebSocket or in the body of a POST. Each refused line is answered separately. No part
+of a line reaches the log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wfmon.serve.problem import Problem
 from wfmon.serve.upgrade import websocket
 from wfmon.stream import wire
 from wfmon.stream.messages import StreamClosed
-from wfmon.stream.websocket import say_goodbye
+from wfmon.stream.websocket import close_websocket
 
 if TYPE_CHECKING:
     from wfmon.collect.models.ingest.inbox import Connection, RefusedLine
@@ -31,69 +31,69 @@ log = logging.getLogger(__name__)
 PATH = "/api/v1/hook"
 MAX_CLIENTS = 64
 CONTENT_TYPE = "application/x-ndjson"
-_FULL = f"{MAX_CLIENTS} programs tell of models already."
-_STOPPING = "The monitor stops."
+_FULL = f"{MAX_CLIENTS} programs already report models."
+_STOPPING = "The monitor is stopping."
 
 
 class Hooks:
-    """The open connections. Any thread; each connection belongs to the thread that serves it."""
+    """The open connections of hooks. Any thread; each connection belongs to the thread that serves it."""
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
         self._lock = threading.Lock()
-        self._open: set[_Seat] = set()  # under _lock
+        self._open: set[_OpenClient] = set()  # under _lock
         self._stopping = False  # set under _lock
 
     def __len__(self) -> int:
         return len(self._open)
 
     def close(self) -> None:
-        """End every connection; who comes later is refused. Idempotent, does not wait.
+        """Close every connection and refuse new ones. Idempotent, does not wait.
 
-        Each client is told, and cut off 0.3 s later by its own thread; one that is stuck in a write is cut off now.
+        Each client gets the reason, and its own thread disconnects it 0.3 s later; one stuck in a write is cut off now.
         """
         with self._lock:
             self._stopping = True
-            seats = list(self._open)
-        for seat in seats:
-            seat.end()
+            clients = list(self._open)
+        for client in clients:
+            client.end()
 
     def refusal(self) -> StreamClosed | None:
-        """Tell why nobody more can come, None while there is room."""
+        """Return why no further client is accepted, None while there is room."""
         if self._stopping:
             return StreamClosed("stopping", _STOPPING)
         return StreamClosed("full", _FULL) if len(self._open) >= MAX_CLIENTS else None
 
-    def converse(self, ws: ServerWebSocket) -> None:
-        """Serve a client until one side ends it, in the calling thread. Raises nothing."""
-        seat = _Seat(ws)
-        why = self._enter(seat)
+    def serve(self, ws: ServerWebSocket) -> None:
+        """Serve a client in the calling thread until one side closes. Raises nothing."""
+        client = _OpenClient(ws)
+        why = self._enter(client)
         try:
             if why is None:
-                why = self._serve(ws, seat)
+                why = self._converse(ws, client)
         except OSError:
-            pass  # it is gone, or has read nothing for three seconds
+            pass  # the client is gone, or has read nothing for three seconds
         except Exception as error:  # noqa: BLE001  the edge of the connection's thread
             _log_failure(error)
-            why = StreamClosed("failed", "The monitor met an error of its own; its log says more.")
+            why = StreamClosed("failed", "The monitor had an internal error; its log has the details.")
         finally:
             with self._lock:
-                self._open.discard(seat)
-            say_goodbye(ws, why, [])
+                self._open.discard(client)
+            close_websocket(ws, why, [])
 
     def post(self) -> Response:
-        """Take the lines of a request's body."""
+        """Ingest the lines of a request's body."""
         if request.mimetype != CONTENT_TYPE:
             fix = f"Send lines of JSON with Content-Type: {CONTENT_TYPE}."
-            return Problem(415, "type", "The body is not said to be lines of JSON.", fix).response()
+            return Problem(415, "type", "The Content-Type is not that of JSON lines.", fix).response()
         request.max_content_length = MAX_MESSAGE_BYTES
         try:
             body = request.get_data(cache=False)
         except RequestEntityTooLarge:
-            fix = f"Send at most {MAX_MESSAGE_BYTES} bytes at once: several requests, each beginning with its source."
+            fix = f"Send at most {MAX_MESSAGE_BYTES} bytes per request; each request begins with its source."
             return Problem(413, "too_big", "The body is too large.", fix).response()
-        seat = _Seat(None)
-        why = self._enter(seat)
+        client = _OpenClient(None)
+        why = self._enter(client)
         if why is not None:
             return _unavailable(why)
         connection = self._ingest.open(post=True)
@@ -104,30 +104,30 @@ class Hooks:
         finally:
             connection.close()
             with self._lock:
-                self._open.discard(seat)
+                self._open.discard(client)
         if not body.strip() or (taken.refused and not taken.events):
             return _unread("No line could be read." if taken.refused else "The body is empty.", taken.refused)
         answer = {"taken": taken.events, "refused": [each._asdict() for each in taken.refused]}
         return Response(orjson.dumps(answer), content_type="application/json")
 
-    def _enter(self, seat: _Seat) -> StreamClosed | None:
+    def _enter(self, client: _OpenClient) -> StreamClosed | None:
         with self._lock:
             why = self.refusal()
             if why is None:
-                self._open.add(seat)
+                self._open.add(client)
             return why
 
-    def _serve(self, ws: ServerWebSocket, seat: _Seat) -> StreamClosed | None:
+    def _converse(self, ws: ServerWebSocket, client: _OpenClient) -> StreamClosed | None:
         connection = self._ingest.open()
         try:
-            seat.send([wire.Outgoing(orjson.dumps(self._ingest.hello()))])
-            return _converse(ws, seat, connection)
+            client.send([wire.Outgoing(orjson.dumps(self._ingest.hello()))])
+            return _ingest_messages(ws, client, connection)
         finally:
             connection.close()
 
 
-class _Seat:
-    """One open connection: what ``close`` needs to end it. A POST has none, and ends by itself."""
+class _OpenClient:
+    """An open connection, as ``close`` needs it. A POST has no WebSocket and ends by itself."""
 
     def __init__(self, ws: ServerWebSocket | None) -> None:
         self._ws = ws
@@ -135,14 +135,14 @@ class _Seat:
         self._sending = False
 
     def send(self, messages: list[wire.Outgoing]) -> None:
-        """Send; for the connection's thread. Raises OSError when the client reads nothing for three seconds."""
+        """Send from the connection's own thread. Raises OSError if the client reads nothing for three seconds."""
         if self._ws is not None:
             self._sending = True
             self._ws.sock.send(wire.text_frames(messages))
             self._sending = False
 
     def end(self) -> None:
-        """Have the connection end. Any thread."""
+        """Make the connection end. Any thread."""
         self.stopping = True
         if self._ws is not None:
             self._ws.event.set()
@@ -151,7 +151,7 @@ class _Seat:
 
 
 def install_hook(server: Flask, ingest: Ingest) -> Hooks:
-    """Add the routes: WebSocket, and POST of lines of JSON. Give the connections, whose ``close`` ends them all."""
+    """Add the WebSocket and POST routes. Returns the connections, whose ``close`` ends them all."""
     hooks = Hooks(ingest)
 
     def full() -> Response | None:
@@ -163,7 +163,7 @@ def install_hook(server: Flask, ingest: Ingest) -> Hooks:
         instead="Open it with a WebSocket client over HTTP/1.1, or POST the lines.",
     )  # fmt: skip
     def hook(connection: Any) -> None:  # noqa: ANN401  simple_websocket.Server has no types
-        hooks.converse(connection)
+        hooks.serve(connection)
 
     @server.post(PATH)
     def lines() -> Response:
@@ -171,22 +171,22 @@ def install_hook(server: Flask, ingest: Ingest) -> Hooks:
             return hooks.post()
         except HTTPException:
             raise
-        except Exception as error:  # noqa: BLE001  the common handler would log what the exception says
+        except Exception as error:  # noqa: BLE001  the common handler would log the exception's message
             _log_failure(error)
-            fix = "The log in the data folder tells where."
+            fix = "The log in the data folder has the place."
             return Problem(500, "error", "The monitor met an error while answering.", fix).response()
 
     return hooks
 
 
-def _converse(ws: ServerWebSocket, seat: _Seat, connection: Connection) -> StreamClosed | None:
-    """Take messages until the connection ends; gives why the client is sent away, None when it went by itself."""
+def _ingest_messages(ws: ServerWebSocket, client: _OpenClient, connection: Connection) -> StreamClosed | None:
+    """Ingest messages until the connection ends. Returns why we closed it, None if the client did."""
     while True:
-        is_open = ws.connected  # asked first: what came before the end is still taken
+        is_open = ws.connected  # read first: messages received before the end are still ingested
         while ws.input_buffer:
             message = ws.input_buffer.pop(0)
             if isinstance(message, bytes):
-                return StreamClosed("binary", "Lines of JSON come as text.")
+                return StreamClosed("binary", "Send lines of JSON as text, not binary.")
             lines = message.encode()
             if len(lines) > MAX_MESSAGE_BYTES:  # simple-websocket has counted characters
                 return StreamClosed("too_big", f"A message may have {MAX_MESSAGE_BYTES} bytes.")
@@ -195,13 +195,13 @@ def _converse(ws: ServerWebSocket, seat: _Seat, connection: Connection) -> Strea
             except ValueError as error:
                 return StreamClosed("refused", str(error))
             if taken.refused:
-                seat.send([_refused(each) for each in taken.refused])
-        ws.sock.obeyed()
-        if seat.stopping:
+                client.send([_refused(each) for each in taken.refused])
+        ws.sock.processed()
+        if client.stopping:
             return StreamClosed("stopping", _STOPPING)
         if not is_open:
             return None
-        ws.event.wait(1.0)  # the timeout is for a reader that dies without a word; all else sets the event
+        ws.event.wait(1.0)  # the timeout covers a reader thread that dies silently; everything else sets the event
         ws.event.clear()
 
 
@@ -212,15 +212,15 @@ def _refused(each: RefusedLine) -> wire.Outgoing:
 def _unread(detail: str, refused: list[RefusedLine]) -> Response:
     rows = [each._asdict() for each in refused]
     extra = {"field": rows[0]["field"] if rows else "", "refused": rows}
-    return Problem(400, "lines", detail, "docs/ingest.md has the form of the lines.", extra=extra).response()
+    return Problem(400, "lines", detail, "docs/ingest.md describes the lines.", extra=extra).response()
 
 
 def _unavailable(why: StreamClosed) -> Response:
-    fix = "End a program that you do not need." if why.cause == "full" else "Start the monitor again."
+    fix = "Stop a program that you do not need." if why.cause == "full" else "Start the monitor again."
     return Problem(503, why.cause, why.sentence, fix).response()
 
 
 def _log_failure(error: Exception) -> None:
-    """Log where it happened, not what it says: that may quote a line."""
+    """Log where the error happened, not its message, which may quote a line."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     log.error("%s failed: %s at %s:%s", PATH, type(error).__name__, place.filename, place.lineno)

@@ -1,4 +1,4 @@
-"""What stands out: the analysis of the last days, and what is unusual for this hour of the day."""
+"""Insights: the analysis of the last days, and values unusual for this hour of the day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def insight_routes(insights: Insights) -> Blueprint:
-    """Make the routes."""
+    """Return the routes."""
     routes = Blueprint("insights", __name__)
 
     @routes.get("/api/v1/insights")

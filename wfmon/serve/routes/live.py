@@ -1,4 +1,4 @@
-"""The last minutes and the monitor itself: health, collectors, series, values, windows, OpenMetrics."""
+"""Live values and the monitor itself: health, collectors, series, values, windows, OpenMetrics."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from wfmon.serve.routes.answers import as_json, bad
 if TYPE_CHECKING:
     from wfmon.core.services import Live, Settings
 
-_SPANS = "Give a number of seconds above 0, at most the seconds of the cache: 1, 10 and 300 are the usual ones."
+_SPANS = "Give seconds above 0 and within the cache, such as 1, 10 or 300."
 
 
 def live_routes(live: Live, settings: Settings) -> Blueprint:
-    """Make the routes."""
+    """Return the routes."""
     routes = Blueprint("live", __name__)
 
     @routes.get("/api/v1/health")
@@ -40,7 +40,11 @@ def live_routes(live: Live, settings: Settings) -> Blueprint:
     def window() -> Response:
         name, span = request.args.get("series", ""), request.args.get("window", "")
         if not name:
-            return bad("series", "No series was named.", 'Give series=, such as system.cpu_core_percent{core="0"}.')
+            return bad(
+                "series",
+                "The parameter series= is missing.",
+                'Give series=, such as system.cpu_core_percent{core="0"}.',
+            )
         span_s = _seconds(span)
         longest = next(row["value"] for row in settings.table() if row["name"] == "window.cache_seconds")
         if not 0 < span_s <= longest:
@@ -59,7 +63,7 @@ def live_routes(live: Live, settings: Settings) -> Blueprint:
 
 
 def _seconds(text: str) -> float:
-    """Read seconds; NaN, which fits no bounds, for what is none."""
+    """Parse seconds; NaN, which is within no bounds, if it is not a number."""
     try:
         return float(text) if len(text) <= 20 else math.nan
     except ValueError:

@@ -1,4 +1,4 @@
-"""Models, their requests, the servers that run them, and the two processes beside the monitor."""
+"""Models, their requests, the servers that run them, the proxy and the demo model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from wfmon.core.services import Models
 
 REQUESTS = 50
-"""Requests that are listed where nothing else was asked for."""
+"""Default number of requests listed."""
 MAX_REQUESTS = 2_000
 
 
 def model_routes(models: Models) -> Blueprint:
-    """Make the routes."""
+    """Return the routes."""
     routes = Blueprint("models", __name__)
 
     @routes.get("/api/v1/models")

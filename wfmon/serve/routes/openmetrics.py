@@ -1,4 +1,4 @@
-"""OpenMetrics text of the latest values (github.com/prometheus/OpenMetrics, specification 1.0)."""
+"""The latest values as OpenMetrics text (github.com/prometheus/OpenMetrics, specification 1.0)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ UNITS = {
     "us": "us",
     "s": "seconds",
 }
-"""The catalogue's units as OpenMetrics spells them. One is declared where a family's name ends in it, as it must."""
+"""The catalogue's units in OpenMetrics' spelling. Declared only if the family's name ends in it, as required."""
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 def render(rows: Iterable[Mapping[str, Any]], metrics: Mapping[str, Metric] = METRICS) -> str:
-    """Write the rows of ``Services.latest`` (name, labels, value) in the catalogue's order.
+    """Render the rows of ``Live.latest`` (name, labels, value) in the catalogue's order.
 
-    A series without a value is left out: absence is no number. Times are left out too, so that a scraper's own
-    staleness rules hold.
+    Series without a value are omitted: absence is not a number. So are timestamps, so that the scraper's own
+    staleness rules apply.
     """
     families: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -57,7 +57,7 @@ def _head(metric: Metric) -> list[str]:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    """Write labels; their values are untrusted text (sensor, model and process names)."""
+    """Render labels; their values are untrusted text (sensor, model and process names)."""
     inner = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in labels.items())
     return f"{{{inner}}}" if inner else ""
 

@@ -1,4 +1,4 @@
-"""Every setting, and the collectors' switches."""
+"""Settings, and switching collectors on and off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def settings_routes(settings: Settings, live: Live) -> Blueprint:
-    """Make the routes."""
+    """Return the routes."""
     routes = Blueprint("settings", __name__)
 
     @routes.get("/api/v1/settings")

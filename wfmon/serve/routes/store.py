@@ -1,4 +1,4 @@
-"""The history's file: its state, recording, retention, deletion. Nothing is deleted unless ``preview`` is false."""
+"""The history database: status, recording, retention, deletion. Nothing is deleted unless ``preview`` is false."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from wfmon.serve.routes.answers import as_json, bad, read_body, read_switch
 if TYPE_CHECKING:
     from wfmon.core.services import Store
 
-_LOOKS = 'Without "preview": false it only tells what would go.'
+_PREVIEW = 'Without "preview": false, only a preview is returned.'
 
 
 def store_routes(store: Store) -> Blueprint:
-    """Make the routes."""
+    """Return the routes."""
     routes = Blueprint("store", __name__)
 
     @routes.get("/api/v1/store")
@@ -38,10 +38,12 @@ def store_routes(store: Store) -> Blueprint:
         body = read_body()
         if isinstance(body, dict) and body.keys() == {"cancel"} and body["cancel"] is True:
             return _cancelled(store)
-        what, looks = _split(body, {"before_ms", "series", "all"})
+        what, preview = _split(body, {"before_ms", "series", "all"})
         if what is None:
-            return bad(looks or "before_ms", "The body does not say what to forget.", f"docs/api.md shows it. {_LOOKS}")
-        return as_json(store.preview_deletion(what=what)) if looks else as_json(store.delete(what=what), 202)
+            return bad(
+                preview or "before_ms", "The body does not say what to delete.", f"docs/api.md has examples. {_PREVIEW}"
+            )
+        return as_json(store.preview_deletion(what=what)) if preview else as_json(store.delete(what=what), 202)
 
     @routes.get("/api/v1/store/retention")
     def retention() -> Response:
@@ -49,12 +51,12 @@ def store_routes(store: Store) -> Blueprint:
 
     @routes.post("/api/v1/store/retention")
     def change_retention() -> Response:
-        what, looks = _split(read_body(), {"values"})
+        what, preview = _split(read_body(), {"values"})
         if what is None or not isinstance(what.get("values"), dict):
-            fix = f'Send {{"values": {{"store.keep_1s_days": 0.25}}}}; null is back to the default. {_LOOKS}'
-            field = looks if isinstance(looks, str) and looks else "values"
+            fix = f'Send {{"values": {{"store.keep_1s_days": 0.25}}}}; null restores the default. {_PREVIEW}'
+            field = preview if isinstance(preview, str) and preview else "values"
             return bad(field, "The body does not say what to keep.", fix)
-        if looks:
+        if preview:
             return as_json(store.preview_retention(changes=what["values"]))
         return as_json({"retention": store.change_retention(changes=what["values"])})
 
@@ -62,20 +64,20 @@ def store_routes(store: Store) -> Blueprint:
 
 
 def _split(body: object, known: set[str]) -> tuple[Mapping[str, Any] | None, Any]:
-    """Give what is asked and whether it is only looked at; None and the wrong member where that cannot be told."""
+    """Return the request without ``preview``, and ``preview`` itself; None and the wrong member if it is malformed."""
     if not isinstance(body, dict):
         return None, ""
-    looks = body.get("preview", True)
-    if not isinstance(looks, bool):
+    preview = body.get("preview", True)
+    if not isinstance(preview, bool):
         return None, "preview"
     unknown = sorted(set(body) - known - {"preview"})
-    return (None, unknown[0][:80]) if unknown else ({key: body[key] for key in body if key != "preview"}, looks)
+    return (None, unknown[0][:80]) if unknown else ({key: body[key] for key in body if key != "preview"}, preview)
 
 
 def _cancelled(store: Store) -> Response:
     if store.cancel_deletion():
         return as_json(store.deletion(), 202)
     return Problem(
-        409, "done", "Nothing is being forgotten that could be called off.",
-        "GET /api/v1/store/forget tells what became of it. What is deleted cannot come back.",
+        409, "done", "No deletion is running that could be cancelled.",
+        "GET /api/v1/store/forget has the last deletion's result. Deleted data cannot be restored.",
     ).response()  # fmt: skip

@@ -1,4 +1,4 @@
-"""The stream's routes: ``/ws`` (flask-sock), ``/sse`` and ``POST /sse/<client>``. The guard has let the request in."""
+"""The live stream's routes: ``/ws`` (flask-sock), ``/sse`` and ``POST /sse/<client>``. Behind the guard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wfmon.serve.problem import Problem
 from wfmon.serve.upgrade import websocket
 from wfmon.stream.messages import MAX_MESSAGE_BYTES, StreamClosed
 from wfmon.stream.sse import events, last_event
-from wfmon.stream.websocket import UNREAD_BYTES, converse
+from wfmon.stream.websocket import UNREAD_BYTES, serve_websocket
 
 if TYPE_CHECKING:
     from wfmon.serve.wsgi import OnError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 STATUSES = {"too_big": 413, "too_fast": 429, "full": 503, "stopping": 503}
-"""How a refusal is told over HTTP; 400 for all others."""
+"""The HTTP status of each refusal; 400 for all others."""
 FIXES = {
     "too_big": "Send less at once.",
     "too_fast": "Send less often.",
@@ -39,8 +39,8 @@ def install_live(
     authorized: Callable[[], bool],
     on_error: OnError,
 ) -> None:
-    """Add the routes. ``authorized`` tells, within a request, whether its headers bear the token, so that its hello may
-    leave it out; ``on_error(where, error)`` is told of what should not happen, and the client's connection ends.
+    """Add the routes. ``authorized`` returns whether the current request's headers carry the token, so that its hello
+    may omit it. ``on_error(where, error)`` gets unexpected errors; they end the client's connection.
     """
     hub.check_token = check_token
 
@@ -50,7 +50,7 @@ def install_live(
     )  # fmt: skip
     def ws(connection: Any) -> None:  # noqa: ANN401  simple_websocket.Server has no types
         try:
-            converse(connection, hub, trusted=authorized())
+            serve_websocket(connection, hub, trusted=authorized())
         except Exception as error:  # noqa: BLE001  the edge: a 500 in the middle of a WebSocket helps nobody
             on_error("/ws", error)
 
@@ -67,11 +67,11 @@ def install_live(
         return response
 
     @server.post("/sse/<name>")
-    def say(name: str) -> Response:
+    def receive(name: str) -> Response:
         client = hub.client(name)
         if client is None or client.transport != "sse":
-            fix = "Open /sse first; its hello names it."
-            return Problem(404, "no_client", "No stream of this name is open.", fix).response()
+            fix = "Open /sse first; its hello has the name."
+            return Problem(404, "no_client", "No stream with this name is open.", fix).response()
         request.max_content_length = MAX_MESSAGE_BYTES
         try:
             client.receive(request.get_data(cache=False).decode(errors="surrogateescape"))
@@ -81,14 +81,14 @@ def install_live(
 
 
 def _hello() -> str:
-    """Make the hello that an SSE client says by the address it opens."""
+    """Build an SSE client's hello from its query string."""
     hello: dict[str, Any] = {"type": "hello", "version": 1}
     rate = request.args.get("rate_hz")
     if rate is not None:
         try:
             hello["rate_hz"] = float(rate)
         except ValueError:
-            hello["rate_hz"] = rate  # refused with the sentence that the form has for it
+            hello["rate_hz"] = rate  # refused by the message's own check
     seen = last_event(request.headers.get("Last-Event-ID") or request.args.get("last_event_id", ""))
     if seen is not None:
         hello["boot"], hello["since"] = seen
@@ -101,4 +101,4 @@ def _problem(why: StreamClosed) -> Response:
 
 
 def _cut_by_listener() -> None:
-    """Do nothing: a write to a client that does not read ends by the listener's own bound."""
+    """Do nothing: the listener's own timeout ends a write to a client that does not read."""

@@ -450,7 +450,7 @@ def test_what_is_not_said_rightly_forgets_nothing_and_names_the_field(house, bod
 
 def test_forgetting_is_called_off_while_it_can_be(house):
     path = "/api/v1/store/forget"
-    assert "Nothing is being forgotten" in problem(told(house, path, {"cancel": True}), 409)["detail"]
+    assert "No deletion is running" in problem(told(house, path, {"cancel": True}), 409)["detail"]
     house.services.store.deletion_state = "deleting"
     assert told(house, path, {"cancel": True}).status_code == 202
     assert "at the moment" in problem(told(house, path, {"all": True, "preview": False}), 409)["detail"]

@@ -109,7 +109,7 @@ class Line:
 
     def __init__(self, house, listener, certificate=None):
         self.house, self.listener, self._certificate = house, listener, certificate
-        house.door._port = lambda: listener.port
+        house.origin._port = lambda: listener.port
         self.ingest = house.ingest
         self.hooks = house.hooks
 
@@ -171,12 +171,12 @@ def test_over_tls_it_is_the_same(at_home, certificate):
     ("headers", "let_in"),
     [
         (lambda _: BEARER, True),
-        (lambda house: {"Cookie": house.cookie, "Origin": house.door.origin()}, True),
+        (lambda house: {"Cookie": house.cookie, "Origin": house.origin.url()}, True),
         (lambda house: {"Cookie": house.cookie}, False),
         (lambda _: {"Authorization": "Bearer wrong"}, False),
         (lambda _: {**BEARER, "Origin": "null"}, False),
         (lambda house: {"Cookie": house.cookie, "Origin": "http://127.0.0.1:1"}, False),
-        (lambda house: {"Origin": house.door.origin()}, False),
+        (lambda house: {"Origin": house.origin.url()}, False),
     ],
     ids=["token", "own page", "cookie without origin", "wrong token", "token elsewhere", "other origin", "nothing"],
 )  # fmt: skip
@@ -266,14 +266,14 @@ def test_the_65th_program_is_told_that_there_is_no_room(at_home, monkeypatch):
             client.next()
         with serving.connect(line.listener) as raw:
             lines = [
-                f"GET {PATH} HTTP/1.1", f"Host: {line.house.door.authority()}", f"Authorization: Bearer {SECRET}",
+                f"GET {PATH} HTTP/1.1", f"Host: {line.house.origin.authority()}", f"Authorization: Bearer {SECRET}",
                 "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
             ]  # fmt: skip
             raw.sendall("\r\n".join([*lines, "", ""]).encode())
             status, headers, body = serving.response(raw)
         assert (status, headers["content-type"]) == (503, CONTENT_TYPE)
-        assert json.loads(body)["fix"] == "End a program that you do not need."
+        assert json.loads(body)["fix"] == "Stop a program that you do not need."
         clients.pop().close()
         assert line.ingest.until(lambda: line.ingest.open_now == 1)
         assert serving.eventually(lambda: len(line.hooks) == 1)
@@ -290,7 +290,7 @@ def test_when_the_monitor_stops_every_client_is_told_and_nobody_more_is_let_in(a
             client.next()
         line.hooks.close()
         line.hooks.close()
-        assert [client.ends() for client in clients] == [(0, 1001, "The monitor stops.")] * 3
+        assert [client.ends() for client in clients] == [(0, 1001, "The monitor is stopping.")] * 3
         assert line.ingest.until(lambda: line.ingest.open_now == 0)
         with pytest.raises(simple_websocket.ConnectionError):
             line.connect()
@@ -315,7 +315,7 @@ def test_a_client_stuck_in_our_write_is_cut_off_at_the_stop():
             assert self.cut.wait(LONG_S)
             raise OSError("cut off")
 
-        def obeyed(self):
+        def processed(self):
             pass
 
         def abort(self):
@@ -323,7 +323,7 @@ def test_a_client_stuck_in_our_write_is_cut_off_at_the_stop():
 
     ingest, stuck = FakeIngest(), Stuck()
     hooks = hook.Hooks(ingest)
-    thread = threading.Thread(target=hooks.converse, args=(stuck,))
+    thread = threading.Thread(target=hooks.serve, args=(stuck,))
     thread.start()
     assert stuck.writing.wait(LONG_S)
     hooks.close()
@@ -407,7 +407,7 @@ def test_no_room_and_no_monitor_are_503(post, monkeypatch):
     monkeypatch.undo()
     post.house.hooks.close()
     status, problem = post("ok")
-    assert (status, problem["detail"]) == (503, "The monitor stops.")
+    assert (status, problem["detail"]) == (503, "The monitor is stopping.")
     assert post.house.ingest.opened == 0
 
 

@@ -1,4 +1,4 @@
-"""The models under the project's own hook: told as any other program tells; no other way leads to the monitor."""
+"""Reports the models' requests through the project's own hook, like any other program."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAME = "built-in n-gram model"
 NEVER_DRAWN = (UNK, BOS)
 
 
-class Seen:
-    """Tells the hook of each request. ``server``: where the models answer, host:port."""
+class DemoReporter:
+    """Reports each request to the hook. ``server``: the models' host:port."""
 
     def __init__(self, vocabulary: Vocabulary, server: str) -> None:
         self._hook = Hook(name=NAME, runtime=NAME, server=server)
@@ -25,22 +25,22 @@ class Seen:
         self._vocab = vocabulary_name(vocabulary)
         self._outcomes = len(vocabulary) - len(NEVER_DRAWN)
 
-    def request(self, model: DemoModel, number: str, came_ns: int) -> WatchedRequest:
-        """Begin to tell of one request, which came at that time of the monotonic clock."""
+    def request(self, model: DemoModel, number: str, came_ns: int) -> ReportedRequest:
+        """Begin to report a request that arrived at ``came_ns`` of the monotonic clock."""
         request = Request(
             model.name, server=self._server, vocab=self._vocab, vocab_size=self._outcomes, hook=self._hook
         )
-        request._record.id = number  # noqa: SLF001  what the client has as X-Request-Id, so that both can be compared
+        request._record.id = number  # noqa: SLF001  the client's X-Request-Id, so that both can be compared
         request.begin(t_us=came_ns // 1_000)
-        return WatchedRequest(request, self._vocabulary.texts, self._outcomes)
+        return ReportedRequest(request, self._vocabulary.texts, self._outcomes)
 
     def close(self) -> None:
-        """Send what is left, in 0.05 s at most."""
+        """Send queued events, for at most 0.05 s."""
         self._hook.close(0.05)
 
 
-class WatchedRequest:
-    """One request, told as it goes: an engine's Watch."""
+class ReportedRequest:
+    """Reports one request's progress; an engine's Watch."""
 
     def __init__(self, request: Request, texts: tuple[str, ...], outcomes: int) -> None:
         self._request = request
@@ -54,7 +54,7 @@ class WatchedRequest:
         self._request.prompt(tokens)
 
     def token(self, drawn: Drawn) -> None:
-        """Tell a token's time, and what its distribution was. Texts become keyed hashes in the hook, and stay here."""
+        """Report a token's time and distribution. The hook hashes the texts; they do not leave the process."""
         self._request.token(
             entropy=drawn.entropy, k=self._outcomes, logprobs=[logprob for _, logprob in drawn.top],
             tokens=[self._texts[token] for token, _ in drawn.top],

@@ -1,22 +1,22 @@
-"""What both protocols need of a request's JSON: fields by type and bounds. Errors name the field, never its content."""
+"""Parses JSON fields for both APIs, by type and bounds. Errors name the field, never its content."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from wfmon.demo.engine import MAX_CONTEXT, Ask
+from wfmon.demo.engine import MAX_CONTEXT, GenerationRequest
 from wfmon.demo.sampling import MAX_TOP, Knobs
 from wfmon.demo.tokens import Vocabulary
 
 MAX_TOKENS = 4_096
 USUAL_TOKENS = 256
 USUAL_TEMPERATURE = 0.7
-"""Below 1, as with most servers: a model of so little text wanders otherwise."""
+"""Below 1, as in most servers: a model trained on so little text wanders otherwise."""
 
 
 class BadRequest(Exception):
-    """A request cannot be answered: the HTTP status, a sentence without any of its text, the field, a word."""
+    """A refused request: HTTP status, a sentence without any of its text, the field, an error code."""
 
     def __init__(self, status: int, sentence: str, field: str | None = None, code: str | None = None) -> None:
         super().__init__(sentence)
@@ -27,7 +27,7 @@ class BadRequest(Exception):
 
 
 def number(body: Mapping[str, Any], name: str, usual: float, low: float, high: float) -> float:
-    """Give a number between bounds; null counts as absent."""
+    """Return a number within bounds; null counts as absent."""
     found = body.get(name)
     if found is None:
         return usual
@@ -37,7 +37,7 @@ def number(body: Mapping[str, Any], name: str, usual: float, low: float, high: f
 
 
 def whole(body: Mapping[str, Any], name: str, usual: int, low: int, high: int) -> int:
-    """Give a whole number between bounds."""
+    """Return a whole number within bounds."""
     found = number(body, name, usual, low, high)
     if found != int(found):
         raise BadRequest(400, f"{name} must be a whole number.", name)
@@ -45,7 +45,7 @@ def whole(body: Mapping[str, Any], name: str, usual: int, low: int, high: int) -
 
 
 def flag(body: Mapping[str, Any], name: str, *, usual: bool) -> bool:
-    """Give true or false."""
+    """Return a boolean."""
     found = body.get(name)
     if found is None:
         return usual
@@ -55,7 +55,7 @@ def flag(body: Mapping[str, Any], name: str, *, usual: bool) -> bool:
 
 
 def text(body: Mapping[str, Any], name: str) -> str:
-    """Give a text; absent is ""."""
+    """Return a string; "" if absent."""
     found = body.get(name)
     if found is None:
         return ""
@@ -65,7 +65,7 @@ def text(body: Mapping[str, Any], name: str) -> str:
 
 
 def part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Give an object; absent is empty."""
+    """Return an object; empty if absent."""
     found = body.get(name)
     if found is None:
         return {}
@@ -74,15 +74,15 @@ def part(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def said(body: Mapping[str, Any]) -> str:
-    """Give the text of a conversation: what was said, in order, one paragraph each."""
+def conversation(body: Mapping[str, Any]) -> str:
+    """Return the text of a conversation: its messages in order, one paragraph each."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRequest(400, "messages must be a list with at least one message.", "messages")
     return "\n\n".join(_content(message) for message in messages)
 
 
-def _content(message: Any) -> str:  # noqa: ANN401  whatever came
+def _content(message: Any) -> str:  # noqa: ANN401  any JSON
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
         parts = [each.get("text") for each in content if isinstance(each, dict)]
@@ -94,7 +94,7 @@ def _content(message: Any) -> str:  # noqa: ANN401  whatever came
 
 
 def stops(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the strings that end an answer."""
+    """Return the strings that end an answer."""
     found = body.get("stop")
     listed = [] if found is None else [found] if isinstance(found, str) else found
     if not isinstance(listed, list) or len(listed) > 16 or not all(isinstance(each, str) for each in listed):
@@ -102,12 +102,14 @@ def stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(each for each in listed if each)
 
 
-def ask(body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tokens: int, top: int | None) -> Ask:
-    """Put a request together; ``body`` holds the sampling fields, which both protocols call the same."""
+def generation_request(
+    body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tokens: int, top: int | None
+) -> GenerationRequest:
+    """Build a request; ``body`` has the sampling fields, which have the same names in both APIs."""
     read = vocabulary.read(prompt)
     if len(read) > MAX_CONTEXT:
         raise BadRequest(
-            400, f"The prompt has {len(read)} tokens; this model reads {MAX_CONTEXT}.", "messages",
+            400, f"The prompt has {len(read)} tokens; this model accepts {MAX_CONTEXT}.", "messages",
             "context_length_exceeded",
         )  # fmt: skip
     knobs = Knobs(
@@ -115,11 +117,11 @@ def ask(body: Mapping[str, Any], prompt: str, vocabulary: Vocabulary, *, max_tok
         top_p=number(body, "top_p", 1.0, 0.0, 1.0), top_k=whole(body, "top_k", 0, 0, 1_000_000),
     )  # fmt: skip
     seed = None if body.get("seed") is None else whole(body, "seed", 0, -(2**63), 2**63 - 1) & (2**63 - 1)
-    return Ask(tuple(read), max_tokens, knobs, seed, stops(body), top)
+    return GenerationRequest(tuple(read), max_tokens, knobs, seed, stops(body), top)
 
 
 def top_of(body: Mapping[str, Any], name: str = "top_logprobs") -> int | None:
-    """Give how many of the likeliest tokens are wanted beside the drawn one; None without log-probabilities."""
+    """Return how many of the likeliest tokens to list beside the drawn one; None without log-probabilities."""
     wanted = flag(body, "logprobs", usual=False)
     count = whole(body, name, 0, 0, MAX_TOP)
     return count if wanted else None

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfmon.collect.models.ingest import lines as form
+from wfmon.hook.encoder import LineEncoder, beat, clean, messages, source
 from wfmon.hook.inbox import END, PHASE, PROMPT, START, TOKENS, Record
-from wfmon.hook.tell import Teller, beat, clean, messages, source
 
 
 def record(name="1", model="m", **more):
@@ -30,8 +30,8 @@ def end(about, t_us, status="ok", reason="", **figures):
     return (END, about, t_us, status, reason, figures)
 
 
-def told(teller, *events):
-    lines = teller.lines(events)
+def told(encoder, *events):
+    lines = encoder.lines(events)
     who = form.source(json.loads(source("x" * 8, "hook", "n", "", 1, "")))
     for line in lines:  # none is refused
         form.event(who, form.parse(line.encode()))
@@ -41,7 +41,7 @@ def told(teller, *events):
 def test_the_tokens_of_a_request_in_one_batch_are_one_line():
     one, two = record("1"), record("2", "other")
     assert told(
-        Teller(), (START, one, 1_000), (START, two, 1_001), tokens(one, 2_000), tokens(two, 2_100),
+        LineEncoder(), (START, one, 1_000), (START, two, 1_001), tokens(one, 2_000), tokens(two, 2_100),
         tokens(one, 3_000, 2, 1.5, 100), end(one, 4_000),
     ) == [
         {"e": "start", "r": "1", "t": 1_000, "model": "m"},
@@ -55,61 +55,61 @@ def test_the_tokens_of_a_request_in_one_batch_are_one_line():
 def test_what_stands_between_tokens_stays_between_them():
     one = record(prompt_tokens=5)
     lines = told(
-        Teller(), (START, one, 1_000), tokens(one, 2_000), (PHASE, one, 2_500, "decode"), (PROMPT, one, 2_600),
+        LineEncoder(), (START, one, 1_000), tokens(one, 2_000), (PHASE, one, 2_500, "decode"), (PROMPT, one, 2_600),
         tokens(one, 3_000),
     )  # fmt: skip
     assert [line["e"] for line in lines] == ["start", "tokens", "phase", "prompt", "tokens"]
 
 
 def test_open_requests_are_told_again_after_a_reconnection_with_their_own_start():
-    teller, one = Teller(), record(prompt_tokens=9)
-    told(teller, (START, one, 1_000), tokens(one, 2_000))
-    assert [json.loads(line) for line in teller.connected()] == [
+    encoder, one = LineEncoder(), record(prompt_tokens=9)
+    told(encoder, (START, one, 1_000), tokens(one, 2_000))
+    assert [json.loads(line) for line in encoder.connected()] == [
         {"e": "start", "r": "1", "t": 1_000, "model": "m", "prompt_tokens": 9, "again": True}
     ]
-    assert [line["e"] for line in told(teller, tokens(one, 3_000))] == ["tokens"]
-    told(teller, end(one, 4_000))
-    assert teller.connected() == []
+    assert [line["e"] for line in told(encoder, tokens(one, 3_000))] == ["tokens"]
+    told(encoder, end(one, 4_000))
+    assert encoder.connected() == []
 
 
 def test_a_request_that_began_while_nobody_listened_is_told_as_new_unless_tokens_were_lost():
-    teller, fresh, gone = Teller(), record("1"), record("2")
-    assert teller.drop([(START, fresh, 1_000), (START, gone, 1_000), tokens(gone, 2_000)]) == 1
-    assert ["again" in json.loads(line) for line in teller.connected()] == [False, True]
+    encoder, fresh, gone = LineEncoder(), record("1"), record("2")
+    assert encoder.drop([(START, fresh, 1_000), (START, gone, 1_000), tokens(gone, 2_000)]) == 1
+    assert ["again" in json.loads(line) for line in encoder.connected()] == [False, True]
 
 
 def test_where_tokens_were_lost_the_interval_is_said_to_be_unknown():
-    teller, one = Teller(), record()
-    told(teller, (START, one, 1_000), tokens(one, 2_000))
+    encoder, one = LineEncoder(), record()
+    told(encoder, (START, one, 1_000), tokens(one, 2_000))
     one.lost = True
     one.tokens += 3
-    lines = told(teller, tokens(one, 9_000), end(one, 9_500))
+    lines = told(encoder, tokens(one, 9_000), end(one, 9_500))
     assert [(line["e"], line.get("again")) for line in lines] == [("start", True), ("tokens", None), ("end", None)]
     assert lines[-1]["output_tokens"] == 5
 
 
 def test_what_the_runtime_counted_goes_before_what_we_counted():
     one = record()
-    lines = told(Teller(), tokens(one, 2_000), end(one, 3_000, output_tokens=7, load_ms=1.23456, queue_ms=None))
+    lines = told(LineEncoder(), tokens(one, 2_000), end(one, 3_000, output_tokens=7, load_ms=1.23456, queue_ms=None))
     assert lines[-1] == {
         "e": "end", "r": "1", "t": 3_000, "status": "ok", "output_tokens": 7, "load_ms": 1.235
     }  # fmt: skip
 
 
 def test_an_end_for_which_there_was_no_room_is_told_by_the_sweep_and_once():
-    teller, one = Teller(), record()
-    told(teller, (START, one, 1_000))
+    encoder, one = LineEncoder(), record()
+    told(encoder, (START, one, 1_000))
     one.ended = end(one, 2_000)
-    assert [line["e"] for line in told(teller, *teller.sweep())] == ["end"]
-    assert told(teller, one.ended) == []
-    assert teller.sweep() == []
+    assert [line["e"] for line in told(encoder, *encoder.sweep())] == ["end"]
+    assert told(encoder, one.ended) == []
+    assert encoder.sweep() == []
 
 
 def test_log_probabilities_fall_and_each_keeps_its_hash():
-    teller, one = Teller(), record()
-    teller.key = b"key"
+    encoder, one = LineEncoder(), record()
+    encoder.key = b"key"
     lines = told(
-        teller,
+        encoder,
         tokens(one, 2_000, top=(-2.0, -0.5, float("nan")), hashes=(1, 2, 3), key=b"key"),
         tokens(one, 3_000, top=(-1.0,), hashes=(4,), key=b"of another boot"),
         tokens(one, 4_000, top=(1e-7, float("-inf"))),
@@ -122,7 +122,9 @@ def test_log_probabilities_fall_and_each_keeps_its_hash():
 def test_a_line_of_many_log_probabilities_is_cut_so_that_a_message_holds_it():
     one = record()
     top = tuple(-5.0 - i / 100 for i in range(100))
-    lines = Teller().lines([tokens(one, t, top=top, hashes=tuple(range(2**52, 2**52 + 100))) for t in range(4_000)])
+    lines = LineEncoder().lines(
+        [tokens(one, t, top=top, hashes=tuple(range(2**52, 2**52 + 100))) for t in range(4_000)]
+    )
     assert max(map(len, lines)) < 131_072
     packed = list(messages(lines, beat(1, 0), 131_072))
     assert max(len(message) for message, _ in packed) <= 131_072
@@ -160,7 +162,7 @@ def test_whatever_the_caller_says_the_monitor_takes_every_line(
     figures = dict.fromkeys(("prompt_tokens", "output_tokens", "cached_tokens", "load_ms", "decode_ms"), figure)
     hashes = None if top is None else tuple(range(len(top)))
     told(
-        Teller(), (START, one, 1), (PROMPT, one, 2), tokens(one, 5, n, entropy, k, top, hashes),
+        LineEncoder(), (START, one, 1), (PROMPT, one, 2), tokens(one, 5, n, entropy, k, top, hashes),
         tokens(one, 4, n, entropy, k, top), end(one, 6, "error", reason, **figures),
     )  # fmt: skip
     form.source(json.loads(source("x" * 8, "hook", model, runtime, 1, server)))
@@ -174,7 +176,7 @@ def test_a_count_below_nothing_is_left_out():
 def test_figures_that_cannot_be_are_left_out():
     one = record(prompt_tokens=3, cached_tokens=9)
     lines = told(
-        Teller(), (START, one, 1), (PROMPT, one, 2), tokens(one, 3, 1, math.nan), tokens(one, 4, 1, -1.0),
+        LineEncoder(), (START, one, 1), (PROMPT, one, 2), tokens(one, 3, 1, math.nan), tokens(one, 4, 1, -1.0),
         tokens(one, 5, 1, math.inf, 10), end(one, 6, load_ms=math.nan, decode_ms=-1, prompt_ms=1e12),
     )  # fmt: skip
     assert lines[1]["cached"] == 3
@@ -185,4 +187,4 @@ def test_figures_that_cannot_be_are_left_out():
 @pytest.mark.parametrize("n", [0, -1, None, "x", 2**40])
 def test_a_chunk_of_no_possible_count_is_no_chunk(n):
     one = record()
-    assert [line["e"] for line in told(Teller(), (START, one, 1), tokens(one, 3, n))] == ["start"]
+    assert [line["e"] for line in told(LineEncoder(), (START, one, 1), tokens(one, 3, n))] == ["start"]

@@ -17,15 +17,15 @@ class Socket:
 
 def test_nothing_follows_the_answer_to_a_clients_goodbye():
     socket = Socket()
-    door = PacedSocket(socket)
+    paced = PacedSocket(socket)
     for frame in (DATA, PONG, CLOSE, DATA, PONG, CLOSE):
-        assert door.send(frame) == len(frame)
+        assert paced.send(frame) == len(frame)
     assert socket.sent == [DATA, PONG, CLOSE]
 
 
 def test_nothing_follows_our_own_goodbye():
     socket = Socket()
-    door = PacedSocket(socket)
-    door.send(DATA + CLOSE, last=True)
-    door.send(CLOSE)
+    paced = PacedSocket(socket)
+    paced.send(DATA + CLOSE, last=True)
+    paced.send(CLOSE)
     assert socket.sent == [DATA + CLOSE]

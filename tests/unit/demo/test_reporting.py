@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from wfmon.core.clock import FakeClock
-from wfmon.demo.engine import Ask, Generation, Timing
+from wfmon.demo.engine import Generation, GenerationRequest, Timing
 from wfmon.demo.library import train, vocabulary_name
+from wfmon.demo.reporting import DemoReporter
 from wfmon.demo.sampling import Knobs, shaped
-from wfmon.demo.watching import Seen
 from wfmon.hook.inbox import END, PHASE, PROMPT, START, TOKENS
 
 KEY = bytes(range(16))
@@ -26,13 +26,13 @@ class Stays:
 def told(monkeypatch):
     """Ask both models the same; gives their events, and the steps that they wrote."""
     models = train(FakeClock(), 0.0)
-    seen = Seen(models["wfmon-demo-2gram"].vocabulary, "127.0.0.1:11599")
+    seen = DemoReporter(models["wfmon-demo-2gram"].vocabulary, "127.0.0.1:11599")
     monkeypatch.setattr(seen._hook.sender, "start", lambda: None)
     seen._hook.sender.key = KEY
     prompt = tuple(models["wfmon-demo-2gram"].vocabulary.read("When the memory is"))
     result = {}
     for name, model in models.items():
-        ask = Ask(prompt, max_tokens=6, seed=3, knobs=Knobs(temperature=0.9))
+        ask = GenerationRequest(prompt, max_tokens=6, seed=3, knobs=Knobs(temperature=0.9))
         steps = list(model.answer(ask, Stays(), seen.request(model, "a-1", 0), Generation(Timing(0))))
         result[name] = (model, prompt, steps, seen._hook.inbox.take())
     return result

@@ -1,4 +1,4 @@
-"""A client that keeps asking, so that the page moves; it measures on its own side, as any client could."""
+"""A load generator that keeps the page moving; it measures on the client's side, as any client could."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ROUND: tuple[Kind, ...] = (
     "both",
     "one",
 )
-"""What is asked, in turn; "both" ask the same of both models at once, which shows how far they disagree."""
+"""The sequence of requests. "both" sends one prompt to both models at once, which shows how far they disagree."""
 CROWD = 6
-"""More than a model works on at once, so that some wait."""
-APART_S = 0.02
-"""Between questions that are asked together: within one millisecond the threads of client and server, which share this
-process, would wait for one another, and that would be measured as the model's."""
+"""More than a model processes at once, so that some wait."""
+STAGGER_S = 0.02
+"""Delay between simultaneous requests: within one millisecond the threads of client and server, which share this
+process, would block one another, and the delay would be measured as the model's."""
 PROMPTS = (
     "A token is",
     "The first token of an answer",
@@ -66,7 +66,7 @@ PROMPTS = (
 
 
 class Question(NamedTuple):
-    """One request: a prompt, how long the answer may be, and after how many tokens the client loses interest."""
+    """One request. ``tokens``: maximum of the answer; ``leave_after``: disconnect after so many tokens (0: never)."""
 
     model: str
     prompt: str
@@ -74,8 +74,8 @@ class Question(NamedTuple):
     leave_after: int = 0
 
 
-class Asker:
-    """Asks until it is told to stop; ``run`` is its thread, ``measured`` may be called from any."""
+class LoadGenerator:
+    """Sends requests until ``ended`` is set. ``run`` is its thread; ``measured``: any thread."""
 
     def __init__(
         self, clock: Clock, port: int, models: Sequence[str], texts: Sequence[str], ended: threading.Event
@@ -90,12 +90,12 @@ class Asker:
         self._rows: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def measured(self) -> list[dict[str, Any]]:
-        """Give what was measured of the last requests, newest first."""
+        """Return the measurements of the last requests, newest first."""
         with self._lock:
             return list(reversed(self._rows))
 
     def run(self) -> None:
-        """Ask one round after the other, with pauses in which the models rest."""
+        """Send round after round, with pauses in which the models are idle."""
         while not self._ended.is_set():
             for kind in ROUND:
                 self._at_once(self._questions(kind))
@@ -103,14 +103,14 @@ class Asker:
                     return
 
     def ask(self, question: Question) -> None:
-        """Ask, read the answer to its end, and keep what was measured; the text is forgotten at once."""
+        """Send a request, read the answer to its end, and keep the measurements but not the text."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         try:
-            connection.request("GET", "/health")  # so that the connection stands before anything is measured
+            connection.request("GET", "/health")  # connects before anything is measured
             connection.getresponse().read()
             row = self._read(connection, question)
         except (OSError, http.client.HTTPException, ValueError, KeyError):
-            return  # the server is on its way out; what was not measured is not told
+            return  # the server is stopping; there is nothing to report
         finally:
             connection.close()
         with self._lock:
@@ -140,7 +140,7 @@ class Asker:
         ]
         for thread in threads:
             thread.start()
-            self._clock.wait(self._ended, APART_S)
+            self._clock.wait(self._ended, STAGGER_S)
         self.ask(questions[0])
         for thread in threads:
             thread.join()
@@ -185,7 +185,7 @@ class Asker:
 
 
 def _event(answer: http.client.HTTPResponse) -> bytes:
-    """Read the data of the next server-sent event; b"" at the end."""
+    """Return the data of the next server-sent event, b"" at the end."""
     while line := answer.readline():
         if line.startswith(b"data: "):
             return line[6:].strip()
