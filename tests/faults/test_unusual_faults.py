@@ -24,7 +24,7 @@ def watch_on(lived, minutes=3):
     """Let minutes pass without the writer; gives what the watch tells."""
     for _ in range(minutes * 60):
         lived.clock.advance(1)
-        lived.watch.beat()
+        lived.watch.tick()
     return lived.watch.status()
 
 
@@ -34,7 +34,7 @@ def test_while_another_program_holds_the_file_nothing_is_judged_and_then_it_goes
     holder.execute("BEGIN EXCLUSIVE")
     told = watch_on(week)
     assert (told["state"], told["judged"]) == ("waiting", 0)
-    assert "The history cannot be read (database is locked)" in told["reason"]
+    assert "The history could not be read (database is locked)" in told["reason"]
     holder.close()
     assert watch_on(week)["state"] == "judging"
 
@@ -52,4 +52,4 @@ def test_a_file_that_is_none_is_a_sentence_and_ends_no_thread(week):
     week.house.writer.path.write_bytes(b"no database" * 1_000)
     told = watch_on(week, 5)
     assert (told["state"], told["now"]) == ("waiting", [])
-    assert "The history cannot be read (file is not a database)" in told["reason"]
+    assert "The history could not be read (file is not a database)" in told["reason"]

@@ -1,1 +1,1 @@
-"""What is read out of what was measured."""
+"""Analysis of recorded data: history queries, statistics, insights, anomalies, causes of slow requests."""

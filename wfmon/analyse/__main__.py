@@ -1,4 +1,4 @@
-"""``-m wfmon.analyse``: read the history, say what is worth knowing as JSON on standard output, and end."""
+"""``-m wfmon.analyse``: analyse the history, write the insights as JSON to standard output, and exit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOURLY, FINE = TIERS[4], TIERS[3]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run; gives the exit code: 0, or 2 with a sentence on standard error."""
+    """Run the command; return its exit code: 0, or 2 with a sentence on standard error."""
     parser = argparse.ArgumentParser(
         prog=commands.typed("-m", "wfmon.analyse"), description="Report what changed in the past, as JSON."
     )
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{options.file}: there is no history yet.\n")
         return 2
     zone = zone_of(options.zone, options.offset)
-    told = insights(_past(options.file, options.now, options.days), options.now, options.days, zone)
-    json.dump(told, sys.stdout, allow_nan=False)
+    report = insights(_past(options.file, options.now, options.days), options.now, options.days, zone)
+    json.dump(report, sys.stdout, allow_nan=False)
     return 0
 
 
@@ -62,7 +62,7 @@ def _past(path: Path, now_ms: int, days: int) -> Past:
 
 
 def share_within(buckets: Buckets, limit: float) -> tuple[float, int] | None:
-    """Give the share of samples at or under a limit, from the sketches (within 2 % of the limit), and their number."""
+    """Return the share of samples at or under a limit, from sketches (within 2 % of the limit), and their number."""
     counts = buckets.sketch.counts.astype(np.int64)
     total = int(counts.sum())
     return (float(counts[buckets.sketch.values() <= limit].sum() / total), total) if total else None

@@ -1,13 +1,13 @@
-"""What is unusual now, against the same hour of earlier days: a robust z-score. A mark on a chart, never an alert.
+"""Detects values unusual for the hour of the day, by a robust z-score. A mark on a chart, never an alert.
 
-Pure functions. A minute's mean is compared with the minutes of the same hour of up to ``DAYS`` earlier days, half an
-hour more on each side: z = (x - median) / scale, where the scale is 1.4826 times the median absolute deviation (MAD),
-so that it is a standard deviation where values are normal. z is the modified z-score of Iglewicz and Hoaglin (How to
-Detect and Handle Outliers, 1993), for 0.6745 is 1 / 1.4826; their bound of 3.5 is where the unusual ends here.
+Pure functions. A minute's mean is compared with the minutes of the same hour of up to ``DAYS`` earlier days, plus half
+an hour on each side: z = (x - median) / scale, where the scale is 1.4826 times the median absolute deviation (MAD), so
+that it equals the standard deviation of normal values. z is the modified z-score of Iglewicz and Hoaglin (How to
+Detect and Handle Outliers, 1993), because 0.6745 is 1 / 1.4826; their threshold of 3.5 is where an anomaly ends.
 
-It begins later, for many series are looked at each minute: ``BEGIN`` and more, for ``MINUTES`` in a row, and ``BEYOND``
-scales further out than any minute of the earlier days but one of them. That guard needs no form of the values: it
-holds where tails are long and a MAD says little. docs/insights.md tells how often all of it is wrong.
+It begins at a higher threshold, because many series are tested each minute: ``BEGIN`` or more, for ``MINUTES`` in a
+row, and ``BEYOND`` scales outside the range of all earlier days but one. That guard assumes no distribution: it works
+where tails are long and a MAD says little. docs/insights.md states the rate of false alarms.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DAYS, LEAST_DAYS = 14, 5
-"""Earlier days that are looked at, and of which there must be so many."""
+"""Earlier days that are compared, and how many of them are required."""
 LEAST_MINUTES = 30
-"""Minutes that a day must have in its window of two hours to count."""
+"""Minutes that a day must have in its two-hour window to count."""
 MINUTE_S, HOUR_S, ASIDE_S = 60, 3_600, 1_800
 BEGIN, END = 5.0, 3.5
-"""z from which a minute may begin what is unusual, and below which it is usual again."""
+"""z at which a minute may begin an anomaly, and below which a minute is normal again."""
 BEYOND = 2.0
-"""Scales that it must lie outside of what all earlier days but one had in this hour."""
+"""Scales by which it must lie outside the range of all earlier days but one at this hour."""
 MINUTES = 3
-"""Minutes in a row for which it must hold, to begin as to end: a single spike is nothing."""
+"""Minutes in a row required to begin and to end an anomaly: a single spike is ignored."""
 NORMAL = 1.4826
-"""MAD to standard deviation, of normal values."""
+"""Factor from MAD to standard deviation, for normal values."""
 MEAN_NORMAL = 1.2533
-"""Mean absolute deviation to standard deviation: for a MAD of 0, as Iglewicz and Hoaglin advise."""
+"""Factor from mean absolute deviation to standard deviation: used if the MAD is 0 (Iglewicz and Hoaglin)."""
 LEAST_SHARE = 0.05
-"""The scale is never below this share of the median: what hardly ever moves must not shout when it does."""
+"""The scale is never below this share of the median, so that an almost constant series does not alarm at a twitch."""
 
 WATCHED = (
     "system.cpu_percent", "system.load_1m", "system.memory_percent", "system.swap_percent",
@@ -47,20 +47,20 @@ WATCHED = (
     "model.tokens_per_second", "model.requests_active", "model.requests_waiting", "model.kv_cache_percent",
     "model.vram_bytes", "model.joules_per_token", "ux.frame_time_ms",
 )  # fmt: skip
-"""Levels that have a rhythm of the day. Left out: what only grows, names of states and indexes of our own, sizes that
-never change, single cores (the scheduler moves work between them), the monitor itself and what its own pages make,
-free disk space (it drifts: the Insights page has a slope for it) and events, which belong to single requests."""
+"""Levels with a daily rhythm. Excluded: counters, state numbers and our own indexes, constant sizes, single cores (the
+scheduler moves work between them), the monitor itself and the load of its own pages, free disk space (it drifts: the
+Insights page shows its slope) and events, which belong to single requests."""
 ALSO = {
     "system.memory_percent": ("system.memory_used_bytes",), "system.swap_percent": ("system.swap_used_bytes",),
     "gpu.memory_percent": ("gpu.memory_used_bytes",),
 }  # fmt: skip
-"""The same measure in other words: a live chart of it carries the same mark."""
+"""Other metrics of the same quantity: their live charts carry the same mark."""
 RESOLUTION = {"%": 1.0, "B": 64e6, "B/s": 200e3, "°C": 1.0, "W": 2.0, "/s": 1.0, "ms": 1.0, "J": 0.01, "": 0.5}
-"""By unit: what is no difference worth a word; the scale is never below it."""
+"""By unit: the smallest relevant difference; the scale is never below it."""
 
 
 class Usual(NamedTuple):
-    """What a series usually is at an hour. ``low``, ``high``: of the days' least and largest minutes the second."""
+    """A series' usual values at an hour. ``low``, ``high``: second lowest and highest of the days' extreme minutes."""
 
     median: float
     scale: float
@@ -69,19 +69,19 @@ class Usual(NamedTuple):
     days: int
 
     def z(self, value: float) -> float:
-        """Give how many scales a value lies above (or, negative, below) the median."""
+        """Return by how many scales a value is above (negative: below) the median."""
         return (value - self.median) / self.scale
 
     def span(self, least: float | None, most: float | None) -> tuple[float, float]:
-        """Give the usual range, median - END scales to median + END scales, within what is possible at all."""
+        """Return the usual range, median +- END scales, clipped to the possible range."""
         low, high = self.median - END * self.scale, self.median + END * self.scale
         return low if least is None else max(low, least), high if most is None else min(high, most)
 
 
 class Run(NamedTuple):
-    """Minutes that are, or may become, unusual: [since_s, until_s) in UTC seconds. ``side``: 1 above, -1 below.
+    """An anomaly, or a candidate for one: [since_s, until_s) in UTC seconds. ``side``: 1 above, -1 below.
 
-    ``value``, ``z``, ``usual``: of the minute that lay furthest out; ``last``: of the newest one.
+    ``value``, ``z``, ``usual``: of the most extreme minute; ``last``: the newest value.
     """
 
     side: int
@@ -92,21 +92,22 @@ class Run(NamedTuple):
     usual: Usual
     last: float
     calm: int = 0
-    """Minutes since ``until_s`` that were usual, or not measured."""
-    told: bool = False
+    """Minutes since ``until_s`` that were normal or not measured."""
+    confirmed: bool = False
+    """Whether it has lasted ``MINUTES``, so that it is reported."""
 
 
 def hour_of(now_s: int, zone: tzinfo | None = None) -> int:
-    """Give when this hour of the clock on the wall began, UTC seconds. ``zone`` None: the machine's own."""
+    """Return the start of the current local hour, UTC seconds. ``zone`` None: the machine's own."""
     local = datetime.fromtimestamp(now_s, zone)
     return now_s - (local.minute * 60 + local.second)
 
 
 def windows(hour_s: int, zone: tzinfo | None = None) -> list[tuple[int, int]]:
-    """Give [from, to) in UTC seconds of the same hour of each earlier day, the nearest first, with ``ASIDE_S`` around.
+    """Return [from, to) in UTC seconds of the same hour of each earlier day, nearest first, widened by ``ASIDE_S``.
 
-    The same hour of the wall clock: across a change to summer time 23 or 25 hours back. An hour that such a day has
-    twice is its first one, an hour that it leaves out is the one after.
+    The same hour of the local clock: 23 or 25 hours back across a change of summer time. Of an hour that such a day has
+    twice the first is used, for one that it skips the one after.
     """
     local = datetime.fromtimestamp(hour_s, zone)
     found = []
@@ -117,9 +118,9 @@ def windows(hour_s: int, zone: tzinfo | None = None) -> list[tuple[int, int]]:
 
 
 def usual(days: Sequence[Floats], unit: str) -> Usual | int:
-    """Give what is usual, from the means of the minutes of each earlier day; where these are too few, their number.
+    """Return the usual values from the minute means of each earlier day; if there are too few days, their number.
 
-    A day with fewer than ``LEAST_MINUTES`` known minutes does not count; ``LEAST_DAYS`` must.
+    A day needs ``LEAST_MINUTES`` known minutes to count; ``LEAST_DAYS`` days are required.
     """
     known = [each[~np.isnan(each)] for each in days]
     known = [each for each in known if len(each) >= LEAST_MINUTES]
@@ -135,13 +136,13 @@ def usual(days: Sequence[Floats], unit: str) -> Usual | int:
 
 
 def _median(values: Floats) -> float:
-    """Give the median of (n,) known values. Numpy's own brings in its masked arrays: a megabyte that stays."""
+    """Return the median of (n,) known values. Numpy's own imports masked arrays, which cost a megabyte."""
     ranked, half = np.sort(values), (len(values) - 1) // 2
     return float(ranked[half] + ranked[len(values) - 1 - half]) / 2
 
 
 def side_of(value: float, usual: Usual) -> int:
-    """Give 1 or -1 where a minute may begin what is unusual, above or below, else 0."""
+    """Return 1 (above) or -1 (below) if a minute may begin an anomaly, else 0."""
     z = usual.z(value)
     if z >= BEGIN and value > usual.high + BEYOND * usual.scale:
         return 1
@@ -149,26 +150,26 @@ def side_of(value: float, usual: Usual) -> int:
 
 
 def step(run: Run | None, minute_s: int, value: float | None, usual: Usual | None) -> Run | None:
-    """Take in the minute that began at ``minute_s``; None: nothing is unusual, or what was is over.
+    """Advance by the minute that began at ``minute_s``; None: no anomaly, or it is over.
 
-    ``value`` None: not measured. ``usual`` None: nothing to compare with; both count as usual. Whoever calls sees by
-    ``told`` of the run before and after whether it began or ended.
+    ``value`` None: not measured. ``usual`` None: nothing to compare with; both count as normal. The caller compares
+    ``confirmed`` of the run before and after to detect a beginning or an end.
     """
     side = 0 if value is None or usual is None else side_of(value, usual)
-    if run is None or not run.told:
+    if run is None or not run.confirmed:
         if not side or value is None or usual is None:
             return None
         fresh = Run(side, minute_s, minute_s + MINUTE_S, value, usual.z(value), usual, value)
         if run is None or run.side != side or run.until_s != minute_s:
             return fresh
         longer = _further(run, fresh)
-        return longer._replace(told=longer.until_s - longer.since_s >= MINUTES * MINUTE_S)
+        return longer._replace(confirmed=longer.until_s - longer.since_s >= MINUTES * MINUTE_S)
     if value is not None and usual is not None and run.side * usual.z(value) >= END:
         return _further(run, Run(run.side, minute_s, minute_s + MINUTE_S, value, usual.z(value), usual, value))
     return run._replace(calm=run.calm + 1) if run.calm + 1 < MINUTES else None
 
 
 def _further(run: Run, fresh: Run) -> Run:
-    """Let a run go on by a minute."""
+    """Extend a run by a minute."""
     far = fresh if abs(fresh.z) > abs(run.z) else run
-    return far._replace(since_s=run.since_s, until_s=fresh.until_s, last=fresh.last, calm=0, told=run.told)
+    return far._replace(since_s=run.since_s, until_s=fresh.until_s, last=fresh.last, calm=0, confirmed=run.confirmed)

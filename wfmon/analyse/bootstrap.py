@@ -1,12 +1,12 @@
-"""How sure a figure of a time series is, where each value depends on those before it. Pure functions in numpy.
+"""Block-bootstrap confidence intervals for autocorrelated time series. Pure functions in numpy.
 
-Values that follow one another in time are alike: an interval that takes them for independent is several times too
-narrow. So whole stretches of time are drawn instead, with their gaps: the moving-block bootstrap of Kuensch ("The
-jackknife and the bootstrap for general stationary observations", Ann. Statist. 17, 1989) on a circle (Politis and
-Romano, 1992), blocks as long as ``block_length`` finds. Draws are widened for the few blocks that there are, and their
-quantile is Student's (Hesterberg, "What teachers should know about the bootstrap", 2015, "expanded percentile").
+Neighbouring values of a time series are alike: an interval that assumes independence is several times too narrow. So
+blocks of time are resampled, gaps included: the moving-block bootstrap of Kuensch ("The jackknife and the bootstrap
+for general stationary observations", Ann. Statist. 17, 1989) on a circle (Politis and Romano, 1992), with the block
+length of ``block_length``. Draws are widened for the small number of blocks, with Student's quantile (Hesterberg,
+"What teachers should know about the bootstrap", 2015, "expanded percentile").
 
-Every function that draws takes its generator, so that the same data gives the same answer.
+Every function that draws takes its random generator, so that results are reproducible.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ Singles = NDArray[np.float32]
 ROUNDS = 800
 """Resamples: the ends of a 95 % interval are then steady to about a tenth of its width."""
 LEAST_BLOCKS = 4
-"""Blocks below which nothing is said: the series did not vary often enough to tell what is usual."""
+"""Fewest blocks for a result: with fewer, the series varied too rarely to show what is usual."""
 LONGER, SLOWEST = 3, 6
-"""Blocks are so many times as long as the variance alone asks; what asks for a sixth of a span is too slow."""
+"""Factor on the variance-optimal block length; an optimum above 1 / SLOWEST of the span is too slow for a result."""
 LEAST_STEPS = 8
-"""Steps in which anything is known, below which nothing is said."""
+"""Fewest known steps for a result."""
 TREND_STEPS = 64
-"""Steps of which a slope is taken: 2,016 pairs."""
+"""Steps used for a slope: 2,016 pairs."""
 TREND_ROUNDS = 400
 AT_ONCE = 50
-"""Resamples that are worked on together: a few megabytes for a moment, not twenty."""
+"""Resamples processed together: a few megabytes at a time, not twenty."""
 _Z = 1.959964
 _MOST_CORRELATION = 0.999_999
 
 
 class Steps(NamedTuple):
-    """A span cut into k steps of equal length: how many values each holds, and their sum; ``counts`` 0 is a gap.
+    """A span cut into k steps of equal length: the number of values in each, and their sum; ``counts`` 0 is a gap.
 
-    ``bins`` (k, b), where the values themselves are known by their bins: how many of each step lie in each; ``edges``
-    (2, b): the bins' ends, ascending.
+    ``bins`` (k, b), if the distribution is known: how many values of each step are in each bin; ``edges`` (2, b): the
+    bins' ends, ascending.
     """
 
     counts: Floats
@@ -55,7 +55,7 @@ class Steps(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """A figure, its draws (r,) around it, and of how many blocks they are."""
+    """A statistic, its bootstrap draws (r,), and the number of blocks they are from."""
 
     value: float
     draws: Floats
@@ -63,7 +63,7 @@ class Sampled(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A figure with its 95 % interval; ``confidence`` is how surely it is not 0: 1 - p, two-sided."""
+    """A statistic with its 95 % interval; ``confidence`` that it is not 0: 1 - p, two-sided."""
 
     value: float
     low: float
@@ -76,12 +76,12 @@ class Interval(NamedTuple):
 
 
 def block_length(influence: Floats, known: int) -> int:
-    """Give how many steps a block should hold; all of them where the figure changes too slowly for a statement.
+    """Return the block length in steps; all of them if the statistic changes too slowly for a result.
 
-    ``influence`` (k,): by how much each step moves the figure, 0 in gaps; ``known``: how many are no gap. The rule of
-    Politis and White (2004), corrected by Patton (2009): lags up to the first from which on five stay insignificant
-    count, tapered by a flat top. That length makes the error of the variance least. An interval that holds as often as
-    it says needs longer ones (Sun, Phillips and Jin, 2008): ``LONGER`` times, at most a quarter of what is known.
+    ``influence`` (k,): by how much each step moves the statistic, 0 in gaps; ``known``: how many are not gaps. The rule
+    of Politis and White (2004), corrected by Patton (2009): lags count up to the first after which five stay
+    insignificant, tapered by a flat top. That length minimises the error of the variance. An interval with correct
+    coverage needs longer blocks (Sun, Phillips and Jin, 2008): ``LONGER`` times, at most a quarter of what is known.
     """
     k = len(influence)
     centred = influence - influence.mean()
@@ -99,7 +99,7 @@ def block_length(influence: Floats, known: int) -> int:
     around = float(covariance[0] + 2 * taper.sum())
     slope = float(2 * (taper * np.arange(1, reach + 1)).sum())
     if around <= covariance[0]:
-        return 1  # it swings back: the mean is surer than of independent steps, and an interval of single ones holds
+        return 1  # negatively correlated: single steps then give an interval that is wide enough
     best = (1.5 * slope**2 / around**2 * k) ** (1 / 3)
     if best > known / SLOWEST:
         return k
@@ -107,7 +107,7 @@ def block_length(influence: Floats, known: int) -> int:
 
 
 def resampled(k: int, length: int, random: np.random.Generator, rounds: int = ROUNDS) -> Singles:
-    """Give how often each of k steps stands in each of ``rounds`` resamples of k: blocks on a circle. Shape (r, k)."""
+    """Return how often each of k steps occurs in each of ``rounds`` circular block resamples. Shape (rounds, k)."""
     found = np.empty((rounds, k), np.float32)
     blocks = -(-k // length)
     for part in _parts(rounds):
@@ -125,11 +125,11 @@ def resampled(k: int, length: int, random: np.random.Generator, rounds: int = RO
 def difference(
     before: Steps, after: Steps, wanted: float | None, random: np.random.Generator, *, paired: bool
 ) -> tuple[float, float, Interval] | None:
-    """Give a figure of two spans and how far apart they lie; None where too little is known, or it changes too slowly.
+    """Return a figure of two spans and their difference; None where data is too sparse or changes too slowly.
 
-    ``wanted``: a quantile, or None for the mean. ``paired``: the steps of both stand at the same times of day, and each
-    resample takes the same ones of both, so that what a day always does cancels out. Else each span is drawn by itself,
-    and the degrees of freedom are Welch's (1947).
+    ``wanted``: a quantile, or None for the mean. ``paired``: the steps of both are at the same times of day, and each
+    resample takes the same ones of both, so that the daily pattern cancels out. Else each span is drawn by itself, and
+    the degrees of freedom are Welch's (1947).
     """
     sides = [_figure(each, wanted) for each in (before, after)]
     (one, moved), (other, also_moved) = sides
@@ -160,9 +160,9 @@ def difference(
 
 
 def quantile(counts: Floats, edges: Floats, wanted: float) -> Floats:
-    """Give a quantile of values known by their bins, of shape (r,) for ``counts`` (r, b), each row with a value.
+    """Return a quantile of binned values, shape (r,), for ``counts`` (r, b), each row with at least one value.
 
-    The rank is numpy's, between two values as between two bins; the values of a bin are taken as spread over it.
+    The rank is numpy's, interpolated between values; the values of a bin are assumed to be spread evenly over it.
     """
     upto = np.cumsum(counts, axis=1)
     rank = wanted * (upto[:, -1] - 1)
@@ -176,11 +176,11 @@ def quantile(counts: Floats, edges: Floats, wanted: float) -> Floats:
 
 
 def trend(values: Floats, random: np.random.Generator, period: int = 1) -> Interval | None:
-    """Give the slope a step of evenly spaced ``values`` (k,), NaN where none is: Theil (1950) and Sen (1968).
+    """Return the slope per step of evenly spaced ``values`` (k,), NaN in gaps: Theil (1950) and Sen (1968).
 
-    ``period``: steps of a day; only values of the same time of day are compared then (Hirsch, Slack and Smith, 1982).
-    The interval is of slopes through what is left over the line, drawn in blocks, and so respects that neighbours are
-    alike. None of fewer than ``LEAST_STEPS`` values, or where they change too slowly.
+    ``period``: steps per day; then only values of the same time of day are compared (Hirsch, Slack and Smith, 1982).
+    The interval comes from slopes of the residuals, resampled in blocks, and so respects autocorrelation. None for
+    fewer than ``LEAST_STEPS`` values, or if they change too slowly.
     """
     at = np.flatnonzero(np.isfinite(values))
     n = len(at)
@@ -207,15 +207,15 @@ def trend(values: Floats, random: np.random.Generator, period: int = 1) -> Inter
         [slope + np.median((drawn[part][:, j] - drawn[part][:, i]) / apart, axis=1) for part in _parts(len(drawn))]
     )
     cycles = max(2.0, n / period)
-    wide = slope + (slopes - slope) * math.sqrt(cycles / (cycles - 1))  # each time of day lost its own median
+    wide = slope + (slopes - slope) * math.sqrt(cycles / (cycles - 1))  # the median of each time of day was subtracted
     return _interval(_sampled(slope, wide, n / length), n / length - 2)
 
 
 def correlation(one: Floats, other: Floats, random: np.random.Generator) -> Interval | None:
-    """Give the rank correlation of Spearman (1904) of two series on common steps (k,), where both are known.
+    """Return Spearman's rank correlation (1904) of two series on common steps (k,), where both are known.
 
-    None of fewer than ``LEAST_STEPS`` such steps, of too few blocks, or where one does not vary. Each resample is
-    ranked anew; the interval is taken in Fisher's z = artanh, where it is symmetric.
+    None for fewer than ``LEAST_STEPS`` such steps, for too few blocks, or if one does not vary. Each resample is ranked
+    again; the interval is computed in Fisher's z = artanh, where it is symmetric.
     """
     known = np.isfinite(one) & np.isfinite(other)
     n = int(known.sum())
@@ -241,7 +241,7 @@ def correlation(one: Floats, other: Floats, random: np.random.Generator) -> Inte
 
 
 def student(free: float) -> float:
-    """Give how many standard errors a 95 % interval reaches, of Student's distribution: Cornish and Fisher's series.
+    """Return the 97.5 % quantile of Student's distribution, by Cornish and Fisher's series.
 
     Within 0.5 % from 4 degrees of freedom on, and within 4 % at 2.
     """
@@ -254,7 +254,7 @@ def student(free: float) -> float:
 
 
 def _figure(steps: Steps, wanted: float | None) -> tuple[float, Floats]:
-    """Give a figure, and by how much each step moves it (Hampel's influence, 1974); shape (k,)."""
+    """Return a statistic, and by how much each step moves it (Hampel's influence, 1974); shape (k,)."""
     usual = max(float(steps.counts.mean()), 1e-300)
     if wanted is None or steps.bins is None or steps.edges is None:
         value = float(steps.sums.sum() / max(float(steps.counts.sum()), 1e-300))
@@ -270,11 +270,11 @@ def _figure(steps: Steps, wanted: float | None) -> tuple[float, Floats]:
 
 
 def _draws(steps: Steps, value: float, wanted: float | None, drawn: Singles) -> Floats:
-    """Give a figure of each resample (r, k); NaN where none of a resample's steps holds a value."""
+    """Return the statistic of each resample (r, k); NaN where a resample has no value."""
     many = drawn @ steps.counts.astype(np.float32)
     found = np.full(len(drawn), np.nan)
     if wanted is None or steps.bins is None or steps.edges is None:
-        # Of what is left over the mean: in singles, what is far from 0 would drown what varies.
+        # Relative to the mean: in float32 a large offset would swamp the variation.
         left = drawn @ (steps.sums - value * steps.counts).astype(np.float32)
         found[many > 0] = value + left[many > 0] / many[many > 0]
     else:
@@ -285,12 +285,12 @@ def _draws(steps: Steps, value: float, wanted: float | None, drawn: Singles) -> 
 
 
 def _parts(rounds: int) -> list[slice]:
-    """Cut the rounds into portions: what is worked on at once stays small."""
+    """Cut the rounds into portions, to limit memory."""
     return [slice(begin, min(begin + AT_ONCE, rounds)) for begin in range(0, rounds, AT_ONCE)]
 
 
 def _sampled(value: float, draws: Floats, blocks: float) -> Sampled:
-    """Widen what was drawn for the blocks being few: the variance of draws is by a share of 1 / blocks too small."""
+    """Widen draws for the small number of blocks: their variance is too small by a share of 1 / blocks."""
     return Sampled(value, value + (draws - value) * math.sqrt(blocks / (blocks - 1)), blocks)
 
 
@@ -305,7 +305,7 @@ def _interval(sampled: Sampled, free: float) -> Interval:
 
 
 def _ranked(counts: Floats, upto: Floats, edges: Floats, rank: Floats) -> Floats:
-    """Give the value of a rank (r,), from 0 on, in each row."""
+    """Return the value at a rank (r,), counted from 0, in each row."""
     rows = np.arange(len(counts))
     at = np.minimum((upto <= rank[:, None]).sum(axis=1), counts.shape[1] - 1)
     inside = (rank - (upto[rows, at] - counts[rows, at]) + 0.5) / np.maximum(counts[rows, at], 1)
@@ -315,14 +315,14 @@ def _ranked(counts: Floats, upto: Floats, edges: Floats, rank: Floats) -> Floats
 
 
 def _below(edges: Floats, value: float) -> Singles:
-    """Give the share of each bin that lies below a value."""
+    """Return the share of each bin that is below a value."""
     low, high = edges
     wide = np.where(high > low, high - low, 1)
     return np.asarray(np.where(high > low, np.clip((value - low) / wide, 0, 1), low <= value), np.float32)
 
 
 def _spearman(weights: Singles, x: NDArray[np.intp], y: NDArray[np.intp]) -> Floats:
-    """Give Spearman's correlation in each row of ``weights`` (r, k); NaN where one does not vary."""
+    """Return Spearman's correlation for each row of ``weights`` (r, k); NaN where one series does not vary."""
     whole = weights.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         one, other = (
@@ -335,7 +335,7 @@ def _spearman(weights: Singles, x: NDArray[np.intp], y: NDArray[np.intp]) -> Flo
 
 
 def _ranks(weights: Singles, places: NDArray[np.intp]) -> Singles:
-    """Give the mean rank of each value in each row, where it stands ``weights`` (r, k) times; ``places``: dense."""
+    """Return each value's mean rank in each row, counted ``weights`` (r, k) times; ``places``: its dense rank."""
     order = np.argsort(places, kind="stable")
     first = np.flatnonzero(np.diff(places[order], prepend=-1))
     sizes = np.add.reduceat(weights[:, order], first, axis=1)

@@ -1,7 +1,7 @@
-"""What is worth knowing of the last week: findings in plain words, each with its figures, its span and how sure it is.
+"""Insights into the last days: findings as sentences, each with its figures, its span and its confidence.
 
-Runs in a process that ends (``-m wfmon.analyse``), for pandas takes 60 MB. Nothing is told below ``SURE``; an
-empty list is a good answer.
+Runs in a short-lived process (``-m wfmon.analyse``), because pandas takes 60 MB. Nothing is reported below ``SURE``;
+an empty list is a good answer.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from wfmon.core.types import Series
 from wfmon.core.zones import instant_ms, local, to_local_s
 
 SURE = 0.95
-"""Confidence from which on a finding is told."""
+"""Minimum confidence of a finding."""
 WORTH = 0.10
-"""Change of a median from which on it is worth telling."""
+"""Minimum relative change of a median worth reporting."""
 DAY_S, HOUR_S = 86_400, 3_600
 EPOCH_DAY = date(1970, 1, 1)
 FRAME_BUDGET_MS = 16.67
 TTFT_TARGET_MS = 1_000.0
 MOST = 8
 MOST_MODELS = 20
-"""Models whose budget of first tokens is told: those with the most requests."""
+"""Models whose first-token budget is reported: those with the most requests."""
 FULL_WITHIN_DAYS = 60
-"""A disk that is full later than that is no finding."""
+"""A disk that fills up later than this is not reported."""
 HOUR_RATIO = 1.5
-"""An hour of the day is told of when its median is so many times that of the day."""
+"""An hour of the day is reported if its median is this many times the day's."""
 SEED = 1_917
-"""The draws of a bootstrap are the same each time, so that the same past tells the same."""
+"""Fixed seed of the bootstrap, so that the same history gives the same findings."""
 
 
 class Kind(NamedTuple):
-    """A figure of requests that is compared: ``worse`` is the sign of a change for the worse."""
+    """A figure of requests to compare; ``worse``: the sign of a change for the worse."""
 
     column: str
     words: str
@@ -59,15 +59,15 @@ COMPANIONS = (
     ("system.cpu_percent", "CPU use"),
     ("system.disk_read_bytes_per_second", "disk reads"),
 )
-"""What may have changed with a model's figure: named only if it changed the same days, and as surely."""
+"""Machine figures that may have changed together with a model's: named only if they rose on the same day, as surely."""
 
 
 class Past(NamedTuple):
-    """What the analysis reads.
+    """The input of the analysis.
 
-    ``requests``: the table's columns, one row a request. ``series(text)``: hourly means, indexed by UTC seconds, NaN
-    where nothing is known. ``within(text, limit)``: the share of a distribution's samples at or under a limit, and how
-    many samples there are; None where there are none.
+    ``requests``: the table's columns, one row per request. ``series(text)``: hourly means, indexed by UTC seconds, NaN
+    in gaps. ``within(text, limit)``: the share of a distribution's samples at or below a limit, and the number of
+    samples; None if there are none.
     """
 
     requests: pd.DataFrame
@@ -77,7 +77,7 @@ class Past(NamedTuple):
 
 
 def insights(past: Past, now_ms: int, days: int, zone: tzinfo) -> dict[str, Any]:
-    """Give {span, findings, week, health, budgets, causes}. ``zone``: the user's."""
+    """Return {span, findings, week, health, budgets, causes}. ``zone``: the user's."""
     random = np.random.default_rng(SEED)
     begin_ms = now_ms - days * DAY_S * 1_000
     requests = past.requests[past.requests["started_ms"] >= begin_ms - days * DAY_S * 1_000]
@@ -100,7 +100,7 @@ def insights(past: Past, now_ms: int, days: int, zone: tzinfo) -> dict[str, Any]
 def _changes(
     past: Past, requests: pd.DataFrame, span: tuple[int, int], zone: tzinfo, random: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Compare each model's figures with those of the span before."""
+    """Compare each model's figures with those of the previous span."""
     found = []
     good = requests[requests["status"] == "ok"]
     for (model, server), mine in good.groupby(["model", "server"], sort=True):
@@ -110,27 +110,27 @@ def _changes(
             known = mine.dropna(subset=[kind.column])
             before = known[known["started_ms"] < span[0]][kind.column].to_numpy(np.float64)
             after = known[known["started_ms"] >= span[0]][kind.column].to_numpy(np.float64)
-            told = change(before, after, random)
-            if told is None or not _worth(told):
+            diff = change(before, after, random)
+            if diff is None or not _worth(diff):
                 continue
             since, with_what = _since(past, known, kind, zone)
             series = str(Series.of(kind.metric, model=str(model), server=str(server)))
-            moved = f"{'rose' if told.ratio > 0 else 'fell'} {100 * abs(told.ratio):.0f} %"
+            moved = f"{'rose' if diff.ratio > 0 else 'fell'} {100 * abs(diff.ratio):.0f} %"
             found.append(_finding(
-                f"{kind.words} of {model} {moved}{since}{with_what}: {_figure(told.before)} to {_figure(told.after)} "
+                f"{kind.words} of {model} {moved}{since}{with_what}: {_figure(diff.before)} to {_figure(diff.after)} "
                 f"{kind.unit}, medians of {len(before):,} and {len(after):,} requests.",
-                span, told.confidence, [series], worse=told.ratio * kind.worse > 0, weight=abs(told.ratio),
-                method=f"change between {100 * told.low:+.0f} and {100 * told.high:+.0f} % (95 % bootstrap); rank test",
+                span, diff.confidence, [series], worse=diff.ratio * kind.worse > 0, weight=abs(diff.ratio),
+                method=f"change between {100 * diff.low:+.0f} and {100 * diff.high:+.0f} % (95 % bootstrap); rank test",
             ))  # fmt: skip
     return found
 
 
-def _worth(told: Change) -> bool:
-    return told.confidence >= SURE and abs(told.ratio) >= WORTH and (told.low > 0 or told.high < 0)
+def _worth(diff: Change) -> bool:
+    return diff.confidence >= SURE and abs(diff.ratio) >= WORTH and (diff.low > 0 or diff.high < 0)
 
 
 def _since(past: Past, known: pd.DataFrame, kind: Kind, zone: tzinfo) -> tuple[str, str]:
-    """Say since which day, and together with what, where both can be told."""
+    """Return since which day, and together with what, as parts of a sentence; "" where unknown."""
     days = to_local_s(known["started_ms"].to_numpy(np.int64) // 1_000, zone) // DAY_S
     at = split(known[kind.column].to_numpy(np.float64), days)
     if at is None or 1 - at[1] < SURE:
@@ -142,18 +142,18 @@ def _since(past: Past, known: pd.DataFrame, kind: Kind, zone: tzinfo) -> tuple[s
         if text not in past.known:
             continue
         hourly = past.series(text).dropna()
-        told = change(
+        diff = change(
             hourly[hourly.index < from_s].to_numpy(np.float64), hourly[hourly.index >= from_s].to_numpy(np.float64),
             np.random.default_rng(SEED),
         )  # fmt: skip
-        if told is not None and _worth(told) and told.ratio > 0:
-            companions.append((told.ratio, words))
+        if diff is not None and _worth(diff) and diff.ratio > 0:
+            companions.append((diff.ratio, words))
     best = max(companions, default=None)
     return f" since {day:%A, %d %B}", f", together with {best[1]}" if best else ""
 
 
 def _hours(recent: pd.DataFrame, span: tuple[int, int], zone: tzinfo) -> list[dict[str, Any]]:
-    """Tell the hour of the day in which first tokens take longest, if it stands out."""
+    """Find the hour of the day in which first tokens take longest, if it stands out."""
     good = recent[recent["status"] == "ok"].dropna(subset=["ttft_ms"])
     if len(good) < 10 * LEAST:
         return []
@@ -165,30 +165,30 @@ def _hours(recent: pd.DataFrame, span: tuple[int, int], zone: tzinfo) -> list[di
     if np.isnan(by_hour).all():
         return []
     worst, middle = int(np.nanargmax(by_hour)), float(np.median(values))
-    told = change(values[hours != worst], values[hours == worst], np.random.default_rng(SEED))
+    diff = change(values[hours != worst], values[hours == worst], np.random.default_rng(SEED))
     tried = int((~np.isnan(by_hour)).sum())
-    if told is None or by_hour[worst] < HOUR_RATIO * middle or 1 - (1 - told.confidence) * tried < SURE:
+    if diff is None or by_hour[worst] < HOUR_RATIO * middle or 1 - (1 - diff.confidence) * tried < SURE:
         return []
     ratio = float(by_hour[worst]) / middle
     return [_finding(
         f"First tokens take longest from {worst}:00 to {(worst + 1) % 24}:00: {ratio:.1f} times the day's median, "
         f"{_figure(float(by_hour[worst]))} against {_figure(middle)} ms, {int(counts[worst])} requests.",
-        span, 1 - (1 - told.confidence) * tried, ["model.ttft_ms"], worse=True, weight=0.5 * (ratio - 1),
-        method="rank test of that hour against the others, corrected for the hours that were tried",
+        span, 1 - (1 - diff.confidence) * tried, ["model.ttft_ms"], worse=True, weight=0.5 * (ratio - 1),
+        method="rank test of that hour against the others, corrected for the number of hours tried",
     )]  # fmt: skip
 
 
 def _disk(past: Past, now_ms: int, random: np.random.Generator) -> list[dict[str, Any]]:
-    """Tell when the disk will be full, if it goes on so."""
+    """Predict when the disk will be full at the current pace."""
     text = "system.disk_free_bytes"
     if text not in past.known:
         return []
     hourly = past.series(text).dropna()
-    told = trend(hourly.index.to_numpy(np.float64), hourly.to_numpy(np.float64), random)
-    if told is None or told.high >= 0 or hourly.index[-1] - hourly.index[0] < 2 * DAY_S:
+    fitted = trend(hourly.index.to_numpy(np.float64), hourly.to_numpy(np.float64), random)
+    if fitted is None or fitted.high >= 0 or hourly.index[-1] - hourly.index[0] < 2 * DAY_S:
         return []
-    left_days = float(hourly.iloc[-1]) / -told.slope / DAY_S
-    pace, least, most = (-each * DAY_S / 1e9 for each in (told.slope, told.high, told.low))
+    left_days = float(hourly.iloc[-1]) / -fitted.slope / DAY_S
+    pace, least, most = (-each * DAY_S / 1e9 for each in (fitted.slope, fitted.high, fitted.low))
     if left_days > FULL_WITHIN_DAYS:
         return []
     return [_finding(
@@ -208,7 +208,7 @@ def _finding(
 
 
 def _week(past: Past, recent: pd.DataFrame, now_ms: int, zone: tzinfo) -> dict[str, Any]:
-    """Give the last seven days hour by hour: {days: [start_ms], requests: 7 x 24, cpu_percent: 7 x 24 or None}."""
+    """Return the last seven days hour by hour: {days: [start_ms], requests: 7 x 24, cpu_percent: 7 x 24 or None}."""
     first = (local(now_ms, zone).date() - EPOCH_DAY).days - 6
     counts = np.zeros((7, 24), np.int64)
     at = to_local_s(recent["started_ms"].to_numpy(np.int64) // 1_000, zone) - first * DAY_S
@@ -227,19 +227,19 @@ def _week(past: Past, recent: pd.DataFrame, now_ms: int, zone: tzinfo) -> dict[s
 
 
 def _midnight_s(day: int, zone: tzinfo) -> int:
-    """Give when a day, counted from 1970 on, begins there."""
+    """Return the start of a day, counted from 1970, in a zone; UTC seconds."""
     return instant_ms(EPOCH_DAY + timedelta(days=day), 0, zone) // 1_000
 
 
 def _budgets(past: Past, recent: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give how much of what was promised was kept: {name, text, share, target, of}."""
+    """Return the budgets of frames and first tokens: {name, text, share, target, of}."""
     found = []
     for text in past.known:
         if text.startswith("ux.frame_time_ms"):
-            told = past.within(text, FRAME_BUDGET_MS * 1.05)
-            if told is not None:
+            kept = past.within(text, FRAME_BUDGET_MS * 1.05)
+            if kept is not None:
                 page = dict(Series.parse(text).labels).get("page", "")
-                found.append(_budget(f"Frames of {page}", f"within {FRAME_BUDGET_MS} ms", *told, 0.95))
+                found.append(_budget(f"Frames of {page}", f"within {FRAME_BUDGET_MS} ms", *kept, 0.95))
     good = recent[recent["status"] == "ok"].dropna(subset=["ttft_ms"])
     most = good["model"].value_counts().index[:MOST_MODELS]
     for model, mine in good[good["model"].isin(most)].groupby("model", sort=True):
@@ -253,7 +253,7 @@ def _budget(name: str, text: str, share: float, of: int, target: float) -> dict[
 
 
 def _causes(recent: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give what made requests slow, the most frequent first: {code, requests, share of the slow ones, cost_ms}."""
+    """Return the causes of slow requests, most frequent first: {code, requests, share of the slow ones, cost_ms}."""
     slow = recent[recent["slow"] == 1]
     if slow.empty:
         return []
@@ -273,7 +273,7 @@ def _causes(recent: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _health(recent: pd.DataFrame, budgets: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give a score of 0 to 100 and its parts; a part that was not measured is left out, and its weight with it."""
+    """Return a score from 0 to 100 and its parts; parts that were not measured are omitted, with their weights."""
     parts = []
     if len(recent):
         ended = recent[recent["status"] != "open"]
@@ -296,5 +296,5 @@ def _health(recent: pd.DataFrame, budgets: list[dict[str, Any]]) -> dict[str, An
 
 
 def _figure(value: float) -> str:
-    """Give a number with three digits."""
+    """Format a number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

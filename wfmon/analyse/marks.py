@@ -1,7 +1,7 @@
-"""What was unusual, in words and as rows of the history: one note when it begins, one when it is over.
+"""Anomalies as sentences and as notes of the history: one note when an anomaly begins, one when it ends.
 
-A note's text is a sentence, then a line of JSON for whoever asks later: ``told`` gives the sentence alone, ``past`` the
-rows. Pure.
+A note's text is a sentence, followed by a line of JSON for later queries: ``without_figures`` removes the JSON,
+``past`` reads it back into rows. Pure.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from wfmon.core.types import Series
 
 KIND = ANOMALY
 LONGEST_MS = 86_400_000
-"""Notes are looked for so long before a span and after it: what lasts longer is found by its beginning alone."""
+"""Notes are read this long before and after a span: a longer anomaly is found only by its beginning."""
 Write = Callable[[float | None, str], str]
-"""(value, unit) -> the value as a person reads it."""
+"""(value, unit) -> the value as text."""
 _KEPT = ("series", "value", "low", "high", "z", "days", "since_ms", "until_ms")
 
 
 def row_of(series: Series, run: Run, write: Write, *, over: bool = False) -> Anomaly:
-    """Give what is told of a run: {series, name, labels, label, unit, value, last, low, high, z, days, since_ms,
-    until_ms, usually, text, also}; ``until_ms`` is None while it lasts.
+    """Return a run as a row: {series, name, labels, label, unit, value, last, low, high, z, days, since_ms, until_ms,
+    usually, text, also}; ``until_ms`` is None while it lasts.
     """
     metric = METRICS[series.name]
     low, high = run.usual.span(metric.low, metric.high)
@@ -39,12 +39,12 @@ def row_of(series: Series, run: Run, write: Write, *, over: bool = False) -> Ano
 
 
 def _short(value: float) -> float:
-    """Give the seven digits that a float32 knows."""
+    """Round to seven digits, the precision of a float32."""
     return float(f"{value:.7g}")
 
 
 def _worded(row: Mapping[str, Any], write: Write) -> Anomaly:
-    """Add to a row what follows from its figures."""
+    """Add the names, labels and sentences that follow from a row's figures."""
     series = Series.parse(row["series"])
     metric = METRICS.get(series.name)
     unit = metric.unit if metric else ""
@@ -59,7 +59,7 @@ def _worded(row: Mapping[str, Any], write: Write) -> Anomaly:
 
 
 def _between(low: float, high: float, unit: str, write: Write) -> str:
-    """Write a range, its unit once where both ends share it: ``12 to 30 %``; from 0 on ``up to 30 %``."""
+    """Write a range, its unit once if both ends share it: ``12 to 30 %``; from 0: ``up to 30 %``."""
     if low == 0 < high:
         return f"up to {write(high, unit)}"
     one, other = write(low, unit), write(high, unit)
@@ -68,7 +68,7 @@ def _between(low: float, high: float, unit: str, write: Write) -> str:
 
 
 def note(row: Mapping[str, Any], write: Write, seen_ms: int) -> str:
-    """Give a note's text. ``seen_ms``: when it was written, which is all that is known if no second one comes."""
+    """Return a note's text. ``seen_ms``: when it was written, the best known end if no second note follows."""
     text = row["text"]
     if row["until_ms"] is not None:
         took = write((row["until_ms"] - row["since_ms"]) / 1_000, "s")
@@ -76,15 +76,15 @@ def note(row: Mapping[str, Any], write: Write, seen_ms: int) -> str:
     return f"{text}\n{json.dumps({**{name: row[name] for name in _KEPT}, 'seen_ms': seen_ms}, separators=(',', ':'))}"
 
 
-def told(rows: Iterable[Annotation]) -> list[Annotation]:
-    """Give notes of all kinds as a person reads them."""
+def without_figures(rows: Iterable[Annotation]) -> list[Annotation]:
+    """Return notes of all kinds as plain sentences."""
     return [{**row, "text": row["text"].partition("\n")[0] if row["kind"] == KIND else row["text"]} for row in rows]
 
 
 def past(rows: Iterable[Annotation], now: Iterable[Anomaly], from_ms: int, to_ms: int, write: Write) -> list[Anomaly]:
-    """Give what was unusual in [from, to), the oldest first, from notes and what is unusual now.
+    """Return the anomalies in [from, to), oldest first, from notes and the current ones (``now``).
 
-    Of what has no second note (the monitor was killed) the end is when it was seen last.
+    If there is no second note (the monitor was killed), the end is when it was last seen.
     """
     found: dict[tuple[str, int], Anomaly] = {}
     for row in rows:
@@ -102,7 +102,7 @@ def past(rows: Iterable[Annotation], now: Iterable[Anomaly], from_ms: int, to_ms
 
 
 def _figures(text: str) -> dict[str, Any] | None:
-    """Read a note's line of JSON; None for one that is not ours."""
+    """Parse a note's line of JSON; None if it is not ours."""
     try:
         found = json.loads(text.partition("\n")[2])
         Series.parse(found["series"])

@@ -1,8 +1,8 @@
-"""The past as points: any span of any series, from the file and, for the last minutes, from the hot cache.
+"""History queries: any span of any series as points, from the file and, for the last minutes, from the hot cache.
 
-A query never loses a peak: each point has the least, the mean and the largest value of its step. The tier is chosen so
-that there are at least as many buckets as points; what the cache still holds is folded in the same way as the file's
-seconds were, so that the past joins the present without a seam.
+A query never loses a peak: each point has the minimum, mean and maximum of its step. The tier is chosen so that there
+are at least as many buckets as points; the cache's samples are folded in the same way as the file's seconds were, so
+that both join without a seam.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ QUANTILES = {"p50": (0.5,), "p95": (0.95,), "p99": (0.99,), "quantiles": (0.5, 0
 MAX_POINTS = 5_000
 MAX_SERIES = 50
 HOLD_S = 15
-"""A gauge's value holds until its next sample, at most so long: then it is not known."""
+"""A gauge's value holds until its next sample, at most this long; then it is unknown."""
 DIGITS = 7
 _LEAST = 1e-15
-"""What is smaller is told with all its digits."""
+"""Smaller values are not rounded."""
 
 
 class Hot(NamedTuple):
-    """What the cache holds. ``samples(series, from_ms, to_ms)``: times (n,) and values (n,), in order of time."""
+    """Access to the cache. ``samples(series, from_ms, to_ms)``: times (n,) and values (n,), in time order."""
 
     since_ms: Callable[[], int]
     samples: Callable[[str, int, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
@@ -44,7 +44,7 @@ class Hot(NamedTuple):
 
 
 class HeldSpan(NamedTuple):
-    """What is kept of one series in [from_s, to_s): the buckets that begin there; ``to_s`` is not past ``now_ms``."""
+    """The stored data of one series in [from_s, to_s): the buckets that begin there; ``to_s`` is at most ``now_ms``."""
 
     known: Known
     now_ms: int
@@ -54,7 +54,7 @@ class HeldSpan(NamedTuple):
     buckets: Buckets
 
     def means(self) -> NDArray[np.float64]:
-        """Give the mean at each of the tier's steps, NaN where nothing is known; a gauge's value holds for a while."""
+        """Return the mean at each of the tier's steps, NaN where unknown; a gauge holds its value for a while."""
         step_s = self.tier.step_s
         grid = np.full((max(0, self.to_s - self.from_s) // step_s, 1), np.nan)
         where = (self.buckets.t_s - self.from_s) // step_s
@@ -75,7 +75,7 @@ class HistoryQueries:
         self._keep = keep
 
     def series(self) -> list[KeptSeries]:
-        """Give every series that there is anything of: {series, name, labels, unit, kind, first_ms, distribution}."""
+        """Return every series with any data: {series, name, labels, unit, kind, first_ms, distribution}."""
         return [
             {
                 "series": each.text, "name": each.name, "labels": dict(Series.parse(each.text).labels),
@@ -88,11 +88,11 @@ class HistoryQueries:
     def query(
         self, series: Sequence[str], from_ms: int, to_ms: int, points: int = 1_000, fn: str = "envelope"
     ) -> Query:
-        """Give {from_ms, to_ms, step_ms, tier, fn, series: [{series, name, labels, unit, kind, step_ms, points}]}.
+        """Return {from_ms, to_ms, step_ms, tier, fn, series: [{series, name, labels, unit, kind, step_ms, points}]}.
 
         A point is [t_ms, min, mean, max] for "envelope", [t_ms, p50, p95, p99] for "quantiles", else [t_ms, value];
-        there is one for each step of the span, null where nothing is known. ``series`` may leave labels out, or give
-        them as ``*``: each series that fits is a line. Raises Refused.
+        there is one per step of the span, null in gaps. A selector in ``series`` may omit labels or use ``*``: each
+        series that matches is a line. Raises Refused.
         """
         now_ms = self._now_ms()
         _check(from_ms, to_ms, points, fn)
@@ -114,9 +114,9 @@ class HistoryQueries:
         }  # fmt: skip
 
     def held(self, text: str, from_ms: int, to_ms: int, most: int, field: str = "series") -> HeldSpan:
-        """Give what is kept of one series, as finely as it is in about ``most`` buckets at most.
+        """Return the stored data of one series at the finest resolution with at most about ``most`` buckets.
 
-        A bucket belongs to the span in which it begins, so that spans side by side share none. Raises Refused, with
+        A bucket belongs to the span in which it begins, so that adjacent spans share none. Raises Refused, naming
         ``field``.
         """
         try:
@@ -124,10 +124,10 @@ class HistoryQueries:
         except Refused as error:
             raise Refused(field, str(error), error.fix) from None
         if len(chosen) > 1:
-            raise Refused(field, f"{len(chosen)} series fit {text[:200]!r}.", "Give one, with all its labels.")
+            raise Refused(field, f"{len(chosen)} series match {text[:200]!r}.", "Name one, with all its labels.")
         now_ms = self._now_ms()
         end_ms = min(to_ms, now_ms)
-        # What lies ahead has no buckets: only the rest is cut into them.
+        # The future has no buckets: the resolution is chosen for the rest.
         tier, _ = self._resolution(from_ms, end_ms if end_ms > from_ms else to_ms, most, now_ms)
         from_s, to_s = (-(-ms // (tier.step_s * 1_000)) * tier.step_s for ms in (from_ms, end_ms))
         if to_s <= from_s:
@@ -136,7 +136,7 @@ class HistoryQueries:
         return HeldSpan(chosen[0], now_ms, tier, from_s, to_s, between(found, from_s, to_s))
 
     def _known(self, names: Collection[str] = ()) -> list[Known]:
-        """Give the series of these names; of all without any."""
+        """Return the known series with these names; all if none are given."""
         kept = [each for each in self._reader.series() if not names or each.name in names]
         there = {each.text for each in kept}
         fresh = [
@@ -161,17 +161,17 @@ class HistoryQueries:
                 raise Refused("series", f"No series {text[:200]!r} was ever seen.", "GET /api/v1/history lists them.")
             chosen.update((each, known[each]) for each in found)
         if not chosen:
-            raise Refused("series", "No series was named.", "Give series=, once or several times.")
+            raise Refused("series", "No series was named.", "Use series=, once or several times.")
         if len(chosen) > MAX_SERIES:
-            raise Refused("series", f"{len(chosen)} series fit.", f"Ask for at most {MAX_SERIES} at once.")
+            raise Refused("series", f"{len(chosen)} series match.", f"Ask for at most {MAX_SERIES} at once.")
         if fn in QUANTILES:
             bare = next((each.text for each in chosen.values() if not is_distribution(each.name)), None)
             if bare is not None:
-                raise Refused("fn", f"Of {bare} no distribution is kept.", "Ask for envelope, mean, min, max or last.")
+                raise Refused("fn", f"{bare} has no distribution.", "Ask for envelope, mean, min, max or last.")
         return list(chosen.values())
 
     def _resolution(self, from_ms: int, to_ms: int, points: int, now_ms: int) -> tuple[Tier, int]:
-        """Give the tier that reaches back far enough, and the step in seconds, a multiple of its buckets."""
+        """Return the tier that reaches back far enough, and the step in seconds, a multiple of its bucket length."""
         wanted_s = (to_ms - from_ms) / 1_000 / points
         tier, keep, first = tier_for(wanted_s), self._keep(), self._reader.first_of()
         while tier is not TIERS[-1] and (
@@ -183,11 +183,11 @@ class HistoryQueries:
     def _parts(
         self, chosen: Sequence[Known], from_s: int, to_s: int, tier: Tier, *, sketches: bool
     ) -> dict[str, list[Buckets]]:
-        """Give what the file has and what the cache has of each series, no second in both."""
+        """Return each series' buckets from the file and from the cache, without overlap."""
         if to_s <= from_s:
             return {each.text: [] for each in chosen}
         fresh = {each.text: self._hot.samples(each.text, from_s * 1_000, to_s * 1_000) for each in chosen}
-        # Asked after them: what the cache has dropped meanwhile comes from the file, whole.
+        # Read after the samples: whatever the cache has dropped since then comes complete from the file.
         hot_from_s = max(from_s, -(-self._hot.since_ms() // 1_000))
         sealed_to_s, kept = self._reader.parts_before(
             [each.id for each in chosen if each.id], from_s, to_s, tier, journal_to_s=hot_from_s, sketches=sketches
@@ -206,14 +206,14 @@ def _folded(
     step_s: int,
     sketches: bool,  # noqa: FBT001
 ) -> Buckets:
-    """Fold what the cache holds from this second on."""
+    """Fold the cache's samples from ``from_s`` on."""
     t_ms, values = samples
     begin = int(np.searchsorted(t_ms, from_s * 1_000))
     return of_samples(t_ms[begin:], values[begin:], step_s, distribution=sketches and is_distribution(each.name))
 
 
 def _is_cut(tier: Tier, from_s: int, first: Mapping[int, int]) -> bool:
-    """Tell whether a coarser tier surely reaches further back: what was past the size of the whole went early."""
+    """Return whether a coarser tier certainly reaches further back, because the size limit removed data early."""
     mine = first.get(tier.number)
     if mine is None or mine <= from_s:
         return False
@@ -221,22 +221,22 @@ def _is_cut(tier: Tier, from_s: int, first: Mapping[int, int]) -> bool:
 
 
 def is_distribution(name: str) -> bool:
-    """Tell whether quantiles of a metric are kept."""
+    """Return whether quantiles of a metric are stored."""
     metric = METRICS.get(name)
     return metric is not None and metric.is_distribution
 
 
 def _check(from_ms: int, to_ms: int, points: int, fn: str) -> None:
     if not 0 <= from_ms < to_ms:
-        raise Refused("from", "The span is empty.", "Give from= and to= in milliseconds, from before to.")
+        raise Refused("from", "The span is empty.", "Use from= and to= in milliseconds, with from before to.")
     if not 1 <= points <= MAX_POINTS:
-        raise Refused("points", f"points= is {points}.", f"Give a whole number from 1 to {MAX_POINTS}.")
+        raise Refused("points", f"points= is {points}.", f"Use a whole number from 1 to {MAX_POINTS}.")
     if fn not in FUNCTIONS:
-        raise Refused("fn", f"There is no function {fn[:40]!r}.", f"Give one of {', '.join(FUNCTIONS)}.")
+        raise Refused("fn", f"There is no function {fn[:40]!r}.", f"Use one of {', '.join(FUNCTIONS)}.")
 
 
 def _points(buckets: Buckets, from_s: int, to_s: int, step_s: int, each: Known, fn: str) -> list[list[Any]]:
-    """Lay buckets on the grid of the span; a gauge's last value holds for a while where none came."""
+    """Place buckets on the grid of the span; a gauge's last value is held over short gaps."""
     n = max(0, -(-(to_s - from_s) // step_s))
     columns = _columns(buckets, fn)
     grid = np.full((n, len(columns)), np.nan)
@@ -269,7 +269,7 @@ def _columns(buckets: Buckets, fn: str) -> list[NDArray[Any]]:
 
 
 def _hold(grid: NDArray[np.float64], where: NDArray[np.int64], last: NDArray[np.float32], most: int) -> None:
-    """Write the last value into the steps after it that have none, ``most`` of them; after a gap none is known."""
+    """Fill empty steps with the last value, if at most ``most`` in a row are empty; a gap mark holds nothing."""
     n = len(grid)
     ends = np.append(where[1:], n)
     for begin, end, value in zip(where.tolist(), ends.tolist(), last.tolist(), strict=True):
@@ -278,12 +278,12 @@ def _hold(grid: NDArray[np.float64], where: NDArray[np.int64], last: NDArray[np.
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the nearest numbers of seven digits, all that a float32 knows: as short in JSON as they can be."""
+    """Round to seven significant digits, the precision of a float32, which keeps JSON short."""
     size = np.abs(values)
     places = np.zeros(values.shape)
     normal = (size >= _LEAST) & (size < np.inf)
     places[normal] = DIGITS - 1 - np.floor(np.log10(size[normal]))
-    # Powers of ten up to 22 are exact, and so is the nearest double to what is divided or multiplied by one.
+    # Powers of ten up to 22 are exact, so one division or multiplication by them is correctly rounded.
     up, down = 10.0 ** np.clip(places, 0, 22), 10.0 ** np.clip(-places, 0, None)
     found: NDArray[np.float64] = np.rint(values * up / down) / up * down
     return np.where(normal, found, values)

@@ -1,6 +1,6 @@
-"""Why was a request slow: the one or two causes that its measures and the machine's support, with the figures.
+"""Causes of a slow request: the one or two that its own measurements and the machine's support, with figures.
 
-docs/why-slow.md has the rules. What was not measured never leads to a cause.
+docs/why-slow.md has the rules. A missing measurement never leads to a cause.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import NamedTuple
 from wfmon.core.types import Cause, Judgement, Request, Series, Window
 
 Measured = Callable[[str, int, int], Window | None]
-"""(series text, from ms, to ms) -> the series over that span; None where nothing was measured."""
+"""(series text, from ms, to ms) -> the series over that span; None if nothing was measured."""
 
 MOST = 2
-"""Causes at most."""
+"""Maximum number of causes."""
 SLOW_TTFT_MS = 1_000.0
 STALL_MS = 400.0
 SLOW_SHARE = 0.5
-"""Of the typical tokens a second; below, a request is slow."""
+"""Share of the typical tokens per second below which a request is slow."""
 PART_MS = 1_000.0
 PART_SHARE = 0.2
-"""A phase that took PART_MS, or this share of the request, is a cause."""
+"""A phase of at least PART_MS, or this share of the request, is a cause."""
 LONG_PROMPT_TOKENS = 1_000
-"""A prompt is called long from here on."""
+"""A prompt of at least this size is called long."""
 DOMINANT = 0.5
-"""Of the time to the first token: what takes as much dominates it."""
+"""Share of the time to first token from which a part dominates it."""
 BEFORE_MS = 2_000
 GPU_BUSY_PERCENT = 80.0
 MEMORY_PERCENT = 92.0
@@ -36,7 +36,7 @@ MAX_GPUS = 16
 
 
 class Case(NamedTuple):
-    """A slow request, and the machine's measures, which are asked only when they are needed."""
+    """A slow request, and the machine's measurements, which are read only when needed."""
 
     request: Request
     measured: Measured
@@ -46,19 +46,19 @@ class Case(NamedTuple):
     """The causes so far."""
 
     def has(self, code: str) -> Cause | None:
-        """Give the cause of this code that was found already."""
+        """Return the cause with this code, if already found."""
         return next((cause for cause in self.found if cause.code == code), None)
 
 
 def causes(request: Request, measured: Measured, typical: Request | None = None) -> tuple[Cause, ...]:
-    """Give at most two causes, the costliest first; none for a request that was not slow."""
+    """Return at most two causes, costliest first; none for a request that was not slow."""
     return judge(request, measured, typical).causes
 
 
 def judge(request: Request, measured: Measured, typical: Request | None = None) -> Judgement:
-    """Tell whether a request was slow, and why: causes with a time of their own come first.
+    """Judge whether a request was slow, and why: causes with a measured duration come first.
 
-    A slow one without causes: nothing that was measured says why.
+    A slow request may have no causes: then no measurement explains it.
     """
     case = Case(request, measured, _slow_start(request), _slow_flow(request, typical))
     stalls = _stalls(request)
@@ -67,15 +67,15 @@ def judge(request: Request, measured: Measured, typical: Request | None = None) 
     own = [cause for cause in (*(phase(request) for phase in PHASES), stalls) if cause is not None]
     own.sort(key=lambda cause: -(cause.cost_ms or 0.0))
     found = tuple(own[:MOST])
-    for ask in MACHINE:
+    for check in MACHINE:
         if len(found) >= MOST:
             break
-        found += ask(case._replace(found=found))
+        found += check(case._replace(found=found))
     return Judgement(slow=True, causes=found)
 
 
 def _slow_start(request: Request) -> bool:
-    """Tell whether the first token was late; of a request that was given up, whether none came in that time."""
+    """Return whether the first token was late; for an aborted request, whether none came in that time."""
     waited = _known(request.ttft_ms)
     if waited is None and request.status == "aborted" and not request.output_tokens:
         waited = _known(request.duration_ms)
@@ -102,7 +102,7 @@ def _queue(request: Request) -> Cause | None:
 
 
 def _prompt(request: Request) -> Cause | None:
-    """The prompt dominates the wait. Where its time is not told, a long one may: by what load and queue leave."""
+    """The prompt dominates the wait. Without its own time, a long prompt does if load and queue leave enough."""
     ttft, took, tokens = _known(request.ttft_ms), _part(request.prompt_ms, request), _known(request.prompt_tokens)
     read = None if tokens is None else max(0, int(tokens) - int(_known(request.cached_tokens) or 0))
     is_long = read is not None and read >= LONG_PROMPT_TOKENS
@@ -134,7 +134,7 @@ def _stalls(request: Request) -> Cause | None:
 
 
 def _gpu_busy(case: Case) -> tuple[Cause, ...]:
-    """Every card was at work right before, and not for a request of this model."""
+    """Every card was busy just before, and not with a request of this model."""
     if not (case.slow_start or case.slow_flow):
         return ()
     request = case.request
@@ -156,7 +156,7 @@ def _gpu_busy(case: Case) -> tuple[Cause, ...]:
 
 
 def _swap(case: Case) -> tuple[Cause, ...]:
-    """Swap grew; or it is in use and the disk was read, where no load explains that."""
+    """Swap grew; or it is in use and the disk was read, which no model load explains."""
     span = _whole(case.request)
     window = None if span is None else case.measured("system.swap_used_bytes", *span)
     if span is None or window is None:
@@ -174,11 +174,11 @@ def _swap(case: Case) -> tuple[Cause, ...]:
 
 
 def _disk(case: Case) -> tuple[Cause, ...]:
-    """The disk was read hard while the model loaded, or while the first token was waited for."""
+    """The disk was read heavily during the model's load, or during the wait for the first token."""
     request, wait = case.request, _known(case.request.ttft_ms)
     load = case.has("load")
     if case.has("swap") is not None:
-        return ()  # the same reads would be told twice
+        return ()  # the same reads would be reported twice
     if load is not None:
         begin = request.started_ms + int(_known(request.queue_ms) or 0)
         read = _read(case, (begin, begin + math.ceil(load.cost_ms or 0)))
@@ -199,11 +199,11 @@ def _memory(case: Case) -> tuple[Cause, ...]:
 
 
 MACHINE: tuple[Callable[[Case], tuple[Cause, ...]], ...] = (_gpu_busy, _swap, _disk, _memory)
-"""In this order; each is asked only while there is room for its answer."""
+"""Checked in this order until there are MOST causes."""
 
 
 def _read(case: Case, span: tuple[int, int]) -> float | None:
-    """Give what was read a second, where that is much."""
+    """Return the disk bytes read per second if that is a lot, else None."""
     window = case.measured("system.disk_read_bytes_per_second", *span)
     mean = None if window is None else _known(window.mean)
     return mean if mean is not None and mean >= DISK_BYTES_PER_SECOND else None
@@ -220,7 +220,7 @@ def _whole(request: Request) -> tuple[int, int] | None:
 
 
 def _part(took_ms: float | None, request: Request) -> float | None:
-    """Give the time of a phase where it is a part that counts."""
+    """Return the duration of a phase if it is long enough to be a cause, else None."""
     took, duration = _known(took_ms), _known(request.duration_ms)
     if took is None or not took:
         return None
@@ -228,7 +228,7 @@ def _part(took_ms: float | None, request: Request) -> float | None:
 
 
 def _known(value: float | None) -> float | None:
-    """Give a measure, None for what cannot be one."""
+    """Return a valid measurement, None for a missing, negative or non-finite one."""
     return value if value is not None and 0 <= value < math.inf else None
 
 

@@ -1,8 +1,8 @@
-"""Statistics of a span of one series, and against another span: each with how sure it is, or with why it is absent.
+"""Statistics of a span of one series, alone and against another span: each with its confidence, or why it is absent.
 
-Figures are of all that is kept of the span, not of what a picture shows of it. What is compared is the mean of a series
-over time, for it is an amount (of use, of speed), and the quantiles of values that belong to their instant (a request,
-a token, a frame), for a single slow one moves a mean and not a median. Intervals come from ``bootstrap``.
+Figures use all stored data of the span, not just what a chart shows. The mean is compared for a series over time,
+because it is an amount (of use, of speed); quantiles are compared for values of single events (a request, a token, a
+frame), because one slow event moves a mean but not a median. Intervals come from ``bootstrap``.
 """
 
 from __future__ import annotations
@@ -29,58 +29,58 @@ from wfmon.core.zones import to_local_s
 Places = NDArray[np.int64]
 
 BUCKETS = 22_000
-"""Of a span at most, about: as many as each tier holds by default, so that its finest one is read."""
+"""Approximate limit of buckets per span: what each tier holds by default, so that the finest one is read."""
 STEPS = 384
-"""Of which what is drawn is made: enough to see what follows on what, few enough to be quick."""
+"""Steps that are resampled: enough to capture autocorrelation, few enough to be fast."""
 LEAST = {"mean": 8, "p50": 12, "p95": 100}
-"""Values on each side from which on a change is looked at."""
+"""Fewest values on each side for a comparison."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 INTERVAL = ("low", "high", "confidence", "sure")
 CHANGE = ("before", "after", "difference", *INTERVAL, "ratio", "ratio_low", "ratio_high")
 SEED = 1_917
 HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 604_800
 PER_S = ((12 * HOUR_S, HOUR_S), (7 * DAY_S, DAY_S))
-"""A span up to so long has its slope in such a unit; a longer one in weeks."""
+"""(longest span, unit of its slope), in seconds; longer spans use weeks."""
 DAILY_S = 3 * DAY_S
-"""From so long on a slope compares the same times of day."""
+"""Shortest span whose slope compares the same times of day."""
 PARTS_S = (7_200, 10_800, 14_400, 21_600, 28_800, 43_200, DAY_S)
-"""Steps that a day is whole ones of; longer ones are whole days."""
+"""Step lengths that divide a day; longer ones are whole days."""
 METHODS = {
-    "mean": "Of everything that is kept of the span: each value weighs the same where values belong to their instant, "
-    "else each step of the tier does.",
-    "quantiles": "From the sketches of the whole span put together, within 2 %.",
-    "change": "95 % interval by a moving-block bootstrap (Kuensch 1989), which respects that neighbours in time are "
-    "alike; blocks by the rule of Politis and White (2004), three times as long. It tells what is usual in these "
-    "spans: when they are of other hours of the day, part of a change may be the hour's.",
-    "trend": "Theil-Sen slope of 64 steps at most; the 95 % interval draws what is left over the line in blocks, so it "
-    "respects that neighbours in time are alike.",
-    "profile": "The median of each hour of the day, in your zone.",
-    "correlation": "Spearman's rank correlation of common steps; the 95 % interval draws stretches of time in blocks. "
-    "What moves together need not be cause and effect.",
+    "mean": "Over all stored data of the span: each value has the same weight if values are single events, otherwise "
+    "each step of the tier has.",
+    "quantiles": "From the merged sketches of the whole span, within 2 %.",
+    "change": "95 % interval by a moving-block bootstrap (Kuensch 1989), which accounts for autocorrelation; block "
+    "length by the rule of Politis and White (2004), times three. It compares these two spans as they are: if they "
+    "cover different hours of the day, part of a change may come from that.",
+    "trend": "Theil-Sen slope over at most 64 steps; the 95 % interval resamples the residuals in blocks, which "
+    "accounts for autocorrelation.",
+    "profile": "The median of each hour of the day, in your time zone.",
+    "correlation": "Spearman's rank correlation over common steps; the 95 % interval resamples blocks of time. "
+    "Correlation is not causation.",
 }  # fmt: skip
-_FUTURE = "The span lies ahead: nothing was measured yet."
+_FUTURE = "The span is in the future: nothing has been measured yet."
 _NOTHING = "Nothing was measured in this span."
 _BEFORE = "There is no time before this span."
-_COARSE = "So long ago less is kept: no step of it begins in this span."
-_OTHER = "Or compare it with as much a day or a week earlier."
-_SHORT = "Shorter than a day: it has no profile of one."
-_NOT_BOTH = "One of them changed not at all, or too slowly, in this span."
-_FEW_STEPS = "Too little in common: {0} steps in which both are known are needed, and there are {1}."
+_COARSE = "Data this old is stored at a coarser resolution: none of its steps begins in this span."
+_OTHER = "Or compare it with the same span a day or a week earlier."
+_SHORT = "Shorter than a day: there is no daily profile."
+_NOT_BOTH = "One of them did not change, or changed too slowly, in this span."
+_FEW_STEPS = "Too little in common: {0} steps with both values are needed, and there are {1}."
 _FEW_BOTH = "Too few values: {0} are needed in each span, and one has {1}."
 _FEW = "Too few values: {0} are needed, and there are {1}."
-_SLOW = "It changed too seldom or too slowly in this span to tell what is usual: look at a longer one."
+_SLOW = "It changed too rarely or too slowly in this span to show what is usual: choose a longer one."
 
 
 class SpanStatistics:
-    """Answers for spans. Any thread."""
+    """Computes statistics of spans. Any thread."""
 
     def __init__(self, history: HistoryQueries) -> None:
         self._history = history
 
     def statistics(self, asked: StatisticsQuery) -> Statistics:
-        """Give {series, name, labels, unit, kind, distribution, span, against, changes, trend, ...}: docs/api.md.
+        """Return {series, name, labels, unit, kind, distribution, span, against, changes, trend, ...}: docs/api.md.
 
-        Every part has ``absent``: why there is none, else "". Raises Refused.
+        Every part has ``absent``: why it is missing, else "". Raises Refused.
         """
         against = _checked(asked)
         shown = self._history.held(asked.series, *asked.span, BUCKETS)
@@ -111,28 +111,28 @@ class SpanStatistics:
         n = min(map(len, values))
         one, another = (each[:n] for each in values)
         steps = int((np.isfinite(one) & np.isfinite(another)).sum())
-        told = bootstrap.correlation(one, another, random)
-        if told is None:
+        result = bootstrap.correlation(one, another, random)
+        if result is None:
             absent = _FEW_STEPS.format(bootstrap.LEAST_STEPS, steps) if steps < bootstrap.LEAST_STEPS else _NOT_BOTH
             return {**base, **_none("rho", *INTERVAL), "steps": steps, "absent": absent}
-        return {**base, **_interval(told, "rho"), "steps": steps, "absent": ""}
+        return {**base, **_interval(result, "rho"), "steps": steps, "absent": ""}
 
 
 def _checked(asked: StatisticsQuery) -> tuple[int, int]:
-    """Give the other span, empty where there is none. Raises Refused."""
+    """Return the span to compare with, empty if there is none. Raises Refused."""
     begin, end = asked.span
     if not 0 <= begin < end:
-        raise Refused("from", "The span is empty.", "Give from= and to= in milliseconds, from before to.")
+        raise Refused("from", "The span is empty.", "Use from= and to= in milliseconds, with from before to.")
     if asked.against is None:
         return max(0, begin - (end - begin)), begin
     if not 0 <= asked.against[0] < asked.against[1]:
-        fix = "Give against_from= and against_to= in milliseconds, from before to; or neither, for the span before."
+        fix = "Use against_from= before against_to=, in milliseconds; or neither, for the previous span."
         raise Refused("against_from", "The span to compare with is empty.", fix)
     return asked.against
 
 
 def _figures(held: HeldSpan | None, span: tuple[int, int]) -> dict[str, Any]:
-    """Sum a span up. ``measured``: the share of its steps in which anything is known; None where values are events."""
+    """Summarise a span. ``measured``: the share of its steps with data; None if values are events."""
     names = ("count", "mean", "min", "max", "last", *QUANTILES, "measured")
     base: dict[str, Any] = {"from_ms": span[0], "to_ms": span[1]}
     if held is None:
@@ -152,12 +152,12 @@ def _figures(held: HeldSpan | None, span: tuple[int, int]) -> dict[str, Any]:
         steps = _steps(held, held.from_s, held.to_s, held.to_s - held.from_s)
         found = {name: _quantile(steps, each)[0] for name, each in QUANTILES.items()}
         quantiles = {name: float(np.clip(each, low, high)) for name, each in found.items()}
-    told = {
+    result = {
         "mean": float(np.average(means[there], weights=many[there] if whole else None)), "min": low, "max": high,
         "last": float(lasts[-1]) if len(lasts) else None, **quantiles,
         "measured": None if whole else float(there.mean()),
     }  # fmt: skip
-    return {**base, "count": int(many.sum()), **_rounded(told), "absent": ""}
+    return {**base, "count": int(many.sum()), **_rounded(result), "absent": ""}
 
 
 def _why_nothing(held: HeldSpan, span: tuple[int, int]) -> str:
@@ -169,7 +169,7 @@ def _why_nothing(held: HeldSpan, span: tuple[int, int]) -> str:
 def _changes(
     before: HeldSpan | None, after: HeldSpan, figures: Sequence[Mapping[str, Any]], random: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Compare two spans: p50 and p95 of a distribution, else the mean; ``figures``: of both, in the same order."""
+    """Compare two spans: p50 and p95 of a distribution, else the mean. ``figures``: of both, in the same order."""
     wanted = ("p50", "p95") if is_distribution(after.known.name) else ("mean",)
     absent = next((each["absent"] for each in figures if each["absent"]), "")
     if before is None or absent:
@@ -184,13 +184,13 @@ def _changes(
 
 
 def _are_paired(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Tell whether two spans are as long as one another and whole days apart: their steps are of the same hours."""
+    """Return whether two spans have equal length and are whole days apart, so that their steps cover the same hours."""
     long = after["to_ms"] - after["from_ms"] == before["to_ms"] - before["from_ms"]
     return bool(long and (after["from_ms"] - before["from_ms"]) % (DAY_S * 1_000) == 0)
 
 
 def _abreast(before: HeldSpan, after: HeldSpan, figures: Sequence[Mapping[str, Any]]) -> list[Steps]:
-    """Cut two spans into the same steps, from where either of both begins to be known."""
+    """Cut two spans into the same steps, from where the data of either begins."""
     apart_s = (figures[1]["from_ms"] - figures[0]["from_ms"]) // 1_000
     extents = [_extent(before, STEPS), _extent(after, STEPS)]
     tier_s = max(each.tier.step_s for each in (before, after))
@@ -203,32 +203,32 @@ def _abreast(before: HeldSpan, after: HeldSpan, figures: Sequence[Mapping[str, A
 
 
 def _longer(steps: Steps, k: int) -> Steps:
-    """Give the same with gaps at its end, k steps in all."""
+    """Pad with gaps at the end, to k steps."""
     more = k - len(steps.counts)
     bins = None if steps.bins is None else np.pad(steps.bins, ((0, more), (0, 0)))
     return Steps(np.pad(steps.counts, (0, more)), np.pad(steps.sums, (0, more)), bins, steps.edges)
 
 
 def _change(name: str, sides: Sequence[Steps], random: np.random.Generator, *, paired: bool) -> dict[str, Any]:
-    """Compare one figure. A ratio is of what was measured before: none where that is not above 0."""
+    """Compare one figure. Ratios are relative to the figure before: none if that is not positive."""
     fewest = int(min(each.counts.sum() for each in sides))
     if fewest < LEAST[name]:
         return {"of": name, **_none(*CHANGE), "absent": _FEW_BOTH.format(LEAST[name], fewest)}
     found = bootstrap.difference(sides[0], sides[1], QUANTILES.get(name), random, paired=paired)
     if found is None:
         return {"of": name, **_none(*CHANGE), "absent": _SLOW if paired else f"{_SLOW} {_OTHER}"}
-    before, after, told = found
+    before, after, result = found
     by = before if before > 0 else math.nan
     return {
         "of": name,
-        **_rounded({"before": before, "after": after}), **_interval(told, "difference"),
-        **_rounded({"ratio": told.value / by, "ratio_low": told.low / by, "ratio_high": told.high / by}),
+        **_rounded({"before": before, "after": after}), **_interval(result, "difference"),
+        **_rounded({"ratio": result.value / by, "ratio_low": result.low / by, "ratio_high": result.high / by}),
         "absent": "",
     }  # fmt: skip
 
 
 def _trend(held: HeldSpan, figures: Mapping[str, Any], random: np.random.Generator) -> dict[str, Any]:
-    """Give the slope in a unit that fits the span, over as much of it as anything is known of."""
+    """Return the slope, in a unit that suits the span, over the part of it with data."""
     span_s = (figures["to_ms"] - figures["from_ms"]) / 1_000
     per_s = next((unit_s for most_s, unit_s in PER_S if span_s <= most_s), WEEK_S)
     base = {"per_ms": per_s * 1_000}
@@ -239,18 +239,18 @@ def _trend(held: HeldSpan, figures: Mapping[str, Any], random: np.random.Generat
             step_s = next((each for each in PARTS_S if each >= step_s), DAY_S * -(-step_s // DAY_S))
             period = max(1, DAY_S // step_s)
         values = _typical(held, begin_s, end_s, step_s)
-    told = bootstrap.trend(values, random, period)
-    if told is None:
+    result = bootstrap.trend(values, random, period)
+    if result is None:
         n = int(np.isfinite(values).sum())
         few = _FEW.format(bootstrap.LEAST_STEPS, n) if n < bootstrap.LEAST_STEPS else _SLOW
         return {**base, **_none("slope", *INTERVAL), "absent": figures["absent"] or few}
     by = per_s / step_s
-    scaled = Interval(told.value * by, told.low * by, told.high * by, told.confidence)
+    scaled = Interval(result.value * by, result.low * by, result.high * by, result.confidence)
     return {**base, **_interval(scaled, "slope"), "absent": ""}
 
 
 def _profile(held: HeldSpan, figures: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
-    """Give the median of each hour of the day: of the values of a distribution, else of the tier's steps."""
+    """Return the median of each hour of the day: of a distribution's values, else of the tier's steps."""
     short = figures["to_ms"] - figures["from_ms"] < DAY_S * 1_000
     if figures["absent"] or short:
         return {"hours": None, "absent": figures["absent"] or _SHORT}
@@ -266,14 +266,14 @@ def _profile(held: HeldSpan, figures: Mapping[str, Any], zone: tzinfo) -> dict[s
 
 
 def _extent(held: HeldSpan, most: int) -> tuple[int, int, int]:
-    """Give [begin, end) of what is known, and a step of the tier's that cuts it into ``most`` at most; in seconds."""
+    """Return [begin, end) of the data, and a multiple of the tier's step that gives at most ``most`` steps; seconds."""
     t_s, tier_s = held.buckets.t_s[held.buckets.figures.samples > 0], held.tier.step_s
     begin_s, end_s = int(t_s[0]), int(t_s[-1]) + tier_s
     return begin_s, end_s, tier_s * -(-(end_s - begin_s) // (tier_s * most))
 
 
 def _steps(held: HeldSpan, begin_s: int, end_s: int, step_s: int, places: Places | None = None) -> Steps:
-    """Cut [begin_s, end_s) of what is held into steps; ``places`` of each of the tier's, where not in order of time."""
+    """Cut [begin_s, end_s) into steps. ``places``: the target of each of the tier's steps, if not in time order."""
     buckets, tier_s = held.buckets, held.tier.step_s
     if places is None:
         places = (np.arange(held.from_s, held.to_s, tier_s) - begin_s) // step_s
@@ -297,13 +297,13 @@ def _steps(held: HeldSpan, begin_s: int, end_s: int, step_s: int, places: Places
 
 
 def _summed(places: Places, values: Floats, size: int) -> Floats:
-    """Sum values up by their places. Shape (size,)."""
+    """Sum values by place. Shape (size,)."""
     found: Floats = np.bincount(places, values, size).astype(np.float64)
     return found
 
 
 def _edges(sketch: Sketch) -> Floats:
-    """Give the ends of a sketch's bins, ascending, shape (2, b): ``values`` stands between them by core.sketch."""
+    """Return the ends of a sketch's bins, ascending, shape (2, b); core.sketch places ``values`` between them."""
     middle = sketch.values()
     growth = ((1 + ALPHA) / (1 - ALPHA)) ** 2**sketch.halvings
     outer = np.abs(middle) * (growth + 1) / 2
@@ -312,7 +312,7 @@ def _edges(sketch: Sketch) -> Floats:
 
 
 def _typical(held: HeldSpan, begin_s: int, end_s: int, step_s: int) -> Floats:
-    """Give what is usual in each step, NaN in a gap: the median of a distribution, else the mean."""
+    """Return the typical value of each step, NaN in a gap: the median of a distribution, else the mean."""
     steps = _steps(held, begin_s, end_s, step_s)
     found = np.full(len(steps.counts), np.nan)
     known = steps.known
@@ -321,19 +321,19 @@ def _typical(held: HeldSpan, begin_s: int, end_s: int, step_s: int) -> Floats:
 
 
 def _quantile(steps: Steps, wanted: float) -> Floats:
-    """Give a quantile of each step that holds a value."""
+    """Return a quantile of each step with values."""
     if steps.bins is None or steps.edges is None:
         return np.zeros(0)
     return bootstrap.quantile(steps.bins[steps.known].astype(np.float64), steps.edges, wanted)
 
 
-def _interval(told: Interval, name: str) -> dict[str, Any]:
-    found = _rounded({name: told.value, "low": told.low, "high": told.high})
-    return {**found, "confidence": round(told.confidence, 4), "sure": told.sure}
+def _interval(result: Interval, name: str) -> dict[str, Any]:
+    found = _rounded({name: result.value, "low": result.low, "high": result.high})
+    return {**found, "confidence": round(result.confidence, 4), "sure": result.sure}
 
 
 def _rounded(figures: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Give seven digits of each, None for what is no number."""
+    """Round each to seven digits, None if not finite."""
     values = rounded(np.array([math.nan if each is None else each for each in figures.values()]))
     return {name: value if math.isfinite(value) else None for name, value in zip(figures, values.tolist(), strict=True)}
 

@@ -1,6 +1,6 @@
-"""What can be said of numbers, and how surely. Pure functions in numpy; each names its method, for the page says it.
+"""Two-sample tests, trends and confidence intervals. Pure functions in numpy; each names its method for the page.
 
-Every function that draws at random takes its generator, so that the same data gives the same answer.
+Every function that draws takes its random generator, so that results are reproducible.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Floats = NDArray[np.float64]
 ROUNDS = 1_000
 """Resamples of a bootstrap: the ends of a 95 % interval are then steady to about a tenth of its width."""
 LEAST = 12
-"""Values on each side from which on a change is looked at at all."""
+"""Fewest values on each side for a comparison."""
 MAX_PAIRS = 300
-"""Points from which a Theil-Sen slope is taken: 45,000 pairs."""
+"""Most points used for a Theil-Sen slope: 45,000 pairs."""
 
 
 class Change(NamedTuple):
-    """How far ``after`` lies from ``before``: medians, their ratio less one, and its 95 % interval."""
+    """A change between two samples: their medians, the ratio of these minus one, and its 95 % interval."""
 
     before: float
     after: float
@@ -30,11 +30,11 @@ class Change(NamedTuple):
     low: float
     high: float
     confidence: float
-    """1 - p of a rank test: how sure it is that one of both tends to larger values."""
+    """1 - p of a rank test: the confidence that one of both tends to larger values."""
 
 
 class Trend(NamedTuple):
-    """A slope a second, its 95 % interval, and whether that leaves out 0."""
+    """A slope per second, its 95 % interval, and whether that excludes 0."""
 
     slope: float
     low: float
@@ -46,10 +46,10 @@ class Trend(NamedTuple):
 
 
 def change(before: Floats, after: Floats, random: np.random.Generator) -> Change | None:
-    """Compare two samples, of shapes (n,) and (m,); None where one has fewer than ``LEAST`` values.
+    """Compare two samples, of shapes (n,) and (m,); None if one has fewer than ``LEAST`` values or its median is 0.
 
     The interval is a percentile bootstrap of the ratio of the medians (Efron and Tibshirani, 1993, ch. 13); the
-    confidence is of the rank test of Mann and Whitney (1947).
+    confidence comes from the rank test of Mann and Whitney (1947).
     """
     if min(len(before), len(after)) < LEAST:
         return None
@@ -64,7 +64,7 @@ def change(before: Floats, after: Floats, random: np.random.Generator) -> Change
 
 
 def rank_test(one: Floats, other: Floats) -> float:
-    """Give p of the two-sided rank test of Mann and Whitney: normal approximation, ties corrected, continuity too."""
+    """Return p of Mann and Whitney's two-sided rank test: normal approximation, corrected for ties and continuity."""
     n, m = len(one), len(other)
     if not n or not m:
         return 1.0
@@ -82,10 +82,10 @@ def rank_test(one: Floats, other: Floats) -> float:
 
 
 def split(values: Floats, days: NDArray[np.int64]) -> tuple[int, float] | None:
-    """Give the day from which on ``values`` differ most from those before, and p; None where no day splits them.
+    """Return the day from which ``values`` differ most from those before, and p; None if no day splits them.
 
     ``values`` and the day of each, of shape (n,). The smallest p of a rank test at each day, times the number of days
-    that were tried (Bonferroni).
+    tried (Bonferroni).
     """
     tried = [day for day in np.unique(days)[1:].tolist() if LEAST <= int((days < day).sum()) <= len(days) - LEAST]
     if not tried:
@@ -96,9 +96,9 @@ def split(values: Floats, days: NDArray[np.int64]) -> tuple[int, float] | None:
 
 
 def trend(t_s: Floats, values: Floats, random: np.random.Generator) -> Trend | None:
-    """Give the slope of Theil (1950) and Sen (1968): the median of the slopes of all pairs; None of fewer than 8.
+    """Return the slope of Theil (1950) and Sen (1968), the median slope of all pairs; None for fewer than 8 values.
 
-    The interval is the one of Sen, from Kendall's variance; of more than ``MAX_PAIRS`` points some are drawn.
+    The interval is Sen's, from Kendall's variance; of more than ``MAX_PAIRS`` points a sample is drawn.
     """
     known = ~np.isnan(values)
     t_s, values = t_s[known], values[known]
@@ -119,7 +119,7 @@ def trend(t_s: Floats, values: Floats, random: np.random.Generator) -> Trend | N
 
 
 def profile(hours: NDArray[np.int64], values: Floats) -> Floats:
-    """Give the median by hour of the day, shape (24,), NaN where none is. ``hours``: of each value."""
+    """Return the median by hour of the day, shape (24,), NaN where none is. ``hours``: of each value."""
     found = np.full(24, np.nan)
     for hour in np.unique(hours).tolist():
         mine = values[(hours == hour) & ~np.isnan(values)]
@@ -129,7 +129,7 @@ def profile(hours: NDArray[np.int64], values: Floats) -> Floats:
 
 
 def _medians(values: Floats, random: np.random.Generator) -> Floats:
-    """Give the medians of ``ROUNDS`` resamples; of a large sample some are taken, which widens the interval."""
+    """Return the medians of ``ROUNDS`` resamples; a large sample is thinned first, which widens the interval."""
     some = values if len(values) <= 2_000 else random.choice(values, 2_000, replace=False)
     found: Floats = np.median(random.choice(some, (ROUNDS, len(some))), axis=1)
     return found

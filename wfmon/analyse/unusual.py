@@ -1,7 +1,7 @@
-"""Looks once a minute whether anything measured is unusual for this hour of the day; ``anomaly`` says what that is.
+"""Checks once a minute whether any series is unusual for this hour of the day, as defined in ``anomaly``.
 
-A thread of its own that sleeps: neither the beat nor the writer must wait for the file. What is usual is read anew each
-hour, a few series a second, of the minutes that the history keeps; nothing but a few numbers a series is held.
+Runs in its own thread, so that neither the ticker nor the writer waits for the file. The usual values are read again
+each hour from the stored minutes, a few series a second; only a few numbers per series are held.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ from wfmon.store.tiers import TIERS
 log = logging.getLogger(__name__)
 MINUTES_TIER = TIERS[2]
 LAG_S = 3
-"""A minute is judged so long after it ended: until then its samples may still come."""
+"""Delay between a minute's end and its check: until then its samples may still arrive."""
 SLICE, SLICE_S = 4, 1.0
-"""Series whose usual is read at once, and how long it rests in between."""
+"""Series whose usual values are read at once, and the pause in between."""
 SETTLE_S, LEAP_S = 600, 3_600
-"""After a step of the clock, or a sleep, nothing is judged for so long; after one of an hour or more, for an hour."""
+"""How long checks pause after a clock step or a sleep, and after a step of an hour or more."""
 RETRY_S = 60
 MOST_NOTES = 10_000
 SHOWN_LIVE = ("series", "also", "usually", "text", "since_ms")
 STOP_S = 1.0
-OFF = "Looking for what is unusual is switched off: analyse.anomalies in config.yaml."
-UNRECORDED = "Recording is off: without a history there is nothing to compare with. It is switched on in Settings."
-READING = "The earlier days are being read."
-STEPPED = "The clock was set, or the machine slept: minutes are judged again after a while."
+OFF = "Anomaly detection is switched off: analyse.anomalies in config.yaml."
+UNRECORDED = "Recording is off: without a history there is nothing to compare with. Switch it on in Settings."
+READING = "Reading the earlier days."
+STEPPED = "The clock was set or the machine slept: detection resumes after a while."
 
 
 class Sources(NamedTuple):
-    """What is asked and told, by the thread alone. ``annotate(kind, text, t_ms)``; ``write``: a value with its unit.
+    """Callables, used by the thread only. ``annotate(kind, text, t_ms)``; ``write``: formats a value with its unit.
 
-    ``means(from_ms, to_ms)``: the mean of each series, by id. ``kept_s``: seconds for which minutes are kept.
+    ``means(from_ms, to_ms)``: the mean of each series, by id. ``kept_s``: retention of the minutes, in seconds.
     """
 
     series: Callable[[], Iterable[tuple[int, Series, Metric]]]
@@ -73,7 +73,7 @@ class Sources(NamedTuple):
 
 
 class DetectionState(NamedTuple):
-    """How it fares, replaced whole each minute."""
+    """Detection status; replaced atomically every minute."""
 
     state: str = "waiting"
     reason: str = READING
@@ -85,7 +85,7 @@ class DetectionState(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is usual of a series in [from_s, to_s); a number: so many earlier days, which are too few."""
+    """The usual values of a series in [from_s, to_s), or the number of earlier days if there are too few."""
 
     from_s: int
     to_s: int
@@ -106,26 +106,26 @@ class Unusual:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wfmon-analyse", daemon=True)
         self._steps: deque[ClockStep] = deque()
-        self._beating = threading.Lock()
-        self._told = DetectionState() if enabled else DetectionState("off", OFF)
+        self._ticking = threading.Lock()
+        self._status = DetectionState() if enabled else DetectionState("off", OFF)
         # The thread's own.
-        self._begun_s = clock.now_ms() // 1_000
+        self._started_s = clock.now_ms() // 1_000
         self._judged_s = self._hour_s = 0
         self._settled_ns = self._retry_ns = 0
         self._trouble = ""
-        self._waiting: deque[str] = deque()  # series whose usual is to be read
-        self._numbers: dict[str, tuple[int, int]] = {}  # of the file, and the second of the first record
+        self._waiting: deque[str] = deque()  # series whose usual values must be read
+        self._numbers: dict[str, tuple[int, int]] = {}  # by series: its id in the file, and its first recorded second
         self._known: dict[str, _Known] = {}
         self._runs: dict[str, tuple[Series, Run]] = {}
-        self._astray: list[tuple[int, int]] = []  # [from, to) that was recorded under wrong hours
+        self._wrong_hours: list[tuple[int, int]] = []  # [from, to) recorded under a wrong clock
 
     def start(self) -> None:
-        """Start the thread, if it is switched on. Once."""
+        """Start the thread, if enabled. Call once."""
         if self._enabled:
             self._thread.start()
 
     def close(self) -> None:
-        """End the thread, and note of all that is unusual that it is not watched any more. Idempotent."""
+        """End the thread and write the end of all current anomalies. Idempotent."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
@@ -133,82 +133,82 @@ class Unusual:
     # --- from any thread
 
     def on_clock_step(self, step: ClockStep) -> None:
-        """The wall clock was set, or the machine slept."""
+        """Handle a step of the wall clock or a sleep of the machine."""
         self._steps.append(step)
 
-    def on_forgotten(self) -> None:
-        """Something was deleted from the history: what was usual by it, and what is unusual by that, counts no more.
+    def on_deleted(self) -> None:
+        """Discard usual values and current anomalies because something was deleted from the history.
 
-        Waits for a beat under way: once this returns nothing of before is noted.
+        Waits for a running tick: after this returns, nothing derived from deleted data is written.
         """
-        with self._beating:
+        with self._ticking:
             self._runs, self._known, self._hour_s = {}, {}, 0
-            self._told = self._told._replace(now=())
+            self._status = self._status._replace(now=())
 
     def status(self) -> AnomalyStatus:
-        """How it fares: {state, reason, at_ms, judged, series, days, needs_days, most_days, now: [rows of marks]}."""
-        told = self._told
+        """Return {state, reason, at_ms, judged, series, days, needs_days, most_days, now: [rows of marks]}."""
+        status = self._status
         return {
-            "state": told.state, "reason": told.reason, "at_ms": told.at_ms, "judged": told.judged,
-            "series": told.series, "days": told.days, "now": list(told.now), "needs_days": LEAST_DAYS,
+            "state": status.state, "reason": status.reason, "at_ms": status.at_ms, "judged": status.judged,
+            "series": status.series, "days": status.days, "now": list(status.now), "needs_days": LEAST_DAYS,
             "most_days": DAYS,
         }  # fmt: skip
 
     def past(self, from_ms: int, to_ms: int) -> list[Anomaly]:
-        """Give what was unusual in [from, to), or is: rows of ``marks``. Raises Unreadable."""
+        """Return the anomalies in [from, to), current ones included: rows of ``marks``. Raises Unreadable."""
         notes = self._reader.annotations(from_ms - marks.LONGEST_MS, to_ms + marks.LONGEST_MS, MOST_NOTES)
-        return marks.past(notes, self._told.now, from_ms, to_ms, self._sources.write)
+        return marks.past(notes, self._status.now, from_ms, to_ms, self._sources.write)
 
     def annotations(self, from_ms: int, to_ms: int) -> list[Annotation]:
-        """Give what the history notes of [from, to), as a person reads it. Raises Unreadable."""
-        return marks.told(self._reader.annotations(from_ms, to_ms))
+        """Return the history's notes in [from, to) as plain sentences. Raises Unreadable."""
+        return marks.without_figures(self._reader.annotations(from_ms, to_ms))
 
     def facts(self) -> list[dict[str, object]]:
-        """Give what live pages show of what is unusual now, so little that it seldom changes."""
-        return [{name: value for name, value in row.items() if name in SHOWN_LIVE} for row in self._told.now]
+        """Return what live pages show of current anomalies: few fields, so that they rarely change."""
+        return [{name: value for name, value in row.items() if name in SHOWN_LIVE} for row in self._status.now]
 
     # --- the thread
 
     def _run(self) -> None:
         while not self._clock.wait(self._stop, self._pause_s()):
             try:
-                self.beat()
+                self.tick()
             except Exception:
                 # The edge: one bad minute must not end the thread.
-                log.exception("a minute could not be judged")
+                log.exception("a minute could not be checked for anomalies")
         self._run_out()
 
     def _run_out(self) -> None:
-        with self._beating:
-            self._forget(self._clock.now_ms())
+        with self._ticking:
+            self._end_runs(self._clock.now_ms())
 
     def _pause_s(self) -> float:
-        """Give the seconds to the next slice, or to the next minute that is whole."""
+        """Return the seconds until the next slice, or until the next complete minute."""
         if self._waiting and self._clock.mono_ns() >= self._retry_ns:
             return SLICE_S
         now_ms = self._clock.now_ms() - LAG_S * 1_000
         return (MINUTE_S * 1_000 - now_ms % (MINUTE_S * 1_000)) / 1_000
 
-    def beat(self) -> None:
-        """Judge the last whole minute, if that was not done; else read what is usual of a few series more.
+    def tick(self) -> None:
+        """Check the last complete minute if not done yet; else read the usual values of a few more series.
 
-        Public for tests and for accelerated time, which call it instead of ``start``.
+        Public for tests and accelerated time, which call it instead of ``start``.
         """
-        with self._beating:
-            self._beat()
+        with self._ticking:
+            self._tick()
 
-    def _beat(self) -> None:
+    def _tick(self) -> None:
         now_ms = self._clock.now_ms()
         self._apply_steps()
         why_not = self._why_not()
         if why_not:
-            self._forget(now_ms)
-            self._told = DetectionState("off", why_not)
+            self._end_runs(now_ms)
+            self._status = DetectionState("off", why_not)
             return
         minute_s = (now_ms // 1_000 - LAG_S) // MINUTE_S * MINUTE_S - MINUTE_S
         if minute_s != self._judged_s:
             self._judged_s = minute_s
-            self._judge(minute_s, now_ms)
+            self._check_minute(minute_s, now_ms)
         elif self._waiting and self._clock.mono_ns() >= self._retry_ns:
             self._read()
 
@@ -221,27 +221,27 @@ class Unusual:
         return ""
 
     def _apply_steps(self) -> None:
-        """Let a while pass after a step. What a wrong clock recorded under other hours is compared with nothing."""
+        """Pause after a clock step. Data recorded under a wrong clock is excluded from comparisons."""
         while self._steps:
             taken = self._steps.popleft()
-            self._forget(self._clock.now_ms())
+            self._end_runs(self._clock.now_ms())
             wait_s = SETTLE_S
             if taken.kind == "step" and abs(taken.step_ms) >= LEAP_S * 1_000:
                 wait_s = LEAP_S
                 before_s = (taken.t_ms - taken.step_ms) // 1_000
-                self._astray.append((self._begun_s, before_s + MINUTE_S))
-                self._begun_s = taken.t_ms // 1_000
-                self._hour_s = 0  # another hour: what is usual is read anew
+                self._wrong_hours.append((self._started_s, before_s + MINUTE_S))
+                self._started_s = taken.t_ms // 1_000
+                self._hour_s = 0  # another hour: usual values are read again
             self._settled_ns = max(self._settled_ns, self._clock.mono_ns() + wait_s * 1_000_000_000)
 
-    def _judge(self, minute_s: int, now_ms: int) -> None:
-        """Compare each series' mean of a minute with what is usual, and tell."""
+    def _check_minute(self, minute_s: int, now_ms: int) -> None:
+        """Compare each series' mean of a minute with its usual values, and update the status."""
         watched = [(number, series) for number, series, _ in self._sources.series() if series.name in WATCHED]
         self._plan(minute_s, [str(series) for _, series in watched])
         if self._clock.mono_ns() < self._settled_ns:
-            self._told = DetectionState("waiting", STEPPED, series=len(watched))
+            self._status = DetectionState("waiting", STEPPED, series=len(watched))
             return
-        whole = minute_s >= self._begun_s
+        whole = minute_s >= self._started_s
         means = self._sources.means(minute_s * 1_000, (minute_s + MINUTE_S) * 1_000) if whole else {}
         judged, days, before = 0, 0, self._runs
         self._runs = {}
@@ -259,38 +259,38 @@ class Unusual:
             self._note(series, run, after, now_ms)
         for text in before.keys() - {str(series) for _, series in watched}:
             self._note(*before[text], None, now_ms)
-        self._tell(minute_s, judged, len(watched), days, reading=bool(self._waiting) or not whole)
+        self._update_status(minute_s, judged, len(watched), days, reading=bool(self._waiting) or not whole)
 
     def _note(self, series: Series, before: Run | None, after: Run | None, now_ms: int) -> None:
-        """Note in the history what began, and what is over."""
+        """Write a note to the history for an anomaly that began or ended."""
         write = self._sources.write
-        if before is not None and before.told and after is None:
+        if before is not None and before.confirmed and after is None:
             row = marks.row_of(series, before, write, over=True)
             self._sources.annotate(marks.KIND, marks.note(row, write, now_ms), before.until_s * 1_000)
-        if after is not None and after.told and (before is None or not before.told):
+        if after is not None and after.confirmed and (before is None or not before.confirmed):
             row = marks.row_of(series, after, write)
             self._sources.annotate(marks.KIND, marks.note(row, write, now_ms), row["since_ms"])
 
-    def _forget(self, now_ms: int) -> None:
-        """Let go of all runs: those that were told end when they were seen last."""
+    def _end_runs(self, now_ms: int) -> None:
+        """End all runs: confirmed ones end when they were last seen."""
         for series, run in self._runs.values():
             self._note(series, run, None, now_ms)
         self._runs = {}
 
-    def _tell(self, minute_s: int, judged: int, series: int, days: int, *, reading: bool) -> None:
-        now = tuple(marks.row_of(*each, self._sources.write) for each in self._runs.values() if each[1].told)
+    def _update_status(self, minute_s: int, judged: int, series: int, days: int, *, reading: bool) -> None:
+        now = tuple(marks.row_of(*each, self._sources.write) for each in self._runs.values() if each[1].confirmed)
         reason = ""
         if not judged:
             too_few = f"Needs {LEAST_DAYS} earlier days with this hour of the day; has {days}."
-            nothing = "Nothing was measured in the last minute that has a usual."
+            nothing = "No series with known usual values was measured in the last minute."
             reason = self._trouble or (READING if reading else nothing if days >= LEAST_DAYS else too_few)
         state = "waiting" if reason else "judging"
-        self._told = DetectionState(state, reason, (minute_s + MINUTE_S) * 1_000, judged, series, days, now)
+        self._status = DetectionState(state, reason, (minute_s + MINUTE_S) * 1_000, judged, series, days, now)
 
     # --- what is usual
 
     def _plan(self, now_s: int, texts: list[str]) -> None:
-        """Have read what is usual of series that are new; of all, where another hour has begun."""
+        """Queue new series for reading their usual values; all of them when another hour has begun."""
         hour_s = hour_of(now_s + MINUTE_S, self._zone)
         if hour_s != self._hour_s:
             self._hour_s = hour_s
@@ -302,7 +302,7 @@ class Unusual:
         self._waiting.extend(text for text in texts if text not in there)
 
     def _read(self) -> None:
-        """Read a slice. What cannot be read is tried again in a minute."""
+        """Read a slice of usual values; after an error, retry in a minute."""
         texts = [self._waiting.popleft() for _ in range(min(SLICE, len(self._waiting)))]
         try:
             if any(text not in self._numbers for text in texts):
@@ -313,7 +313,7 @@ class Unusual:
         except Unreadable as error:
             self._waiting.extend(texts)
             self._retry_ns = self._clock.mono_ns() + RETRY_S * 1_000_000_000
-            self._trouble = f"{error} It is tried again in a minute."
+            self._trouble = f"{error} It is retried in a minute."
             return
         self._trouble = ""
         span = self._hour_s - ASIDE_S, self._hour_s + HOUR_S + ASIDE_S
@@ -321,9 +321,9 @@ class Unusual:
             self._known[text] = _Known(*span, usual(found.get(text, []), METRICS[Series.parse(text).name].unit))
 
     def _earlier(self, numbers: Mapping[str, tuple[int, int]]) -> dict[str, list[Floats]]:
-        """Give the means of the minutes of this hour, of each earlier day, by series; ``numbers``: and their first_s.
+        """Return the minute means of this hour on each earlier day, by series. ``numbers``: id and first_s by series.
 
-        A day before a series was first recorded is not read: of hundreds of models reported today there is nothing.
+        A day before a series was first recorded is not read: hundreds of models first seen today have nothing there.
         """
         found: dict[str, list[Floats]] = {text: [] for text in numbers}
         for from_s, to_s in windows(self._hour_s, self._zone):
@@ -337,7 +337,7 @@ class Unusual:
             for text, number in there.items():
                 buckets = kept[number]
                 inside = (buckets.t_s >= from_s) & (buckets.t_s < to_s)
-                for begin, end in self._astray:
+                for begin, end in self._wrong_hours:
                     inside &= (buckets.t_s < begin) | (buckets.t_s >= end)
                 found[text].append(buckets.figures.mean[inside].astype(np.float64))
         return found

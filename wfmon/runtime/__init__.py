@@ -100,7 +100,7 @@ class Runtime:
         self.history = HistoryQueries(self.reader, hot, clock.now_ms, self.retention_settings.keep)
         self.unusual = self._build_unusual()
         self.writer.after_deletion.append(self._retain_colours)
-        self.writer.on_forgotten += [self.analyst.on_forgotten, self.unusual.on_forgotten]
+        self.writer.on_deleted += [self.analyst.on_deleted, self.unusual.on_deleted]
         self.hub = self._build_hub()
         self._ticks = Ticks(
             clock=clock, settings=settings, registry=self.registry, ux=self.ux, meters=self.meters,

@@ -99,7 +99,7 @@ class Writer:
         self._inode: tuple[int, int] | None = None
         # Any thread reads.
         self.trouble: Trouble | None = None
-        self.on_forgotten: list[Callable[[], None]] = []
+        self.on_deleted: list[Callable[[], None]] = []
         """Whoever remembers what the file held: told by the thread once something is deleted. Filled before it runs."""
         self.after_deletion: list[Callable[[], None]] = []
         """The same, once the file itself holds it no more."""
@@ -315,7 +315,7 @@ class Writer:
         self._numbers.forget({*tally.series, *named}, since_ms if named else 0)
         if not isinstance(asked, Named):
             self._next_ms = max(self._next_ms, since_ms)
-        for told in self.on_forgotten:
+        for told in self.on_deleted:
             told()
         if isinstance(asked, Named):  # after those who may have noted something until now
             self._rows.forget_notes(named)

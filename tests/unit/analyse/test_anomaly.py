@@ -135,8 +135,8 @@ def test_an_hour_that_a_day_has_twice_or_not_at_all_still_gives_one_window():
 def test_a_rise_is_told_after_three_minutes_and_since_its_first():
     *before, told = run_of([20, 60, 60, 60])
     assert before[0] is None
-    assert [run.told for run in before[1:]] == [False, False]
-    assert told.told
+    assert [run.confirmed for run in before[1:]] == [False, False]
+    assert told.confirmed
     assert (told.since_s, told.until_s, told.side, told.value, told.z) == (60, 240, 1, 60, 20.0)
 
 
@@ -154,7 +154,7 @@ def test_a_fall_is_found_as_a_rise_is():
     ],
 )
 def test_what_does_not_last_or_is_not_far_enough_is_nothing(values):
-    assert not any(run and run.told for run in run_of(values))
+    assert not any(run and run.confirmed for run in run_of(values))
 
 
 def test_what_all_earlier_days_but_one_had_too_is_nothing_however_far_out():
@@ -167,8 +167,8 @@ def test_what_all_earlier_days_but_one_had_too_is_nothing_however_far_out():
 
 def test_minutes_that_are_left_out_break_a_row():
     run = run_of([60, 60])[-1]
-    assert not step(run, 180, 60, CALM).told
-    assert step(run, 120, 60, CALM).told
+    assert not step(run, 180, 60, CALM).confirmed
+    assert step(run, 120, 60, CALM).confirmed
 
 
 def test_it_ends_after_three_usual_minutes_and_not_before():
@@ -230,9 +230,9 @@ def marks_in_a_day(values):
         first = DAYS * 1_440 + hour * 60
         known = usual([values[max(0, first - back * 1_440 - 30) :][:120] for back in range(1, DAYS + 1)], "%")
         for minute in range(first, first + 60):
-            was = run is not None and run.told
+            was = run is not None and run.confirmed
             run = step(run, minute * 60, values[minute], known)
-            began += run is not None and run.told and not was
+            began += run is not None and run.confirmed and not was
     return began
 
 
@@ -252,4 +252,4 @@ def test_a_rise_in_ordinary_noise_is_found_within_three_minutes():
         values = lived("normal", random, (DAYS + 1) * 1_440)
         known = usual([values[day * 1_440 :][:120] for day in range(DAYS)], "%")
         rise = values[DAYS * 1_440 :][:3] + 90  # nine standard deviations
-        assert run_of(rise, known)[-1].told
+        assert run_of(rise, known)[-1].confirmed

@@ -174,7 +174,7 @@ def test_once_something_is_forgotten_no_answer_from_before_is_given_again(tmp_pa
     house = past(tmp_path, days=1)
     analyst = Analyst(house.writer.path, house.clock)
     assert analyst.insights(7, UTC)["requests"] == 96
-    house.writer.on_forgotten.append(analyst.on_forgotten)
+    house.writer.on_deleted.append(analyst.on_deleted)
     house.writer.forgetting.ask({"all": True})
     house.writer.beat()
     assert analyst.insights(7, UTC)["requests"] == 0

@@ -484,9 +484,9 @@ GOOD = {"series": [CPU], "from_ms": START_S * 1_000, "to_ms": START_S * 1_000 + 
         ({"from_ms": -1}, "from", "The span is empty.", "in milliseconds"),
         ({"points": 0}, "points", "points= is 0.", f"1 to {MAX_POINTS}"),
         ({"points": MAX_POINTS + 1}, "points", "points= is 5001.", f"1 to {MAX_POINTS}"),
-        ({"fn": "avg"}, "fn", "There is no function 'avg'.", "Give one of envelope, mean"),
-        ({"fn": "p95"}, "fn", f"Of {CPU} no distribution is kept.", "Ask for envelope, mean"),
-        ({"fn": "quantiles"}, "fn", f"Of {CPU} no distribution is kept.", "Ask for envelope, mean"),
+        ({"fn": "avg"}, "fn", "There is no function 'avg'.", "Use one of envelope, mean"),
+        ({"fn": "p95"}, "fn", f"{CPU} has no distribution.", "Ask for envelope, mean"),
+        ({"fn": "quantiles"}, "fn", f"{CPU} has no distribution.", "Ask for envelope, mean"),
         ({"series": []}, "series", "No series was named.", "once or several times"),
         ({"series": ["no.such"]}, "series", "No series 'no.such' was ever seen.", "GET /api/v1/history"),
         ({"series": [CPU + '{core="*"}']}, "series", "was ever seen.", "GET /api/v1/history"),
@@ -503,7 +503,7 @@ def test_a_question_that_cannot_be_answered_says_which_field_and_what_to_do(four
 
 def test_more_series_than_can_be_shown_are_refused(tmp_path):
     past = Past(tmp_path, *(str(Series.of("system.cpu_core_percent", core=core)) for core in range(MAX_SERIES + 1)))
-    with pytest.raises(Refused, match="51 series fit") as refused:
+    with pytest.raises(Refused, match="51 series match") as refused:
         past.history.query(["system.cpu_core_percent"], START_S * 1_000, START_S * 1_000 + 1_000)
     assert refused.value.fix == "Ask for at most 50 at once."
 

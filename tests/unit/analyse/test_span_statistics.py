@@ -116,7 +116,7 @@ def test_what_never_changes_is_said_to_be_the_same(hours):
     assert (change["difference"], change["low"], change["high"], change["sure"]) == (0, 0, 0, False)
     assert (told["trend"]["slope"], told["trend"]["sure"]) == (0, False)
     assert told["correlation"]["rho"] is None
-    assert told["correlation"]["absent"] == "One of them changed not at all, or too slowly, in this span."
+    assert told["correlation"]["absent"] == "One of them did not change, or changed too slowly, in this span."
 
 
 # --- what cannot be said says why
@@ -125,7 +125,7 @@ def test_what_never_changes_is_said_to_be_the_same(hours):
 def test_a_span_that_lies_ahead_has_no_figures_and_says_so(hours):
     past = hours[0]
     told = ask(past, CPU, past.now_s + 60, past.now_s + 120, other=MEMORY)
-    assert told["span"]["absent"] == "The span lies ahead: nothing was measured yet."
+    assert told["span"]["absent"] == "The span is in the future: nothing has been measured yet."
     assert told["span"]["mean"] is None
     assert told["span"]["count"] is None
     assert told["changes"][0]["absent"]
@@ -151,7 +151,7 @@ def test_too_few_values_say_how_many_are_needed(hours):
     assert told["changes"][0]["absent"].startswith(f"Too few values: {LEAST['p50']} are needed in each span")
     assert told["changes"][0]["difference"] is None
     assert told["trend"]["absent"].startswith("Too few values: 8 are needed")
-    assert told["profile"]["absent"] == "Shorter than a day: it has no profile of one."
+    assert told["profile"]["absent"] == "Shorter than a day: there is no daily profile."
 
 
 def test_a_span_in_which_nothing_was_recorded_says_so_and_the_other_is_there(hours):
@@ -184,7 +184,7 @@ def test_what_cannot_be_asked_is_refused_by_field(hours, asked, field):
 def test_several_series_at_once_are_refused(tmp_path):
     past = Past(tmp_path, TTFT, 'model.ttft_ms{model="n",server="s"}')
     past.go(START_S + 60)
-    with pytest.raises(Refused, match="2 series fit"):
+    with pytest.raises(Refused, match="2 series match"):
         ask(past, "model.ttft_ms", START_S, START_S + 60)
 
 
@@ -258,7 +258,10 @@ def test_the_trend_of_more_than_64_days_is_of_whole_ones(months, days):
 
 def test_so_long_ago_that_no_step_begins_in_it_says_so(weeks):
     told = ask(weeks, CPU, START_S + 7 * HOUR_S + 61, START_S + 7 * HOUR_S + 119)
-    assert told["span"]["absent"] == "So long ago less is kept: no step of it begins in this span."
+    assert (
+        told["span"]["absent"]
+        == "Data this old is stored at a coarser resolution: none of its steps begins in this span."
+    )
 
 
 def test_spans_side_by_side_of_one_tier_share_no_value_and_lose_none(weeks):

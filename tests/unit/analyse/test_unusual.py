@@ -61,7 +61,7 @@ class Lived:
             self.values = {CPU: value} if value is not None else {}
         for _ in range(count * 60):
             self.clock.advance(1)
-            self.watch.beat()
+            self.watch.tick()
         self.house.writer.beat()
 
     @property
@@ -182,7 +182,7 @@ def test_without_any_history_it_waits_for_one(tmp_path):
     lived.house.writer.path.unlink()
     for _ in range(200):
         lived.clock.advance(1)
-        lived.watch.beat()
+        lived.watch.tick()
     assert lived.watch.status()["reason"] == "Needs 5 earlier days with this hour of the day; has 0."
 
 
@@ -251,7 +251,7 @@ def test_what_a_clock_that_was_hours_off_recorded_is_compared_with_nothing(tmp_p
     lived.minutes(3)
     assert lived.watch.status()["days"] == 7
     # This run recorded all of these days, three hours off.
-    lived.watch._begun_s = START_S - 8 * DAY
+    lived.watch._started_s = START_S - 8 * DAY
     lived.watch.on_clock_step(ClockStep(lived.clock.now_ms(), 3 * HOUR * 1_000, "step"))
     lived.minutes(LEAP_S // 60 + 6, 91.0)
     told = lived.watch.status()
@@ -298,11 +298,11 @@ def test_a_name_of_a_model_cannot_break_out_of_its_note(model):
     from wfmon.analyse.anomaly import Run, Usual
 
     series = Series.of("model.tokens_per_second", model=model, server="s")
-    run = Run(1, 60, 240, 50.0, 9.0, Usual(1.0, 1.0, 0.0, 2.0, 9), 48.0, told=True)
+    run = Run(1, 60, 240, 50.0, 9.0, Usual(1.0, 1.0, 0.0, 2.0, 9), 48.0, confirmed=True)
     row = marks.row_of(series, run, units.text)
     text = marks.note(row, units.text, 300_000)
     assert text.count("\n") == 1
-    [told] = marks.told([{"t_ms": 1, "kind": marks.KIND, "text": text}])
+    [told] = marks.without_figures([{"t_ms": 1, "kind": marks.KIND, "text": text}])
     assert told["text"] == row["text"]
     [read] = marks.past([{"t_ms": 1, "kind": marks.KIND, "text": text}], (), 0, 10**9, units.text)
     assert (read["series"], read["labels"]["model"]) == (str(series), model)
@@ -313,12 +313,12 @@ def test_a_name_of_a_model_cannot_break_out_of_its_note(model):
 def test_a_note_that_is_not_ours_is_a_sentence_and_no_row(line):
     row = {"t_ms": 1, "kind": marks.KIND, "text": f"Words.\n{line}"}
     assert marks.past([row], (), 0, 10**9, units.text) == []
-    assert marks.told([row])[0]["text"] == "Words."
+    assert marks.without_figures([row])[0]["text"] == "Words."
 
 
 @pytest.mark.parametrize("asked", [{"all": True}, {"series": CPU}])
 def test_once_something_is_forgotten_nothing_of_before_is_told_or_noted_any_more(week, asked):
-    week.house.writer.on_forgotten.append(week.watch.on_forgotten)
+    week.house.writer.on_deleted.append(week.watch.on_deleted)
     week.minutes(5, value=60.0)
     assert [row["series"] for row in week.now] == [CPU]
     week.house.writer.forgetting.ask(asked)

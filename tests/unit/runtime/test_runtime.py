@@ -260,7 +260,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
         runtime.ticker.put(cpu(clock, 95.0))
         runtime.ticker.tick()
         clock.advance(1)
-        runtime.unusual.beat()
+        runtime.unusual.tick()
         runtime.writer.beat()
     [row] = services.insights.unusual()["now"]
     assert (row["series"], row["value"], row["days"]) == ("system.cpu_percent", 95.0, 7)
@@ -277,7 +277,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
         runtime.ticker.put(cpu(clock, 95.0))
         runtime.ticker.tick()
         clock.advance(1)
-        runtime.unusual.beat()
+        runtime.unusual.tick()
     assert services.insights.unusual()["now"] == []
     runtime.stop()
 

@@ -461,7 +461,7 @@ def test_notes_that_are_of_a_series_go_with_it_and_others_stay(lived):
 
 def test_whoever_remembers_what_the_file_held_is_told_once_it_is_gone(lived):
     heard = []
-    lived.writer.on_forgotten.append(lambda: heard.append(state(lived)))
+    lived.writer.on_deleted.append(lambda: heard.append(state(lived)))
     lived.live(5)
     assert heard == []
     lived.writer.forgetting.ask({"series": METRIC})
