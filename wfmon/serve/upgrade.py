@@ -42,7 +42,7 @@ def websocket(
     """
 
     def prepare() -> Response | None:
-        """Prepare a request for simple-websocket: a bounded socket, no compression. Refuse what it does not handle well."""
+        """Prepare a request for simple-websocket: a bounded socket, no compression. Refuse what it cannot handle."""
         if request.path != path or request.method == "POST":
             return None
         environ = request.environ

@@ -170,7 +170,7 @@ def test_whatever_the_caller_says_the_monitor_takes_every_line(
 
 def test_a_count_below_nothing_is_left_out():
     one = record()
-    assert "output_tokens" not in told(Teller(), (START, one, 1), tokens(one, 5, -1), end(one, 6))[-1]
+    assert "output_tokens" not in told(LineEncoder(), (START, one, 1), tokens(one, 5, -1), end(one, 6))[-1]
 
 
 def test_figures_that_cannot_be_are_left_out():
