@@ -1,4 +1,4 @@
-"""Settings: one frozen tree. Each field here is the setting's name, default, bounds and line of help.
+"""Settings as one frozen tree. Each field defines a setting's name, default, bounds and help text.
 
 ``settings_files`` reads and saves them.
 """
@@ -17,7 +17,7 @@ from wfmon.core.errors import SettingsError
 
 
 def opt(
-    default: Any,  # noqa: ANN401  a setting may be of any plain type
+    default: Any,  # noqa: ANN401  any plain type
     help_: str,
     *,
     low: float | None = None,
@@ -33,7 +33,7 @@ def opt(
 
 
 def default_data_dir() -> Path:
-    """Give ``WFMON_DATA``, else this user's data folder; absolute."""
+    """Return ``WFMON_DATA``, else this user's data folder; absolute."""
     if given := os.environ.get("WFMON_DATA"):
         return data_folder(Path(given))
     from platformdirs import user_data_path
@@ -42,13 +42,13 @@ def default_data_dir() -> Path:
 
 
 def data_folder(given: Path | None) -> Path:
-    """Give the data folder that a user named, absolute and with ``~`` as their home; None: the default."""
+    """Return the data folder as an absolute path with ``~`` expanded; None: the default folder."""
     if given is None:
         return default_data_dir()
     try:
         return given.expanduser().absolute()
     except RuntimeError:
-        raise SettingsError(f"{given}: there is no such user's home; give the data folder's whole path.") from None
+        raise SettingsError(f"{given}: that user has no home folder; use the data folder's full path.") from None
 
 
 def _section(cls: type[Any]) -> Any:  # noqa: ANN401
@@ -104,14 +104,14 @@ class MonitorSettings:
 
 @dataclass(frozen=True, slots=True)
 class UxSettings:
-    """What open pages report of themselves."""
+    """What open pages report about themselves."""
 
     enabled: bool = opt(True, "Record the frame times and input latency that open pages report.", restart=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What hooks and the proxy tell of models."""
+    """What hooks and the proxy report about models."""
 
     enabled: bool = opt(
         True, "Receive what hooks and the proxy report about models: times and counts, never text.", restart=False
@@ -121,7 +121,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServersSettings:
-    """Model servers of this machine."""
+    """Model servers on this machine."""
 
     enabled: bool = opt(True, "Find model servers listening on this machine, and read their statistics.", restart=False)
     rate_hz: float = opt(1.0, "Polls per second.", low=0.1, high=1)
@@ -129,7 +129,7 @@ class ServersSettings:
 
 @dataclass(frozen=True, slots=True)
 class CollectSettings:
-    """A section a collector."""
+    """One section per collector."""
 
     system: SystemSettings = _section(SystemSettings)
     gpu: GpuSettings = _section(GpuSettings)
@@ -186,7 +186,7 @@ class EnergySettings:
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """The pass-through that sees every client of a model server."""
+    """The proxy that observes every client of a model server."""
 
     enabled: bool = opt(False, "Run the proxy together with the monitor.")
     upstream: str = opt("http://127.0.0.1:11434", "The model server, on this machine only.")
@@ -234,7 +234,7 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """The history: what is kept of the past in <data>/wfmon.db."""
+    """The history in <data>/wfmon.db."""
 
     enabled: bool = opt(True, "Record measurements. When this is off, recorded data stays.", restart=False)
     keep_1s_days: float = opt(0.25, "Days for which each second is kept.", low=0.02, high=3_650, restart=False)
@@ -257,7 +257,7 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class AnalyseSettings:
-    """What is read out of what was measured."""
+    """Analysis of the recorded history."""
 
     anomalies: bool = opt(True, "Mark what is unusual for this hour of the day. See docs/insights.md.")
 
@@ -273,7 +273,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a user may set. ``origin`` tells where each value comes from, by dotted name."""
+    """All settings. ``origin`` has each value's source, by dotted name."""
 
     power: str = opt(
         "normal", "eco: half the collectors' rates while the machine runs on battery.", choices=("normal", "eco")
@@ -291,12 +291,12 @@ class Settings:
     data_dir: Path = field(default_factory=default_data_dir, metadata={"hidden": True})
     origin: Mapping[str, str] = field(default_factory=dict, metadata={"hidden": True})
     beneath: Mapping[str, tuple[Any, str]] = field(default_factory=dict, metadata={"hidden": True})
-    """What stands beneath each value of settings.json, and where that comes from."""
+    """The value and source that each entry of settings.json overrides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A row of the settings' catalogue."""
+    """A row of the catalogue of settings."""
 
     name: str
     type: type
@@ -309,7 +309,7 @@ class Setting:
 
 
 def catalogue(cls: type[Any] = Settings, prefix: str = "") -> Iterator[Setting]:
-    """Walk every setting, in the order in which they are declared."""
+    """Yield every setting, in order of declaration."""
     types = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         if item.metadata.get("hidden"):
@@ -326,7 +326,7 @@ def catalogue(cls: type[Any] = Settings, prefix: str = "") -> Iterator[Setting]:
 
 
 def value_of(settings: Settings, name: str) -> Any:  # noqa: ANN401
-    """Give the value of a dotted name."""
+    """Return the value of a dotted name."""
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)

@@ -1,6 +1,6 @@
-"""Settings read and saved, and validated: defaults < config.yaml < <data>/settings.json < command line.
+"""Loads, validates and saves settings: defaults < config.yaml < <data>/settings.json < command line.
 
-An unknown key or a bad value is an error that names the file, the line, the field and the fix.
+An unknown key or an invalid value is an error that names the file, the line, the field and the fix.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_CONFIG_BYTES = 1_000_000
 def load(
     config: Path | None = None, data_dir: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Read the settings. ``overrides``: dotted names from the command line. Raises SettingsError."""
+    """Load the settings. ``overrides``: by dotted name, from the command line. Raises SettingsError."""
     folder = data_folder(data_dir)
     rows = {row.name: row for row in catalogue()}
     values: dict[str, Any] = {}
@@ -51,16 +51,16 @@ def load(
 
 
 def save_change(settings: Settings, name: str, value: Any) -> None:  # noqa: ANN401
-    """Keep a change made in the page in <data>/settings.json (0600, replaced whole). Raises SettingsError, NotSaved."""
+    """Save a change made in the page to <data>/settings.json (0600, atomically). Raises SettingsError, NotSaved."""
     save_changes(settings, {name: value})
 
 
 _SAVING = threading.Lock()
-"""Held from reading the file to writing it: two at once would lose one, or both."""
+"""Held from reading the file to writing it: concurrent changes would be lost."""
 
 
 def save_changes(settings: Settings, changes: Mapping[str, Any]) -> None:
-    """Keep several, all or none; None takes one back out. Any thread. Raises SettingsError, NotSaved."""
+    """Save several changes, all or none; None removes a setting. Any thread. Raises SettingsError, NotSaved."""
     new = {name: None if value is None else checked(name, value, "settings.json: ") for name, value in changes.items()}
     path = settings.data_dir / "settings.json"
     try:
@@ -76,7 +76,7 @@ def save_changes(settings: Settings, changes: Mapping[str, Any]) -> None:
 
 
 def checked(name: str, value: Any, place: str = "") -> Any:  # noqa: ANN401
-    """Give a value in its setting's type. Raises SettingsError, which begins with the place."""
+    """Convert a value to its setting's type. Raises SettingsError, which begins with ``place``."""
     rows = {row.name: row for row in catalogue()}
     if name not in rows:
         raise SettingsError(f"{place}unknown setting {name!r}{_nearest(name, rows)}.")
@@ -96,7 +96,7 @@ def _build(cls: type[Any], values: Mapping[str, Any], prefix: str) -> Any:  # no
 
 
 def _checked(row: Setting, value: Any, place: str) -> Any:  # noqa: ANN401
-    """Give the value in the setting's type. Raises SettingsError naming the place, the field and the fix."""
+    """Convert a value to the setting's type. Raises SettingsError naming the place, the field and the fix."""
     wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[row.type]
     fits = (
         isinstance(value, bool)
@@ -122,13 +122,13 @@ def _nearest(name: str, rows: Mapping[str, Setting]) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, tuple[Any, str]]:
-    """Read config.yaml into {dotted name: (value, "config.yaml line 3")}."""
+    """Parse config.yaml into {dotted name: (value, "config.yaml line 3")}."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise SettingsError(f"{path}: larger than {MAX_CONFIG_BYTES:,} bytes; is it the right file?")
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; give --config the path of a config.yaml.") from None
+        raise SettingsError(f"{path}: no such file; --config needs the path of a config.yaml.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error}).") from None
     except yaml.YAMLError as error:
@@ -153,7 +153,7 @@ def _walk(node: yaml.Node, prefix: str, path: Path, found: dict[str, tuple[Any, 
             if not (isinstance(value, yaml.ScalarNode) and value.tag.endswith(":null")):
                 _walk(value, name + ".", path, found)
         elif name in found:
-            raise SettingsError(f"{place}: {name} stands twice.")
+            raise SettingsError(f"{place}: {name} occurs twice.")
         else:
             loader = yaml.SafeLoader("")
             try:
@@ -166,7 +166,7 @@ def _read_json(path: Path) -> dict[str, tuple[Any, str]]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); mend it or move it away.") from None
+        raise SettingsError(f"{path}: cannot be read ({error}); correct it or move it away.") from None
     if not isinstance(found, dict):
-        raise SettingsError(f"{path}: must be an object of setting names; mend it or move it away.")
+        raise SettingsError(f"{path}: must be an object of setting names; correct it or move it away.")
     return {name: (value, path.name) for name, value in found.items()}

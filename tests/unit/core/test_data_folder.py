@@ -33,5 +33,5 @@ def test_the_hook_looks_in_the_same_folder(tmp_path, monkeypatch):
 
 
 def test_a_home_of_nobody_is_said():
-    with pytest.raises(SettingsError, match="no such user's home"):
+    with pytest.raises(SettingsError, match="that user has no home folder"):
         load(None, Path("~nobody-of-that-name/x"))

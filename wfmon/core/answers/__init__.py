@@ -1,4 +1,4 @@
-"""The answers of the services, a file a topic: what pages and routes get, as it leaves in JSON (docs/openapi.yaml).
+"""The services' answers, one file per topic, in the form that pages use and the API encodes (docs/openapi.yaml).
 
-Instants are UTC milliseconds, in names that end in ``_ms``; None is absent, never 0.
+Instants are UTC milliseconds, in names that end in ``_ms``. None is absent, never 0.
 """

@@ -1,4 +1,4 @@
-"""The past: series, queries, statistics, annotations."""
+"""Recorded history: series, queries, statistics, annotations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KeptSeries(TypedDict):
 
 
 class QueryLine(TypedDict):
-    """One series of a query; a point is [t_ms, value, ...], None where nothing is known."""
+    """One series of a query. A point is [t_ms, value, ...], None if unknown."""
 
     series: str
     name: str
@@ -44,7 +44,7 @@ class Query(TypedDict):
 
 
 class Statistics(TypedDict):
-    """Statistics of a span of one series, and against another. Each part has ``absent``: why it is missing, else ""."""
+    """Statistics of a span of one series, and compared with another. A missing part has its reason in ``absent``."""
 
     series: str
     name: str
@@ -62,7 +62,7 @@ class Statistics(TypedDict):
 
 
 class Annotation(TypedDict):
-    """Something that happened: a start, sleep, a step of the clock, a switch."""
+    """An event: a start, a suspension, a clock step, a collector switched."""
 
     t_ms: int
     kind: str

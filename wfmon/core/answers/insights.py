@@ -1,4 +1,4 @@
-"""What stands out: anomalies and the report on the last days."""
+"""Insights: anomalies and the report on the last days."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Labels = dict[str, str]
 
 
 ANOMALY = "anomaly"
-"""The kind of the annotations that say what was unusual."""
+"""The kind of annotations that record anomalies."""
 
 
 class Anomaly(TypedDict):
-    """A series that was unusual for its hour of the day; ``until_ms`` None while it lasts."""
+    """A series with values unusual for the hour of the day; ``until_ms`` is None while it lasts."""
 
     series: str
     name: str
@@ -35,7 +35,7 @@ class Anomaly(TypedDict):
 
 
 class AnomalyStatus(TypedDict):
-    """The state of the detection, and what is unusual ``now``."""
+    """The detection's status, and the current anomalies."""
 
     state: str
     reason: str

@@ -13,7 +13,7 @@ Labels = dict[str, str]
 
 
 class SeriesRow(TypedDict):
-    """A series of this boot. ``id`` is its number on the wire."""
+    """A series of this boot. ``id`` is its id in the stream."""
 
     id: int
     name: str
@@ -30,7 +30,7 @@ class LatestRow(SeriesRow):
 
 
 class Latest(TypedDict):
-    """Every series' last value."""
+    """Every series's last value."""
 
     now_ms: int
     series: list[LatestRow]
@@ -98,7 +98,7 @@ class CacheHealth(TypedDict):
 
 
 class QueueHealth(TypedDict):
-    """How full a queue is."""
+    """A queue's depth and capacity."""
 
     depth: int
     capacity: int

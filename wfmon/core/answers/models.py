@@ -24,7 +24,7 @@ class CauseRow(TypedDict):
 
 
 class RequestRow(TypedDict):
-    """The fields of ``core.types.Request``; ``stalls`` are [ms since the start, ms long]."""
+    """The fields of ``core.types.Request``; ``stalls`` are [ms since the start, duration in ms]."""
 
     id: str
     model: str
@@ -54,7 +54,7 @@ class RequestRow(TypedDict):
 
 
 class RequestTicks(TypedDict):
-    """One entry a chunk of the answer; ``t_ms`` since the start of the request."""
+    """Columns with one entry per chunk of the answer; ``t_ms`` is relative to the start of the request."""
 
     t_ms: list[float]
     tokens: list[int]
@@ -62,14 +62,14 @@ class RequestTicks(TypedDict):
 
 
 class PhaseRow(TypedDict):
-    """When a phase of a request ended, in ms since its start."""
+    """The end of a request's phase, in ms since its start."""
 
     name: str
     t_ms: float
 
 
 class RequestDetail(RequestRow):
-    """One request with its ticks; ``thinned``: one of so many chunks is kept."""
+    """One request with its ticks; ``thinned`` n: only every nth chunk is kept."""
 
     phases: list[PhaseRow]
     ticks: RequestTicks
@@ -77,7 +77,7 @@ class RequestDetail(RequestRow):
 
 
 class ProxyStatus(TypedDict):
-    """The proxy that the monitor supervises; ``listen`` and ``upstream`` are empty while it is off."""
+    """The supervised proxy; ``listen`` and ``upstream`` are empty while it is off."""
 
     state: str
     reason: str
@@ -87,7 +87,7 @@ class ProxyStatus(TypedDict):
 
 
 class DemoStatus(TypedDict):
-    """The built-in model. ``rate``: its limit in tokens a second, 0 without one."""
+    """The built-in model. ``rate``: its limit in tokens per second, 0 for none."""
 
     state: str
     reason: str

@@ -1,4 +1,4 @@
-"""Settings and where their values come from."""
+"""Settings and their values' sources."""
 
 from __future__ import annotations
 

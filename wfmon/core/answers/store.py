@@ -1,4 +1,4 @@
-"""The history's file: its writer, size, retention and deletion."""
+"""The history database: writer, size, retention and deletion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 
 class WriterStatus(TypedDict):
-    """The history's writer. ``held_s``: nothing is deleted by age for so long, because the clock may be wrong."""
+    """The history's writer. ``held_s``: seconds without deletion by age, because the clock may be wrong."""
 
     state: str
     reason: str
@@ -21,7 +21,7 @@ class WriterStatus(TypedDict):
 
 
 class TierUsage(TypedDict):
-    """What one tier takes; ``tier`` is its number, 0 the finest."""
+    """One tier's size; ``tier`` is its number, 0 the finest."""
 
     tier: int
     name: str
@@ -32,7 +32,7 @@ class TierUsage(TypedDict):
 
 
 class Usage(TypedDict):
-    """What the file holds: bytes of tiers and series, rows of tables."""
+    """The database's contents: bytes by tier and series, rows by table."""
 
     bytes: int
     free_bytes: int
@@ -43,7 +43,7 @@ class Usage(TypedDict):
 
 
 class StoreStatus(WriterStatus):
-    """The history: its writer, where it is, since when, how much it takes, how long it is kept."""
+    """The history: writer, path, first instant, size, retention."""
 
     path: str
     from_ms: int | None
@@ -52,20 +52,20 @@ class StoreStatus(WriterStatus):
 
 
 DELETION_UNDER_WAY = ("waiting", "counting", "deleting", "wiping")
-"""States of a deletion in which no other can begin; ``wiping``: it is deleted, and the file is rewritten."""
+"""States of a deletion in which no other can start; ``wiping``: rows are deleted, the file is being rewritten."""
 
 
 class FileSize(TypedDict):
-    """A file beside the history."""
+    """A file next to the history."""
 
     name: str
     bytes: int
 
 
 class DeletionPreview(TypedDict):
-    """What a deletion takes. ``parts``: chunks and seconds; ``cut``: those that stay without a part of them.
+    """What a deletion deletes. ``parts``: chunks and seconds; ``cut``: those that are kept in part.
 
-    ``touched``: series that lose something; ``series``: those that go with their name.
+    ``touched``: number of series that lose data; ``series``: those deleted with their name.
     """
 
     asked: Mapping[str, Any]
@@ -80,7 +80,7 @@ class DeletionPreview(TypedDict):
 
 
 class DeletionStatus(TypedDict):
-    """The progress of a deletion, or how the last one ended. ``done`` of ``of`` parts were cut."""
+    """The progress of a deletion, or the last one's result. ``done`` of ``of`` parts are finished."""
 
     state: str
     asked: Mapping[str, Any] | None
@@ -94,7 +94,7 @@ class DeletionStatus(TypedDict):
 
 
 class RetentionRow(TypedDict):
-    """A setting of how long or how much is kept. ``back``: the value without a change made in the page."""
+    """A retention setting. ``back``: the value it has without the change made in the page."""
 
     name: str
     value: float
@@ -106,7 +106,7 @@ class RetentionRow(TypedDict):
 
 
 class DueRow(TypedDict):
-    """What is past its time; about all that is older than ``until_ms`` goes. ``name``: the tier."""
+    """Data due for deletion: about everything older than ``until_ms``. ``name``: the tier."""
 
     name: NotRequired[str]
     rows: int
@@ -115,7 +115,7 @@ class DueRow(TypedDict):
 
 
 class RetentionPreview(TypedDict):
-    """What a change would delete. ``shorter``: settings that keep less; ``over``: for the size of the whole."""
+    """What a change would delete. ``shorter``: settings that keep less; ``over``: deleted for the total size."""
 
     shorter: list[str]
     parts: int
