@@ -100,7 +100,7 @@ def fails(*options: str) -> str:
         (("--listen", "[::]:11500"), "is not on this machine"),
         (("--listen", "11500"), "a host and a port"),
         (("--listen", "127.0.0.1:11434"), "cannot forward to itself"),
-        (("--logprobs", "21"), "give 0 to 20"),
+        (("--logprobs", "21"), "use 0 to 20"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_exit_code_2(options, words):

@@ -56,23 +56,23 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run until a signal and return the exit code. Raises CommandError."""
     try:
-        target, at = upstream(given.upstream), listening(given.listen)
+        target, at = upstream(args.upstream), listening(args.listen)
     except AddressError as error:
         raise CommandError(str(error)) from None
-    if not 0 <= given.logprobs <= 20:
-        raise CommandError(f"--logprobs {given.logprobs} is out of bounds: give 0 to 20.")
+    if not 0 <= args.logprobs <= 20:
+        raise CommandError(f"--logprobs {args.logprobs} is out of bounds: use 0 to 20.")
     if target.port == at.port and set(target.hosts) & set(at.hosts):
         raise CommandError(f"The proxy cannot forward to itself: --upstream and --listen are both {at.label}.")
-    given.data_dir = data_folder(given.data)
-    if not given.supervised:
-        return asyncio.run(_serve(given, target, at))
+    args.data_dir = data_folder(args.data)
+    if not args.supervised:
+        return asyncio.run(_serve(args, target, at))
     os.umask(0o077)
-    logs = _log_to(given.data_dir / "logs")
+    logs = _log_to(args.data_dir / "logs")
     try:
-        return asyncio.run(_serve(given, target, at))
+        return asyncio.run(_serve(args, target, at))
     except CommandError as error:
         log.error("%s", error)  # noqa: TRY400  the traceback would add nothing
         raise
@@ -80,23 +80,23 @@ def run(given: argparse.Namespace) -> int:
         logs.close()
 
 
-async def _serve(given: argparse.Namespace, target: ProxyAddress, at: ProxyAddress) -> int:
+async def _serve(args: argparse.Namespace, target: ProxyAddress, at: ProxyAddress) -> int:
     clock = SystemClock()
     counts: Counter[str] = Counter()
-    reporter = RequestReporter(given.data_dir, target.label, counts)
-    asker = LogprobsAsker(given.logprobs, counts) if given.logprobs else None
+    reporter = RequestReporter(args.data_dir, target.label, counts)
+    asker = LogprobsAsker(args.logprobs, counts) if args.logprobs else None
     server = ProxyServer(clock, target, counts, reporter.begin, asker)
     stop, stop_now = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_on_error)
     _on_signals(loop, stop, stop_now)
-    lock = await _lock(given.data_dir) if given.supervised else None
+    lock = await _lock(args.data_dir) if args.supervised else None
     try:
         bound = await _bind(server, at)
         if lock is not None:
             lock.publish(
                 RunningProxy(
-                    os.getpid(), given.listen, given.upstream, given.logprobs, bound.label, wfmon.__version__,
+                    os.getpid(), args.listen, args.upstream, args.logprobs, bound.label, wfmon.__version__,
                     clock.now_ms(),
                 )
             )  # fmt: skip

@@ -79,10 +79,10 @@ class LogprobsAsker:
         self._counts["asked"] += 1
         return RewrittenRequest(with_length(held.head, len(made)) + made, held.head + body, model, held.form)
 
-    def note_refusal(self, asked: RewrittenRequest) -> None:
+    def note_refusal(self, rewritten: RewrittenRequest) -> None:
         """Remember that the model answered only without the added fields."""
         self._counts["asked_refused"] += 1
-        self._refusing[asked.model] = None
+        self._refusing[rewritten.model] = None
         if len(self._refusing) > MAX_REFUSING:
             self._refusing.popitem(last=False)
 

@@ -54,7 +54,7 @@ class RequestRow(TypedDict):
 
 
 class RequestTicks(TypedDict):
-    """Columns with one entry per chunk of the answer; ``t_ms`` is relative to the start of the request."""
+    """Columns with one entry per tick, one or more chunks of the answer; ``t_ms`` is since the start of the request."""
 
     t_ms: list[float]
     tokens: list[int]
@@ -69,7 +69,7 @@ class PhaseRow(TypedDict):
 
 
 class RequestDetail(RequestRow):
-    """One request with its ticks; ``thinned`` n: only every nth chunk is kept."""
+    """One request with its ticks; ``thinned``: chunks merged into one tick."""
 
     phases: list[PhaseRow]
     ticks: RequestTicks
