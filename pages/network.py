@@ -32,9 +32,9 @@ PROOF = Panel(
     proofs(
         ("network.own_external_connections", "wfmon connections that leave this machine"),
         ("network.own_external_listeners", "wfmon listeners that other machines can reach"),
-        why="Counted once a second from the kernel's own tables. A connection of this process to anything but a loopback "
-        "address, or a listener bound to anything else, is shown in red here and in the status bar. wfmon sends its "
-        "measurements nowhere, and this page loads nothing from other hosts.",
+        why="Counted once a second from the kernel's own tables. A connection of this process to anything but a "
+        "loopback address, or a listener bound to anything else, is shown in red here and in the status bar. wfmon "
+        "sends its measurements nowhere, and this page loads nothing from other hosts.",
     ),
     width=6,
     charted=False,

@@ -80,7 +80,7 @@ export function sentence(ribbons, last = null, minutesEast = null, lost = false)
   const named = last ? ` Last: ${clockTime(last.ms, minutesEast)}, ${last.model}.` : "";
   if (lost) return `What the models do now is not known.${named}`;
   const working = ribbons.filter((ribbon) => ribbon.signals.active);
-  if (!working.length) return last ? `Nothing is being generated.${named}` : "No model was seen yet.";
+  if (!working.length) return last ? `Nothing is being generated.${named}` : "No model detected yet.";
   const answering = working.every(({ signals }) => signals.state !== CHARGING);
   const count = `${NUMBERS[working.length] ?? working.length} model${working.length > 1 ? "s" : ""}`;
   const doing = answering

@@ -39,7 +39,7 @@ test("the picture in one true sentence", () => {
 test("at rest it says so, and who spoke last", () => {
   const last = { ms: Date.UTC(2026, 0, 5, 14, 2, 31), model: "llama3.2:3b" };
   assert.equal(sentence([], last, 0), "Nothing is being generated. Last: 14:02:31, llama3.2:3b.");
-  assert.equal(sentence([], null), "No model was seen yet.");
+  assert.equal(sentence([], null), "No model detected yet.");
   assert.match(sentence([ribbon("a", SURE)], last, 0, true), /^What the models do now is not known\. Last: 14:02:31/);
 });
 

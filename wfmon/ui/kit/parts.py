@@ -99,7 +99,7 @@ def note(*content: Component | str) -> Component:
 
 
 def machine_fact(name: str) -> Component:
-    """Make one entry of a panel's footer: a fact about this machine from the stream's first message, such as ``gpus``."""
+    """Make one entry of a panel's footer: a fact about this machine from the stream's hello, such as ``gpus``."""
     return html.Span(**{"data-fact": name})
 
 

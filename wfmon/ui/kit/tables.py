@@ -96,8 +96,8 @@ def core_meters(cores: int | None = None) -> Component:
 def collectors(statuses: Sequence[CollectorStatus]) -> Component:
     """Make the table of the collectors, with each one's switch, state and cost."""
     heads = (
-        ("Collector", ""), ("On", ""), ("State", ""), ("Reason", "opt"), ("Rate", "num opt"), ("CPU of one core", "num"),
-        ("Skipped", "num opt"), ("Errors", "num opt"), ("Last run", "num opt"),
+        ("Collector", ""), ("On", ""), ("State", ""), ("Reason", "opt"), ("Rate", "num opt"),
+        ("CPU of one core", "num"), ("Skipped", "num opt"), ("Errors", "num opt"), ("Last run", "num opt"),
     )  # fmt: skip
     return html.Div(
         html.Table(
