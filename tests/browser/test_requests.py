@@ -139,7 +139,7 @@ def test_a_filter_leaves_rows_out_says_so_is_kept_and_goes_away(here):
     here.wait_js("return document.querySelector('.ag-filter input')?.checkVisibility()")
     here.find(".ag-filter input.ag-text-field-input, .ag-filter input[type=text]").send_keys("qwen")
     eventually(lambda: shown(here) == 13)
-    eventually(lambda: "13 of them by the filters" in here.text("[data-filtered]"))
+    eventually(lambda: "13 match the filters" in here.text("[data-filtered]"))
     eventually(lambda: set(cells(here, "model")) == {"qwen2.5:7b"})
     open_requests(here)
     eventually(lambda: shown(here) == 13)
