@@ -264,7 +264,7 @@ class Live {
     const missed = meter.frame(stamp, serverNow);
     if (this.quality.frame(stamp, missed)) {
       const { text } = this.quality;
-      this.speaker.say(text ? `Frames were missed: ${text}.` : "Charts move at full rate again.");
+      this.speaker.say(text ? `Frames were missed; ${text}.` : "Charts are back at full rate.");
     }
     this.#look(now, serverNow);
     if (this.#mayDraw(now)) this.#draw(now);

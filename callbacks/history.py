@@ -1,4 +1,4 @@
-"""The History page: a view comes in, the picture goes out. What the page does by itself is in assets/history.mjs."""
+"""The History page: a view in, a figure out. What the browser does itself is in assets/history.mjs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def draw(asked: dict[str, Any], client: dict[str, Any]) -> tuple[Any, ...]:
-        return asked["n"], *_drawn(HistoryView.read(asked["query"]), _zone(client), narrow=client["narrow"])
+        return asked["n"], *_draw(HistoryView.read(asked["query"]), _zone(client), narrow=client["narrow"])
 
     @app.callback(
         Output(ids.HISTORY_LIST, "children"),
@@ -47,7 +47,7 @@ def register(app: Dash) -> None:
     )
     def found(text: str | None, area: str, spec: str | None) -> Any:  # noqa: ANN401  Dash's own form
         if not area:
-            return no_update  # nobody looks at the list
+            return no_update  # the chooser is closed
         chosen = orjson.loads(spec)["series"] if spec else ()
         return controls.found(services().history.series(), text or "", area, chosen)
 
@@ -63,13 +63,13 @@ def register(app: Dash) -> None:
             return no_update
         view = HistoryView.read(orjson.loads(spec)["fixed"])
         zone = _zone(client)
-        shown = lookup.look(services(), view, SystemClock().now_ms(), zone, narrow=client["narrow"])
+        shown = lookup.load(services(), view, SystemClock().now_ms(), zone, narrow=client["narrow"])
         name = f"wfmon-{ranges.iso(shown.range.from_ms, zone)[:19].replace(':', '')}.csv"
         return dcc.send_string(lookup.csv_text(shown, zone), name, type="text/csv")
 
 
-def _nothing_new(view: HistoryView) -> tuple[Any, ...]:
-    """Leave the last picture; the chips say what was asked for."""
+def _keep_figure(view: HistoryView) -> tuple[Any, ...]:
+    """Return the outputs that keep the last figure and show the requested series as chips."""
     return no_update, no_update, parts.chips(view.series), no_update, no_update, no_update
 
 
@@ -77,14 +77,14 @@ def _zone(client: dict[str, Any]) -> tzinfo:
     return zone_of(client["zone"], 60 * client["east"])
 
 
-def _drawn(view: HistoryView, zone: tzinfo, *, narrow: bool) -> tuple[Any, ...]:
-    """Give what is said, and the picture; where there is none the last one stays."""
+def _draw(view: HistoryView, zone: tzinfo, *, narrow: bool) -> tuple[Any, ...]:
+    """Return the message and the figure; without a new figure the last one stays."""
     now_ms = SystemClock().now_ms()
     try:
-        shown = lookup.look(services(), view, now_ms, zone, narrow=narrow)
+        shown = lookup.load(services(), view, now_ms, zone, narrow=narrow)
         store = services().store.status()
     except WfmonError as error:
-        return parts.trouble(str(error), error.fix), *_nothing_new(view)
+        return parts.trouble(str(error), error.fix), *_keep_figure(view)
     picture = lookup.picture(shown, services().models, narrow=narrow)
     return (
         parts.message(shown, store, now_ms, zone),
@@ -98,14 +98,14 @@ def _drawn(view: HistoryView, zone: tzinfo, *, narrow: bool) -> tuple[Any, ...]:
 
 
 def _clientside(app: Dash) -> None:
-    def ours(name: str, *ends: Any, first: bool = False) -> None:  # noqa: ANN401  Dash's own inputs and outputs
+    def clientside(name: str, *ends: Any, first: bool = False) -> None:  # noqa: ANN401  Dash's own inputs and outputs
         app.clientside_callback(ClientsideFunction("wfmon_history", name), *ends, prevent_initial_call=not first)
 
-    ours(
+    clientside(
         "begin", Output(ids.HISTORY_CLIENT, "data"), Output(ids.HISTORY_VIEW, "data"), Input("page-history", "id"),
         first=True,
     )  # fmt: skip
-    ours("paint", Output(ids.HISTORY_GRAPH, "figure"), Input(ids.HISTORY_SPEC, "data"))
-    ours("done", Output(ids.HISTORY_MESSAGE, "title"), Input(ids.HISTORY_DONE, "data"))
-    ours("zoomed", Output("history-stack", "title"), Input(ids.HISTORY_GRAPH, "relayoutData"))
-    ours("saved", Output("history-views", "title"), Input(ids.HISTORY_SAVED, "data"), first=True)
+    clientside("paint", Output(ids.HISTORY_GRAPH, "figure"), Input(ids.HISTORY_SPEC, "data"))
+    clientside("done", Output(ids.HISTORY_MESSAGE, "title"), Input(ids.HISTORY_DONE, "data"))
+    clientside("zoomed", Output("history-stack", "title"), Input(ids.HISTORY_GRAPH, "relayoutData"))
+    clientside("saved", Output("history-views", "title"), Input(ids.HISTORY_SAVED, "data"), first=True)

@@ -1,4 +1,4 @@
-"""The Insights page: the days that were chosen, to what is worth knowing of them."""
+"""The Insights page: the report of the selected period."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def register(app: Dash) -> None:
         Input(insights.MINUTE, "n_intervals"),
         prevent_initial_call=True,
     )
-    def look(span: dict[str, Any], _minutes: int | None) -> Any:  # noqa: ANN401  Dash's own form
-        return insights.unusual(services().insights.unusual(), insights.zone(span))
+    def unusual(span: dict[str, Any], _minutes: int | None) -> Any:  # noqa: ANN401  Dash's own form
+        return insights.unusual(services().insights.unusual(), insights.browser_zone(span))
 
     @app.callback(Input(insights.CANCEL, "n_clicks"), prevent_initial_call=True)
     def cancel(_clicks: int) -> None:

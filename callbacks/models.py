@@ -1,4 +1,4 @@
-"""The buttons of the built-in model, wherever they stand: on the Overview, on Models, or on neither."""
+"""The buttons of the built-in model, on the Overview and on Models."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from wfmon.ui.kit import ids
 
 STATES = {
     "off": "The built-in n-gram model is off.",
-    "starting": "The built-in n-gram model is starting: it reads its text.",
-    "running": "The built-in n-gram model runs at {url}, at most {rate:g} tokens a second by choice.",
-    "unlimited": "The built-in n-gram model runs at {url}, with no speed limit.",
+    "starting": "The built-in n-gram model is starting and reads its text.",
+    "running": "The built-in n-gram model is running at {url}, limited to {rate:g} tokens/s.",
+    "unlimited": "The built-in n-gram model is running at {url} without a speed limit.",
     "failed": "The built-in n-gram model did not start: {reason}",
 }
 
 
 def register(app: Dash) -> None:
-    """Connect. The second callback waits for the end of "starting", so that the first can show it at once."""
+    """Register the callbacks. The second waits for the end of "starting", so that the first can show it at once."""
 
     @app.callback(
         Output(ids.demo_state(MATCH), "children"),
@@ -26,7 +26,7 @@ def register(app: Dash) -> None:
         Input(ids.demo_button(MATCH, ALL), "n_clicks"),
     )
     def demo(clicks: list[int | None]) -> tuple[str, str]:
-        return _told(ctx.triggered_id["do"] if any(clicks) else "")
+        return _command(ctx.triggered_id["do"] if any(clicks) else "")
 
     @app.callback(
         Output(ids.demo_state(MATCH), "children", allow_duplicate=True),
@@ -38,13 +38,13 @@ def register(app: Dash) -> None:
     def settled(state: str) -> tuple[object, object, str]:
         if state != "starting":
             return no_update, no_update, f"demo-state {state}"
-        text, state = _told("wait")
+        text, state = _command("wait")
         return text, state, f"demo-state {state}"
 
 
-def _told(what: DemoCommand) -> tuple[str, str]:
-    """Say it to the built-in model; gives the sentence and the word of its state."""
-    told = services().models.demo(command=what)
-    state = told["state"]
-    sentence = STATES["unlimited" if state == "running" and not told["rate"] else state].format(**told)
-    return f"{sentence} ({told['reason']})" if state == "running" and told["reason"] else sentence, state
+def _command(what: DemoCommand) -> tuple[str, str]:
+    """Send a command to the built-in model; returns a sentence and the word for its state."""
+    answer = services().models.demo(command=what)
+    state = answer["state"]
+    sentence = STATES["unlimited" if state == "running" and not answer["rate"] else state].format(**answer)
+    return f"{sentence} ({answer['reason']})" if state == "running" and answer["reason"] else sentence, state

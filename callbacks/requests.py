@@ -1,4 +1,4 @@
-"""The Requests page: the span that was chosen, to its rows and figures."""
+"""The Requests page: the rows and figures of the selected range."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     def show(span: dict[str, Any]) -> tuple[Any, ...]:
-        return requests.told(requests.look(services(), span))
+        return requests.outputs(requests.load(services(), span))
 
     app.clientside_callback(
         "JSON.parse", Output(requests.GRID, "rowData"), Input(requests.ROWS, "data"), prevent_initial_call=True

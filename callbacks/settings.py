@@ -1,4 +1,4 @@
-"""The Settings page: the switch of the recording, looking again, how long is kept, and forgetting."""
+"""The Settings page: the recording switch, refresh, retention, and deletion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(app: Dash) -> None:
 
     @app.callback(
         Output(settings.SWITCH, "aria-checked"),
-        Output(settings.TOLD, "children"),
+        Output(settings.STATE_TEXT, "children"),
         Output(settings.DATA, "children"),
         Output(settings.WRONG, "children"),
         Output(settings.WRONG, "className"),
@@ -30,12 +30,12 @@ def register(app: Dash) -> None:
         State(settings.SWITCH, "aria-checked"),
         prevent_initial_call=True,
     )
-    def data(clicks: int | None, _again: int | None, on: str) -> tuple[Any, ...]:
-        turned = "" if ctx.triggered_id != settings.SWITCH or not clicks else "off" if on == "true" else "on"
-        return settings.turned(services(), turned)
+    def record_or_refresh(clicks: int | None, _again: int | None, on: str) -> tuple[Any, ...]:
+        way = "" if ctx.triggered_id != settings.SWITCH or not clicks else "off" if on == "true" else "on"
+        return settings.switch_recording(services(), way)
 
-    _keep(app)
-    _forget(app)
+    _register_retention(app)
+    _register_deletion(app)
     app.clientside_callback(
         ClientsideFunction("wfmon_settings", "client"), Output(CLIENT, "data"), Input("page-settings", "id")
     )
@@ -45,10 +45,10 @@ def register(app: Dash) -> None:
     )  # fmt: skip
 
 
-def _keep(app: Dash) -> None:
+def _register_retention(app: Dash) -> None:
     @app.callback(
         Output(retention.ROWS, "children"),
-        Output(retention.SAID, "children"),
+        Output(retention.STATUS, "children"),
         Output(retention.PENDING, "data"),
         Output(FOCUS, "data", allow_duplicate=True),
         Input(retention.SAVE, "n_clicks"),
@@ -58,33 +58,33 @@ def _keep(app: Dash) -> None:
         State(retention.PENDING, "data"),
         prevent_initial_call=True,
     )
-    def kept(_save: Any, _do: Any, values: list[str], which: list[dict[str, str]], pending: Any) -> Any:  # noqa: ANN401
+    def act_on_retention(_save: Any, _do: Any, values: list[str], which: list[dict[str, str]], pending: Any) -> Any:  # noqa: ANN401
         do = _pressed("save")
         typed = {each["name"]: value for each, value in zip(which, values, strict=True)}
-        return retention.kept(services(), do, typed, pending) if do else (no_update,) * 4
+        return retention.act(services(), do, typed, pending) if do else (no_update,) * 4
 
 
-def _forget(app: Dash) -> None:
+def _register_deletion(app: Dash) -> None:
     @app.callback(
         Output(deletion.FORM, "children"),
         Output(deletion.WHAT, "data"),
-        Output(deletion.SAID, "children", allow_duplicate=True),
+        Output(deletion.STATUS, "children", allow_duplicate=True),
         Output(FOCUS, "data", allow_duplicate=True),
         Input(deletion.do_of(ALL), "n_clicks"),
         State(deletion.WHAT, "data"),
         prevent_initial_call=True,
     )
-    def chosen(_do: Any, what: str) -> Any:  # noqa: ANN401  Dash's own form
-        found = deletion.chosen(services(), _pressed(""), what)
+    def choose(_do: Any, what: str) -> Any:  # noqa: ANN401  Dash's own form
+        found = deletion.choose(services(), _pressed(""), what)
         return found or (no_update,) * 4
 
     @app.callback(
-        Output(deletion.SAID, "children", allow_duplicate=True),
+        Output(deletion.STATUS, "children", allow_duplicate=True),
         Output(deletion.PENDING, "data"),
-        Output(deletion.BEAT, "disabled", allow_duplicate=True),
+        Output(deletion.TIMER, "disabled", allow_duplicate=True),
         Output(deletion.FORM, "hidden", allow_duplicate=True),
         Output(FOCUS, "data", allow_duplicate=True),
-        Input(deletion.LOOK, "n_clicks"),
+        Input(deletion.PREVIEW, "n_clicks"),
         Input(deletion.do_of(ALL), "n_clicks"),
         State(deletion.WHAT, "data"),
         State(deletion.TEXT, "value"),
@@ -92,29 +92,29 @@ def _forget(app: Dash) -> None:
         State(CLIENT, "data"),
         prevent_initial_call=True,
     )
-    def forgot(_look: Any, _do: Any, what: str, text: str | None, pending: Any, client: Any) -> Any:  # noqa: ANN401
-        do = _pressed("look")
-        if do not in ("look", "confirm", "leave", "stop"):
+    def act_on_deletion(_preview: Any, _do: Any, what: str, text: str | None, pending: Any, client: Any) -> Any:  # noqa: ANN401
+        do = _pressed("preview")
+        if do not in ("preview", "confirm", "leave", "stop"):
             return (no_update,) * 5
         zone = zone_of(client["zone"], 60 * client["east"]) if client else UTC
-        return deletion.forgot(services(), do, what, text or "", pending, SystemClock().now_ms(), zone)
+        return deletion.act(services(), do, what, text or "", pending, SystemClock().now_ms(), zone)
 
     @app.callback(
-        Output(deletion.SAID, "children", allow_duplicate=True),
-        Output(deletion.BEAT, "disabled", allow_duplicate=True),
+        Output(deletion.STATUS, "children", allow_duplicate=True),
+        Output(deletion.TIMER, "disabled", allow_duplicate=True),
         Output(deletion.FORM, "hidden", allow_duplicate=True),
         Output(FOCUS, "data", allow_duplicate=True),
         Output(settings.DATA, "children", allow_duplicate=True),
-        Input(deletion.BEAT, "n_intervals"),
+        Input(deletion.TIMER, "n_intervals"),
         prevent_initial_call=True,
     )
-    def watched(_beats: int) -> tuple[Any, ...]:
-        found = deletion.watched(services())
+    def poll(_ticks: int) -> tuple[Any, ...]:
+        found = deletion.poll(services())
         return *found, settings.data_body(settings.data_of(services())) if found[1] else no_update
 
 
 def _pressed(alone: str) -> str:
-    """Give what the pressed button does; "" where none was: Dash calls, too, when buttons come and go."""
+    """Return the pressed button's action; "" if none was pressed: Dash also calls when buttons appear."""
     which = ctx.triggered_id
     if not ctx.triggered or not ctx.triggered[0]["value"]:
         return ""

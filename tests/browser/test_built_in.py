@@ -115,7 +115,7 @@ def agreeing(page, url, least):
 def test_one_press_starts_a_model_that_the_pages_show_with_its_clients_own_numbers_and_one_press_stops_it(here, fresh):
     # Before: how to be seen, and the button.
     assert here.wait_js("return document.querySelector('.unseen .when-unseen').checkVisibility()")
-    assert here.text(".unseen .when-unseen") == "No model was seen yet."
+    assert here.text(".unseen .when-unseen") == "No model detected yet."
     assert here.js("return document.querySelectorAll('.unseen .ways > div').length") == 3
     assert fresh.ask("/api/v1/models")["models"] == []
     here.click(".unseen .primary")

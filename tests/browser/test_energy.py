@@ -327,6 +327,6 @@ def test_a_ribbon_is_read_out_with_the_keyboard_and_evidence_stays_on(page, mode
     assert not box.is_displayed()
     page.click("[data-energy-evidence]")
     assert page.find("[data-energy-evidence]").get_attribute("aria-pressed") == "true"
-    eventually(lambda: "of own peak" in "".join(page.js(CARDS)))
+    eventually(lambda: "of peak" in "".join(page.js(CARDS)))
     page.load()
     assert page.find("[data-energy-evidence]").get_attribute("aria-pressed") == "true"

@@ -195,7 +195,7 @@ def test_a_choice_that_is_too_wide_shows_the_most_used_and_lists_the_others(page
     page.show(series="model.entropy_bits", range="last 6 h")
     who = "return [...document.querySelectorAll('.stat-line .who')].map((each) => each.textContent)"
     assert page.js(who) == [f"m{number}, s" for number in range(59, 53, -1)]
-    assert page.text("#history-message").startswith("60 series fit; the 6 most used in this range are shown.")
+    assert page.text("#history-message").startswith("60 series match; the 6 most used in this range are shown.")
     assert page.text('[data-act="more-of"]') == "and 54 more"
     page.click('[data-act="more-of"]')
     assert page.js("return document.getElementById('history-find').value") == "model.entropy_bits"
@@ -250,7 +250,9 @@ def test_a_preset_a_typed_range_and_one_that_is_none(page):
     before = page.ready()
     page.js("const field = document.getElementById('history-typed'); field.focus(); field.select()")
     page.press("soonish", Keys.ENTER)
-    page.wait_js("return document.getElementById('history-message').textContent.includes('“soonish” is not a range')")
+    page.wait_js(
+        "return document.getElementById('history-message').textContent.includes('“soonish” is not a valid range')"
+    )
     assert "“last 3 h”" in page.text("#history-message")
     assert page.ready() == before
 
@@ -313,7 +315,9 @@ def test_the_period_before_lies_dashed_on_the_same_axis_with_the_change_in_words
     dashed = [trace for trace in traces if trace["dash"] == "dash" and trace["name"] == "before"]
     assert len(dashed) == 2
     assert dashed[0]["x0"][:16] == next(trace for trace in traces if trace["name"] == "system.cpu_percent")["x0"][:16]
-    assert re.search(r"mean before\d.* \([+−±][\d.]+ %\)", page.text('.row[data-metric="system.cpu_percent"] .changed'))
+    assert re.search(
+        r"previous mean\d.* \([+−±][\d.]+ %\)", page.text('.row[data-metric="system.cpu_percent"] .changed')
+    )
     assert "dashed:" in page.text("#history-detail")
 
 
@@ -360,7 +364,7 @@ def test_where_nothing_was_recorded_it_says_since_when_it_records(page):
 
 def test_a_series_that_was_never_seen_says_so_and_can_be_taken_away(page):
     page.show(series=["gpu.power_watts", "system.cpu_percent"])
-    assert page.text(".chip.never") == "gpu.power_wattsnever seen×"
+    assert page.text(".chip.never") == "gpu.power_wattsnever recorded×"
     page.click('[data-act="remove"][data-to="gpu.power_watts"]')
     page.wait_js("return document.querySelectorAll('.chip').length === 1")
     assert parse_qs(page.js("return location.search.slice(1)"))["series"] == ["system.cpu_percent"]

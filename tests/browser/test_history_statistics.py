@@ -71,7 +71,7 @@ def test_nothing_is_asked_before_it_is_opened_and_then_it_says_what_the_api_says
     ]  # fmt: skip
     assert found[-1][1] == f"{told['span']['count']:,}"
     assert found[0][1] == f"{told['span']['p50']:.0f} ms"
-    assert re.search(r"(surely (higher|lower)|no sure difference) [+−±][\d.]+ % \(between ", found[0][3])
+    assert re.search(r"(significantly (higher|lower)|no significant difference) [+−±][\d.]+ % \(between ", found[0][3])
     assert page.js(ASKED) == 1
     page.js("document.querySelector('.spans .how summary').click()")
     page.wait_js("return document.querySelector('.spans .how dl').textContent.includes('Kuensch 1989')")
@@ -111,26 +111,26 @@ def test_it_stays_open_and_follows_what_is_shown(page):
 def test_the_compared_span_is_the_pages_own(page):
     opened(page, CPU, CPU)
     heads = "return [...document.querySelectorAll('.spans thead th')].map((each) => each.textContent)"
-    assert page.js(heads)[1:3] == ["This span", "Span before"]
+    assert page.js(heads)[1:3] == ["This range", "Span before"]
     page.show(range="last 1 h", compare="3600000")
     found = opened(page, CPU, CPU)
-    assert page.js(heads)[1:3] == ["This span", "Compared span"]
+    assert page.js(heads)[1:3] == ["This range", "Compared span"]
     assert found[0][2] == "–"
-    assert "cannot be told Nothing was measured in this span." in found[0][3]
-    assert "The span to compare with: Nothing was measured in this span." in page.text(".spans .body")
+    assert "inconclusive Nothing was measured in this span." in found[0][3]
+    assert "Comparison range: Nothing was measured in this span." in page.text(".spans .body")
 
 
 def test_another_series_is_chosen_and_how_they_go_together_is_told(page):
     opened(page, CPU, CPU)
     assert "Shorter than a day" in said(page, "Hours of the day")
-    assert re.match(r"(surely (rising|falling)|no sure trend|cannot be told)", said(page, "Trend"))
+    assert re.match(r"(significantly (rising|falling)|no significant trend|inconclusive)", said(page, "Trend"))
     assert page.js("return [...document.querySelector('.spans select').options].map((each) => each.value)") == [
         "", MEMORY, TTFT,
     ]  # fmt: skip
     page.js("document.querySelector('.spans select').focus()")
     page.press(Keys.ARROW_DOWN)
     answer = page.wait_js("return document.querySelector('.spans .answer')?.textContent")
-    assert re.match(r"(surely, \w+: .*|no sure connection|cannot be told) ", answer)
+    assert re.match(r"(significant, \w+: .*|no significant correlation|inconclusive) ", answer)
     assert page.js("return document.activeElement.value") == MEMORY
 
 
@@ -141,13 +141,13 @@ def test_a_day_has_its_hours_as_a_picture_that_can_be_read_aloud(page):
     words = page.js("return document.querySelector('.spans svg.day').getAttribute('aria-label')")
     assert re.match(r"Median by hour of the day: \d+:00 to \d+:00: \d+ %; ", words)
     assert page.js("return document.querySelectorAll('.spans svg.day rect').length") >= 4
-    assert re.search(r"least .* from \d+:00, most .* from \d+:00", said(page, "Hours of the day"))
+    assert re.search(r"lowest .* from \d+:00, highest .* from \d+:00", said(page, "Hours of the day"))
 
 
 def test_where_the_monitor_gives_no_answer_it_says_so_and_asks_again(page):
     page.js("window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('gone'))")
     page.js("document.querySelector(`[data-statistics='${arguments[0]}'] > summary`).click()", CPU)
-    page.wait_js("return document.querySelector('.spans .bad')?.textContent.startsWith('The monitor gave no answer.')")
+    page.wait_js("return document.querySelector('.spans .bad')?.textContent.startsWith('The monitor did not respond.')")
     page.js("window.fetch = window.real")
     page.click(".spans .body > button")
     assert figure(page, CPU, "mean")[1].endswith(" %")

@@ -92,7 +92,7 @@ def test_other_days_are_a_press_away(here):
     here.js("[...document.querySelectorAll('.insights-head .segments button')].at(-1).click()")
     eventually(
         lambda: (
-            "too little to compare" in here.text("#insights-findings")
+            "Not enough data to compare" in here.text("#insights-findings")
             or "stands out" in here.text("#insights-findings")
         )
     )

@@ -208,7 +208,7 @@ def test_a_strip_is_read_token_by_token_from_the_keyboard(page, teller):
     last = eventually(lambda: card(page, said))
     page.press(Keys.ARROW_LEFT)
     before = eventually(lambda: (now := card(page, said)) != last and now)
-    assert " ms after the one before, " in before
+    assert " ms after the previous one, " in before
     assert before.endswith(" bits")
     place = [int(text.split()[1]) for text in (before, last)]
     assert place[1] - place[0] == 1
@@ -279,10 +279,10 @@ def test_a_request_that_is_no_longer_kept_says_so_and_can_be_asked_again(page, m
     to_requests(page, "!!document.querySelector('table.requests tbody tr')")
     page.js("window.kept = fetch; window.fetch = (url, given) => kept(url + '-gone', given)")
     page.js("document.querySelector('table.requests tbody tr').click()")
-    page.wait_js("return /no longer kept/.test(document.querySelector('#request .failed')?.textContent)")
+    page.wait_js("return /no longer in memory/.test(document.querySelector('#request .failed')?.textContent)")
     page.js("window.fetch = () => Promise.reject(new TypeError('no network'))")
     page.click("#request .request-body button")
-    page.wait_js("return /did not answer/.test(document.querySelector('#request .failed').textContent)")
+    page.wait_js("return /did not respond/.test(document.querySelector('#request .failed').textContent)")
     page.js("window.fetch = kept")
     page.click("#request .request-body button")
     page.wait_js("return !!document.querySelector('#request .timeline')")

@@ -139,7 +139,7 @@ def test_a_filter_leaves_rows_out_says_so_is_kept_and_goes_away(here):
     here.wait_js("return document.querySelector('.ag-filter input')?.checkVisibility()")
     here.find(".ag-filter input.ag-text-field-input, .ag-filter input[type=text]").send_keys("qwen")
     eventually(lambda: shown(here) == 13)
-    eventually(lambda: "13 of them by the filters" in here.text("[data-filtered]"))
+    eventually(lambda: "13 match the filters" in here.text("[data-filtered]"))
     eventually(lambda: set(cells(here, "model")) == {"qwen2.5:7b"})
     open_requests(here)
     eventually(lambda: shown(here) == 13)
@@ -255,7 +255,7 @@ def test_two_instants_may_be_chosen_and_a_span_without_requests_says_so(here):
         "const [from, to] = document.querySelectorAll('input.when'); from.value = '2020-01-01T00:00';"
         "to.value = '2020-01-02T00:00'; to.dispatchEvent(new Event('change', { bubbles: true }))"
     )
-    eventually(lambda: (here.text("#requests-none") or "").startswith("No request began in this span"))
+    eventually(lambda: (here.text("#requests-none") or "").startswith("No request started in this range"))
     eventually(lambda: not here.js("return document.querySelector('.grid-place').checkVisibility()"))
     assert here.js("return document.querySelectorAll('[data-span][aria-pressed=true]').length") == 0
     here.click("[data-span='1h']")
@@ -321,7 +321,7 @@ def test_before_any_request_the_page_says_how_they_are_seen_and_what_is_wrong_wi
     open_requests(fresh)
     eventually(
         lambda: (fresh.text("#requests-none") or "").startswith(
-            "No request was kept yet. Requests are seen by the hook"
+            "No requests recorded yet. Requests are recorded by the hook"
         )
     )
     assert (

@@ -34,14 +34,14 @@ def test_every_setting_is_there_with_its_value_and_where_it_comes_from(here):
     found = {name: (origin, when) for name, origin, when in rows}
     assert found["server.port"] == ("command line", "at the next start")
     origin, when = found["collect.servers.enabled"]
-    assert origin in {"quiet.yaml", "changed in the page"}  # another test may have switched it
-    assert when == "at once, on System"
+    assert origin in {"quiet.yaml", "changed on a page"}  # another test may have switched it
+    assert when == "immediately, on System"
     assert found["log.level"] == ("default", "at the next start")
 
 
 def test_the_data_say_what_is_kept_where_and_how_it_is_backed_up(here, monitor):
     said = here.js("return document.querySelector('[data-panel=data]').innerText")
-    for words in ("Recording", "wfmon.db", "of 500 MB at most", "6 hours", "2 years", " -m wfmon store backup"):
+    for words in ("Recording", "wfmon.db", "of at most 500 MB", "6 hours", "2 years", " -m wfmon store backup"):
         assert words in said
     assert here.js("return document.querySelectorAll('#settings-data table')[0].tBodies[0].rows.length") == 5
     here.click("#settings-again")
@@ -132,19 +132,19 @@ def test_less_is_kept_once_it_was_seen_what_goes_and_back_by_a_button(here, moni
     try:
         typed(here, "[id*='keep_10s_days'][id*='keep-value']", "1")
         here.click("#keep-save")
-        eventually(lambda: "deletes nothing that is kept now" in here.text("#keep-said"))
+        eventually(lambda: "This deletes nothing now" in here.text("#keep-said"))
         eventually(lambda: focused(here) == "Keep less")
         assert days() == 2
         here.press(Keys.ENTER)
-        eventually(lambda: here.text("#keep-said").startswith("It holds now and at every start: every 10 seconds."))
+        eventually(lambda: here.text("#keep-said").startswith("Saved and in effect: every 10 seconds."))
         eventually(lambda: focused(here) == "Save")
         assert days() == 1
-        assert "changed in the page" in here.text("#keep-rows")
+        assert "changed on a page" in here.text("#keep-rows")
         here.load("settings")
         here.click("[id*='back store.keep_10s_days']")
-        eventually(lambda: "It holds now" in here.text("#keep-said"))
+        eventually(lambda: "Saved and in effect" in here.text("#keep-said"))
         assert days() == 2
-        eventually(lambda: "changed in the page" not in here.text("#keep-rows"))
+        eventually(lambda: "changed on a page" not in here.text("#keep-rows"))
     finally:
         monitor.ask("/api/v1/store/retention", "POST", {"values": {"store.keep_10s_days": None}, "preview": False})
 
@@ -169,11 +169,11 @@ def test_a_series_is_looked_at_and_forgotten_and_the_history_shows_none_of_it(he
         here.click("#forget-look")
         eventually(lambda: "This deletes" in here.text("#forget-said"))
         assert series in here.text("#forget-said")
-        eventually(lambda: focused(here) == "Delete it")
+        eventually(lambda: focused(here) == "Delete")
         assert series in [row["series"] for row in monitor.ask("/api/v1/history")["series"]]
         here.press(Keys.ENTER)
         eventually(lambda: here.text("#forget-said").startswith("Deleted:"))
-        eventually(lambda: focused(here) == "See what would go")
+        eventually(lambda: focused(here) == "Preview")
         eventually(lambda: series not in [row["series"] for row in monitor.ask("/api/v1/history")["series"]])
         here.click("#forget-look")
         eventually(lambda: f"has no series {series}" in here.text("#forget-said"))
@@ -190,7 +190,7 @@ def test_everything_is_forgotten_by_the_third_press_alone(here, monitor):
     here.press(Keys.ENTER)
     eventually(lambda: focused(here) == "Yes, delete everything")
     assert monitor.ask("/api/v1/store/forget")["state"] != "waiting"
-    assert "There is no way back." in here.text("#forget-said")
+    assert "This cannot be undone." in here.text("#forget-said")
     here.press(Keys.ENTER)
     eventually(lambda: here.text("#forget-said").startswith("Deleted:"))
     assert monitor.ask("/api/v1/store/forget")["state"] == "done"

@@ -125,7 +125,7 @@ def child_of(monitor):
 def test_reading_that_takes_long_shows_that_it_works_and_can_be_cancelled(here):
     here.open("insights")
     working = "return getComputedStyle(document.querySelector('#insights-working'))"
-    eventually(lambda: "too little to compare" in here.text("#insights-findings"))
+    eventually(lambda: "Not enough data to compare" in here.text("#insights-findings"))
     eventually(lambda: here.js(working + ".display") == "none")
     here.js("[...document.querySelectorAll('.insights-head .segments button')].at(-1).click()")
     child = eventually(lambda: child_of(here.monitor), pause_s=0.005)
@@ -137,4 +137,4 @@ def test_reading_that_takes_long_shows_that_it_works_and_can_be_cancelled(here):
     eventually(lambda: here.js(working + ".display") == "none")
     eventually(lambda: not child.is_running())
     here.js("[...document.querySelectorAll('.insights-head .segments button')].at(-1).click()")
-    eventually(lambda: "too little to compare" in here.text("#insights-findings"))
+    eventually(lambda: "Not enough data to compare" in here.text("#insights-findings"))

@@ -76,7 +76,7 @@ class App(dash.Dash):
     def interpolate_index(self, **parts: Any) -> str:  # noqa: ANN401  Dash's own signature
         """Return the HTML of a page."""
         page = super().interpolate_index(**parts)
-        theme, side = look(flask.request.cookies.get(LOOK_COOKIE, ""))
+        theme, side = parse_look(flask.request.cookies.get(LOOK_COOKIE, ""))
         ours = {
             "token": escape(services().page_token()),
             "theme": theme,
@@ -105,7 +105,7 @@ def page_names() -> set[str]:
     return {path.strip("/").split("/")[0] or "overview" for path in paths}
 
 
-def look(cookie: str) -> tuple[str, str]:
+def parse_look(cookie: str) -> tuple[str, str]:
     """Read the cookie: the theme ("" follows the system), and "folded" or "open" for the sidebar."""
     theme, _, side = cookie.partition(".")
     return theme if theme in THEMES else "", "folded" if side == "folded" else "open"

@@ -296,7 +296,7 @@ export function ticksIn(chunks, bits, from, to) {
 }
 
 /**
- * The i-th of some ticks in words: "token 12 of this window, 23 ms after the one before, 1.4 bits".
+ * The i-th of some ticks in words: "token 12 of this window, 23 ms after the previous one, 1.4 bits".
  * @param {Tick[]} ticks @param {number} i @param {string} [scope]
  */
 export function reading(ticks, i, scope = "this window") {
@@ -305,8 +305,8 @@ export function reading(ticks, i, scope = "this window") {
     tokens > 1
       ? `chunk ${i + 1} of ${ticks.length} in ${scope}, ${tokens} tokens`
       : `token ${i + 1} of ${ticks.length} in ${scope}`;
-  const after = i > 0 ? `, ${written(t - ticks[i - 1].t, "ms")} after the one before` : "";
-  return `${what}${after}, ${bits === bits && bits !== null ? written(bits, "bit") : "entropy not known"}`;
+  const after = i > 0 ? `, ${written(t - ticks[i - 1].t, "ms")} after the previous one` : "";
+  return `${what}${after}, ${bits === bits && bits !== null ? written(bits, "bit") : "entropy unknown"}`;
 }
 
 /**
@@ -319,7 +319,7 @@ export function sentence(name, ticks, stalls, spanMs) {
   const tokens = ticks.reduce((sum, tick) => sum + tick.tokens, 0);
   const known = ticks.filter(({ bits }) => bits === bits && bits !== null);
   const mean = known.reduce((sum, { bits }) => sum + bits, 0) / known.length;
-  const sure = known.length ? `mean entropy ${written(mean, "bit")}` : "entropy not known";
+  const sure = known.length ? `mean entropy ${written(mean, "bit")}` : "entropy unknown";
   const paused = stalls ? `${stalls} stall${stalls > 1 ? "s" : ""}` : "no stall";
   return `Tokens of ${name}: ${tokens} in ${seconds}, ${sure}, ${paused}`;
 }

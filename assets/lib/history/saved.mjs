@@ -50,7 +50,7 @@ export class SavedViews {
     }
     page.set("history-saved", { data: { ...this.views, [name]: page.query } });
     page.set("history-name", { value: "" });
-    page.say(`The view ${name} is saved in this browser.`);
+    page.say(`View ${name} saved in this browser.`);
     page.window.setTimeout(() => {
       this.#list.value = name;
     });
@@ -66,7 +66,7 @@ export class SavedViews {
     if (!value) return;
     const { [value]: gone, ...rest } = this.views;
     this.page.set("history-saved", { data: rest });
-    this.page.say(gone === undefined ? "" : `The view ${value} is deleted.`);
+    this.page.say(gone === undefined ? "" : `View ${value} deleted.`);
   }
 
   /**
@@ -91,7 +91,7 @@ export class SavedViews {
     /** @param {string} now */
     const named = (now) => Object.assign(button, { textContent: now, ariaLabel: now });
     named(words);
-    page.say(`The link is ${words === "Copied" ? "copied" : "in the address bar"}.`);
+    page.say(`${words === "Copied" ? "Link copied." : "The link is in the address bar."}`);
     window.setTimeout(() => named(before), SAID_MS);
   }
 }

@@ -66,8 +66,8 @@ export class SpanMarkup {
     const span = ({ from_ms: from, to_ms: to }) => `${clock(from)} to ${clock(to)}`;
     const head = this.make("tr", [
       this.make("th", this.make("span", "Figure", { className: "aside" }), { scope: "col" }),
-      this.make("th", "This span", { scope: "col", className: "num", title: span(told.span) }),
-      this.make("th", compared ? "Compared span" : "Span before", {
+      this.make("th", "This range", { scope: "col", className: "num", title: span(told.span) }),
+      this.make("th", compared ? "Compared range" : "Previous range", {
         scope: "col",
         className: "num",
         title: span(told.against),
@@ -97,7 +97,7 @@ export class SpanMarkup {
   day(profile, unit) {
     const found = words.day(profile.hours, unit);
     if (!found) {
-      const why = profile.absent || "Fewer than two hours of the day are known.";
+      const why = profile.absent || "Data exists for fewer than two hours of the day.";
       return [this.make("span", why, { className: "size" })];
     }
     const [width, height] = found.size;

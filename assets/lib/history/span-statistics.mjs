@@ -134,7 +134,10 @@ export class SpanStatistics {
     const { markup } = this;
     return {
       box: markup.make("div", [], { className: "spans" }),
-      how: markup.make("details", markup.make("summary", "How these are made"), { className: "how", hidden: true }),
+      how: markup.make("details", markup.make("summary", "How these are calculated"), {
+        className: "how",
+        hidden: true,
+      }),
       sections: new Map(),
       all: false,
       turn: 0,
@@ -152,7 +155,7 @@ export class SpanStatistics {
         row.lines.length > 1
           ? this.markup.make("h4", name)
           : this.markup.make("h4", line.label || row.name, { className: line.label ? "" : "aside" });
-      const body = this.markup.make("div", this.markup.make("p", "Reckoning …", { className: "muted" }), {
+      const body = this.markup.make("div", this.markup.make("p", "Calculating…", { className: "muted" }), {
         className: "body",
       });
       const section = this.markup.make("section", [head, body], { dataset: { series: line.series } });
@@ -189,7 +192,7 @@ export class SpanStatistics {
       const told = await answer.json();
       return answer.ok ? { told } : { detail: told.detail, fix: told.fix };
     } catch {
-      return { detail: "The monitor gave no answer.", fix: "Is it running? Try again." };
+      return { detail: "The monitor did not respond.", fix: "Is it running? Try again." };
     }
   }
 
@@ -214,14 +217,14 @@ export class SpanStatistics {
     const kept = activeElement?.closest?.("select") && place.body.contains(activeElement);
     const notes = [
       { before: "", absent: told.span.absent },
-      { before: "The span to compare with: ", absent: told.against.absent },
+      { before: "Comparison range: ", absent: told.against.absent },
     ].filter(({ absent }) => absent);
     const said = notes.map(({ before, absent }) => this.markup.make("p", before + absent, { className: "muted" }));
     const found = words.rows(told, row.unit);
     const facts = this.markup.make("dl", [
       ...markup.fact("Trend", markup.said(words.trend(told.trend, row.unit))),
       ...markup.fact("Hours of the day", markup.day(told.profile, row.unit)),
-      ...markup.fact("Goes together with", this.#correlated(panel, told.correlation, row, line)),
+      ...markup.fact("Correlates with", this.#correlated(panel, told.correlation, row, line)),
     ]);
     place.body.replaceChildren(
       ...said,
@@ -242,10 +245,7 @@ export class SpanStatistics {
     const option = (value, name) => this.markup.make("option", name, { value });
     const select = this.markup.make(
       "select",
-      [
-        option("", all.length ? "choose a series" : "no other series is shown"),
-        ...all.map((each) => option(each, each)),
-      ],
+      [option("", all.length ? "select a series" : "no other series shown"), ...all.map((each) => option(each, each))],
       {
         className: "field",
         disabled: !all.length,

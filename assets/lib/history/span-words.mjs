@@ -11,21 +11,21 @@ import { parts, text } from "../series/format.mjs";
  */
 
 export const NONE = "–";
-const UNKNOWN = "not known";
+const UNKNOWN = "unknown";
 const NOISE = 1e-9; // what is smaller is 0
 const FIGURES = [
   ["p50", "median (p50)"],
   ["p95", "95th percentile (p95)"],
   ["p99", "99th percentile (p99)"],
   ["mean", "mean"],
-  ["min", "least"],
-  ["max", "largest"],
+  ["min", "minimum"],
+  ["max", "maximum"],
   ["last", "last"],
   ["measured", "measured"],
-  ["count", "values"],
+  ["count", "samples"],
 ];
 /** @type {Record<number, string>} */
-const PERIODS = { 3600000: "an hour", 86400000: "a day", 604800000: "a week" };
+const PERIODS = { 3600000: "per hour", 86400000: "per day", 604800000: "per week" };
 const HEIGHT = 44;
 const BAR = 10;
 
@@ -80,14 +80,16 @@ function figure(key, value, unit) {
  * @param {Change} told @param {string} unit @returns {Verdict}
  */
 export function change(told, unit) {
-  if (told.absent) return { verdict: "cannot be told", size: told.absent, sure: false };
+  if (told.absent) return { verdict: "inconclusive", size: told.absent, sure: false };
   const shares = unit !== "%" && told.ratio !== null;
   /** @param {number | null} each */
   const share = (each) => signed(each === null ? null : each * 100, "%");
   const ends = shares
     ? [told.ratio, told.ratio_low, told.ratio_high].map(share)
     : [told.difference, told.low, told.high].map((each) => amount(each, unit));
-  const sure = told.sure ? `surely ${(told.difference ?? NaN) > 0 ? "higher" : "lower"}` : "no sure difference";
+  const sure = told.sure
+    ? `significantly ${(told.difference ?? NaN) > 0 ? "higher" : "lower"}`
+    : "no significant difference";
   return { verdict: sure, size: `${ends[0]} (${between(ends[1], ends[2])})`, sure: told.sure };
 }
 
@@ -96,8 +98,10 @@ export function change(told, unit) {
  * @param {Trend} told @param {string} unit @returns {Verdict}
  */
 export function trend(told, unit) {
-  if (told.absent) return { verdict: "cannot be told", size: told.absent, sure: false };
-  const verdict = told.sure ? `surely ${(told.slope ?? NaN) > 0 ? "rising" : "falling"}` : "no sure trend";
+  if (told.absent) return { verdict: "inconclusive", size: told.absent, sure: false };
+  const verdict = told.sure
+    ? `significantly ${(told.slope ?? NaN) > 0 ? "rising" : "falling"}`
+    : "no significant trend";
   const [middle, low, high] = [told.slope, told.low, told.high].map((each) => amount(each, unit));
   return { verdict, size: `${middle} ${PERIODS[told.per_ms]} (${between(low, high)})`, sure: told.sure };
 }
@@ -107,12 +111,12 @@ export function trend(told, unit) {
  * @param {Correlation} told @returns {Verdict}
  */
 export function correlation(told) {
-  if (told.absent) return { verdict: "cannot be told", size: told.absent, sure: false };
+  if (told.absent) return { verdict: "inconclusive", size: told.absent, sure: false };
   const size = Math.abs(told.rho);
   const how = size >= 0.6 ? "strongly" : size >= 0.3 ? "moderately" : "weakly";
   const verdict = told.sure
-    ? `surely, ${how}: ${told.rho > 0 ? "they rise and fall together" : "one rises as the other falls"}`
-    : "no sure connection";
+    ? `significant, ${how}: ${told.rho > 0 ? "they rise and fall together" : "one rises as the other falls"}`
+    : "no significant correlation";
   const [rho, low, high] = [told.rho, told.low, told.high].map((each) => signed(each, "", 2));
   return {
     verdict,
@@ -204,7 +208,7 @@ export function day(hours, unit) {
   return {
     bars,
     size: [24 * BAR, HEIGHT],
-    words: least === high ? `${text(high, unit)} at every hour` : `least ${at(least)}, most ${at(high)}`,
+    words: least === high ? `${text(high, unit)} at every hour` : `lowest ${at(least)}, highest ${at(high)}`,
   };
 }
 

@@ -197,7 +197,7 @@ export class ModelCards {
     const status = store.collectors.get("model");
     const off = status?.state === "off" || status?.state === "error";
     const text = off
-      ? status.reason || "Looking at models is switched off; its switch stands at the foot of the System page."
+      ? status.reason || "The model collector is switched off. Turn it on at the bottom of the System page."
       : "";
     put(this.why, text);
     this.why.hidden = text === "";

@@ -13,7 +13,7 @@ import { part, partsOf, put, targetOf, textOf, windowOf } from "../dom/elements.
  */
 
 /** @type {Record<string, string>} */
-const STATES = { ok: "answers", needs_key: "needs a key", odd: "answers oddly", silent: "does not answer" };
+const STATES = { ok: "answering", needs_key: "needs a key", odd: "unexpected answer", silent: "no answer" };
 const SAID_MS = 2_500;
 
 /**
@@ -22,7 +22,7 @@ const SAID_MS = 2_500;
  */
 export const CELLS = {
   server: (row) => row.server,
-  runtime: (row) => [row.runtime, row.version].filter(Boolean).join(" ") || "not known",
+  runtime: (row) => [row.runtime, row.version].filter(Boolean).join(" ") || "unknown",
   process: (row) => [row.process, row.pid ? `(${row.pid})` : ""].filter(Boolean).join(" ") || "–",
   models: (row) => row.models || "–",
   gpu_bytes: (row) => (row.gpu_bytes === null ? "–" : written(row.gpu_bytes, "B")),
@@ -118,9 +118,9 @@ export class ServerTable {
     if (body.dataset.told === key) return;
     body.dataset.told = key;
     const told = [
-      { name: "Shows", text: row.shows ?? "" },
-      { name: "Does not show", text: row.lacks ?? "" },
-      { name: "To see more", text: row.fix ?? "" },
+      { name: "Available", text: row.shows ?? "" },
+      { name: "Not available", text: row.lacks ?? "" },
+      { name: "To get more", text: row.fix ?? "" },
     ].filter(({ text }) => text);
     body.rows[1].hidden = told.length === 0;
     body.rows[1].cells[0].replaceChildren(
@@ -183,7 +183,7 @@ export class ServerTable {
       const selection = /** @type {Selection} */ (window.getSelection());
       selection.removeAllRanges();
       selection.addRange(range);
-      put(said, "The browser does not allow it; the line is marked: press Ctrl+C.");
+      put(said, "The browser does not allow copying. The line is selected: press Ctrl+C.");
     }
   }
 }

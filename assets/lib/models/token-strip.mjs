@@ -263,8 +263,8 @@ export class TokenStrip {
     const silent = !chunks || !held || chunks.t[chunks.slot(held - 1)] <= view.right - span;
     const scraped = this.canvas.closest("[data-via=scrape]");
     const why = scraped
-      ? "Its server is only read: single tokens are not seen."
-      : `No token in the last ${span / 1000} seconds.`;
+      ? "Its server is only polled, so single tokens are not measured."
+      : `No tokens in the last ${span / 1000} seconds.`;
     put(this.rest, silent ? why : "");
     /** @type {HTMLElement | null} */
     const panel = this.canvas.closest("[data-panel]");
@@ -303,7 +303,7 @@ export class TokenStrip {
   #buildTable() {
     const table = make("table", "", this.table);
     const head = table.createTHead().insertRow();
-    for (const name of ["Time", "After the one before", "Tokens", "Entropy"]) {
+    for (const name of ["Time", "Since the previous one", "Tokens", "Entropy"]) {
       const th = make("th", "", head);
       th.scope = "col";
       th.textContent = name;
@@ -338,7 +338,7 @@ export class TokenStrip {
     event.preventDefault();
     const ticks = this.#ticks;
     if (!ticks.length) {
-      put(this.said, "No token in this window.");
+      put(this.said, "No tokens in this window.");
       return;
     }
     const here = this.chosen === this.chosen ? ticks.findIndex(({ t }) => t >= this.chosen) : ticks.length;

@@ -322,7 +322,7 @@ export class EnergyStage {
     this.legend.update(ribbons, { rows, ms: turn.known, lost, evidence, place: painter.place, thinned });
     if (!this.moreText) return;
     this.moreText.hidden = this.more === 0;
-    put(this.moreText.querySelector("a") ?? this.moreText, `and ${this.more} more on Models`);
+    put(this.moreText.querySelector("a") ?? this.moreText, `${this.more} more on Models`);
   }
 
   /** @param {string} name */

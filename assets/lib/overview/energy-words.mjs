@@ -28,9 +28,9 @@ export const NOT_KNOWN = "n/a";
 const NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six"];
 /** @type {[least: number, word: string][]} */
 const SURE = [
-  [0.75, "sure"],
-  [0.5, "less sure"],
-  [-Infinity, "unsure"],
+  [0.75, "certain"],
+  [0.5, "less certain"],
+  [-Infinity, "uncertain"],
 ];
 
 /** @param {number | null | undefined} value @returns {value is number} */
@@ -56,8 +56,8 @@ const plain = (value, digits = 3) => String(Number(value.toPrecision(digits)));
  */
 export function sureness(uncertainty) {
   return known(uncertainty)
-    ? (SURE.find(([least]) => 1 - uncertainty >= least)?.[1] ?? "unsure")
-    : "certainty not known";
+    ? (SURE.find(([least]) => 1 - uncertainty >= least)?.[1] ?? "uncertain")
+    : "certainty unknown";
 }
 
 /**
@@ -78,9 +78,9 @@ const wayShort = (row) => (row?.via === "scrape" ? "scrape" : (row?.via ?? "–"
  */
 export function sentence(ribbons, last = null, minutesEast = null, lost = false) {
   const named = last ? ` Last: ${clockTime(last.ms, minutesEast)}, ${last.model}.` : "";
-  if (lost) return `What the models do now is not known.${named}`;
+  if (lost) return `The models' current activity is unknown.${named}`;
   const working = ribbons.filter((ribbon) => ribbon.signals.active);
-  if (!working.length) return last ? `Nothing is being generated.${named}` : "No model was seen yet.";
+  if (!working.length) return last ? `Nothing is being generated.${named}` : "No model detected yet.";
   const answering = working.every(({ signals }) => signals.state !== CHARGING);
   const count = `${NUMBERS[working.length] ?? working.length} model${working.length > 1 ? "s" : ""}`;
   const doing = answering
@@ -92,7 +92,7 @@ export function sentence(ribbons, last = null, minutesEast = null, lost = false)
 /** @param {Ribbon} ribbon @param {boolean} first */
 function phrase({ model, signals }, first) {
   if (signals.state === CHARGING) return `${model} reads its prompt`;
-  const rate = `${model} at ${rateText(signals.tps)}${first ? " tokens a second" : ""}`;
+  const rate = `${model} at ${rateText(signals.tps)}${first ? " tokens per second" : ""}`;
   return `${rate}, ${signals.state === STALLING ? "stalling" : sureness(signals.uncertainty)}`;
 }
 
@@ -172,7 +172,7 @@ export function reading(ribbon, row, below, ms) {
     age: or(signal, age, ""),
     how: or(signal, how, ""),
   });
-  const share = `${percentText(signals.throughput)} of its own peak`;
+  const share = `${percentText(signals.throughput)} of its peak`;
   const { throughput, tps, entropy, energy, ttft } = signals;
   const rows = [
     line("Throughput", throughput, or(throughput, share), "width", changed(tracks.throughput_percent)),
@@ -188,7 +188,7 @@ export function reading(ribbon, row, below, ms) {
       value: known(bits) ? `${bits.toFixed(2)} bit with ${below.model}` : NOT_KNOWN,
       shows: "ripples",
       age: "",
-      how: known(bits) ? how : (pairOf(ribbon, below)?.absent ?? "needs one vocabulary and token hashes of both"),
+      how: known(bits) ? how : (pairOf(ribbon, below)?.absent ?? "needs one vocabulary and token hashes from both"),
     });
   }
   return rows;
@@ -238,23 +238,23 @@ export function evidence(ribbon, row, below, ms, place, thinned = 1) {
 
 /** @param {Signals} signals @param {Place} place */
 function widthFormula({ throughput, tps }, place) {
-  if (!known(throughput)) return `throughput ${NOT_KNOWN}: a hairline`;
+  if (!known(throughput)) return `throughput ${NOT_KNOWN}: drawn as a hairline`;
   const peak = throughput > 0 ? ` ${rateText((tps * 100) / throughput)} tokens/s` : "";
   const width = plain(widthShare(throughput) * place.full);
-  return `throughput ${percentText(throughput)} of own peak${peak} × ${plain(place.full)} px = ${width} px`;
+  return `throughput ${percentText(throughput)} of peak${peak} × ${plain(place.full)} px = ${width} px`;
 }
 
 /** @param {Signals} signals */
 function speedFormula({ tps }) {
   if (!known(tps)) return `tokens/s ${NOT_KNOWN}: no motion`;
-  const most = speedOf(tps) === MAX_SPEED ? ", the most that is shown" : "";
+  const most = speedOf(tps) === MAX_SPEED ? ", the maximum shown" : "";
   return `${rateText(tps)} tokens/s × ${PX_PER_TOKEN} px = ${speedOf(tps).toFixed(0)} px/s${most}`;
 }
 
 /** @param {Ribbon} ribbon @param {Partial<ModelRow> | undefined} row @param {number} thinned */
 function densityFormula(ribbon, row, thinned) {
   const { signals } = ribbon;
-  if (!known(signals.uncertainty)) return `entropy ${NOT_KNOWN} (${entropyWhy(row, ribbon)}): sparse marks, no claim`;
+  if (!known(signals.uncertainty)) return `entropy ${NOT_KNOWN} (${entropyWhy(row, ribbon)}): sparse marks`;
   const share = signals.uncertainty.toFixed(2);
   const less = thinned < 1 ? `, thinned to ${percentText(thinned * 100)}` : "";
   const density = plain(densityOf(signals.uncertainty));
@@ -269,7 +269,7 @@ function densityFormula(ribbon, row, thinned) {
 export function energyFormula(constants = {}) {
   const c = { ...CONSTANTS, ...constants };
   return (
-    `E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, a token. ` +
+    `E = ${plain(c.smoothing)} base + ${plain(1 - c.smoothing)} E before, per token. ` +
     `base = ${plain(c.weight_velocity)} v + ${plain(c.weight_certainty)} c + ${plain(c.weight_steadiness)} s; ` +
     `c n/a: ${plain(c.weight_velocity_alone)} v + ${plain(c.weight_steadiness_alone)} s. ` +
     "v: speed, c = 1 − H / log2 k: certainty, s: steadiness."

@@ -84,7 +84,7 @@ function makeCard(legend, ribbon) {
   for (const [attribute, value] of METER) meter.setAttribute(attribute, value);
   make("i", "", meter);
   const list = make("dl", "", root);
-  const [ttft, entropy, way] = ["First token", "Entropy", "Seen by"].map((title) => {
+  const [ttft, entropy, way] = ["First token", "Entropy", "Source"].map((title) => {
     const pair = make("div", "", list);
     put(make("dt", "", pair), title);
     const figure = make("dd", "", pair);
@@ -100,7 +100,7 @@ function fill(one, ribbon, below, shown) {
   const row = shown.rows.get(ribbon.key);
   const texts = card(ribbon, row);
   if (one.root.dataset.state !== texts.state) one.root.dataset.state = texts.state;
-  put(one.state, shown.lost ? "not known" : texts.state);
+  put(one.state, shown.lost ? "unknown" : texts.state);
   set(one.tps, texts.tps);
   const energy = Number.isFinite(texts.energy) ? texts.energy.toFixed(3) : "0";
   one.meter.style.setProperty("--v", energy);

@@ -139,7 +139,7 @@ export class Controls {
     if (on) dataset.frozen = "";
     else delete dataset.frozen;
     held();
-    speaker.say(on ? "Frozen. What comes in is kept." : "Moving again.");
+    speaker.say(on ? "Frozen. New data is still recorded." : "Moving again.");
     this.show();
     changed({ redraw: false });
   }

@@ -250,12 +250,12 @@ export function connection({ phase, way, ended, patient = true }, lastMs) {
     return {
       stream: "lost",
       transport: "session ended",
-      banner: `This session has ended${seen}. To get in again, ${ended}.`,
+      banner: `This session has ended${seen}. To continue, ${ended}.`,
     };
   }
   if (!seen && patient) return { stream: "connecting", transport: "connecting", banner: "" };
-  const kept = seen ? " The page keeps what it knows." : "";
-  return { stream: "lost", transport: "reconnecting", banner: `wfmon does not answer: reconnecting${seen}.${kept}` };
+  const kept = seen ? " The page still shows the last data." : "";
+  return { stream: "lost", transport: "reconnecting", banner: `wfmon is not responding; reconnecting${seen}.${kept}` };
 }
 
 /**

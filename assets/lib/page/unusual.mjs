@@ -39,7 +39,7 @@ export function markOf(rows, nowMs) {
   return {
     text: `unusual: ${first.usually}${rows.length > 1 ? `, and ${rows.length - 1} more` : ""}`,
     short: "unusual",
-    title: [...rows.map((row) => row.text), "A mark, not an alert. Opens History at this place."].join("\n"),
+    title: [...rows.map((row) => row.text), "This is a hint, not an alert. Opens History at this time."].join("\n"),
     href: `/history?${query}`,
   };
 }

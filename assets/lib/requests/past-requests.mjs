@@ -81,10 +81,7 @@ export class PastRequests {
     if (left === this.left) return;
     this.left = left;
     this.filtered.hidden = left === null;
-    put(
-      part(this.filtered, ":scope > *"),
-      left === null ? "" : ` · ${left.toLocaleString("en")} of them by the filters `,
-    );
+    put(part(this.filtered, ":scope > *"), left === null ? "" : ` · ${left.toLocaleString("en")} match the filters `);
   }
 
   /** @param {HTMLElement} place */
@@ -240,6 +237,6 @@ export class PastRequests {
     link.download = `wfmon-requests-${isoTime(Date.now()).slice(0, 10)}.csv`;
     link.click();
     this.window.setTimeout(() => this.window.URL.revokeObjectURL(url), 10_000);
-    put(part(this.document, "#announcer"), `${rows.length} rows saved as ${link.download}.`);
+    put(part(this.document, "#announcer"), `Saved ${rows.length} rows as ${link.download}.`);
   }
 }

@@ -109,7 +109,7 @@ export class RequestTable {
     this.filters.hidden = all.length === 0;
     this.place.hidden = rows.length === 0;
     this.none.hidden = rows.length > 0;
-    this.none.textContent = all.length ? "None of the last requests is like that." : this.emptyWords;
+    this.none.textContent = all.length ? "None of the latest requests matches." : this.emptyWords;
   }
 
   /**

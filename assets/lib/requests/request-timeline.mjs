@@ -71,7 +71,7 @@ export class RequestDialog {
         : `${row.model}, ${momentText(row.started_ms).slice(0, 10)} at ${at}`,
     );
     this.title.title = row.model;
-    this.body.replaceChildren(this.#element("p", "quiet", "Asking the monitor…"));
+    this.body.replaceChildren(this.#element("p", "quiet", "Loading…"));
     if (!this.dialog.open) this.dialog.showModal();
     if (this.kept) this.#fromHistory();
     else await this.#ask();
@@ -132,7 +132,7 @@ export class RequestDialog {
     if (this.request) return; // what is shown stays; the next question may be answered
     const said = this.#element("p", "failed", failure(status));
     said.setAttribute("role", "alert");
-    const again = this.#element("button", "text", "Ask again");
+    const again = this.#element("button", "text", "Try again");
     again.type = "button";
     again.addEventListener("click", () => this.#ask());
     this.body.replaceChildren(said, again);
@@ -195,7 +195,7 @@ export class RequestDialog {
     this.canvas = this.#element("canvas");
     this.canvas.style.height = `${STRIP_PX}px`;
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", "The tokens of this request, one line each; arrow keys step through them");
+    this.canvas.setAttribute("aria-label", "This request's tokens, one line each; arrow keys step through them");
     this.canvas.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight Home End");
     const axis = this.#element("p", "axis");
     axis.setAttribute("aria-hidden", "true");
@@ -218,7 +218,7 @@ export class RequestDialog {
     const { t_ms: times = [], tokens = [], entropy_bits: bits = [] } = request.ticks ?? {};
     this.steps = times.map((t, i) => ({ t, tokens: tokens[i] ?? 1, bits: bits[i] ?? NaN }));
     this.canvas.hidden = times.length === 0;
-    if (this.kept) put(this.said, "The times of its tokens were only in the monitor's memory, and have left it.");
+    if (this.kept) put(this.said, "The token times were only in the monitor's memory and are no longer available.");
     if (!times.length) return;
     this.canvas.tabIndex = 0;
     this.canvas.addEventListener("keydown", (event) => this.#key(event));

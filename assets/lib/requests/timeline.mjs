@@ -23,7 +23,7 @@ export const NAMES = {
   queue: "Queue",
   load: "Load",
   prompt: "Prompt",
-  before: "Before the first token, not told apart",
+  before: "Before the first token, phases unknown",
   tokens: "Tokens",
 };
 
@@ -104,7 +104,7 @@ export function stallText(request) {
   const longest = stalls.reduce((a, b) => (b[1] > a[1] ? b : a));
   if (stalls.length === 1) return `one of ${ms(longest[1])}, ${ms(longest[0])} after the start`;
   const all = sum(stalls.map(([, length]) => length));
-  return `${stalls.length}, ${ms(all)} in all; the longest ${ms(longest[1])}, ${ms(longest[0])} after the start`;
+  return `${stalls.length}, ${ms(all)} in total; the longest ${ms(longest[1])}, ${ms(longest[0])} after the start`;
 }
 
 /** @param {Partial<Request>} request */
@@ -117,10 +117,10 @@ function entropyText(request) {
 /** @type {Record<string, string>} */
 const STATUS = {
   open: "running",
-  ok: "ended",
-  aborted: "aborted by the one who asked",
-  error: "ended by an error",
-  lost: "lost from sight",
+  ok: "finished",
+  aborted: "aborted by the client",
+  error: "failed",
+  lost: "lost: no end was seen",
 };
 
 /**
@@ -146,7 +146,7 @@ function stripText({ thinned }) {
 export function figures(request) {
   return [
     ["Status", statusText(request)],
-    ["Seen by", [request.via, request.server].filter(Boolean).join(", ")],
+    ["Source", [request.via, request.server].filter(Boolean).join(", ")],
     ["Queue", ms(request.queue_ms)],
     ["Load", ms(request.load_ms)],
     ["Prompt", promptText(request)],
@@ -193,15 +193,15 @@ export function verdict(request) {
   )
     signs.push(`no token came in ${ms(request.duration_ms)}`);
   const stalled = sum((request.stalls ?? []).map(([, length]) => length).filter((length) => length > SLOW_STALL_MS));
-  if (stalled > 0) signs.push(`it stood still for ${ms(stalled)}`);
+  if (stalled > 0) signs.push(`it stalled for ${ms(stalled)}`);
   const told = signs.join(", and ");
   if (request.status === "open")
     return { slow: false, lines: [told ? `It is still running; so far ${told}.` : "It is still running."] };
-  if (told) return { slow: true, lines: [`Slow, and the cause is not known: ${told}.`] };
+  if (told) return { slow: true, lines: [`Slow, for an unknown reason: ${told}.`] };
   if (request.slow)
     return {
       slow: true,
-      lines: ["Slow, and the cause is not known: fewer tokens a second than this model usually gives."],
+      lines: ["Slow, for an unknown reason: fewer tokens per second than usual for this model."],
     };
   return { slow: false, lines: ["Not slow."] };
 }
@@ -221,8 +221,8 @@ export function timelineSentence(request) {
  */
 export function failure(status) {
   if (status === 404)
-    return "This request is no longer kept: the monitor remembers the newest ones, and none over a restart.";
-  if (status === 401 || status === 403) return "This browser is not signed in any more: load the page anew.";
-  if (status) return `The monitor could not tell (status ${status}).`;
-  return "The monitor did not answer. Is it still running?";
+    return "This request is no longer in memory: the monitor keeps only the newest ones, and none after a restart.";
+  if (status === 401 || status === 403) return "This browser is no longer signed in. Reload the page.";
+  if (status) return `The monitor returned an error (status ${status}).`;
+  return "The monitor did not respond. Is it still running?";
 }

@@ -82,7 +82,7 @@ export class Arranger {
   /** @param {Choice} choice @param {string} sentence */
   choose(choice, sentence) {
     if (!keep(this.window, this.#storageKey, JSON.stringify(choice))) {
-      this.say("This browser does not keep the arrangement: its storage is off");
+      this.say("This browser cannot save the arrangement: its storage is off");
       return;
     }
     this.apply();
@@ -141,7 +141,7 @@ export class Arranger {
     const next = this.#neighbour(panel);
     this.choose(
       withHidden(this.choice, keyOf(panel), true),
-      `${titleOf(panel)} is hidden. Arrange panels brings it back`,
+      `${titleOf(panel)} is hidden. Arrange panels to show it again`,
     );
     const more = next ? part(next, ".more:not([hidden])") : null;
     (more ?? part(this.document, "#main")).focus({ preventScroll: true });
@@ -176,7 +176,7 @@ export class Arranger {
       if (on) panel.tabIndex = 0;
       else panel.removeAttribute("tabindex");
     }
-    this.say(on ? "Arranging panels: arrow keys move, Delete hides, Escape ends" : "Arranging has ended");
+    this.say(on ? "Arranging panels: arrow keys move, Delete hides, Escape finishes" : "Finished arranging");
     if (on) part(this.page, "[data-panel]:not([hidden])")?.focus({ preventScroll: true });
   }
 

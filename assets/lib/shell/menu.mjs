@@ -41,7 +41,7 @@ export class PanelMenu {
     this.button = button;
     const table = part(menu, '[data-do="table"]');
     table.hidden = button.dataset.menu !== "chart" || panel.hasAttribute("data-absent");
-    table.textContent = panel.dataset.view === "table" ? "Show as a picture" : "Show as a table";
+    table.textContent = panel.dataset.view === "table" ? "Show as a chart" : "Show as a table";
     menu.showPopover();
     const at = button.getBoundingClientRect();
     const { offsetWidth, offsetHeight } = menu;
@@ -91,6 +91,6 @@ export class PanelMenu {
   #view(panel, view) {
     panel.dataset.view = view;
     panel.dispatchEvent(new this.window.CustomEvent("wfmon:view", { bubbles: true }));
-    this.say(`${titleOf(panel)} as a ${view === "table" ? "table" : "picture"}`);
+    this.say(`${titleOf(panel)} as a ${view === "table" ? "table" : "chart"}`);
   }
 }

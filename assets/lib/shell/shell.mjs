@@ -82,7 +82,7 @@ class Shell {
       ["[data-shortcuts]", () => this.shortcuts()],
       ["[data-close]", (found) => /** @type {HTMLDialogElement} */ (found.closest("dialog")).close()],
       ["[data-arrange]", () => arranger.arrange(!arranger.arranging)],
-      ["[data-arrange-reset]", () => arranger.choose(NO_CHOICE, "Panels stand as they came")],
+      ["[data-arrange-reset]", () => arranger.choose(NO_CHOICE, "Panels reset to their default places")],
       ["[data-show]", (found) => arranger.show(found.dataset.show ?? "")],
       ["[data-menu]", (found) => this.menu.open(found)],
       ["[data-do]", (found) => this.menu.press(found.dataset.do)],

@@ -114,13 +114,13 @@ test("a token has the entropy of its own instant, or none", () => {
 test("a token is read with its place, its distance and its entropy", () => {
   const ticks = [{ t: 0, tokens: 1, bits: 1.4 }, { t: 23, tokens: 1, bits: 1.42 }, { t: 60, tokens: 3, bits: NaN }];
   assert.equal(reading(ticks, 0), "token 1 of 3 in this window, 1.4 bits");
-  assert.equal(reading(ticks, 1), "token 2 of 3 in this window, 23.0 ms after the one before, 1.4 bits");
-  assert.equal(reading(ticks, 2), "chunk 3 of 3 in this window, 3 tokens, 37.0 ms after the one before, entropy not known");
+  assert.equal(reading(ticks, 1), "token 2 of 3 in this window, 23.0 ms after the previous one, 1.4 bits");
+  assert.equal(reading(ticks, 2), "chunk 3 of 3 in this window, 3 tokens, 37.0 ms after the previous one, entropy unknown");
 });
 
 test("the picture in a sentence counts tokens, not chunks, and says what is not known", () => {
   const ticks = [{ t: 0, tokens: 1, bits: 1 }, { t: 23, tokens: 4, bits: NaN }];
   assert.equal(sentence("m", ticks, 2, 10_000), "Tokens of m: 5 in the last 10 seconds, mean entropy 1.0 bits, 2 stalls");
-  assert.equal(sentence("m", [ticks[1]], 0, 10_000), "Tokens of m: 4 in the last 10 seconds, entropy not known, no stall");
+  assert.equal(sentence("m", [ticks[1]], 0, 10_000), "Tokens of m: 4 in the last 10 seconds, entropy unknown, no stall");
   assert.equal(sentence("m", [], 0, 20_000), "Tokens of m: none in the last 20 seconds");
 });

@@ -81,7 +81,7 @@ test("requests are chosen by model, by status, and the slow ones by their cause"
 
 test("a server of which nothing is known says so", () => {
   const server = { server: "127.0.0.1:1", runtime: "", version: "", process: "", pid: null, models: "", gpu_bytes: null, state: "needs_key" };
-  assert.deepEqual(Object.values(CELLS).map((text) => text(server)), ["127.0.0.1:1", "not known", "–", "–", "–", "needs a key"]);
+  assert.deepEqual(Object.values(CELLS).map((text) => text(server)), ["127.0.0.1:1", "unknown", "–", "–", "–", "needs a key"]);
 });
 
 test("what is to be typed stands apart from the words around it", () => {

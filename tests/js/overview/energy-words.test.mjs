@@ -28,19 +28,19 @@ const HOOK = { via: "hook" };
 
 test("the picture in one true sentence", () => {
   const two = [ribbon("llama3.2:3b", SURE), ribbon("qwen2.5:7b", LESS)];
-  assert.equal(sentence(two), "Two models are answering: llama3.2:3b at 48.2 tokens a second, sure; qwen2.5:7b at 17.6, less sure.");
+  assert.equal(sentence(two), "Two models are answering: llama3.2:3b at 48.2 tokens per second, certain; qwen2.5:7b at 17.6, less certain.");
   assert.equal(
     sentence([ribbon("a", { energy_state: 1 }), ribbon("b", { ...LESS, energy_state: 3 }), ribbon("c", { energy_state: 0 })]),
     "Two models are at work: a reads its prompt; b at 17.6, stalling.",
   );
-  assert.equal(sentence([ribbon("a", { tokens_per_second: 9 })]), "One model is answering: a at 9.0 tokens a second, certainty not known.");
+  assert.equal(sentence([ribbon("a", { tokens_per_second: 9 })]), "One model is answering: a at 9.0 tokens per second, certainty unknown.");
 });
 
 test("at rest it says so, and who spoke last", () => {
   const last = { ms: Date.UTC(2026, 0, 5, 14, 2, 31), model: "llama3.2:3b" };
   assert.equal(sentence([], last, 0), "Nothing is being generated. Last: 14:02:31, llama3.2:3b.");
-  assert.equal(sentence([], null), "No model was seen yet.");
-  assert.match(sentence([ribbon("a", SURE)], last, 0, true), /^What the models do now is not known\. Last: 14:02:31/);
+  assert.equal(sentence([], null), "No model detected yet.");
+  assert.match(sentence([ribbon("a", SURE)], last, 0, true), /^The models' current activity is unknown\. Last: 14:02:31/);
 });
 
 test("news for the ear is a change of state, not of figures, nor between flowing and saturated", () => {
@@ -52,7 +52,7 @@ test("news for the ear is a change of state, not of figures, nor between flowing
 
 test("figures keep their decimals", () => {
   assert.deepEqual([48, 48.25, 99.96, 117.4, NaN].map(rateText), ["48.0", "48.3", "100", "117", "absent"]);
-  assert.deepEqual([0.1, 0.4, 0.9, NaN].map(sureness), ["sure", "less sure", "unsure", "certainty not known"]);
+  assert.deepEqual([0.1, 0.4, 0.9, NaN].map(sureness), ["certain", "less certain", "uncertain", "certainty unknown"]);
 });
 
 test("a card says n/a and why where there is no entropy", () => {
@@ -78,18 +78,18 @@ test("a ribbon tells metric, value, unit, age and how it was measured", () => {
 test("evidence: the figures of each visual, and the formula with the settings' constants", () => {
   const told = evidence(ribbon("a", SURE), HOOK, undefined, T0 + 300, PLACE);
   const rows = Object.fromEntries(told.map(({ shows, formula }) => [shows, formula]));
-  assert.equal(rows.width, "throughput 72 % of own peak 66.9 tokens/s × 50 px = 36 px");
+  assert.equal(rows.width, "throughput 72 % of peak 66.9 tokens/s × 50 px = 36 px");
   assert.equal(rows.speed, "48.2 tokens/s × 4 px = 193 px/s");
   assert.equal(rows.density, "H 0.75 bits / log2 8 = 0.25 × 40 = 10 on 1,000 px²");
   assert.equal(rows.brightness, "energy 0.81, certainty c: 0.75");
-  assert.match(energyFormula(), /^E = 0\.35 base \+ 0\.65 E before, a token\. base = 0\.5 v \+ 0\.3 c \+ 0\.2 s;/);
+  assert.match(energyFormula(), /^E = 0\.35 base \+ 0\.65 E before, per token\. base = 0\.5 v \+ 0\.3 c \+ 0\.2 s;/);
   assert.match(energyFormula(), /; c n\/a: 0\.7 v \+ 0\.3 s\./);
   assert.match(energyFormula({ smoothing: 0.4 }), /^E = 0\.4 base \+ 0\.6 E before/);
   const none = evidence(ribbon("a", {}), { entropy_reason: "why" }, ribbon("b", {}), T0, PLACE, 0.5).map(({ formula }) => formula);
   assert.ok(none.every((formula) => formula.includes("n/a")), none.join("\n"));
   assert.match(evidence(ribbon("a", SURE), HOOK, undefined, T0 + 300, PLACE, 0.5)[2].formula, /thinned to 50 %$/);
   const fast = ribbon("a", { ...SURE, tokens_per_second: 900 });
-  assert.match(evidence(fast, HOOK, undefined, T0, PLACE)[1].formula, /the most that is shown$/);
+  assert.match(evidence(fast, HOOK, undefined, T0, PLACE)[1].formula, /the maximum shown$/);
 });
 
 test("the stage has four faces, and servers that were found say what would show more", () => {

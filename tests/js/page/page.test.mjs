@@ -80,7 +80,7 @@ test("the page says how it is connected, and what to do when it is not", () => {
   assert.deepEqual(connection({ phase: "opening" }, NaN), { stream: "connecting", transport: "connecting", banner: "" });
   const lost = connection({ phase: "waiting" }, last);
   assert.equal(lost.stream, "lost");
-  assert.match(lost.banner, /reconnecting, last seen \d\d:00:09\. The page keeps/);
+  assert.match(lost.banner, /reconnecting, last seen \d\d:00:09\. The page still shows/);
   assert.equal(connection({ phase: "waiting", patient: false }, NaN).stream, "lost");
   assert.match(connection({ phase: "ended", ended: "do this" }, last).banner, /session has ended.*do this\.$/);
 });

@@ -17,7 +17,7 @@ test("a mark belongs to the charts of its series, and of what tells the same in 
 test("it says what is usual, and opens History where it began", () => {
   const mark = markOf([row("system.cpu_percent")], T0 + 600_000);
   assert.deepEqual([mark.text, mark.short], ["unusual: usually 12 to 30 % at this hour", "unusual"]);
-  assert.match(mark.title, /^system\.cpu_percent: 91 %\.\nA mark, not an alert/);
+  assert.match(mark.title, /^system\.cpu_percent: 91 %\.\nThis is a hint, not an alert/);
   const query = new URL(mark.href, "http://x").searchParams;
   assert.deepEqual([query.getAll("series"), query.get("range")], [["system.cpu_percent"], "last 6 h"]);
   const late = (hours) => new URL(markOf([row("a.b")], T0 + hours * 3_600_000).href, "http://x").searchParams.get("range");

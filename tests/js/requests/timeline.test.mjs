@@ -48,7 +48,7 @@ test("what was not measured has no figure", () => {
   assert.equal(byName.Load, null);
   assert.equal(byName.Entropy, null);
   assert.equal(byName["First token"], "1.31 s");
-  assert.equal(byName.Status, "ended (stop)");
+  assert.equal(byName.Status, "finished (stop)");
   assert.equal(byName.Answer, "1,234 tokens");
   assert.equal(byName.Electricity, "500 mJ of all graphics cards");
 });
@@ -56,7 +56,7 @@ test("what was not measured has no figure", () => {
 test("stalls are told with their number, their sum and the longest", () => {
   assert.equal(stallText(request({})), "none over 400 ms");
   assert.equal(stallText(request({ stalls: [[3_400, 1_500]] })), "one of 1.50 s, 3.40 s after the start");
-  assert.match(stallText(request({ stalls: [[1_000, 500], [3_400, 1_500]] })), /^2, 2\.00 s in all; the longest 1\.50 s, 3\.40 s/);
+  assert.match(stallText(request({ stalls: [[1_000, 500], [3_400, 1_500]] })), /^2, 2\.00 s in total; the longest 1\.50 s, 3\.40 s/);
 });
 
 test("why it was slow: the causes with their share, an unknown cause, or not slow", () => {
@@ -65,11 +65,11 @@ test("why it was slow: the causes with their share, an unknown cause, or not slo
     slow: true, lines: ["cold load 7.9 s, 50 % of the request's time", "GPU 98 % busy with python (991)"],
   });
   assert.deepEqual(verdict(request({ ttft_ms: 8_400, duration_ms: 9_000 })).lines, [
-    "Slow, and the cause is not known: the first token took 8.40 s.",
+    "Slow, for an unknown reason: the first token took 8.40 s.",
   ]);
-  assert.match(verdict(request({ ttft_ms: 9, stalls: [[0, 900], [2_000, 900]] })).lines[0], /it stood still for 1\.80 s\.$/);
+  assert.match(verdict(request({ ttft_ms: 9, stalls: [[0, 900], [2_000, 900]] })).lines[0], /it stalled for 1\.80 s\.$/);
   assert.match(verdict(request({ status: "aborted", duration_ms: 3_000 })).lines[0], /no token came in 3\.00 s\.$/);
-  assert.match(verdict(request({ slow: true, ttft_ms: 9 })).lines[0], /cause is not known: fewer tokens/);
+  assert.match(verdict(request({ slow: true, ttft_ms: 9 })).lines[0], /for an unknown reason: fewer tokens/);
   assert.deepEqual(verdict(request({ ttft_ms: 200, duration_ms: 9_000 })), { slow: false, lines: ["Not slow."] });
   assert.deepEqual(verdict(request({ status: "open" })).lines, ["It is still running."]);
   assert.deepEqual(verdict(request({ status: "open", ttft_ms: 8_400 })).lines, ["It is still running; so far the first token took 8.40 s."]);
@@ -83,8 +83,8 @@ test("the timeline is a sentence for those who do not see it", () => {
 });
 
 test("what went wrong is said with what it means", () => {
-  assert.match(failure(404), /no longer kept/);
-  assert.match(failure(401), /load the page anew/);
+  assert.match(failure(404), /no longer in memory/);
+  assert.match(failure(401), /Reload the page/);
   assert.match(failure(500), /status 500/);
-  assert.match(failure(0), /did not answer/);
+  assert.match(failure(0), /did not respond/);
 });

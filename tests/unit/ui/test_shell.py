@@ -94,7 +94,7 @@ def test_nothing_is_loaded_from_elsewhere_and_no_script_of_ours_is_inline(page):
     [("", "", "open"), ("dark.folded", "dark", "folded"), (".open", "", "open"), ('"><script>.folded', "", "folded")],
 )
 def test_the_look_is_right_before_the_first_paint(client, cookie, theme, side):
-    assert shell.look(cookie) == (theme, side)
+    assert shell.parse_look(cookie) == (theme, side)
     client.set_cookie(shell.LOOK_COOKIE, cookie)
     assert f'<html lang="en" data-theme="{theme}" data-side="{side}"' in client.get("/").text
 

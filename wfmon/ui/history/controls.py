@@ -1,6 +1,6 @@
-"""The History page's controls: which span, which series, compared with what, and what to take away.
+"""The History page's controls: range, series, comparison, saved views, link and CSV.
 
-assets/history.mjs listens to ``data-act``: each press changes the view, and the view is drawn anew.
+assets/history.mjs handles ``data-act``: each click changes the view, and the view is drawn again.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from wfmon.ui.kit import ids, ranges
 
 AREAS = ("system", "gpu", "model", "network", "ux", "monitor", "servers")
 MOST_LISTED = 120
-"""Series that the chooser lists at once; more are found by typing."""
+"""The most series listed in the chooser; a search finds the others."""
 
 
 def controls() -> Component:
-    """Make what chooses: the range, the series, what to compare with, and what to take away."""
+    """Make the controls: range, series, comparison, saved views, link and CSV."""
     return html.Section(
         [_range_line(), _series_line(), _chooser(), _more_line()],
         className="panel choose",
-        **{"aria-label": "What is shown"},
+        **{"aria-label": "What to show"},
     )
 
 
@@ -43,7 +43,7 @@ def _range_line() -> Component:
                 spellCheck="false",
                 className="field typed",
             ),
-            act_button("Show", "typed", label="Show the range that was typed"),
+            act_button("Show", "typed", label="Show the typed range"),
         ],
         className="typed-range",
     )
@@ -71,7 +71,7 @@ def _calendar(name: str) -> Component:
 def _series_line() -> Component:
     return html.Div(
         [
-            html.Ul(id=ids.HISTORY_CHIPS, className="chips", **{"aria-label": "Series that are shown"}),
+            html.Ul(id=ids.HISTORY_CHIPS, className="chips", **{"aria-label": "Series shown"}),
             html.Button(
                 "Add series",
                 type="button",
@@ -88,7 +88,11 @@ def _series_line() -> Component:
                 "More",
                 type="button",
                 className="text more-button",
-                **{"data-act": "more", "aria-expanded": "false", "aria-label": "More: ends, comparison, saved views"},
+                **{
+                    "data-act": "more",
+                    "aria-expanded": "false",
+                    "aria-label": "More: start and end, comparison, saved views",
+                },
             ),
         ],
         className="line",
@@ -122,7 +126,7 @@ def _chooser() -> Component:
                 ],
                 className="line",
             ),
-            html.Div(id=ids.HISTORY_LIST, className="found", role="group", **{"aria-label": "Series that are kept"}),
+            html.Div(id=ids.HISTORY_LIST, className="found", role="group", **{"aria-label": "Recorded series"}),
         ],
         id="history-chooser",
         className="chooser",
@@ -131,85 +135,81 @@ def _chooser() -> Component:
 
 
 def _more_line() -> Component:
+    return html.Div([*_comparison(), _quantiles(), _saved_views(), _take_away()], className="line more-line")
+
+
+def _comparison() -> tuple[Component, Component]:
+    """Make the menu of comparisons, and the field for any other start, which the menu's last entry shows."""
     options = [html.Option(words, value=value) for value, words in COMPARISONS]
-    compare = html.Label(
-        [
-            "Compare with ",
-            html.Select(
-                [*options, html.Option("another start", value="other")],
-                className="field",
-                id="history-compare",
-                **{"data-act": "compare"},
-            ),
-        ]
+    menu = html.Select(
+        [*options, html.Option("another start", value="other")],
+        className="field",
+        id="history-compare",
+        **{"data-act": "compare"},
     )
     other = html.Label(
-        [html.Span("Start of the period to compare with", className="aside"), _calendar(ids.HISTORY_OTHER)],
+        [html.Span("Start of the comparison period", className="aside"), _calendar(ids.HISTORY_OTHER)],
         id="history-other-label",
         hidden=True,
     )
-    quantiles = act_button(
-        "p50, p95", "quantiles", title="Lines of the median and the 95th percentile, where they are kept"
+    return html.Label(["Compare with ", menu]), other
+
+
+def _quantiles() -> Component:
+    button = act_button(
+        "p50, p95", "quantiles", title="Show the median and the 95th percentile where they are recorded"
     )
-    quantiles.id = "history-quantiles"
-    saved = html.Div(
+    button.id = "history-quantiles"
+    return button
+
+
+def _saved_views() -> Component:
+    menu = html.Select([], className="field", id="history-views", **{"data-act": "open-view"})
+    name = dcc.Input(
+        id=ids.HISTORY_NAME,
+        type="text",
+        placeholder="Name of this view",
+        maxLength=40,
+        autoComplete="off",
+        className="field name",
+    )
+    return html.Div(
         [
-            html.Label(
-                [
-                    html.Span("Saved views", className="aside"),
-                    html.Select([], className="field", id="history-views", **{"data-act": "open-view"}),
-                ]
-            ),
-            dcc.Input(
-                id=ids.HISTORY_NAME,
-                type="text",
-                placeholder="Name of this view",
-                maxLength=40,
-                autoComplete="off",
-                className="field name",
-            ),
-            act_button("Save", "save-view", label="Save this view under the name"),
-            act_button("Delete", "delete-view", label="Delete the chosen view"),
+            html.Label([html.Span("Saved views", className="aside"), menu]),
+            name,
+            act_button("Save", "save-view", label="Save this view under this name"),
+            act_button("Delete", "delete-view", label="Delete the selected view"),
         ],
         className="saved",
         role="group",
         **{"aria-label": "Saved views"},
     )
-    return html.Div(
-        [
-            compare,
-            other,
-            quantiles,
-            saved,
-            html.Div(
-                [
-                    act_button("Copy link", "link", title="A link that shows exactly this"),
-                    html.Button(
-                        "CSV",
-                        type="button",
-                        className="text",
-                        id=ids.HISTORY_CSV,
-                        title="The numbers shown, as a file",
-                        **{"aria-label": "Download the numbers shown as CSV"},
-                    ),
-                ],
-                className="take",
-            ),
-        ],
-        className="line more-line",
+
+
+def _take_away() -> Component:
+    """Make the buttons for a link and a CSV file."""
+    csv = html.Button(
+        "CSV",
+        type="button",
+        className="text",
+        id=ids.HISTORY_CSV,
+        title="Download the numbers shown as a file",
+        **{"aria-label": "Download the numbers shown as CSV"},
     )
+    link = act_button("Copy link", "link", title="Copy a link to exactly this view")
+    return html.Div([link, csv], className="take")
 
 
 def found(kept: Sequence[Mapping[str, Any]], text: str, area: str, chosen: Sequence[str]) -> list[Component]:
-    """List what can be chosen: a metric as a whole, and below it each of its series."""
+    """List the choices: each metric as a whole, and its series below it."""
     listed = _matching(kept, text, area)
     if not listed:
-        return [html.P("Nothing of that name is kept. Try a part of a metric's name, or a label.", className="none")]
+        return [html.P("No recorded series matches. Try part of a metric's name, or a label.", className="none")]
     made: list[Component] = []
     count = 0
     for name, its in listed.items():
         if count >= MOST_LISTED:
-            made.append(html.P("There is more: type a part of its name.", className="none"))
+            made.append(html.P("More series match. Type part of a name to narrow the list.", className="none"))
             break
         count += len(its)
         made.append(_metric(name, its, chosen))

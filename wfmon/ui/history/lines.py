@@ -1,4 +1,4 @@
-"""A series over a range as arrays, and what can be said of it in a few figures. Pure."""
+"""A series over a range as arrays, and its summary statistics. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Floats = NDArray[np.float64]
 
 _SHARES = np.array((0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0))
 _PROBITS = (0.410, 0.779)
-"""How far p75 and p90 of a normal distribution lie on the way from its median to its p95."""
+"""The positions of p75 and p90 of a normal distribution between its median (0) and its p95 (1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesLine:
-    """One series over a range: ``envelope`` of shape (n, 3): min, mean, max; NaN a gap. ``quantiles``: p50, p95, p99.
+    """One series over a range. ``envelope``, shape (n, 3): min, mean, max; NaN is a gap. ``quantiles``: p50, p95, p99.
 
-    ``counts`` (n,), samples a step, is there where the series is a distribution.
+    ``counts`` (n,): samples per step, only for distributions.
     """
 
     series: str
@@ -40,18 +40,18 @@ class SeriesLine:
 
     @property
     def model(self) -> str | None:
-        """The model that it is of, if it is of one."""
+        """The value of its label ``model``, if it has one."""
         return dict(Series.parse(self.series).labels).get("model")
 
     @property
     def label(self) -> str:
-        """What tells it from the metric's other series; empty where nothing does."""
+        """Its label values, which distinguish it from the metric's other series; empty without labels."""
         return ", ".join(value for _, value in Series.parse(self.series).labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Of what is shown; None where nothing was measured, p95 where no distribution is kept."""
+    """Statistics of the range shown. None without data; ``p95`` is None unless the series is a distribution."""
 
     mean: float | None = None
     min: float | None = None
@@ -63,7 +63,7 @@ class Stats:
 def read(
     found: Mapping[str, Any], quantiles: Mapping[str, Any] | None, counts: Mapping[str, Any] | None
 ) -> list[SeriesLine]:
-    """Make lines of what queries gave: the envelope, and of distributions their quantiles and counts."""
+    """Turn query answers into lines: the envelope, and for distributions their quantiles and counts."""
     more = {row["series"]: row["points"] for row in (quantiles or {"series": ()})["series"]}
     many = {row["series"]: row["points"] for row in (counts or {"series": ()})["series"]}
     lines = []
@@ -84,7 +84,7 @@ def _columns(points: Sequence[Sequence[float | None]], width: int) -> Floats:
 
 
 def statistics(line: SeriesLine) -> Stats:
-    """Sum a line up. A step of a distribution weighs as many as its samples; every other step weighs the same."""
+    """Summarise a line. A distribution's steps are weighted by their samples; all other steps weigh the same."""
     low, mean, high = line.envelope.T
     known = np.isfinite(mean)
     if not known.any():
@@ -97,9 +97,9 @@ def statistics(line: SeriesLine) -> Stats:
 
 
 def _p95(line: SeriesLine, wanted: float = 0.95) -> float | None:
-    """Give the 95th percentile over all steps, of what is kept of each: its least, p50, p95, p99 and largest value.
+    """Estimate the 95th percentile over all steps from each step's min, p50, p95, p99 and max.
 
-    Between p50 and p95 a step is taken as log-normal, as times are; beyond, as straight.
+    Between p50 and p95 a step is assumed to be log-normal, as durations are; elsewhere linear.
     """
     if (
         line.quantiles is None
@@ -118,11 +118,11 @@ def _p95(line: SeriesLine, wanted: float = 0.95) -> float | None:
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if (_below(knots, middle) @ weights) < wanted * weights.sum() else (low, middle)
-    return min(high, float(np.nanmax(line.envelope[:, 2])))  # a sketch knows its values to some percent
+    return min(high, float(np.nanmax(line.envelope[:, 2])))  # a sketch is only accurate to some percent
 
 
 def _below(knots: Floats, value: float) -> Floats:
-    """Give the share of each step that lies below a value; ``knots`` of shape (7, n) are where ``_SHARES`` lie."""
+    """Return each step's share of samples below a value; ``knots``, shape (7, n), are the values at ``_SHARES``."""
     at = np.clip((knots <= value).sum(axis=0) - 1, 0, len(_SHARES) - 2)
     steps = np.arange(knots.shape[1])
     low, high = knots[at, steps], knots[at + 1, steps]

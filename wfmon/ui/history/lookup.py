@@ -1,4 +1,4 @@
-"""From a view to what the History page shows: asks the store, and hands the numbers to the picture."""
+"""From a view to the content of the History page: queries the store and builds the figure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from wfmon.ui.kit.ranges import Range, iso
 POINTS, POINTS_NARROW = 1_000, 400
 CSV_HEAD = ("time", "t_ms", "period", "series", "unit", "step_ms", "min", "mean", "max", "p50", "p95", "p99")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet."""
+"""A spreadsheet takes a cell that starts with one of these for a formula."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """``fixed``: the view with its ends and series named. ``missing``: chosen, and never seen by this monitor.
+    """``fixed``: the view with explicit ends and series. ``missing``: selected but never recorded by this monitor.
 
-    ``left``: by metric, how many series fit the view too, and are not shown.
+    ``left``: per metric, the number of matching series that are not shown.
     """
 
     fixed: HistoryView
@@ -49,12 +49,12 @@ class Shown:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all was measured in the range."""
+        """Whether nothing was measured in the range."""
         return not any((line.envelope == line.envelope).any() for line in self.lines)
 
 
-def look(services: Services, view: HistoryView, now_ms: int, zone: tzinfo, *, narrow: bool = False) -> Shown:
-    """Ask for what a view shows. Raises Refused, Unreadable."""
+def load(services: Services, view: HistoryView, now_ms: int, zone: tzinfo, *, narrow: bool = False) -> Shown:
+    """Load the data of a view. Raises Refused, Unreadable."""
     shown = view.range(now_ms, zone)
     compared = view.compared(shown, zone)
     kept = services.history.series()
@@ -88,7 +88,7 @@ def look(services: Services, view: HistoryView, now_ms: int, zone: tzinfo, *, na
 
 
 def _unusual(services: Services, shown: Range, lines: Sequence[SeriesLine]) -> tuple[dict[str, Any], ...]:
-    """Give what was unusual of the series that are shown, as marks with their series and their end."""
+    """Return the anomalies of the series shown, as marks with their series and end."""
     there = {line.series for line in lines}
     return tuple(
         {
@@ -113,7 +113,7 @@ def _lines(
 
 
 def picture(shown: Shown, models: Models, *, narrow: bool = False) -> Picture:
-    """Draw it."""
+    """Build the figure."""
     before = {line.series: line for line in shown.before}
     named = dict.fromkeys(line.model for line in shown.lines if line.model is not None)
     return history.build(
@@ -123,7 +123,7 @@ def picture(shown: Shown, models: Models, *, narrow: bool = False) -> Picture:
 
 
 def spec(picture: Picture, shown: Shown, view: HistoryView, now_ms: int) -> dict[str, Any]:
-    """Give what assets/history.mjs needs: the figure, what belongs to each chart, and what the controls should say."""
+    """Return what assets/history.mjs needs: the figure, the data of each chart, and the state of the controls."""
     return {
         "figure": picture.figure,
         "empty": shown.empty,
@@ -150,7 +150,7 @@ def spec(picture: Picture, shown: Shown, view: HistoryView, now_ms: int) -> dict
 
 
 def matching(selectors: Iterable[str], kept: Iterable[KeptSeries]) -> dict[str, list[KeptSeries]]:
-    """Give the series that each selector means; none for a selector that cannot be read."""
+    """Return the recorded series that match each selector; none for an invalid selector."""
     rows = {row["series"]: row for row in kept}
     series = {text: Series.parse(text) for text in rows}
     found: dict[str, list[KeptSeries]] = {}
@@ -163,7 +163,7 @@ def matching(selectors: Iterable[str], kept: Iterable[KeptSeries]) -> dict[str, 
 
 
 def csv_text(shown: Shown, zone: tzinfo) -> str:
-    """Give what is shown as CSV: a row a series and step that is known, with the numbers of the query."""
+    """Return the data shown as CSV: one row per series and step with data, with the query's numbers."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow((f"time ({offset_words(shown.range.from_ms, shown.range.to_ms, zone)})", *CSV_HEAD[1:]))
@@ -178,7 +178,7 @@ def _csv_rows(line: SeriesLine, period: str, zone: tzinfo) -> Iterable[tuple[Any
     for at, (low, mean, high) in enumerate(line.envelope.tolist()):
         t_ms = line.from_ms + at * line.step_ms
         quantiles = [] if line.quantiles is None or at >= len(line.quantiles) else line.quantiles[at].tolist()
-        if mean == mean:  # noqa: PLR0124  NaN: nothing is known of this step
+        if mean == mean:  # noqa: PLR0124  NaN: no data in this step
             figures = [_cell(each) for each in (low, mean, high, *(quantiles or [None] * 3))]
             yield (iso(t_ms, zone), t_ms, *texts, line.step_ms, *figures)
 
@@ -190,5 +190,5 @@ def _cell(value: float | None) -> float | int | str:
 
 
 def inert(text: str) -> str:
-    """Give a text that no spreadsheet takes for a formula."""
+    """Escape a text so that no spreadsheet takes it for a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text

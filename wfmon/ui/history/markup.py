@@ -1,6 +1,6 @@
-"""The History page's markup: the frame of its charts, what stands over and under each, and what is said of them.
+"""The History page's markup: the frame of its charts, their titles and figures, and the messages.
 
-assets/history.mjs listens to the ``data-act`` of these: each changes the view, and the view is drawn anew.
+assets/history.mjs handles ``data-act``: each click changes the view, and the view is drawn again.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ CONFIG = {
     "showTips": False,
 }
 MOST_MARKS = 100
-AS_CHOSEN = "The range as it was chosen (0)"
+AS_CHOSEN = "Reset to the selected range (0)"
 STACK_WORDS = (
-    "Charts. Arrow keys move in time, plus and minus zoom, 0 shows the range as it was chosen, Backspace goes back."
+    "Charts. Arrow keys move in time, plus and minus zoom, 0 resets to the selected range, Backspace goes back."
 )
 
 
 def act_button(
     words: Content, act: str, value: str = "", label: str = "", title: str = "", kind: str = "text"
 ) -> Component:
-    """Make a button that changes the view; its words are its name unless ``label`` says it better."""
+    """Make a button that changes the view; ``label`` overrides its accessible name."""
     more = {"data-act": act, "data-to": value} if value else {"data-act": act}
     more["aria-label"] = label or str(words)
     return html.Button(words, type="button", className=kind, title=title or None, **more)
 
 
 def charts() -> Component:
-    """Make the frame of the charts: tools, the figure, and what lies over it."""
+    """Make the frame of the charts: tools, the figure, and the overlay of titles and statistics."""
     tools = (
         ("←", "pan", "-0.5", "Earlier (←)"),
         ("−", "zoom", "2", "Zoom out (−)"),
         ("+", "zoom", "0.5", "Zoom in (+)"),
         ("→", "pan", "0.5", "Later (→)"),
     )
-    back = act_button("Back", "back", title="Back to the range before (Backspace)")
+    back = act_button("Back", "back", title="Back to the previous range (Backspace)")
     back.id, back.hidden = "history-back", True
     return html.Section(
         [
@@ -72,7 +72,7 @@ def charts() -> Component:
                             back,
                             *(act_button(sign, act, to, words, words, kind="icon") for sign, act, to, words in tools),
                             act_button("⟲", "reset", "", AS_CHOSEN, AS_CHOSEN, kind="icon"),
-                            act_button("Refresh", "refresh", title="Ask for the newest"),
+                            act_button("Refresh", "refresh", title="Load the newest data"),
                         ],
                         className="zoom",
                         role="group",
@@ -114,7 +114,7 @@ BLANK: dict[str, Any] = {
 
 
 def stores() -> list[Component]:
-    """Make what the page remembers between callbacks; saved views stay in this browser."""
+    """Make the page's state between callbacks; saved views stay in this browser."""
     return [
         dcc.Store(id=ids.HISTORY_VIEW),
         dcc.Store(id=ids.HISTORY_CLIENT),
@@ -127,27 +127,27 @@ def stores() -> list[Component]:
 
 
 def skeleton() -> list[Component]:
-    """Make what stands there before the first answer: the size of what will."""
+    """Make the placeholder shown before the first answer, of about the same size."""
     return [html.Div([html.I(), html.I(), html.I()], className="row skeleton") for _ in range(3)]
 
 
 def chips(series: Sequence[str], missing: Sequence[str] = (), *, chosen: bool = True) -> list[Component]:
-    """Make a chip for each selector; those that were never seen say so. ``chosen``: they are not the default ones."""
+    """Make a chip for each selector, with a note if it was never recorded. ``chosen``: not the default series."""
     made = []
     for text in series:
         absent = text in missing
         words: list[Component | str] = [html.Span(text, className="code")]
         if absent:
-            words.append(html.Small("never seen"))
+            words.append(html.Small("never recorded"))
         words.append(act_button("×", "remove", text, label=f"Remove {text}", title="Remove", kind="icon"))
         made.append(html.Li(words, className="chip never" if absent else "chip"))
     if chosen and made:
-        made.append(html.Li(act_button("Default", "default", title="The series that are shown by default")))
+        made.append(html.Li(act_button("Default", "default", title="Show the default series")))
     return made
 
 
 def rows(picture: Picture, shown: Shown) -> list[Component]:
-    """Make what lies over the figure: of each chart its title, its buttons, its figures."""
+    """Make the overlay of the figure: each chart's title, buttons and statistics."""
     return [_row(row, shown) for row in picture.rows]
 
 
@@ -177,7 +177,7 @@ def _row(row: ChartRow, shown: Shown) -> Component:
 
 
 def _more(count: int, name: str) -> list[Component]:
-    """Make the button that lists the series of a metric, where more of them fit than are shown."""
+    """Make the button that lists a metric's series, if more match than are shown."""
     if not count:
         return []
     words = f"and {count:,} more"
@@ -185,7 +185,7 @@ def _more(count: int, name: str) -> list[Component]:
 
 
 def _statistics(row: ChartRow) -> Component:
-    """Make what opens the statistics of a chart; assets/lib/history/span-statistics.mjs fills it then."""
+    """Make the fold-out of a chart's statistics; assets/lib/history/span-statistics.mjs fills it when it is opened."""
     summary = html.Summary(
         ["Statistics", html.Span(f" of {row.title}", className="aside")], style={"height": f"{MORE}px"}
     )
@@ -227,24 +227,24 @@ def _changed(stats: Stats, before: Stats, unit: str) -> Component:
     words = units.change(stats.mean, before.mean)
     figure = [units.text(before.mean, unit), html.Span(f" ({words})" if before.mean is not None else "")]
     return html.Div(
-        [html.Dt("mean before"), html.Dd(figure)],
+        [html.Dt("previous mean"), html.Dd(figure)],
         className="figure changed",
         **{"data-change": words},
     )
 
 
 def detail(shown: Shown, zone: tzinfo) -> str:
-    """Say how fine the picture is, and in which zone."""
+    """Describe the range: its length, resolution and time zone."""
     parts = [ranges.length(shown.range.span_ms), offset_words(shown.range.from_ms, shown.range.to_ms, zone)]
     if shown.step_ms:
-        parts.insert(1, f"a point is {ranges.length(shown.step_ms)}, from the {shown.tier} tier")
+        parts.insert(1, f"one point per {ranges.length(shown.step_ms)}, {shown.tier} tier")
     if shown.compared is not None:
         parts.append(f"dashed: {ranges.words(shown.compared, zone)}")
     return " · ".join(parts)
 
 
 def message(shown: Shown, store: Mapping[str, Any], now_ms: int, zone: tzinfo) -> list[Component | str]:
-    """Say why there is nothing to see, or what is not recorded; nothing where all is well."""
+    """Say why there is no data, or what is not recorded; empty if all is well."""
     said: list[Component | str] = []
     off = store["state"] == "off"
     since = store.get("from_ms")
@@ -252,16 +252,16 @@ def message(shown: Shown, store: Mapping[str, Any], now_ms: int, zone: tzinfo) -
         said.append(html.P("Nothing was recorded in this range.", className="lead-line"))
         said.append(html.P(_since(since, shown.range, now_ms, zone)))
         if shown.missing:
-            said.append(html.P(f"Never seen by this monitor: {', '.join(shown.missing)}."))
+            said.append(html.P(f"Never recorded by this monitor: {', '.join(shown.missing)}."))
     elif shown.left:
         count = len(shown.lines)
-        words = f"{count + sum(shown.left.values()):,} series fit; the {count} most used in this range are shown."
-        said.append(html.P(f"{words} “and … more” beside a chart's name lists the others."))
+        words = f"{count + sum(shown.left.values()):,} series match; the {count} most used in this range are shown."
+        said.append(html.P(f"{words} Select “and … more” beside a chart's name to list the others."))
     if off:
         said.append(
             html.P(
-                "Recording is off: only what was recorded before and the last minutes can be seen. It is switched on "
-                "in Settings, or with store.enabled in config.yaml.",
+                "Recording is off: only earlier recordings and the last minutes are available. Turn it on in Settings, "
+                "or with store.enabled in config.yaml.",
                 className="warn",
             )
         )
@@ -272,21 +272,25 @@ def message(shown: Shown, store: Mapping[str, Any], now_ms: int, zone: tzinfo) -
 
 def _since(since: int | None, shown: Range, now_ms: int, zone: tzinfo) -> str:
     if since is None:
-        return "There is no history yet: it begins with the first minute that wfmon runs. Look again shortly."
+        return "There is no history yet. It begins with the first minute that wfmon runs; refresh shortly."
     begun = local(since, zone)
     words = f"The history begins on {begun.day} {begun:%b %Y} at {begun:%H:%M}"
     ago = f", {ranges.length(max(0, now_ms - since))} ago" if since <= now_ms else ""
-    hint = "choose a later range" if shown.to_ms <= since else "wfmon may not have run then, or the collector was off"
+    hint = (
+        "choose a later range"
+        if shown.to_ms <= since
+        else "wfmon may not have been running then, or the collector was off"
+    )
     return f"{words}{ago}: {hint}."
 
 
 def trouble(words: str, fix: str = "") -> list[Component | str]:
-    """Say what went wrong and what to do."""
+    """Make the message of an error: what went wrong and what to do."""
     return [html.P(words, className="bad"), *([html.P(fix)] if fix else [])]
 
 
 def events(marks: Sequence[Mapping[str, Any]], zone: tzinfo) -> list[Component | str]:
-    """List what happened in the range, for those who do not point at marks."""
+    """List the events in the range, as text for the marks in the figure."""
     if not marks:
         return []
     shown = marks[-MOST_MARKS:]
@@ -302,6 +306,6 @@ def events(marks: Sequence[Mapping[str, Any]], zone: tzinfo) -> list[Component |
         )
         for mark in reversed(shown)
     ]
-    left = f", the last {len(shown)}" if len(shown) < len(marks) else ""
-    words = f"What happened in this range: {len(marks)} {'entry' if len(marks) == 1 else 'entries'}{left}"
+    left = f", the latest {len(shown)} listed" if len(shown) < len(marks) else ""
+    words = f"{len(marks)} {'event' if len(marks) == 1 else 'events'} in this range{left}"
     return [html.Details([html.Summary(words), html.Ol(items)])]

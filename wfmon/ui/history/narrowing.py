@@ -1,4 +1,4 @@
-"""Which of the series that fit a view are shown, where more fit than a picture holds: the most used and the newest."""
+"""Which matching series are shown when there are too many for one figure: the most used and the newest."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from wfmon.core.services import History
 from wfmon.ui.kit.ranges import Range
 
 MOST_SERIES = 50
-"""Of a picture: as many as one query takes."""
+"""The most series in a figure: the limit of one query."""
 MOST_LINES = 6
-"""Of each selector that is too wide: a colour for each."""
+"""The most series of a selector that matches too many: one per colour."""
 MOST_RANKED = 1_000
-"""Series whose use is looked up, the newest of them: the names of two years may be more."""
+"""The most series ranked by use, the newest ones: two years of names may be more."""
 Row = Mapping[str, Any]
 
 
 class Narrowed(NamedTuple):
-    """``chosen``: what to ask for; ``rows``: the series that it gives; ``left``: by metric, how many more there are."""
+    """``chosen``: the selectors to query; ``rows``: their series; ``left``: per metric, how many more match."""
 
     chosen: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -28,10 +28,10 @@ class Narrowed(NamedTuple):
 
 
 def narrowed(history: History, there: Mapping[str, Sequence[Row]], span: Range, *, default: bool) -> Narrowed:
-    """Choose of what fits each selector: ``MOST_LINES`` of each, where all of it is more than ``MOST_SERIES``.
+    """Pick at most ``MOST_LINES`` series per selector if all matches are more than ``MOST_SERIES``.
 
-    ``default``: nobody chose it, and a chart never has more than ``MOST_LINES``. Where all is shown, what is asked for
-    is the selectors themselves. Raises what a query raises.
+    ``default``: the default view, whose charts never have more than ``MOST_LINES``. If all matches are shown, the
+    selectors themselves are queried. Raises what a query raises.
     """
     fitting = {row["series"]: row for rows in there.values() for row in rows}
     wide = default and any(len(rows) > MOST_LINES for rows in there.values())
@@ -40,7 +40,7 @@ def narrowed(history: History, there: Mapping[str, Sequence[Row]], span: Range, 
     used = _used(history, list(fitting.values()), span)
 
     def rank(row: Row) -> tuple[int, float, str]:
-        first_ms = row["first_ms"]  # None: not in the file yet, newer than all that are
+        first_ms = row["first_ms"]  # None: not in the file yet, so the newest
         return -used[_labels(row)], -(float("inf") if first_ms is None else first_ms), row["series"]
 
     queues = []
@@ -48,7 +48,7 @@ def narrowed(history: History, there: Mapping[str, Sequence[Row]], span: Range, 
         best = sorted(rows, key=rank)
         known = [row for row in best if used[_labels(row)]]
         queues.append((known or best)[:MOST_LINES])
-    # One of each selector in turn, so that a wide one leaves room for the others.
+    # One of each selector in turn, so that a broad one leaves room for the others.
     in_turn = dict.fromkeys(row["series"] for turn in zip_longest(*queues) for row in turn if row is not None)
     taken = set(list(in_turn)[:MOST_SERIES])
     picked = {row["series"]: row for queue in queues for row in queue if row["series"] in taken}
@@ -57,12 +57,12 @@ def narrowed(history: History, there: Mapping[str, Sequence[Row]], span: Range, 
 
 
 def _labels(row: Row) -> tuple[tuple[str, str], ...]:
-    """Give what tells it from its neighbours: a model on a server is as much used in one chart as in the next."""
+    """Return its labels. Use is counted per label set: a model on a server is used equally in all charts."""
     return tuple(sorted(row["labels"].items()))
 
 
 def _used(history: History, rows: Sequence[Row], span: Range) -> Counter[tuple[tuple[str, str], ...]]:
-    """Count the samples in a span, of all metrics with the same labels together."""
+    """Count the samples in a range, over all metrics with the same labels."""
     newest = sorted(rows, key=lambda row: -(row["first_ms"] or float("inf")))[:MOST_RANKED]
     used: Counter[tuple[tuple[str, str], ...]] = Counter()
     for begin in range(0, len(newest), MOST_SERIES):

@@ -1,9 +1,9 @@
-"""The History page's picture: numbers of the store become one figure of stacked charts, and what is said below each.
+"""The History page's figure: stacked charts, one per metric, with the statistics below each.
 
-Pure: ``build`` takes what queries gave. The figure is plotly's, as plain dicts, with two forms of its own that
+Pure: ``build`` takes query answers. The figure is plotly's, as plain dicts, with two extensions that
 assets/lib/history/ resolves: a colour is a token of wfmon.css (``--s-1``, ``--s-1/20`` for 20 %), and a line's
-envelope stands in ``meta`` (``low``, ``high``), so that nothing is sent twice. Its times are UTC; the browser, which
-knows its zone, writes the ticks of the axes and the instant that is pointed at (assets/lib/history/axis.mjs).
+envelope is in ``meta`` (``low``, ``high``), so that nothing is sent twice. Times are UTC; the browser, which knows
+the user's zone, formats the axis ticks and the hovered time (assets/lib/history/axis.mjs).
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from wfmon.ui.history.lines import Floats, SeriesLine, Stats, statistics
 from wfmon.ui.kit.ranges import Range, iso
 
 TOP, BOTTOM = 26, 30
-"""Pixels above and below all charts: the axis of time stands at both ends."""
+"""Pixels above and below all charts, for the time axis at both ends."""
 LANE = 22
-"""What happened, as marks in a lane of its own above the charts."""
+"""Height in pixels of the lane of event marks above the charts."""
 HEAD, PLOT, GAP = 36, 128, 14
 LINE, MORE = 24, 32
-"""Of a row: its title, its picture, one line of figures a series, what opens the statistics, and air."""
+"""Heights in pixels within a row: title, plot, space after it, one line of statistics per series, the fold-out."""
 LINE_NARROW, FIGURES_NARROW, AIR_NARROW = 58, 16, 8
-"""On a narrow page figures take two lines below the series' name, sometimes three, and stand below the axis' labels."""
+"""On a narrow page statistics take two or three lines below the series' name, and start below the axis labels."""
 LEFT, RIGHT = 72, 12
 COLORS = 6
 DASHES = ("", "longdash", "longdashdot")
-"""Of lines that share a colour in one chart: two models have one colour once there are more than six."""
+"""Dashes of lines that share a colour in one chart: with more than six models, two have the same colour."""
 MAX_MARKS = 200
 BAND, FADED = 18, 60
-"""How much of its colour an envelope has, and a compared line, in percent."""
+"""Opacity of an envelope and of a compared line, in percent."""
 ANOMALY_SHARE = 16
 SYMBOLS = {"alert": "diamond", ANOMALY: "circle"}
 MARK_COLORS = {"alert": "--bad", "store": "--warn", "clock_step": "--warn", "sleep": "--warn"}
 
 
 class Stroke(NamedTuple):
-    """How a line is drawn: a colour's token, and plotly's dash, "" for a whole line."""
+    """How a line is drawn: a colour token, and plotly's dash, "" for a solid line."""
 
     color: str
     dash: str = ""
@@ -52,7 +52,7 @@ class Stroke(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChartRow:
-    """One chart: the series of a metric, which share their unit. Pixels are from the figure's top."""
+    """One chart: the series of one metric. Pixels count from the figure's top."""
 
     name: str
     unit: str
@@ -62,11 +62,10 @@ class ChartRow:
     stats: tuple[Stats, ...]
     compared: tuple[Stats | None, ...]
     traces: tuple[int, ...]
-    """Of each line, the number of its trace in the figure."""
+    """The index of each line's trace in the figure."""
     strokes: tuple[Stroke, ...]
-    """Of each line."""
     line_px: int
-    """Of the figures of each line."""
+    """Height of one line of statistics."""
 
     @property
     def title(self) -> str:
@@ -76,7 +75,7 @@ class ChartRow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What ``build`` makes: the figure, its rows, its height in pixels."""
+    """The result of ``build``: the figure, its rows, its height in pixels."""
 
     figure: dict[str, Any]
     rows: tuple[ChartRow, ...] = field(default=())
@@ -93,9 +92,9 @@ def build(
     quantiles: bool = False,
     narrow: bool = False,
 ) -> Picture:
-    """Draw the lines, one chart a metric in the order of their coming. ``compared``: its range, lines by series.
+    """Build the figure, one chart per metric in the given order. ``compared``: its range, and its lines by series.
 
-    ``colours``: of models, their places in the palette from 1; every other line has the next colour of its chart.
+    ``colours``: each model's place in the palette, from 1; other lines take the next colour of their chart.
     """
     groups = [tuple(group) for _, group in groupby(_together(lines), lambda line: line.name)]
     sizes = [_line_px(group, narrow=narrow, compared=compared is not None) for group in groups]
@@ -149,7 +148,7 @@ def _line_px(group: Sequence[SeriesLine], *, narrow: bool, compared: bool) -> in
 
 
 def _strokes(group: Sequence[SeriesLine], number: int, colours: Mapping[str, int]) -> tuple[Stroke, ...]:
-    """Give each line of the chart its colour; of those that share one, the second and third are broken lines."""
+    """Return each line's stroke; of lines that share a colour, the second and third are dashed."""
     used: Counter[str] = Counter()
     found = []
     for place, line in enumerate(group):
@@ -162,13 +161,13 @@ def _strokes(group: Sequence[SeriesLine], number: int, colours: Mapping[str, int
 
 
 def _together(lines: Sequence[SeriesLine]) -> list[SeriesLine]:
-    """Give the lines with those of a metric beside one another, in the order in which the metrics came."""
+    """Return the lines grouped by metric, in the order in which the metrics first appear."""
     order = list(dict.fromkeys(line.name for line in lines))
     return sorted(lines, key=lambda line: order.index(line.name))
 
 
 def _drawn(line: SeriesLine, axis: str, stroke: Stroke, *, quantiles: bool) -> list[dict[str, Any]]:
-    """Give the traces of a line: itself with its envelope, points that stand alone, and quantiles if asked for."""
+    """Return the traces of a line: the line with its envelope, isolated points, and quantiles if requested."""
     low, mean, high = line.envelope.T
     color = stroke.color
     base = {
@@ -202,7 +201,7 @@ def _drawn(line: SeriesLine, axis: str, stroke: Stroke, *, quantiles: bool) -> l
 
 
 def _points(line: SeriesLine, mean: Floats, shift_ms: int, axis: str, marker: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give values that stand between gaps as points: a line would not show them."""
+    """Return values between two gaps as points, which a line would not show."""
     known = np.isfinite(mean)
     alone = known & ~np.concatenate(([False], known[:-1])) & ~np.concatenate((known[1:], [False]))
     at = np.flatnonzero(alone)
@@ -250,7 +249,7 @@ def _y_axis(
 
 
 def bounds(name: str, values: Floats) -> tuple[float, float]:
-    """Give the ends of an axis: from 0 where the metric begins there, with a little air."""
+    """Return the ends of an axis: from 0 if the metric starts there, with a small margin."""
     if not len(values):
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
@@ -280,7 +279,7 @@ def _shape(mark: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _band(mark: Mapping[str, Any], shown: Range, axis: str) -> dict[str, Any]:
-    """Give the stretch in which a series was unusual: such a mark belongs to one series, and lies behind its chart."""
+    """Return the period in which a series was unusual, as a rectangle behind its chart."""
     until_ms = shown.to_ms if mark["until_ms"] is None else min(mark["until_ms"], shown.to_ms)
     return {
         "type": "rect", "xref": "x", "yref": f"{axis} domain", "x0": iso(mark["t_ms"]),
@@ -290,10 +289,10 @@ def _band(mark: Mapping[str, Any], shown: Range, axis: str) -> dict[str, Any]:
 
 
 def _lane(marks: Sequence[Mapping[str, Any]], number: int) -> dict[str, Any]:
-    """Give the marks of what happened; alerts stand out by form and colour."""
+    """Return the event marks; alerts differ in shape and colour."""
     chosen = _chosen(marks)
     return {
-        "type": "scatter", "mode": "markers", "name": "What happened", "xaxis": "x2", "yaxis": f"y{number}",
+        "type": "scatter", "mode": "markers", "name": "Events", "xaxis": "x2", "yaxis": f"y{number}",
         "x": [iso(mark["t_ms"]) for mark in chosen], "y": [0.5] * len(chosen),
         "text": [escaped(mark["text"]) for mark in chosen], "hovertemplate": "%{text}<extra></extra>",
         "marker": {
@@ -330,5 +329,5 @@ def _listed(values: Floats) -> list[float | None]:
 
 
 def escaped(text: str) -> str:
-    """Give a text that plotly writes as it is: it reads a few tags of HTML, and ``%{`` in templates."""
+    """Escape a text for plotly, which interprets a few HTML tags, and ``%{`` in templates."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "% {")

@@ -1,4 +1,4 @@
-"""What the History page shows, as one value: the address carries it, a saved view is it, a link reproduces it. Pure."""
+"""A History view as one value: the address, a saved view and a shared link all encode it. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ DEFAULT_SERIES = (
     "model.tokens_per_second",
     "model.ttft_ms",
 )
-"""What is shown where nothing was chosen, as far as there is any of it."""
+"""The series shown if none was selected, as far as they exist."""
 COMPARISONS = (
     ("", "nothing"),
-    ("previous", "the period before"),
+    ("previous", "the previous period"),
     ("day", "a day earlier"),
     ("week", "a week earlier"),
 )
-"""Words of the address, and what the menu says. Any other start stands in the address as UTC milliseconds."""
+"""The address's words and the menu's texts. Any other start is in the address as UTC milliseconds."""
 DAYS_BEFORE = {"day": 1, "week": 7}
 MAX_SELECTORS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """``series``: selectors, empty for the default. ``span``: fixed ends, else ``text`` says what is meant."""
+    """``series``: selectors, empty for the default. ``span``: fixed ends; without them ``text`` is the range."""
 
     series: tuple[str, ...] = ()
     text: str = ranges.DEFAULT
@@ -41,7 +41,7 @@ class HistoryView:
 
     @classmethod
     def read(cls, query: str) -> HistoryView:
-        """Read an address's query; what it does not say, or says badly, is the default."""
+        """Parse an address's query; missing or invalid parts get their defaults."""
         given = parse_qs(query.removeprefix("?"))
         first = {name: values[0] for name, values in given.items()}
         span = _whole(first.get("from", "")), _whole(first.get("to", ""))
@@ -56,7 +56,7 @@ class HistoryView:
         )
 
     def query(self) -> str:
-        """Give the address's query that reads as this view."""
+        """Return the address's query for this view."""
         pairs = [("series", each) for each in self.series]
         if self.span:
             pairs += [("from", str(self.span[0])), ("to", str(self.span[1]))]
@@ -69,15 +69,15 @@ class HistoryView:
         return urlencode(pairs)
 
     def range(self, now_ms: int, zone: tzinfo) -> Range:
-        """Give the ends. Raises NotUnderstood."""
+        """Return the range with its ends. Raises NotUnderstood."""
         if self.span is None:
             return ranges.parse(self.text, now_ms, zone)
         return ranges.checked(Range(*self.span), now_ms)
 
     def compared(self, shown: Range, zone: tzinfo) -> Range | None:
-        """Give the period to compare with, of the same length; None where none was chosen. Raises NotUnderstood.
+        """Return the comparison period, of the same length; None if none was selected. Raises NotUnderstood.
 
-        A day or a week earlier is the same time of the user's clock.
+        A day or a week earlier means the same local time.
         """
         if not self.compare:
             return None
@@ -88,11 +88,11 @@ class HistoryView:
         else:
             start = int(self.compare)
         if start < 0 or start == shown.from_ms:
-            raise ranges.NotUnderstood("The period to compare with is the one shown. Choose another start.")
+            raise ranges.NotUnderstood("The comparison period is the same as the range shown. Choose another start.")
         return Range(start, start + shown.span_ms)
 
     def fixed(self, shown: Range, series: Sequence[str]) -> HistoryView:
-        """Give the view that shows the same whenever it is opened: ends and series are named."""
+        """Return a view that always shows the same data: with explicit ends and series."""
         return replace(self, series=tuple(series), span=(shown.from_ms, shown.to_ms))
 
 

@@ -1,4 +1,4 @@
-"""The Insights page's parts: findings, health, the week, budgets, causes, from ``services().insights.report``."""
+"""The Insights page's parts: findings, health, the week, budgets and causes, from ``services().insights.report``."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SPAN, HOST, FINDINGS, HEALTH, WEEK, BUDGETS, CAUSES = (
 )  # fmt: skip
 UNUSUAL, MINUTE, WORKING, CANCEL = "insights-unusual", "insights-minute", "insights-working", "insights-cancel"
 AROUND_MS = 3_600_000
-"""So much before what is unusual is shown with it."""
+"""A link to an anomaly starts this long before it."""
 NONE = (
-    "Nothing stands out: no figure changed by a tenth or more with 95 % confidence, as far as there is enough to "
-    "compare (12 requests in the span and 12 in the one before)."
+    "Nothing stands out: no figure changed by 10 % or more with 95 % confidence. A comparison needs 12 requests in "
+    "this period and 12 in the one before."
 )
-FEW = "There is too little to compare yet: a figure needs 12 requests in the span and 12 in the one before."
+FEW = "Not enough data to compare yet: a figure needs 12 requests in this period and 12 in the one before."
 CAUSE_WORDS = {
-    "load": "the model was loaded first", "queue": "waited in the queue", "prompt": "long prompt",
-    "gpu_busy": "GPU busy before it began", "memory": "memory pressure", "swap": "swapping", "disk": "the disk",
-    "stall": "stalls between tokens", "long_answer": "long answer", "": "no cause that the measures support",
+    "load": "the model had to load", "queue": "waited in the queue", "prompt": "long prompt",
+    "gpu_busy": "GPU already busy", "memory": "memory pressure", "swap": "swapping", "disk": "busy disk",
+    "stall": "stalls between tokens", "long_answer": "long answer", "": "no cause found in the measurements",
 }  # fmt: skip
 Json = Mapping[str, Any]
 
 
 def chooser() -> Component:
-    """Let the person choose how many days are looked at; as many before are compared."""
+    """Make the choice of the period, in days; it is compared with the same number of days before."""
     buttons = [
         html.Button(words, id=ids.insights_days(days), type="button", **{"aria-pressed": str(days == 7).lower()})
         for days, words in SPANS
@@ -46,12 +46,13 @@ def chooser() -> Component:
         [
             html.Div(buttons, className="segments", role="group", **{"aria-label": "Days"}),
             html.P(
-                "Compared with as many days before. A process of its own reads the history and ends.", className="muted"
+                "Compared with the same number of days before. A separate process reads the history, then exits.",
+                className="muted",
             ),
             html.Div(
                 [
                     html.Progress(**{"aria-labelledby": f"{WORKING}-words"}),
-                    html.Span("Reading and comparing", id=f"{WORKING}-words"),
+                    html.Span("Reading the history and comparing…", id=f"{WORKING}-words"),
                     html.Button("Cancel", id=CANCEL, type="button", className="text"),
                 ],
                 id=WORKING,
@@ -67,63 +68,63 @@ def chooser() -> Component:
 
 
 def part(id_: str, rows: int) -> Component:
-    """Give a place that a callback fills; it shows how much is to come until then."""
+    """Make a container that a callback fills, with as many placeholder rows as to expect."""
     return html.Div([html.Div(className="bone") for _ in range(rows)], id=id_, className="insights-part")
 
 
-def zone(span: Json) -> tzinfo:
-    """Give the zone of the browser that asks."""
+def browser_zone(span: Json) -> tzinfo:
+    """Return the time zone of the browser."""
     return zone_of(span["zone"], 60 * int(span["east"]))
 
 
 def show(services: Services, span: Json) -> tuple[Any, ...]:
-    """Give the children of findings, health, week, budgets, causes; where there is no answer, each says why."""
-    days, there = int(span["days"]), zone(span)
+    """Return the children of findings, health, week, budgets and causes; on an error, the first one says why."""
+    days, zone = int(span["days"]), browser_zone(span)
     try:
-        told = services.insights.report(days=days, zone=there)
+        report = services.insights.report(days=days, zone=zone)
     except Cancelled as error:
-        again = html.P(f"{error} Choose the days again to ask anew.", className="muted")
+        again = html.P(f"{error} Select a period to try again.", className="muted")
         return again, *(html.P("–", className="muted") for _ in range(4))
     except (Failed, Refused) as error:
         sentence = html.P(error.sentences, className="trouble", role="alert")
         return sentence, *(html.P("–", className="muted") for _ in range(4))
     return (
-        findings(told, there), health(told["health"]), week(told["week"], there), budgets(told["budgets"]),
-        causes(told["causes"]),
+        findings(report, zone), health(report["health"]), week(report["week"], zone), budgets(report["budgets"]),
+        causes(report["causes"]),
     )  # fmt: skip
 
 
-def unusual(told: Json, there: tzinfo) -> Component:
-    """List what is unusual for this hour of the day; where nothing is, say what was looked at, or why nothing was."""
-    if told["state"] != "judging":
-        return html.P(f"Nothing is judged now. {told['reason']}", className="muted")
-    looked = (
-        f"{_count(told['judged'])} series were compared with the same hour of up to {told['days']} earlier days. "
-        "A mark, not an alert."
+def unusual(report: Json, zone: tzinfo) -> Component:
+    """List the series that are unusual for this hour of the day; if none, say what was checked, or why nothing was."""
+    if report["state"] != "judging":
+        return html.P(f"Nothing is checked at the moment. {report['reason']}", className="muted")
+    checked = (
+        f"{_count(report['judged'])} series were compared with the same hour on up to {report['days']} earlier days. "
+        "This is a hint, not an alert."
     )
-    if not told["now"]:
-        return html.P(f"Nothing is unusual for this hour of the day: {looked}", className="muted")
-    rows = html.Ol([_odd(each, int(told["at_ms"]), there) for each in told["now"]], className="findings")
-    return html.Div([rows, html.P(looked, className="muted")])
+    if not report["now"]:
+        return html.P(f"Nothing is unusual for this hour of the day: {checked}", className="muted")
+    rows = html.Ol([_odd(each, int(report["at_ms"]), zone) for each in report["now"]], className="findings")
+    return html.Div([rows, html.P(checked, className="muted")])
 
 
-def _odd(each: Json, at_ms: int, there: tzinfo) -> Component:
+def _odd(each: Json, at_ms: int, zone: tzinfo) -> Component:
     view = HistoryView((each["series"],), span=(int(each["since_ms"]) - AROUND_MS, at_ms))
-    since = f"since {local(each['since_ms'], there):%H:%M} · z {each['z']:+.1f} · "
+    since = f"since {local(each['since_ms'], zone):%H:%M} · z {each['z']:+.1f} · "
     link = html.A("show in History", href=f"/history?{view.query()}")
     return html.Li([html.P(each["text"]), html.P([since, link], className="muted")], className="odd")
 
 
-def findings(told: Json, there: tzinfo) -> Component:
-    """List the findings in plain words, each with how sure it is, and a link that opens the chart there."""
-    if not told["findings"]:
-        return html.P(NONE if told["requests"] else FEW, className="muted")
-    return html.Ol([_finding(each, there) for each in told["findings"]], className="findings")
+def findings(report: Json, zone: tzinfo) -> Component:
+    """List the findings in plain words, each with its confidence and a link to the chart."""
+    if not report["findings"]:
+        return html.P(NONE if report["requests"] else FEW, className="muted")
+    return html.Ol([_finding(each, zone) for each in report["findings"]], className="findings")
 
 
-def _finding(each: Json, there: tzinfo) -> Component:
-    begin, end = (_day(each[name], there) for name in ("from_ms", "to_ms"))
-    sure = f"{100 * each['confidence']:.4g} % sure · {each['method']} · {begin} to {end}"
+def _finding(each: Json, zone: tzinfo) -> Component:
+    begin, end = (_day(each[name], zone) for name in ("from_ms", "to_ms"))
+    sure = f"{100 * each['confidence']:.4g} % confidence · {each['method']} · {begin} to {end}"
     words = [html.Strong("worse: " if each["worse"] else "better: ", className="aside"), each["text"]]
     return html.Li(
         [
@@ -135,58 +136,58 @@ def _finding(each: Json, there: tzinfo) -> Component:
 
 
 def history_link(each: Json) -> str:
-    """Give the address that opens the finding's chart at its span, with the span before beside it."""
+    """Return the address of the finding's chart, compared with the period before."""
     view = HistoryView(tuple(each["series"]), span=(int(each["from_ms"]), int(each["to_ms"])), compare="previous")
     return f"/history?{view.query()}"
 
 
-def health(told: Json) -> Component:
-    """Show the score and what it is made of."""
-    if told["score"] is None:
-        return html.P("Nothing was measured that a score could be made of.", className="muted")
-    parts = [_bar(each["name"], each["share"], f"weight {each['weight']}") for each in told["parts"]]
+def health(report: Json) -> Component:
+    """Show the score and its components."""
+    if report["score"] is None:
+        return html.P("Not enough was measured to compute a score.", className="muted")
+    parts = [_bar(each["name"], each["share"], f"weight {each['weight']}") for each in report["parts"]]
     return html.Div(
-        [html.P([html.Span(str(told["score"]), className="figure"), html.Span(" of 100", className="unit")]), *parts]
+        [html.P([html.Span(str(report["score"]), className="figure"), html.Span(" of 100", className="unit")]), *parts]
     )
 
 
-def budgets(told: Sequence[Json]) -> Component:
-    """Show how much of what was promised was kept."""
-    if not told:
-        return html.P("No page was open and no request ended in this span.", className="muted")
+def budgets(report: Sequence[Json]) -> Component:
+    """Show how far each budget was met."""
+    if not report:
+        return html.P("No page was open and no request finished in this period.", className="muted")
     return html.Div([
         _bar(
             each["name"], each["share"],
             f"{each['text']}; {_count(each['of'])} of them; target {100 * each['target']:.0f} %",
             missed=each["share"] < each["target"],
         )
-        for each in told
+        for each in report
     ])  # fmt: skip
 
 
-def causes(told: Sequence[Json]) -> Component:
+def causes(report: Sequence[Json]) -> Component:
     """Show what made requests slow."""
-    if not told:
+    if not report:
         return html.P("No request was slow.", className="muted")
     return html.Div([
         _bar(
             CAUSE_WORDS.get(str(each["code"]), str(each["code"])), each["share"],
             f"{_count(each['requests'])} requests" + (f", {each['cost_ms']:,.0f} ms each" if each["cost_ms"] else ""),
         )
-        for each in told
+        for each in report
     ])  # fmt: skip
 
 
-def week(told: Json, there: tzinfo) -> Component:
-    """Show seven days by 24 hours: the darker, the more requests; CPU and the number are told by each cell."""
-    most = max((max(row) for row in told["requests"]), default=0)
+def week(report: Json, zone: tzinfo) -> Component:
+    """Show seven days by 24 hours, darker for more requests; each cell's text has the number and the CPU."""
+    most = max((max(row) for row in report["requests"]), default=0)
     head = html.Tr([html.Td(), *(html.Th(f"{hour}" if hour % 3 == 0 else "", scope="col") for hour in range(24))])
     body = []
-    for day, (begin_ms, counts) in enumerate(zip(told["days_ms"], told["requests"], strict=True)):
-        name = local(begin_ms, there).strftime("%a %d %b")
+    for day, (begin_ms, counts) in enumerate(zip(report["days_ms"], report["requests"], strict=True)):
+        name = local(begin_ms, zone).strftime("%a %d %b")
         cells = []
         for hour, count in enumerate(counts):
-            cpu = told["cpu_percent"][day][hour] if told["cpu_percent"] else None
+            cpu = report["cpu_percent"][day][hour] if report["cpu_percent"] else None
             text = f"{name}, {hour}:00: {_count(count)} requests" + (f", CPU {cpu:.0f} %" if cpu is not None else "")
             known = cpu is not None or count > 0
             cells.append(html.Td(
@@ -194,7 +195,7 @@ def week(told: Json, there: tzinfo) -> Component:
                 style={"--v": f"{count / most if most else 0:.3f}"},
             ))  # fmt: skip
         body.append(html.Tr([html.Th(name, scope="row"), *cells]))
-    note = f"Requests an hour, {_count(most)} at most; hatched: nothing was recorded. Hours of your zone."
+    note = f"Requests per hour, at most {_count(most)}; hatched: nothing recorded. Hours are in your time zone."
     table = html.Table([html.Thead(head), html.Tbody(body)], className="week")
     return html.Div([html.Div(table, className="scroll"), html.P(note, className="muted")])
 
@@ -211,8 +212,8 @@ def _bar(name: str, share: float, text: str, *, missed: bool = False) -> Compone
     )
 
 
-def _day(ms: int, there: tzinfo) -> str:
-    return local(ms, there).strftime("%d %b")
+def _day(ms: int, zone: tzinfo) -> str:
+    return local(ms, zone).strftime("%d %b")
 
 
 def _count(number: int) -> str:

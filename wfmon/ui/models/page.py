@@ -1,7 +1,7 @@
-"""The Models page's parts: a model's card, the tables of requests and servers, and what stands there before.
+"""The Models page's parts: a model's card, the tables of requests and servers, and the page without any model.
 
-The card is a template: `%MODEL%` and `%SERVER%` in its attributes are filled in by
-assets/lib/models/model-cards.mjs, once a model, and the engine brings each copy to life like any other markup.
+The card is a template: assets/lib/models/model-cards.mjs copies it once per model and replaces `%MODEL%` and
+`%SERVER%` in its attributes; each copy then works like any other markup.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from wfmon.ui.kit.parts import Column, Content, Stat, chart, meter, value
 
 _FILLED = {"model": "%MODEL%", "server": "%SERVER%"}
 STRIP_SERIES = ("model.chunk_tokens", "model.entropy_bits", "model.inter_token_latency_ms", "model.ttft_ms")
-"""What the token strip draws; with `model.energy_state`, which says that a stall goes on."""
+"""What the token strip draws, together with `model.energy_state`, which marks an ongoing stall."""
 RAMP = 6
-"""Colours between sure and unsure, `--h-0` to `--h-5` in assets/models.css."""
+"""Colours from certain to uncertain, `--h-0` to `--h-5` in assets/models.css."""
 
 
 def of_model(metric: str, **labels: str) -> str:
-    """Give the selector of a card's series: its labels stand for the card's model. Raises KeyError."""
+    """Return the selector of a card's series, with placeholders for the card's model. Raises KeyError."""
     given = {**_FILLED, **labels}
     inside = ",".join(f'{name}="{given.get(name, "*")}"' for name in METRICS[metric].labels)
     return f"{metric}{{{inside}}}"
 
 
 def cards() -> Component:
-    """Make the place of the cards, and what stands there while no model was ever seen."""
+    """Make the container of the cards, and its content while no model has been detected."""
     return html.Div(
         [
             html.Div(className="cards"),
@@ -54,17 +54,17 @@ def _unseen() -> Content:
     ways = (
         (
             "Start a model server",
-            "Ollama, llama.cpp, vLLM, SGLang, LM Studio and their like are found by themselves and read once a second.",
+            "Ollama, llama.cpp, vLLM, SGLang, LM Studio and similar servers are found automatically, without setup.",
             "",
         ),
         (
-            "Ask through the proxy",
-            "Every client of a local server is seen token by token, without a line of code:",
+            "Send requests through the proxy",
+            "Every client of a local server is measured token by token, without any code:",
             commands.wfmon("proxy", "--upstream", default.upstream, "--listen", default.listen),
         ),
         (
             "Add one line to your program",
-            "The model's own process tells each token as it comes, with its entropy where the runtime gives it:",
+            "The model's own process reports each token as it arrives, with its entropy if the runtime provides it:",
             'from wfmon.hook import observe\nfor token in observe(stream, model="name"): ...',
         ),
     )
@@ -72,7 +72,7 @@ def _unseen() -> Content:
         html.Li([html.B(title), html.Span(words), *([html.Code(code, className="block")] if code else [])])
         for title, words, code in ways
     ]
-    return [html.P("No model was seen yet.", className="lead-line"), html.P(className="why"), html.Ol(items)]
+    return [html.P("No model detected yet.", className="lead-line"), html.P(className="why"), html.Ol(items)]
 
 
 def _demo() -> Component:
@@ -106,7 +106,7 @@ def _demo() -> Component:
 
 
 def template() -> Component:
-    """Make the card of a model, hidden: what the engine copies. It stands outside of all panels."""
+    """Make the hidden template of a model's card, outside all panels."""
     return html.Div(
         html.Article([_head(), _figures(), _charts(), _strip(), _foot()], className="card"),
         hidden=True,
@@ -127,7 +127,7 @@ def _head() -> Component:
 
 
 def _fact(name: str, metric: str, figure: Content, *more: Component | str, field: str = "") -> Component:
-    """One line of a card: its name, its figure, and below it what else there is to say. Hovered, it tells more."""
+    """Make one line of a card: name, figure, and smaller details below. Hovering shows the metric's description."""
     small = [html.Small(list(more))] if more else []
     data = {"data-metric": metric, "data-help": METRICS[metric].help}
     if field:
@@ -148,87 +148,78 @@ def _quantiles(metric: str) -> tuple[Component | str, ...]:
 
 
 def _figures() -> Component:
-    energy = of_model("model.energy")
-    speed = html.Div(
+    return html.Div([_speed(), _latency(), _uncertainty(), _before_first_token(), _machine()], className="figures")
+
+
+def _speed() -> Component:
+    energy = [meter(of_model("model.energy"), 1, "%COLOR%"), _value("model.energy", unit="index")]
+    return html.Div(
         [
             html.P(_value("model.tokens_per_second", unit="tokens/s"), className="big"),
             html.Dl(
                 [
-                    _fact("Of its own peak", "model.throughput_percent", [_value("model.throughput_percent")]),
-                    _fact(
-                        "Energy, 0 to 1",
-                        "model.energy",
-                        [meter(energy, 1, "%COLOR%"), _value("model.energy", unit="index")],
-                    ),
-                    _fact("Tokens in all", "model.tokens_total", _value("model.tokens_total")),
-                    _fact("Prompt tokens in all", "model.prompt_tokens_total", _value("model.prompt_tokens_total")),
+                    _fact("Share of its peak", "model.throughput_percent", [_value("model.throughput_percent")]),
+                    _fact("Energy, 0 to 1", "model.energy", energy),
+                    _fact("Tokens, total", "model.tokens_total", _value("model.tokens_total")),
+                    _fact("Prompt tokens, total", "model.prompt_tokens_total", _value("model.prompt_tokens_total")),
                 ]
             ),
         ],
         className="facts speed",
         **{"data-metric": "model.tokens_per_second", "data-help": METRICS["model.tokens_per_second"].help},
     )
+
+
+def _latency() -> Component:
     between = "model.inter_token_latency_ms"
-    return html.Div(
-        [
-            speed,
-            _list(
-                "Time",
-                _fact("First token", "model.ttft_ms", _value("model.ttft_ms"), *_quantiles("model.ttft_ms")),
-                _fact("Between tokens", between, _value(between), *_quantiles(between)),
-                _fact("Per output token", "model.time_per_output_token_ms", _value("model.time_per_output_token_ms")),
-                _fact("Request", "model.request_duration_ms", _value("model.request_duration_ms")),
-            ),
-            _list(
-                "Sureness",
-                _fact(
-                    "Entropy",
-                    "model.entropy_bits",
-                    _value("model.entropy_bits"),
-                    _value("model.entropy_low_bits", absent="–"),
-                    " to ",
-                    _value("model.entropy_high_bits", absent="–"),
-                    " · k ",
-                    _value("model.entropy_k", absent="–"),
-                    field="entropy",
-                ),
-                _fact("Certainty", "model.certainty", _value("model.certainty", unit="index"), field="entropy"),
-                _fact("Disagreement", "model.disagreement", _value("model.disagreement")),
-            ),
-            _list(
-                "Before the first token",
-                _fact(
-                    "Prompt read",
-                    "model.prompt_tokens_per_second",
-                    _value("model.prompt_tokens_per_second", unit="tokens/s"),
-                ),
-                _fact("Queue wait", "model.queue_wait_ms", _value("model.queue_wait_ms")),
-                _fact("Load", "model.load_ms", _value("model.load_ms")),
-                _fact(
-                    "Open, waiting",
-                    "model.requests_active",
-                    [_value("model.requests_active"), ", ", _value("model.requests_waiting")],
-                ),
-                _fact("Prompt from cache", "model.cache_hit_percent", _value("model.cache_hit_percent")),
-            ),
-            _list(
-                "Machine",
-                _fact("GPU memory", "model.vram_bytes", _value("model.vram_bytes")),
-                _fact("KV cache", "model.kv_cache_percent", _value("model.kv_cache_percent")),
-                _fact("Batch", "model.batch_size", _value("model.batch_size")),
-                _fact("Joules per token", "model.joules_per_token", _value("model.joules_per_token")),
-                _fact(
-                    "Requests ended",
-                    "model.requests_total",
-                    _value("model.requests_total", status="*"),
-                    "ok ",
-                    _value("model.requests_total", absent="0", status="ok"),
-                    " · errors ",
-                    _value("model.requests_total", absent="0", status="error"),
-                ),
-            ),
-        ],
-        className="figures",
+    return _list(
+        "Latency",
+        _fact("First token", "model.ttft_ms", _value("model.ttft_ms"), *_quantiles("model.ttft_ms")),
+        _fact("Between tokens", between, _value(between), *_quantiles(between)),
+        _fact("Per output token", "model.time_per_output_token_ms", _value("model.time_per_output_token_ms")),
+        _fact("Request", "model.request_duration_ms", _value("model.request_duration_ms")),
+    )
+
+
+def _uncertainty() -> Component:
+    entropy = (
+        _value("model.entropy_low_bits", absent="–"), " to ", _value("model.entropy_high_bits", absent="–"),
+        " · k ", _value("model.entropy_k", absent="–"),
+    )  # fmt: skip
+    return _list(
+        "Uncertainty",
+        _fact("Entropy", "model.entropy_bits", _value("model.entropy_bits"), *entropy, field="entropy"),
+        _fact("Certainty", "model.certainty", _value("model.certainty", unit="index"), field="entropy"),
+        _fact("Disagreement", "model.disagreement", _value("model.disagreement")),
+    )
+
+
+def _before_first_token() -> Component:
+    prompt = "model.prompt_tokens_per_second"
+    waiting = [_value("model.requests_active"), ", ", _value("model.requests_waiting")]
+    return _list(
+        "Before the first token",
+        _fact("Prompt processing", prompt, _value(prompt, unit="tokens/s")),
+        _fact("Queue wait", "model.queue_wait_ms", _value("model.queue_wait_ms")),
+        _fact("Load", "model.load_ms", _value("model.load_ms")),
+        _fact("Requests open, waiting", "model.requests_active", waiting),
+        _fact("Prompt from cache", "model.cache_hit_percent", _value("model.cache_hit_percent")),
+    )
+
+
+def _machine() -> Component:
+    requests_total = "model.requests_total"
+    by_status = (
+        "ok ", _value(requests_total, absent="0", status="ok"),
+        " · errors ", _value(requests_total, absent="0", status="error"),
+    )  # fmt: skip
+    return _list(
+        "Machine",
+        _fact("GPU memory", "model.vram_bytes", _value("model.vram_bytes")),
+        _fact("KV cache", "model.kv_cache_percent", _value("model.kv_cache_percent")),
+        _fact("Batch", "model.batch_size", _value("model.batch_size")),
+        _fact("Joules per token", "model.joules_per_token", _value("model.joules_per_token")),
+        _fact("Requests finished", requests_total, _value(requests_total, status="*"), *by_status),
     )
 
 
@@ -240,7 +231,7 @@ def _charts() -> Component:
 
     return html.Div(
         [
-            small("Tokens a second", "model.tokens_per_second"),
+            small("Tokens per second", "model.tokens_per_second"),
             small("Between tokens", "model.inter_token_latency_ms"),
             small(
                 "Entropy and its band",
@@ -259,18 +250,18 @@ def _strip() -> Component:
     series = " ".join((*STRIP_SERIES, "model.energy_state"))
     data = {"data-widget": "token-strip", "data-model": "%MODEL%", "data-server": "%SERVER%", "data-series": series}
     return html.Div(
-        [html.P(["Tokens, one line each", ramp()], className="strip-head"), html.Div(className="strip", **data)]
+        [html.P(["Tokens, one line per token", ramp()], className="strip-head"), html.Div(className="strip", **data)]
     )
 
 
 def ramp() -> Component:
-    """Make the legend of a token's colour."""
+    """Make the legend of the token colours."""
     steps = [html.I(style={"background": f"var(--h-{i})"}) for i in range(RAMP)]
     return html.Span(
         [
-            "0 bits, sure ",
+            "0 bits, certain ",
             html.Span(steps, className="steps", **{"aria-hidden": "true"}),
-            " 6 bits and more · grey: n/a",
+            " 6 bits or more · grey: n/a",
         ],
         className="ramp",
     )
@@ -283,7 +274,7 @@ def _foot() -> Component:
 REQUEST_COLUMNS = (
     Column("started_ms", "Start"),
     Column("model", "Model"),
-    Column("via", "Seen by", optional=True),
+    Column("via", "Source", optional=True),
     Column("prompt_tokens", "In", numeric=True, optional=True),
     Column("output_tokens", "Out", numeric=True, optional=True),
     Column("queue_ms", "Queue", "ms", numeric=True, optional=True),
@@ -296,7 +287,7 @@ REQUEST_COLUMNS = (
     Column("status", "Status", optional=True),
     Column("why", "Why slow"),
 )
-"""The last requests, as a row shows them."""
+"""Columns of the latest requests."""
 SERVER_COLUMNS = (
     Column("server", "Server"),
     Column("runtime", "Runtime"),
@@ -305,7 +296,7 @@ SERVER_COLUMNS = (
     Column("gpu_bytes", "GPU memory", "B", numeric=True, optional=True),
     Column("state", "State"),
 )
-"""A server's first line; what it shows, lacks and needs stands below it."""
+"""A server's first line; a second line says what it reports, what is missing and how to get it."""
 
 
 def _table(widget: str, caption: str, columns: Sequence[Column], empty: str) -> Component:
@@ -339,13 +330,13 @@ def _filters() -> tuple[Component, ...]:
 
 
 def requests() -> Component:
-    """Make the table of the last requests; each row opens its timeline."""
+    """Make the table of the latest requests; each row opens its timeline."""
     return _table(
         "requests",
-        "The last requests, the newest first; the start opens a request's timeline",
+        "The latest requests, newest first; the start time opens a request's timeline",
         REQUEST_COLUMNS,
-        "No request was seen yet. Requests are seen by the hook and by the proxy; a server that is only read shows "
-        "its figures in its card, and no single request.",
+        "No requests yet. The hook and the proxy report single requests; for a server that is only polled, its card "
+        "shows totals.",
     )
 
 
@@ -355,8 +346,8 @@ def servers() -> Component:
         "servers",
         "Model servers found on this machine",
         SERVER_COLUMNS,
-        "No model server listens on this machine. Once a second the listening sockets of this machine are looked at "
-        "for Ollama, llama.cpp, vLLM, SGLang, LM Studio and anything that answers /v1/models; nothing else is asked.",
+        "No model server is listening on this machine. Once a second wfmon checks the listening sockets for Ollama, "
+        "llama.cpp, vLLM, SGLang, LM Studio and anything that answers /v1/models. It queries nothing else.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The energy stage: what leads the Overview. Markup only; assets/lib/overview/energy-stage.mjs brings it to life."""
+"""The energy stage at the top of the Overview. Markup only; assets/lib/overview/energy-stage.mjs draws it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ CONSTANTS = (
     "smoothing", "weight_velocity", "weight_certainty", "weight_steadiness", "weight_velocity_alone",
     "weight_steadiness_alone",
 )  # fmt: skip
-"""Settings of ``energy`` that the formulas beside the picture name."""
+"""Settings of ``energy`` used in the formulas beside the picture."""
 
 
 def energy_panel(page: str, settings: Iterable[Mapping[str, Any]]) -> Panel:
-    """Make the stage's panel. ``settings``: rows with ``name`` and ``value``, of which those of energy are taken."""
+    """Make the stage's panel. ``settings``: all settings as rows with ``name`` and ``value``."""
     values = {
         row["name"].removeprefix("energy."): row["value"] for row in settings if row["name"].startswith("energy.")
     }
@@ -41,7 +41,7 @@ def energy_panel(page: str, settings: Iterable[Mapping[str, Any]]) -> Panel:
             "Evidence",
             type="button",
             className="text",
-            title="Numbers and formulas beside the picture",
+            title="Show numbers and formulas beside the picture",
             **{"data-energy-evidence": "", "aria-pressed": "false", "aria-label": "Evidence: numbers and formulas"},
         ),
         foot=(note("width = throughput · speed = tokens/s · density = entropy · brightness = energy"),),
@@ -55,21 +55,21 @@ def energy_panel(page: str, settings: Iterable[Mapping[str, Any]]) -> Panel:
 
 
 def _more() -> Component:
-    link = html.A("and more on Models", href="/models", **{"data-nav": "models"})
+    link = html.A("More on Models", href="/models", **{"data-nav": "models"})
     return html.P(link, hidden=True, className="more-models", **{"data-energy-more": ""})
 
 
 def _unseen(page: str) -> Component:
-    """Say how a model is seen, for those who have none to look at yet."""
+    """Explain how a model is detected, shown while there is none."""
     ways = (
-        ("A model server on this machine", "is found by itself: Ollama, llama.cpp, vLLM, SGLang, LM Studio."),
+        ("A model server on this machine", "is detected automatically: Ollama, llama.cpp, vLLM, SGLang, LM Studio."),
         ("One line of Python", html.Code("from wfmon.hook import observe")),
         ("Any client, no code", html.Code(commands.wfmon("proxy", "--upstream", ProxySettings().upstream))),
     )
     return html.Div(
         [
-            html.P("No model was seen yet.", className="when-unseen lead-text"),
-            html.P("No model was seen at work yet.", className="when-silent lead-text"),
+            html.P("No model detected yet.", className="when-unseen lead-text"),
+            html.P("No model has generated anything yet.", className="when-silent lead-text"),
             html.Ul(**{"data-energy-servers": ""}, className="when-silent"),
             html.Dl([html.Div([html.Dt(name), html.Dd(what)]) for name, what in ways], className="ways"),
             html.P(
@@ -91,10 +91,10 @@ def _unseen(page: str) -> Component:
 
 
 def last_requests() -> Component:
-    """Make the table of the newest requests."""
+    """Make the table of the latest requests."""
     return live_table(
         "requests",
-        "The newest requests to models of this machine",
+        "The latest requests to models on this machine",
         (
             Column("started_ms", "Start", "time"),
             Column("model", "Model"),
@@ -105,10 +105,10 @@ def last_requests() -> Component:
             Column("entropy_bits", "Entropy", "bits", numeric=True, optional=True),
             Column("why", "Why slow", optional=True),
         ),
-        empty="No request to a model was seen since wfmon started.",
+        empty="No model requests since wfmon started.",
     )
 
 
 def all_requests_link() -> Component:
-    """Make the way from the newest requests to all of them."""
-    return html.A("All on Models", href="/models", className="all", **{"data-nav": "models"})
+    """Make the link from the latest requests to all of them."""
+    return html.A("All requests", href="/models", className="all", **{"data-nav": "models"})

@@ -1,7 +1,7 @@
-"""The Requests page's parts: every request of a span in a grid, and what stands there without any.
+"""The Requests page's parts: every request of a range in a grid, or why there is none.
 
-What the browser does with them (choosing a span, the grid's columns, CSV, the timeline) is in
-assets/lib/requests/past-requests.mjs; the grid's cells are written by assets/requests.js.
+The browser's part (the range, the grid's columns, CSV, the timeline) is in assets/lib/requests/past-requests.mjs;
+assets/requests.js formats the grid's cells.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ HOST, GRID, SPAN, ROWS = "requests-host", "requests-grid", "requests-span", "req
 SUMMARY, NONE, FOOT = "requests-summary", "requests-none", "requests-foot"
 """Ids of what the callback writes."""
 MOST_ROWS = 5_000
-"""Rows that the page holds at most, the newest of the span."""
+"""The most rows on the page: the newest of the range."""
 PART = 200
 MOST_IN_MEMORY = 2_000
-"""Requests that the monitor's memory holds at most: `collect.model.requests`."""
+"""The most requests in the monitor's memory: `collect.model.requests`."""
 ROUNDED = (
     ("queue_ms", 3), ("load_ms", 3), ("prompt_ms", 3), ("ttft_ms", 3), ("duration_ms", 3), ("tokens_per_second", 3),
     ("time_per_output_token_ms", 4), ("entropy_bits", 4), ("energy", 4), ("joules", 3),
 )  # fmt: skip
-"""Digits that go to the browser: a float of 17 makes the answer half as large again."""
+"""Decimals sent to the browser: floats of 17 digits would make the answer half as large again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridColumn:
-    """A column of the grid. ``digits`` None: text; else a figure in the title's unit, with so many below 100.
+    """A column of the grid. ``digits`` None: text; else a number in the title's unit, with so many decimals below 100.
 
-    ``shown``: from the start. ``optional`` is not shown from the start where the page is narrow.
+    ``shown``: by default. ``optional``: not by default on narrow pages.
     """
 
     name: str
@@ -56,25 +56,25 @@ class GridColumn:
 
 
 COLUMNS = (
-    GridColumn("started_ms", "Start", "When the request came, in this browser's zone", 154, optional=False),
-    GridColumn("model", "Model", "What was asked", 120, optional=False),
+    GridColumn("started_ms", "Start", "When the request arrived, in this browser's time zone", 154, optional=False),
+    GridColumn("model", "Model", "The model that answered", 120, optional=False),
     GridColumn("status", "Status", "How it ended", 72),
-    GridColumn("prompt_tokens", "Prompt, tokens", "Tokens that were asked", 66, 0),
-    GridColumn("output_tokens", "Output, tokens", "Tokens that were answered", 66, 0),
+    GridColumn("prompt_tokens", "Prompt, tokens", "Tokens in the prompt", 66, 0),
+    GridColumn("output_tokens", "Output, tokens", "Tokens in the answer", 66, 0),
     GridColumn("queue_ms", "Queue, ms", "Time in the server's queue", 64, 1),
-    GridColumn("load_ms", "Load, ms", "Time in which the model was loaded", 64, 1),
-    GridColumn("prompt_ms", "Prompt, ms", "Time in which the prompt was read", 66, 1, shown=False),
+    GridColumn("load_ms", "Load, ms", "Time spent loading the model", 64, 1),
+    GridColumn("prompt_ms", "Prompt, ms", "Time spent processing the prompt", 66, 1, shown=False),
     GridColumn("ttft_ms", "First token, ms", "From the start to the first token", 72, 1, optional=False),
     GridColumn("duration_ms", "Duration, ms", "From the start to the end", 76, 1),
-    GridColumn("tokens_per_second", "Tokens/s", "Output tokens a second", 70, 1, optional=False),
-    GridColumn("time_per_output_token_ms", "Per token, ms", "Mean time of an output token", 72, 1, shown=False),
+    GridColumn("tokens_per_second", "Tokens/s", "Output tokens per second", 70, 1, optional=False),
+    GridColumn("time_per_output_token_ms", "Per token, ms", "Mean time per output token", 72, 1, shown=False),
     GridColumn("entropy_bits", "Entropy, bits", "Mean entropy of the answer's tokens", 68, 2),
     GridColumn("energy", "Energy, 0 to 1", "Mean of the index of speed, certainty and steadiness", 66, 2),
-    GridColumn("joules", "Electricity, J", "Of all graphics cards, while it ran", 84, 1, shown=False),
-    GridColumn("stalled_ms", "Stalled, ms", "Time in which no token came, all stalls together", 72, 1, shown=False),
-    GridColumn("why", "Why slow", "At most two causes, the costliest first", 170),
-    GridColumn("server", "Server", "Who answered", 128),
-    GridColumn("via", "Seen by", "By whom it was seen: hook or proxy", 72),
+    GridColumn("joules", "Electricity, J", "Energy used by all graphics cards during the request", 84, 1, shown=False),
+    GridColumn("stalled_ms", "Stalled, ms", "Total time of the stalls, in which no token came", 72, 1, shown=False),
+    GridColumn("why", "Why slow", "Up to two causes, the costliest first", 170),
+    GridColumn("server", "Server", "The server that answered", 128),
+    GridColumn("via", "Source", "What reported it: hook or proxy", 72),
 )
 
 
@@ -106,7 +106,7 @@ def _definition(column: GridColumn) -> dict[str, Any]:
 
 
 def grid() -> Component:
-    """Make the grid, empty. Its filters and columns are kept in this browser."""
+    """Make the empty grid. Its filters and columns are saved in this browser."""
     return dag.AgGrid(
         id=GRID,
         columnDefs=[_definition(column) for column in COLUMNS],
@@ -128,7 +128,7 @@ def grid() -> Component:
 
 
 def tools() -> Component:
-    """Make the row of controls: the span, the model, columns, CSV. It is the page's widget."""
+    """Make the row of controls: the range, the model, columns, CSV. It is the page's widget."""
     presets = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"))
     segments = [
         html.Button(
@@ -136,7 +136,7 @@ def tools() -> Component:
         )
         for name, words in presets
     ]
-    # Dash has neither a plain input nor the attribute popover: the widget makes them.
+    # Dash has neither a plain input nor the attribute popover: the widget adds them.
     ends = [html.Label([words, html.Span(**{"data-end": name})]) for name, words in (("from", "From"), ("to", "To"))]
     model = html.Label(["Model", html.Select([html.Option("all", value="")], **{"data-model-choice": ""})])
     buttons = [
@@ -145,10 +145,10 @@ def tools() -> Component:
             **{"data-requests-do": name, "aria-label": title, **more},
         )
         for name, words, title, more in (
-            ("again", "Refresh", "Refresh: look again, with what came since", {}),
-            ("columns", "Columns", "Columns: choose those that are shown",
+            ("again", "Refresh", "Refresh: load newer requests", {}),
+            ("columns", "Columns", "Columns: choose which to show",
              {"aria-haspopup": "true", "aria-expanded": "false"}),
-            ("csv", "CSV", "CSV: save the rows that are shown", {}),
+            ("csv", "CSV", "CSV: save the rows shown", {}),
         )
     ]  # fmt: skip
     chooser = html.Fieldset(
@@ -156,15 +156,15 @@ def tools() -> Component:
             html.Legend("Columns"),
             html.Div(className="choices"),
             html.Button(
-                "As at first", type="button", className="text",
-                **{"data-requests-do": "reset", "aria-label": "Columns as at first"},
+                "Reset", type="button", className="text",
+                **{"data-requests-do": "reset", "aria-label": "Reset the columns"},
             ),
         ],
         id="requests-columns",
     )  # fmt: skip
     return html.Div(
         [
-            html.Div(segments, className="segments", role="group", **{"aria-label": "Span"}),
+            html.Div(segments, className="segments", role="group", **{"aria-label": "Range"}),
             *ends,
             model,
             html.Div([*buttons, chooser], className="doing"),
@@ -174,7 +174,7 @@ def tools() -> Component:
         id=HOST,
         className="request-tools",
         role="search",
-        **{"data-widget": "past-requests", "aria-label": "Which requests", "data-state": "", "data-busy": "",
+        **{"data-widget": "past-requests", "aria-label": "Filter requests", "data-state": "", "data-busy": "",
            "data-models": "[]", "data-optional": " ".join(each.name for each in COLUMNS if each.optional)},
     )  # fmt: skip
 
@@ -183,13 +183,13 @@ def panels() -> tuple[Panel, ...]:
     """Make the page's panels: three figures, and the grid."""
     titles = {
         "ttft": "First token by prompt",
-        "rate": "Tokens a second by model",
+        "rate": "Tokens per second by model",
         "entropy": "Mean entropy",
     }
     feet = {
-        "ttft": "a dot a request; both axes are logarithmic",
-        "rate": "box: the middle half, line: the median; ends: p5 and p95",
-        "entropy": "requests by the mean entropy of their answer",
+        "ttft": "one dot per request; both axes are logarithmic",
+        "rate": "box: middle half; line: median; ends: p5 and p95",
+        "entropy": "requests by the mean entropy of the answer",
     }
     figures = [
         Panel(
@@ -218,7 +218,7 @@ def panels() -> tuple[Panel, ...]:
             width=12,
             now=html.Span([html.Span(id=SUMMARY, role="status"), _filtered()], className="quiet-now"),
             foot=(
-                note("a click, or Enter on a row, opens its timeline; prompts and answers are never kept"),
+                note("click a row or press Enter to open its timeline; prompts and answers are never stored"),
                 html.Span(id=FOOT),
             ),
             charted=False,
@@ -227,21 +227,21 @@ def panels() -> tuple[Panel, ...]:
 
 
 def _filtered() -> Component:
-    """Make what says that the grid's filters leave rows out, and takes them away; the widget writes and shows it."""
+    """Make the note that filters hide rows, with a button to clear them; the widget fills and shows it."""
     clear = html.Button(
         "Show all", type="button", className="text", **{"data-requests-do": "clear", "aria-label": "Clear the filters"}
     )
     return html.Span([html.Span(), clear], hidden=True, **{"data-filtered": ""})
 
 
-# --- what stands in them
+# --- their content
 
 
 @dataclass(frozen=True, slots=True)
 class RequestsView:
-    """What the page shows of a span. ``state``: ready, empty, error; ``none``: what stands in the grid's place.
+    """The page's content for a range. ``state``: ready, empty, error; ``none``: the text instead of the grid.
 
-    ``rows``: those of the grid, as JSON. ``spread``: of each what the figures need.
+    ``rows``: the grid's rows, as JSON. ``spread``: what the figures need of each.
     """
 
     state: Literal["ready", "empty", "error"]
@@ -254,18 +254,18 @@ class RequestsView:
     colours: Mapping[str, int] = field(default_factory=dict)
 
 
-def look(services: Services, span: Mapping[str, Any]) -> RequestsView:
-    """Give what is kept of ``span``: {from_ms, to_ms, model}. What it cannot be read from is said, never raised."""
+def load(services: Services, span: Mapping[str, Any]) -> RequestsView:
+    """Read the requests of ``span``: {from_ms, to_ms, model}. An unreadable history becomes a message."""
     from_ms, to_ms, model = int(span["from_ms"]), int(span["to_ms"]), str(span.get("model") or "")
     if from_ms >= to_ms:
-        return RequestsView("empty", [], "", "The span ends before it begins: choose a later end.")
+        return RequestsView("empty", [], "", "The range ends before it begins. Choose a later end.")
     try:
         in_memory = {each["id"] for each in services.models.requests(limit=MOST_IN_MEMORY)}
         past = iter(services.history.requests(from_ms=from_ms, to_ms=to_ms, limit=MOST_ROWS + 1, model=model))
         parts: list[str] = []
         spread: list[Row] = []
         slow = 0
-        # A part at a time: all rows at once are ten megabytes, here and once more in Dash's encoder.
+        # In parts: all rows at once are ten megabytes, here and again in Dash's encoder.
         while part := [finished({**row}, in_memory) for row in islice(past, min(PART, MOST_ROWS - len(spread)))]:
             parts.append(orjson.dumps(part).decode()[1:-1])
             spread += [{name: row[name] for name in SPREAD} for row in part]
@@ -277,20 +277,20 @@ def look(services: Services, span: Mapping[str, Any]) -> RequestsView:
     except Unreadable as error:
         return RequestsView("error", [], "", error.sentences)
     if not spread:
-        return RequestsView("empty", models, "", nothing(store, model))
+        return RequestsView("empty", models, "", why_empty(store, model))
     summary = (
         f"{len(spread):,}{' newest' if more else ''} {'request' if len(spread) == 1 else 'requests'}, {slow:,} slow"
     )
-    foot = f"the span holds more than {MOST_ROWS:,}: the older ones are not shown" if more else ""
+    foot = f"this range has more than {MOST_ROWS:,} requests; the older ones are not shown" if more else ""
     return RequestsView(
         "ready", models, summary, foot=foot, rows=f"[{','.join(parts)}]", spread=spread, colours=colours
     )
 
 
 def finished(row: Row, in_memory: set[str]) -> Row:
-    """Make a row of the grid of a request of the past, itself, and give it.
+    """Turn a stored request into a row of the grid, in place, and return it.
 
-    It gets why it was slow in words, how long it stalled, and whether the times of its tokens are in memory.
+    Adds why it was slow, how long it stalled, and whether the times of its tokens are still in memory.
     """
     row["why"] = why(row)
     row["stalled_ms"] = sum(length for _, length in row["stalls"]) if row["stalls"] else None
@@ -302,31 +302,31 @@ def finished(row: Row, in_memory: set[str]) -> Row:
 
 
 def why(request: Mapping[str, Any]) -> str:
-    """Say why a request was slow, in its causes' words."""
-    told = ", ".join(cause["text"] for cause in request["causes"])
-    return told or (CAUSE_NOT_KNOWN if request["slow"] else "")
+    """Return why a request was slow, in words."""
+    words = ", ".join(cause["text"] for cause in request["causes"])
+    return words or (CAUSE_NOT_KNOWN if request["slow"] else "")
 
 
 def models_of(series: Iterable[Mapping[str, Any]], past: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Give the models among which one may choose."""
+    """Return the models to choose from."""
     labels = (each["labels"].get("model", "") for each in series)
     return sorted({*labels, *(each["model"] for each in past)} - {""})
 
 
-def nothing(store: Mapping[str, Any], model: str) -> str:
-    """Say why there is no request in a span, and what to do."""
+def why_empty(store: Mapping[str, Any], model: str) -> str:
+    """Say why a range has no requests, and what to do."""
     if not store["usage"]["tables"].get("request"):
-        how = "Requests are seen by the hook and by the proxy, and kept from then on."
+        how = "Requests are recorded by the hook and by the proxy."
         if store["state"] == "off":
-            return f"No request was ever kept, and recording is off: switch it on under Settings. {how}"
-        return f"No request was kept yet. {how} A server that is only read shows its figures on Models, and none here."
+            return f"No requests recorded, and recording is off: turn it on in Settings. {how}"
+        return f"No requests recorded yet. {how} A server that is only polled is shown on Models, not here."
     of = f" of {model}" if model else ""
-    off = " Recording is off: new ones are not kept." if store["state"] == "off" else ""
-    return f"No request{of} began in this span. Choose a longer one.{off}"
+    off = " Recording is off: new requests are not stored." if store["state"] == "off" else ""
+    return f"No request{of} started in this range. Choose a longer one.{off}"
 
 
-def told(view: RequestsView) -> tuple[Any, ...]:
-    """Give what the callback writes, in the order of its outputs."""
+def outputs(view: RequestsView) -> tuple[Any, ...]:
+    """Return the callback's outputs, in order."""
     drawn = figures(view.spread, view.colours)
     return (
         view.rows, *(json.dumps(drawn[name], separators=(",", ":")) for name in FIGURES), view.summary, view.none,

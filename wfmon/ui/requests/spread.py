@@ -1,4 +1,4 @@
-"""How the requests of a span spread: three figures, drawn by assets/lib/requests/spread.mjs, each in words too."""
+"""Distributions of a range's requests: three figures, drawn by assets/lib/requests/spread.mjs, each with a text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 FIGURES = ("ttft", "rate", "entropy")
 SPREAD = ("model", "prompt_tokens", "ttft_ms", "tokens_per_second", "entropy_bits")
-"""What the figures need of a request."""
+"""The fields of a request used by the figures."""
 MOST_DOTS = 1_500
 MOST_MODELS = 6
-"""Models that are shown each by itself; the others are one group."""
+"""Models shown separately; the others are one group."""
 BINS = 24
 REST = "others"
 Row = dict[str, Any]
@@ -19,16 +19,16 @@ Figure = dict[str, Any]
 
 
 def figures(shown: Sequence[Row], colours: Mapping[str, int]) -> dict[str, Figure]:
-    """Give the three figures, drawn by assets/lib/requests/spread.mjs; ``text`` is for those who do not see them.
+    """Return the three figures; ``text`` is the text alternative.
 
-    ``colours``: of models, their places in the palette from 1.
+    ``colours``: each model's place in the palette, from 1.
     """
     colors = colors_of(shown, colours)
     return {"ttft": _dots(shown, colors), "rate": _boxes(shown, colors), "entropy": _bars(shown)}
 
 
 def colors_of(shown: Sequence[Row], colours: Mapping[str, int]) -> dict[str, str]:
-    """Give each model its own colour, those with most requests first; past ``MOST_MODELS`` they share one."""
+    """Return each model's colour, most requests first; models past ``MOST_MODELS`` share one."""
     counts: dict[str, int] = {}
     for row in shown:
         counts[row["model"]] = counts.get(row["model"], 0) + 1
@@ -49,7 +49,7 @@ def _dots(shown: Sequence[Row], colors: Mapping[str, str]) -> Figure:
         "x": {"title": "prompt, tokens", "unit": ""},
         "y": {"title": "first token, ms", "unit": "ms"},
         "series": [],
-        "empty": "No request of this span tells its prompt's tokens and its first token.",
+        "empty": "No request in this range reports both its prompt tokens and its time to first token.",
     }
     for name, color in _grouped(colors):
         points = [[row["prompt_tokens"], round(row["ttft_ms"], 1)] for row in found[::step] if row["model"] in name]
@@ -72,7 +72,7 @@ def _boxes(shown: Sequence[Row], colors: Mapping[str, str]) -> Figure:
         "kind": "boxes",
         "x": {"title": "tokens/s", "unit": ""},
         "boxes": [],
-        "empty": "No request of this span tells its tokens a second.",
+        "empty": "No request in this range reports its tokens per second.",
     }
     said = []
     for name, color in _grouped(colors):
@@ -83,7 +83,7 @@ def _boxes(shown: Sequence[Row], colors: Mapping[str, str]) -> Figure:
         marks = [round(quantile(values, share), 2) for share in (0.05, 0.25, 0.5, 0.75, 0.95)]
         figure["boxes"].append({"name": _named(name), "color": color, "count": len(values), "marks": marks})
         said.append(f"{_named(name)}: median {marks[2]:,.1f}, half of them {marks[1]:,.1f} to {marks[3]:,.1f}")
-    text = f"Tokens a second by model. {'; '.join(said)}." if said else figure["empty"]
+    text = f"Tokens per second by model. {'; '.join(said)}." if said else figure["empty"]
     return {**figure, "text": text}
 
 
@@ -94,7 +94,7 @@ def _bars(shown: Sequence[Row]) -> Figure:
         "x": {"title": "mean entropy, bits", "unit": ""},
         "y": {"title": "requests", "unit": ""},
         "bars": [],
-        "empty": "No request of this span tells its entropy.",
+        "empty": "No request in this range reports its entropy.",
     }
     if not values:
         return {**figure, "text": figure["empty"]}
@@ -112,12 +112,12 @@ def _bars(shown: Sequence[Row]) -> Figure:
 
 
 def bin_width(high: float) -> float:
-    """Give the width of a bin, bits: a round one, for at most ``BINS``."""
+    """Return a round bin width in bits, for at most ``BINS`` bins."""
     return next((width for width in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if high / width < BINS), high / (BINS - 1))
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Give the quantile between the two nearest values, linearly."""
+    """Return the quantile, interpolated linearly between the two nearest values."""
     ordered = sorted(values)
     at = share * (len(ordered) - 1)
     low = int(at)
@@ -126,7 +126,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def _grouped(colors: Mapping[str, str]) -> list[tuple[tuple[str, ...], str]]:
-    """Give models with their colour; those that share one are one group."""
+    """Return groups of models with their colour; models that share a colour are one group."""
     own: list[tuple[tuple[str, ...], str]] = [((name,), color) for name, color in colors.items() if color != "--s-dim"]
     rest = tuple(name for name, color in colors.items() if color == "--s-dim")
     return [*own, (rest, "--s-dim")] if rest else own

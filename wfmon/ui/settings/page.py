@@ -1,6 +1,6 @@
-"""The Settings page's parts: every setting and where its value comes from; what is recorded, and how much of it.
+"""The Settings page's parts: every setting and the source of its value; what is recorded, and how much.
 
-Pure functions of what `Services` gives; nothing here asks by itself except `data_of`.
+Pure functions of data from `Services`, except `data_of` and `switch_recording`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from wfmon.ui.kit.panels import Group, Panel
 from wfmon.ui.kit.parts import note
 from wfmon.ui.settings.parts import bytes_text, moment, origin, span_text, table
 
-SWITCH, TOLD, DATA = "record-switch", "record-told", "settings-data"
+SWITCH, STATE_TEXT, DATA = "record-switch", "record-told", "settings-data"
 WRONG, AGAIN = "settings-wrong", "settings-again"
 """Ids of what the callback reads and writes."""
 LARGEST = 20
-"""Series that are listed by their size."""
+"""The most series listed by size."""
 STATES = {
     "recording": "Recording",
     "off": "Recording is off",
     "full": "Waiting: the disk is full",
-    "locked": "Waiting: the file is held",
-    "newer": "Not recording: the file is of a newer wfmon",
+    "locked": "Waiting: the file is locked",
+    "newer": "Not recording: the file is from a newer wfmon",
     "failed": "Waiting: the file cannot be written",
 }
 SECTIONS = {
@@ -52,37 +52,37 @@ SECTIONS = {
     "energy": "The energy index",
     "proxy": "The proxy",
     "demo": "The built-in model",
-    "": "In general",
+    "": "General",
 }
-"""Sections in words; one without a row is called by its name."""
+"""Section titles; a section without a title here is shown by its name."""
 COMMANDS = (
-    ("See what is kept", "info"),
-    ("Check all of it", "check"),
-    ("Back up, also while it runs", "backup ~/wfmon-backup.db"),
-    ("Restore, once it is stopped", "restore ~/wfmon-backup.db"),
-    ("Forget there, once it is stopped; --yes does it", 'forget --before "7 days"'),
+    ("Show what is recorded", "info"),
+    ("Check the whole file", "check"),
+    ("Back up, even while wfmon runs", "backup ~/wfmon-backup.db"),
+    ("Restore, after stopping wfmon", "restore ~/wfmon-backup.db"),
+    ("Delete, after stopping wfmon; add --yes to confirm", 'forget --before "7 days"'),
 )
-"""What is done to the file from a terminal."""
+"""Terminal commands for the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What the page tells of the history. ``wrong``: why it is not known."""
+    """The page's data on the history. ``wrong``: why there is none."""
 
     store: Mapping[str, Any]
     wrong: str = ""
 
 
 def data_of(services: Services) -> Data:
-    """Ask how the history fares; what goes wrong is said, never raised."""
+    """Read the status of the history; an error becomes ``Data.wrong``."""
     try:
         return Data(services.store.status())
     except Unreadable as error:
         return Data({}, error.sentences)
 
 
-def turned(services: Services, way: str) -> tuple[Any, ...]:
-    """Turn the recording "on" or "off", or leave it (""); give what the callback writes, in order."""
+def switch_recording(services: Services, way: str) -> tuple[Any, ...]:
+    """Turn recording "on" or "off", or leave it (""); returns the callback's outputs, in order."""
     failed = ""
     if way:
         try:
@@ -95,11 +95,11 @@ def turned(services: Services, way: str) -> tuple[Any, ...]:
     return on, state_words(data), data_body(data), line.children, line.className, line.hidden
 
 
-# --- words
+# --- texts
 
 
 def value_text(value: object) -> str:
-    """Write a setting's value as config.yaml has it."""
+    """Format a setting's value as in config.yaml."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value in ("", None):
@@ -110,13 +110,13 @@ def value_text(value: object) -> str:
 
 
 def section_of(name: str) -> tuple[str, str]:
-    """Split a setting's name into its section and what is left: ``collect.gpu``, ``rate_hz``."""
+    """Split a setting's name into section and rest: ``collect.gpu``, ``rate_hz``."""
     section, _, last = name.rpartition(".")
     return section, last
 
 
 def grouped(table: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Give the settings by section, in their order; those of no section are the last."""
+    """Group the settings by section, in order; those without a section come last."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in table:
         found.setdefault(section_of(row["name"])[0], []).append(row)
@@ -125,13 +125,13 @@ def grouped(table: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 
 
 def wrong_of(data: Data) -> str:
-    """Say in one line what is wrong with the history; "" while nothing is."""
+    """Describe in one line what is wrong with the history; "" if nothing is."""
     store = data.store
     return data.wrong or " ".join(filter(None, (store["reason"], store["notice"])))
 
 
 def largest(store: Mapping[str, Any]) -> list[tuple[str, int, float]]:
-    """Give the largest series: its name, bytes, share of all series."""
+    """Return the largest series: name, bytes, share of all series."""
     sizes: Mapping[str, int] = {text: size for text, size in store["usage"]["series"].items() if size}
     whole = sum(sizes.values()) or 1
     order = sorted(sizes.items(), key=lambda each: (-each[1], each[0]))[:LARGEST]
@@ -142,22 +142,22 @@ def largest(store: Mapping[str, Any]) -> list[tuple[str, int, float]]:
 
 
 def wrong_line(data: Data) -> Component:
-    """Make the line at the top of the page: what is wrong, or what the user should know of this start."""
+    """Make the line at the top of the page: a problem, or a notice about this start."""
     text = wrong_of(data)
     trouble = bool(data.wrong or data.store.get("reason"))
     return html.P(text, id=WRONG, className=f"page-note{' bad' if trouble else ''}", role="status", hidden=not text)
 
 
 def groups(table: Sequence[Mapping[str, Any]], data: Data, more: Sequence[Panel] = ()) -> tuple[Group, Group]:
-    """Make the page: the data first, with the panels that delete, then a panel a section."""
-    record = html.Div([record_switch(on=is_on(data)), html.Div(state_words(data), id=TOLD)], className="record")
+    """Make the page's groups: data with the retention and deletion panels, then one panel per section."""
+    record = html.Div([record_switch(on=is_on(data)), html.Div(state_words(data), id=STATE_TEXT)], className="record")
     kept = Panel(
         "data",
         "The history",
         [record, html.Div(data_body(data), id=DATA), _commands(data)],
         width=12,
         now=_again(),
-        foot=(note("the text of prompts and answers is never kept, and nothing leaves this machine"),),
+        foot=(note("prompt and answer text is never stored, and nothing leaves this machine"),),
         charted=False,
     )
     sections = [
@@ -170,28 +170,28 @@ def groups(table: Sequence[Mapping[str, Any]], data: Data, more: Sequence[Panel]
         )
         for section, rows in grouped(table).items()
     ]
-    lead = "Defaults, then config.yaml, then what was changed in the page, then the command line: the later one counts."
-    about = "What is recorded, how much of it, how long it is kept, and what is forgotten."
+    lead = "Later sources override earlier ones: defaults, config.yaml, changes on a page, the command line."
+    about = "What is recorded, how much, how long it is kept, and how to delete it."
     return Group((kept, *more), "Data", about), Group(sections, "Settings", lead)
 
 
 def _again() -> Component:
     return html.Button(
-        "Refresh", id=AGAIN, type="button", className="text", **{"aria-label": "Refresh: look again how much is kept"}
+        "Refresh", id=AGAIN, type="button", className="text", **{"aria-label": "Refresh: update the figures"}
     )
 
 
 def is_on(data: Data) -> bool:
-    """Tell whether it records, or would if it could."""
+    """Return whether recording is on, even if it cannot write at the moment."""
     return data.store.get("state", "recording") != "off"
 
 
 def state_words(data: Data) -> list[Component]:
-    """Make the words beside the switch: the state, and why."""
+    """Make the text beside the switch: the state and the reason."""
     if data.wrong:
-        return [html.P("Not known", className="state-line bad"), html.P(data.wrong, className="state-why")]
+        return [html.P("Unknown", className="state-line bad"), html.P(data.wrong, className="state-why")]
     store, state = data.store, data.store["state"]
-    good = "What was recorded stays." if state == "off" else "Every series, once a second."
+    good = "Earlier recordings are kept." if state == "off" else "Every series, once a second."
     waits = [" Since ", moment(store["since_ms"]), "."] if store["reason"] and store["since_ms"] else []
     return [
         html.P(STATES.get(state, state), className=f"state-line{'' if state in ('recording', 'off') else ' bad'}"),
@@ -200,24 +200,24 @@ def state_words(data: Data) -> list[Component]:
 
 
 def data_body(data: Data) -> list[Component]:
-    """Make what changes of the data panel: the figures, tiers and series."""
+    """Make the changing part of the data panel: figures, tiers and series."""
     if data.wrong:
-        return [html.P("Its figures are not known.", className="none")]
+        return [html.P("No figures available.", className="none")]
     store = data.store
     usage = store["usage"]
     since = [moment(store["from_ms"])] if store["from_ms"] is not None else ["nothing yet"]
     limit = store["keep"]["max_bytes"]
     facts = (
-        ("Kept since", since),
-        ("The file", [bytes_text(usage["bytes"]), html.Small(f" of {bytes_text(limit)} at most")]),
-        ("Its write-ahead log", [bytes_text(usage["wal_bytes"])]),
-        ("Free inside the file", [bytes_text(usage["free_bytes"])]),
+        ("Recorded since", since),
+        ("File size", [bytes_text(usage["bytes"]), html.Small(f" of at most {bytes_text(limit)}")]),
+        ("Write-ahead log", [bytes_text(usage["wal_bytes"])]),
+        ("Free space inside the file", [bytes_text(usage["free_bytes"])]),
         ("Requests", _rows(usage, store, "request")),
         ("Events: starts, sleep, clock", _rows(usage, store, "annotation")),
         ("Alerts", _rows(usage, store, "alert")),
         ("Series", [f"{len(usage['series']):,}"]),
     )
-    path = html.P(["It lies in ", html.Code(store["path"]), ", readable by you alone."], className="path")
+    path = html.P(["Stored in ", html.Code(store["path"]), ", readable only by you."], className="path")
     return [
         html.Dl([html.Div([html.Dt(name), html.Dd(what)]) for name, what in facts], className="data-facts"),
         path,
@@ -232,14 +232,14 @@ def _rows(usage: Mapping[str, Any], store: Mapping[str, Any], table: str) -> lis
 
 
 def record_switch(*, on: bool) -> Component:
-    """Make the switch of the recording."""
+    """Make the switch for recording."""
     return html.Button(
         html.I(),
         id=SWITCH,
         type="button",
         role="switch",
         className="switch",
-        **{"aria-checked": "true" if on else "false", "aria-label": "Record what is measured"},
+        **{"aria-checked": "true" if on else "false", "aria-label": "Record measurements"},
     )
 
 
@@ -254,8 +254,8 @@ def _tiers(store: Mapping[str, Any]) -> Component:
         )
         for tier, kept in zip(store["usage"]["tiers"], store["keep"]["tiers"], strict=True)
     ]
-    heads = (("A bucket", ""), ("Kept", ""), ("Reaches back to", "opt"), ("Chunks", "num opt"), ("Bytes", "num"))
-    return html.Div([html.H4("How finely"), table("Tiers of the history", heads, rows)])
+    heads = (("Resolution", ""), ("Kept for", ""), ("Data since", "opt"), ("Chunks", "num opt"), ("Bytes", "num"))
+    return html.Div([html.H4("Resolutions"), table("Tiers of the history", heads, rows)])
 
 
 def _step(seconds: int) -> str:
@@ -266,7 +266,7 @@ def _largest(store: Mapping[str, Any]) -> Component:
     found = largest(store)
     title = html.H4("The largest series")
     if not found:
-        return html.Div([title, html.P("Nothing is sealed yet: that takes five minutes.", className="none")])
+        return html.Div([title, html.P("Nothing is sealed yet; the first chunk takes five minutes.", className="none")])
     rows = [
         (
             html.Code(name, title=name),
@@ -281,7 +281,7 @@ def _largest(store: Mapping[str, Any]) -> Component:
 
 
 def commands(path: str) -> list[tuple[str, str]]:
-    """Give what is done to the file at ``path`` from a terminal: words, and the command that they stand for."""
+    """Return the terminal commands for the file at ``path``, each with its description."""
     folder = Path(path).parent
     where = "" if not path or folder == default_data_dir() else f" --data {shlex.quote(str(folder))}"
     return [(words, f"{core_commands.wfmon('store')} {what}{where}") for words, what in COMMANDS]
@@ -296,7 +296,7 @@ def _commands(data: Data) -> Component:
 
 
 def _settings_table(section: str, rows: Sequence[Mapping[str, Any]]) -> Component:
-    heads = (("Setting", ""), ("Value", ""), ("From", ""), ("A change works", "opt"))
+    heads = (("Setting", ""), ("Value", ""), ("Source", ""), ("A change takes effect", "opt"))
     return table(
         f"Settings: {SECTIONS.get(section, section)}",
         heads,
@@ -318,7 +318,7 @@ def _default(row: Mapping[str, Any]) -> list[Component]:
 
 
 def _where(name: str) -> Component | str:
-    """Say where a setting is changed that takes effect at once."""
+    """Say where to change a setting that takes effect immediately."""
     if name.startswith("collect."):
-        return html.A("at once, on System", href="/system", **{"data-nav": "system"})
-    return "at once, above" if name.startswith("store.") else "at once"
+        return html.A("immediately, on System", href="/system", **{"data-nav": "system"})
+    return "immediately, above" if name.startswith("store.") else "immediately"

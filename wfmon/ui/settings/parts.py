@@ -1,4 +1,4 @@
-"""What the parts of the Settings page share: lengths, sizes and instants in words, a table, a sentence of trouble."""
+"""Shared by the Settings page's parts: formatted durations, sizes and instants, a table, an error line."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dash import html
 from dash.development.base_component import Component
 
 CLIENT, FOCUS = "settings-client", "settings-focus"
-"""What only the browser knows: {zone: its IANA name, east: minutes east of UTC}; and the id of what gets the focus."""
+"""What only the browser knows: {zone: IANA name, east: minutes east of UTC}; and the id to focus."""
 BYTE_STEPS = ("B", "kB", "MB", "GB", "TB")
 ORIGINS = {
     "default": "default",
     "config.yaml": "config.yaml",
-    "settings.json": "changed in the page",
+    "settings.json": "changed on a page",
     "command line": "command line",
 }
 
 
 def bytes_text(value: float) -> str:
-    """Write bytes: one decimal below 100, powers of 1000."""
+    """Format bytes: one decimal below 100, powers of 1000."""
     for step in BYTE_STEPS:
         if abs(value) < 999.5 or step == BYTE_STEPS[-1]:
             break
@@ -31,7 +31,7 @@ def bytes_text(value: float) -> str:
 
 
 def span_text(seconds: float) -> str:
-    """Write a length of time in the largest unit that it fills."""
+    """Format a duration in the largest unit that fits."""
     for size, name in ((86_400 * 365, "year"), (86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
             count = seconds / size
@@ -40,7 +40,7 @@ def span_text(seconds: float) -> str:
 
 
 def moment(t_ms: int) -> Component:
-    """Make an instant; the browser writes it in its own zone (assets/lib/page/moments.mjs), this is UTC."""
+    """Make an instant in UTC; the browser rewrites it in its own zone (assets/lib/page/moments.mjs)."""
     at = dt.datetime.fromtimestamp(t_ms / 1000, dt.UTC)
     return html.Time(
         at.strftime("%Y-%m-%d %H:%M UTC"), dateTime=at.isoformat(), **{"data-widget": "moment", "data-ms": str(t_ms)}
@@ -48,12 +48,12 @@ def moment(t_ms: int) -> Component:
 
 
 def origin(origin: str) -> Component:
-    """Make the word for where a value comes from."""
+    """Make the name of a value's source."""
     return html.Span(ORIGINS.get(origin, origin), className="origin", **{"data-origin": origin})
 
 
 def table(caption: str, heads: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]) -> Component:
-    """Make a table; a head is (title, class), the first cell of a row is its head."""
+    """Make a table. A head is (title, class); the first cell of a row is its heading."""
     body = [
         html.Tr(
             [
@@ -74,12 +74,12 @@ def table(caption: str, heads: Sequence[tuple[str, str]], rows: Sequence[Sequenc
 
 
 def count(number: int, what: str) -> str:
-    """Write a number of things: ``1,204 parts``."""
+    """Format a count: ``1,204 parts``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def trouble(what: str, fix: str = "") -> Component:
-    """Make the sentence of what went wrong, and what helps."""
+    """Make an error line: what went wrong, and how to fix it."""
     return html.P(f"{what} {fix}".strip(), className="trouble", role="alert")
 
 

@@ -1,6 +1,6 @@
-"""How long is kept, as fields of the Settings page: a change that keeps less tells beforehand what it deletes.
+"""Retention settings as fields of the Settings page: a change that keeps less first shows what it deletes.
 
-Pure functions of what ``Services`` gives; ``kept`` asks, and gives what its callback writes, in order.
+Pure functions of data from ``Services``, except ``act``, which returns its callback's outputs, in order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wfmon.ui.kit.panels import Panel
 from wfmon.ui.kit.parts import note
 from wfmon.ui.settings.parts import buttons, bytes_text, count, moment, origin, span_text, table, trouble
 
-ROWS, SAVE, SAID, PENDING = "keep-rows", "keep-save", "keep-said", "keep-pending"
+ROWS, SAVE, STATUS, PENDING = "keep-rows", "keep-save", "keep-said", "keep-pending"
 MB = 1_000_000
 LABELS = {
     "store.keep_1s_days": "Each second",
@@ -27,15 +27,15 @@ LABELS = {
     "store.keep_5min_days": "Every 5 minutes",
     "store.keep_1h_days": "Each hour",
     "store.keep_requests_days": "Requests to models",
-    "store.keep_annotations_days": "What happened: starts, sleep, clock",
+    "store.keep_annotations_days": "Events: starts, sleep, clock",
     "store.keep_alerts_days": "Alerts",
-    "store.max_bytes": "All of it, at most",
+    "store.max_bytes": "Size limit of the file",
 }
 _TIER = {
     "1s": "each second", "10s": "every 10 seconds", "1min": "each minute", "5min": "every 5 minutes", "1h": "each hour",
 }  # fmt: skip
 TABLES = {"request": "request", "annotation": "event", "alert": "alert"}
-"""What a row of a table is called."""
+"""The name of one row of each table."""
 
 
 def value(name: Any) -> dict[str, Any]:  # noqa: ANN401  a name, or Dash's ALL
@@ -56,14 +56,14 @@ def panel(retention: Sequence[Mapping[str, Any]]) -> Panel:
             [html.Button("Save", id=SAVE, type="button", className="text primary"), dcc.Store(id=PENDING)],
             className="act",
         ),
-        html.Div(id=SAID, className="said", **{"aria-live": "polite"}),
+        html.Div(id=STATUS, className="said", **{"aria-live": "polite"}),
     ]
-    foot = (note("a change holds at once; before anything is deleted you see what"),)
-    return Panel("keep", "How long it is kept", body, width=12, charted=False, foot=foot)
+    foot = (note("changes take effect immediately; what they delete is shown first"),)
+    return Panel("keep", "Retention", body, width=12, charted=False, foot=foot)
 
 
 def rows(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str] | None = None, wrong: str = "") -> Component:
-    """Make the table of fields. ``typed``: what stands in them, where that is not what holds."""
+    """Make the table of fields. ``typed``: text in the fields that differs from the current value."""
     made = []
     for row in retention:
         name, unit = row["name"], "MB" if row["name"] == "store.max_bytes" else "days"
@@ -74,7 +74,7 @@ def rows(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str] | None
         )  # fmt: skip
         back = []
         if row["value"] != row["back"]:
-            words = f"Back to {text_of(name, row['back'])} {unit}"
+            words = f"Reset to {text_of(name, row['back'])} {unit}"
             back = [
                 html.Button(
                     words, id=do_of(f"back {name}"), type="button", className="text",
@@ -89,17 +89,17 @@ def rows(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str] | None
             bytes_text(row["value"]) if unit == "MB" else span_text(row["value"] * 86_400),
             origin(row["origin"]),
         ))  # fmt: skip
-    heads = (("Of what", ""), ("Kept for", ""), ("Now", "opt"), ("From", "opt"))
-    return table("How long is kept", heads, made)
+    heads = (("Data", ""), ("Kept for", ""), ("Now", "opt"), ("Source", "opt"))
+    return table("Retention", heads, made)
 
 
 def text_of(name: str, value: float) -> str:
-    """Write a value as it stands in its field: days, or MB."""
+    """Format a value for its field, in days or MB."""
     return f"{value / MB if name == 'store.max_bytes' else value:.12g}"
 
 
 def changes_of(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str | None]) -> dict[str, Any]:
-    """Give what was typed and is not what holds, in the settings' units; what is no number stays a text."""
+    """Return the typed values that differ from the current ones, in the settings' units; a non-number stays text."""
     found: dict[str, Any] = {}
     for row in retention:
         name, text = row["name"], (typed.get(row["name"]) or "").strip()
@@ -114,10 +114,10 @@ def changes_of(retention: Sequence[Mapping[str, Any]], typed: Mapping[str, str |
     return found
 
 
-def kept(
+def act(
     services: Services, do: str, typed: Mapping[str, str | None], pending: Mapping[str, Any] | None
 ) -> tuple[Any, ...]:
-    """Save, confirm, leave, or go back: rows, what is said, what awaits the second step, where the focus goes."""
+    """Handle save, confirm, cancel and reset; returns rows, status, pending changes, focus."""
     retention = services.store.retention()
     if do == "leave":
         return rows(retention), [html.P("Nothing was changed.")], None, SAVE
@@ -126,53 +126,56 @@ def kept(
     else:
         changes = dict(pending or {}) if do == "confirm" else changes_of(retention, typed)
     if not changes:
-        return no_update, [html.P("Nothing was changed: these values hold already.")], None, SAVE
+        return no_update, [html.P("Nothing was changed: these values are already in effect.")], None, SAVE
     try:
         if do != "confirm":
-            told = services.store.preview_retention(changes=changes)
-            if told["shorter"]:
-                return no_update, shorter(told), changes, do_of("confirm")
+            preview = services.store.preview_retention(changes=changes)
+            if preview["shorter"]:
+                return no_update, confirmation(preview), changes, do_of("confirm")
         after = services.store.change_retention(changes=changes)
     except Refused as error:
-        kept_typed = {name: text or "" for name, text in typed.items()}
-        again = rows(retention, kept_typed, error.field)
+        typed_again = {name: text or "" for name, text in typed.items()}
+        again = rows(retention, typed_again, error.field)
         return again, [trouble(str(error), error.fix)], None, value(error.field) if error.field in LABELS else SAVE
     except (NotSaved, Unreadable) as error:
         return no_update, [trouble(str(error), error.fix)], None, SAVE
     names = ", ".join(LABELS[name].lower() if name != "store.max_bytes" else "the size" for name in changes)
     held = 0
-    with contextlib.suppress(Unreadable):  # it holds, whether that can be told or not
+    with contextlib.suppress(Unreadable):  # saved, even if the store cannot be read
         held = services.store.status().get("held_s", 0) if do == "confirm" else 0
-    when = f" Nothing is deleted for {span_text(held)} yet, for the clock may be wrong." if held else ""
-    deleted = f" What is past its time is deleted over the next minutes.{when}" if do == "confirm" else ""
-    return rows(after), [html.P(f"It holds now and at every start: {names}.{deleted}")], None, SAVE
+    when = f" Nothing is deleted for another {span_text(held)}, because the clock may be wrong." if held else ""
+    deleted = f" Older data is deleted over the next minutes.{when}" if do == "confirm" else ""
+    return rows(after), [html.P(f"Saved and in effect: {names}.{deleted}")], None, SAVE
 
 
-def shorter(told: Mapping[str, Any]) -> list[Component]:
-    """Say what a change would delete, with the buttons of the second step."""
+def confirmation(preview: Mapping[str, Any]) -> list[Component]:
+    """Describe what a change would delete, with the buttons of the second step."""
     lines = [
-        *(_line(count(row["rows"], "part"), row) for row in told["tiers"] if row["rows"]),
+        *(_line(count(row["rows"], "part"), row) for row in preview["tiers"] if row["rows"]),
         *(
             [f"{count(row['rows'], TABLES[name])}, {bytes_text(row['bytes'])}: up to ", moment(row["until_ms"])]
-            for name, row in told["tables"].items() if row["rows"]
+            for name, row in preview["tables"].items() if row["rows"]
         ),
-        *(_line(f"for the size, about {count(row['rows'], 'part')}", row) for row in told["over"] if row["rows"]),
+        *(
+            _line(f"for the size limit, about {count(row['rows'], 'part')}", row)
+            for row in preview["over"] if row["rows"]
+        ),
     ]  # fmt: skip
     if lines:
-        head = f"This deletes {bytes_text(told['bytes'])} of the history for good:"
+        head = f"This deletes {bytes_text(preview['bytes'])} of the history permanently:"
     else:
-        head = "This deletes nothing that is kept now; from now on it goes sooner."
-    yes = "Delete it and keep less" if lines else "Keep less"
+        head = "This deletes nothing now; from now on data is deleted sooner."
+    yes = "Delete and keep less" if lines else "Keep less"
     return [
         html.P(head, className="ask"),
         html.Ul([html.Li(line) for line in lines]),
-        *(html.P(hint) for hint in told["hints"]),
-        buttons((yes, do_of("confirm"), "text danger"), ("Leave it as it is", do_of("leave"), "text")),
+        *(html.P(hint) for hint in preview["hints"]),
+        buttons((yes, do_of("confirm"), "text danger"), ("Cancel", do_of("leave"), "text")),
     ]
 
 
 def _line(parts: str, row: Mapping[str, Any]) -> list[Any]:
-    what = f"{parts} of {_TIER[row['name']]}, {bytes_text(row['bytes'])}: what is older than "
+    what = f"{parts} of {_TIER[row['name']]}, {bytes_text(row['bytes'])}: everything before "
     return [what, moment(row["until_ms"])]
 
 

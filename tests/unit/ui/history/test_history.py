@@ -74,7 +74,7 @@ def test_the_compared_period_is_as_long_as_the_one_shown(compare, start):
 
 def test_a_period_is_not_compared_with_itself():
     assert HistoryView().compared(HOUR, UTC) is None
-    with pytest.raises(NotUnderstood, match="the one shown"):
+    with pytest.raises(NotUnderstood, match="same as the range shown"):
         HistoryView(compare=str(T0)).compared(HOUR, UTC)
 
 
@@ -359,7 +359,7 @@ def test_a_model_has_its_colour_whatever_stands_beside_it_and_lines_of_one_colou
 
 def test_by_default_it_shows_what_there_is_of_the_usual():
     log = []
-    shown = lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, UTC)
+    shown = lookup.load(asked(log), HistoryView(), T0 + HOUR_MS, UTC)
     assert log[0] == (
         ("system.cpu_percent", "system.memory_percent", "model.ttft_ms"),
         T0,
@@ -381,7 +381,7 @@ def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_seri
     ]
     odd = {"series": "system.memory_percent", "since_ms": T0 - 60_000, "until_ms": None, "text": "Odd."}
     services.insights.past_unusual = lambda **_: [odd, {**odd, "series": "gpu.power_watts"}]
-    shown = lookup.look(
+    shown = lookup.load(
         services, HistoryView(series=("system.cpu_percent", "system.memory_percent")), T0 + HOUR_MS, UTC
     )
     assert [mark["text"] for mark in shown.marks] == ["Started.", "Odd."]
@@ -391,20 +391,20 @@ def test_what_was_unusual_is_a_stretch_on_the_chart_of_its_series_and_other_seri
     assert (line["type"], band["type"], band["yref"]) == ("line", "rect", "y2 domain")
     assert (band["x0"], band["x1"]) == (ranges.iso(T0), ranges.iso(T0 + HOUR_MS))
     assert figure["data"][-1]["marker"]["symbol"] == ["triangle-down", "circle"]
-    ended = lookup.look(services, HistoryView(series=("system.cpu_percent",)), T0 + HOUR_MS, UTC)
+    ended = lookup.load(services, HistoryView(series=("system.cpu_percent",)), T0 + HOUR_MS, UTC)
     assert [mark["text"] for mark in ended.marks] == ["Started."]
 
 
 def test_what_was_chosen_and_never_seen_is_named():
-    shown = lookup.look(asked([]), HistoryView(series=("gpu.power_watts", "system.cpu_percent")), T0 + HOUR_MS, UTC)
+    shown = lookup.load(asked([]), HistoryView(series=("gpu.power_watts", "system.cpu_percent")), T0 + HOUR_MS, UTC)
     assert shown.missing == ("gpu.power_watts",)
     assert [each.series for each in shown.lines] == ["system.cpu_percent"]
-    assert lookup.look(asked([]), HistoryView(series=("nonsense{",)), T0 + HOUR_MS, UTC).empty
+    assert lookup.load(asked([]), HistoryView(series=("nonsense{",)), T0 + HOUR_MS, UTC).empty
 
 
 def test_a_narrow_page_asks_for_fewer_points():
     log = []
-    lookup.look(asked(log), HistoryView(), T0 + HOUR_MS, 0, narrow=True)
+    lookup.load(asked(log), HistoryView(), T0 + HOUR_MS, 0, narrow=True)
     assert {call[3] for call in log} == {400}
 
 
@@ -419,7 +419,7 @@ def test_a_selector_may_leave_labels_out(selector, fits):
 
 def test_csv_holds_the_numbers_of_the_query_and_no_formula():
     view = HistoryView(series=("system.cpu_percent", "model.ttft_ms"), compare="previous")
-    shown = lookup.look(asked([]), view, T0 + HOUR_MS, UTC)
+    shown = lookup.load(asked([]), view, T0 + HOUR_MS, UTC)
     rows = list(csv.DictReader(io.StringIO(lookup.csv_text(shown, timezone(timedelta(hours=2))))))
     assert [(row["period"], row["series"]) for row in rows] == [
         (period, series)
@@ -444,7 +444,7 @@ def test_a_plain_cell_stays():
     assert lookup.inert('model.ttft_ms{model="=1"}') == 'model.ttft_ms{model="=1"}'
 
 
-# --- words
+# --- texts
 
 
 def text_of(component) -> str:
@@ -460,11 +460,11 @@ def text_of(component) -> str:
 
 def test_the_figures_under_a_chart_have_units_and_say_what_changed():
     view = HistoryView(series=("system.cpu_percent",), compare="previous")
-    shown = lookup.look(asked([]), view, T0 + HOUR_MS, UTC)
+    shown = lookup.load(asked([]), view, T0 + HOUR_MS, UTC)
     words = text_of(markup.rows(lookup.picture(shown, MODELS), shown))
     first = T0 % 97 + 1
     assert f"mean{first} %" in words
-    assert "mean before" in words
+    assert "previous mean" in words
     assert "CPU time in use, all cores together" in words
 
 
@@ -483,7 +483,7 @@ def test_where_nothing_is_it_says_since_when_it_records_and_whether(store, words
 
 
 def test_nothing_is_said_where_all_is_well():
-    shown = lookup.look(asked([]), HistoryView(), T0 + HOUR_MS, UTC)
+    shown = lookup.load(asked([]), HistoryView(), T0 + HOUR_MS, UTC)
     assert markup.message(shown, {"state": "recording", "from_ms": T0}, T0, UTC) == []
 
 
@@ -495,7 +495,7 @@ def test_series_are_found_by_words_labels_and_area():
     assert names("first token") == ["model.ttft_ms"]
     assert names("model=b") == ["model.ttft_ms"]
     assert names("", "system") == ["system.cpu_percent", "system.memory_percent"]
-    assert "Nothing of that name" in text_of(controls.found(KEPT, "zzz", "*", ()))
+    assert "No recorded series matches" in text_of(controls.found(KEPT, "zzz", "*", ()))
 
 
 def test_what_happened_is_listed_newest_first():

@@ -48,13 +48,13 @@ def test_every_part_has_its_words_and_units():
     parts = [text(part) for part in insights.show(Services(TOLD), {"days": 7, "zone": "UTC", "east": 0})]
     findings, health, week, budgets, causes = parts
     assert "Time to first token of <b>x</b> rose 38 %." in findings
-    assert "99.99 % sure · rank test · 01 Jan to 08 Jan" in findings
+    assert "99.99 % confidence · rank test · 01 Jan to 08 Jan" in findings
     assert '"92"' in health
     assert "97.1 %" in health
     assert "0:00: 4 requests, CPU 50 %" in week
     assert week.count("unknown") == 7 * 24 - 3
     assert "within 16.67 ms; 1,200 of them; target 95 %; missed" in budgets
-    assert "the model was loaded first" in causes
+    assert "the model had to load" in causes
     assert "3 requests, 1,500 ms each" in causes
 
 
@@ -69,7 +69,7 @@ def test_days_are_named_in_the_users_zone():
     assert "31 Dec to 07 Jan" in text(insights.findings(TOLD, timezone(timedelta(hours=-1))))
 
 
-@pytest.mark.parametrize(("requests", "words"), [(0, "too little to compare"), (9, "Nothing stands out")])
+@pytest.mark.parametrize(("requests", "words"), [(0, "Not enough data to compare"), (9, "Nothing stands out")])
 def test_an_empty_list_is_a_good_answer_and_says_which(requests, words):
     assert words in text(insights.findings({**TOLD, "findings": [], "requests": requests}, UTC))
 
@@ -86,7 +86,7 @@ def test_where_there_is_no_answer_the_page_says_why(error):
 
 def test_what_was_cancelled_is_no_trouble_and_says_how_to_ask_again():
     first, *others = insights.show(Services(Cancelled()), {"days": 7, "zone": "UTC", "east": 0})
-    assert "cancelled before it was done. Choose the days again" in text(first)
+    assert "cancelled before it was done. Select a period" in text(first)
     assert "alert" not in text(first)
     assert len(others) == 4
 
@@ -121,6 +121,6 @@ def test_where_nothing_can_be_judged_yet_it_says_what_is_needed():
 
 
 def test_what_was_not_measured_has_no_score_and_no_bars():
-    assert "Nothing was measured" in text(insights.health({"score": None, "parts": []}))
+    assert "Not enough was measured" in text(insights.health({"score": None, "parts": []}))
     assert "No page was open" in text(insights.budgets([]))
     assert "No request was slow" in text(insights.causes([]))

@@ -83,7 +83,8 @@ def test_what_is_no_range_says_what_is_understood(text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("2026-02-30", "2026-02-30 is not a valid date"), ("25:00 to 26:00", "25:00 is not a valid time"),
+        ("2026-02-30", "2026-02-30 is not a valid date"),
+        ("25:00 to 26:00", "25:00 is not a valid time"),
         ("10:61 to 11:00", "10:61 is not a valid time"),
         ("2026-11-22 to 2026-11-20", "ends before it begins"), ("2030-01-01", "in the future"),
         ("last 3 s", "shorter than 10 s"),

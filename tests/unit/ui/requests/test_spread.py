@@ -11,7 +11,7 @@ COLOURS = {"m": 1, "n": 4, **{f"m{i}": i % 6 + 1 for i in range(9)}}
 
 
 def past(_name, **given):
-    """What the figures need of a request."""
+    """The fields of a request used by the figures."""
     return {**dict.fromkeys(spread.SPREAD), "model": "m", **given}
 
 
@@ -42,7 +42,7 @@ def test_boxes_have_the_quantiles_of_each_model():
     assert figure["boxes"] == [
         {"name": "m", "color": "--s-1", "count": 100, "marks": [5.95, 25.75, 50.5, 75.25, 95.05]}
     ]
-    assert figure["text"].startswith("Tokens a second by model. m: median 50.5")
+    assert figure["text"].startswith("Tokens per second by model. m: median 50.5")
 
 
 def test_models_past_the_palette_share_a_colour_and_a_box():
@@ -70,4 +70,4 @@ def test_a_histogram_never_has_more_bins_than_it_may(high):
 def test_without_values_a_figure_says_what_is_missing():
     for figure in spread.figures([], {}).values():
         assert figure["text"] == figure["empty"]
-        assert figure["empty"].startswith("No request of this span tells")
+        assert figure["empty"].startswith("No request in this range reports")

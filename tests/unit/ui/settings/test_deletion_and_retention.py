@@ -92,30 +92,30 @@ def test_what_was_typed_is_read_in_the_settings_units(told, given, changes):
 
 
 def test_longer_is_saved_at_once(told):
-    rows, said, pending, focus = retention.kept(told, "save", typed(told, keep_1s_days="1", max_bytes="600"), None)
-    assert text(said) == "It holds now and at every start: each second, the size."
+    rows, said, pending, focus = retention.act(told, "save", typed(told, keep_1s_days="1", max_bytes="600"), None)
+    assert text(said) == "Saved and in effect: each second, the size."
     assert (pending, focus) == (None, retention.SAVE)
     assert "1 day" in text(rows)
-    assert "changed in the page" in text(rows)
-    assert buttons(rows) == {"back store.keep_1s_days": "Back to 0.25 days", "back store.max_bytes": "Back to 500 MB"}
+    assert "changed on a page" in text(rows)
+    assert buttons(rows) == {"back store.keep_1s_days": "Reset to 0.25 days", "back store.max_bytes": "Reset to 500 MB"}
     assert next(row["value"] for row in told.store.retention() if row["name"] == "store.max_bytes") == 600_000_000
 
 
 def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
     told.house.run(3_000, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
-    rows, said, pending, focus = retention.kept(told, "save", typed(told, keep_1s_days="0.02"), None)
+    rows, said, pending, focus = retention.act(told, "save", typed(told, keep_1s_days="0.02"), None)
     assert rows is no_update
     assert pending == {"store.keep_1s_days": 0.02}
     assert focus == retention.do_of("confirm")
     words = text(said)
-    assert "This deletes 4.6 kB of the history for good" in words
+    assert "This deletes 4.6 kB of the history permanently" in words
     assert "of each second" in words
     assert set(buttons(said)) == {"confirm", "leave"}
     assert told.store.retention()[0]["value"] == 0.25
     told.store.held_s = 1_800
-    rows, said, pending, _ = retention.kept(told, "confirm", typed(told, keep_10s_days="99"), pending)
+    rows, said, pending, _ = retention.act(told, "confirm", typed(told, keep_10s_days="99"), pending)
     assert "deleted over the next minutes" in text(said)
-    assert "Nothing is deleted for 30 minutes yet" in text(said)
+    assert "Nothing is deleted for another 30 minutes" in text(said)
     assert [row["value"] for row in told.store.retention()[:2]] == [
         0.02,
         2.0,
@@ -123,32 +123,32 @@ def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
 
 
 def test_shorter_with_nothing_to_delete_yet_says_so_and_a_coarser_tier_that_is_shorter_is_told(told):
-    _, said, _, _ = retention.kept(told, "save", typed(told, keep_5min_days="10"), None)
-    assert "deletes nothing that is kept now" in text(said)
+    _, said, _, _ = retention.act(told, "save", typed(told, keep_5min_days="10"), None)
+    assert "This deletes nothing now" in text(said)
     assert "those of 1min for 14" in text(said)
 
 
 def test_left_alone_nothing_is_changed(told):
-    rows, said, pending, _ = retention.kept(
+    rows, said, pending, _ = retention.act(
         told, "leave", typed(told, keep_1s_days="0.02"), {"store.keep_1s_days": 0.02}
     )
     assert (text(said), pending) == ("Nothing was changed.", None)
     assert [each.value for each in walk(rows) if "1s" in str(getattr(each, "id", ""))] == ["0.25"]
-    assert "these values hold already" in text(retention.kept(told, "save", typed(told), None)[1])
+    assert "already in effect" in text(retention.act(told, "save", typed(told), None)[1])
 
 
 def test_back_to_the_default_that_keeps_less_is_asked_too(told):
-    retention.kept(told, "save", typed(told, keep_1s_days="1"), None)
-    _, said, pending, _ = retention.kept(told, "back store.keep_1s_days", typed(told), None)
+    retention.act(told, "save", typed(told, keep_1s_days="1"), None)
+    _, said, pending, _ = retention.act(told, "back store.keep_1s_days", typed(told), None)
     assert pending == {"store.keep_1s_days": None}
-    assert "deletes nothing that is kept now" in text(said)
-    retention.kept(told, "confirm", typed(told), pending)
+    assert "This deletes nothing now" in text(said)
+    retention.act(told, "confirm", typed(told), pending)
     assert (told.store.retention()[0]["value"], told.store.retention()[0]["origin"]) == (0.25, "default")
 
 
 @pytest.mark.parametrize("value", ["0", "x", "", "nan", "inf", "-1"])
 def test_a_wrong_value_names_its_setting_the_fix_and_gets_the_focus(told, value):
-    rows, said, pending, focus = retention.kept(told, "save", typed(told, keep_10s_days=value), None)
+    rows, said, pending, focus = retention.act(told, "save", typed(told, keep_10s_days=value), None)
     assert "store.keep_10s_days must be" in text(said)
     assert "Give a number of days from 0.1 to 3,650." in text(said)
     assert (pending, focus) == (None, retention.value("store.keep_10s_days"))
@@ -162,7 +162,7 @@ def test_a_choice_that_cannot_be_kept_is_said(told):
         raise NotSaved(OSError("No space left"))
 
     told.store.change_retention = full
-    assert "No space left" in text(retention.kept(told, "save", typed(told, keep_1s_days="1"), None)[1])
+    assert "No space left" in text(retention.act(told, "save", typed(told, keep_1s_days="1"), None)[1])
 
 
 # --- forget
@@ -185,7 +185,12 @@ def test_an_instant_or_an_age_is_read_in_the_users_zone(given, before_ms):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [("", "No time was given"), ("soon", "“soon” is no time"), ("2123-01-01", "is not past"), ("last week", "no time")],
+    [
+        ("", "The time is empty"),
+        ("soon", "“soon” is not a valid time"),
+        ("2123-01-01", "is not in the past"),
+        ("last week", "not a valid time"),
+    ],
 )
 def test_what_is_no_time_is_told_with_what_is_understood(given, words):
     with pytest.raises(ranges.NotUnderstood, match=words) as error:
@@ -194,11 +199,11 @@ def test_what_is_no_time_is_told_with_what_is_understood(given, words):
 
 
 def asked(told, do, what="before", given="", pending=None):
-    return deletion.forgot(told, do, what, given, pending, told.house.clock.now_ms(), UTC)
+    return deletion.act(told, do, what, given, pending, told.house.clock.now_ms(), UTC)
 
 
 def test_it_is_looked_at_confirmed_watched_and_told(told):
-    said, pending, still, hidden, focus = asked(told, "look", given="5 min")
+    said, pending, still, hidden, focus = asked(told, "preview", given="5 min")
     assert (still, hidden, focus) == (True, False, deletion.do_of("confirm"))
     assert "This deletes" in text(said)
     assert "of 2 series" in text(said)
@@ -207,22 +212,22 @@ def test_it_is_looked_at_confirmed_watched_and_told(told):
     ] == [str(pending["before_ms"])]
     said, nothing, still, hidden, _ = asked(told, "confirm", pending=pending)
     assert (nothing, still, hidden) == (None, False, True)
-    assert "It begins within a second." in text(said)
+    assert "Starting within a second." in text(said)
     assert set(buttons(said)) == {"stop"}
-    said, still, hidden, focus = deletion.watched(told)
+    said, still, hidden, focus = deletion.poll(told)
     assert (still, hidden, focus) == (False, True, no_update)
     told.house.run(1)
-    said, still, hidden, focus = deletion.watched(told)
-    assert (still, hidden, focus) == (True, False, deletion.LOOK)
+    said, still, hidden, focus = deletion.poll(told)
+    assert (still, hidden, focus) == (True, False, deletion.PREVIEW)
     assert text(said).startswith("Deleted:")
-    assert "out of memory" in text(said)
+    assert "from memory" in text(said)
 
 
 def test_everything_wants_a_third_press(told):
-    said, pending, *_ = asked(told, "look", "all")
+    said, pending, *_ = asked(told, "preview", "all")
     assert buttons(said)["confirm"] == "Delete everything"
     said, pending, *_ = asked(told, "confirm", "all", pending=pending)
-    assert "There is no way back." in text(said)
+    assert "This cannot be undone." in text(said)
     assert buttons(said)["confirm"] == "Yes, delete everything"
     assert told.store.deletion()["state"] == "none"
     asked(told, "confirm", "all", pending=pending)
@@ -234,7 +239,7 @@ def test_it_is_called_off_by_its_button(told):
     said, *_ = asked(told, "stop")
     assert buttons(said) == {}
     told.house.run(1)
-    assert text(deletion.watched(told)[0]) == "It was called off: nothing was deleted."
+    assert text(deletion.poll(told)[0]) == "The deletion was cancelled; nothing was deleted."
 
 
 def test_left_alone_nothing_is_forgotten(told):
@@ -245,28 +250,28 @@ def test_left_alone_nothing_is_forgotten(told):
 @pytest.mark.parametrize(
     ("what", "given", "words"),
     [
-        ("series", 'b_ms{x="2"}', "Choose one of those that the field offers"),
+        ("series", 'b_ms{x="2"}', "Choose one of the suggested series"),
         ("series", "", "series is no name"),
-        ("before", "x", "no time"),
+        ("before", "x", "not a valid time"),
     ],
 )
 def test_what_cannot_be_forgotten_is_said_and_the_field_has_the_focus(told, what, given, words):
-    said, pending, _, hidden, focus = asked(told, "look", what, given)
+    said, pending, _, hidden, focus = asked(told, "preview", what, given)
     assert words in text(said)
     assert (pending, hidden, focus) == (None, False, deletion.TEXT)
 
 
 def test_nothing_that_fits_leaves_no_button(told):
-    said, *_, focus = asked(told, "look", given="30 days")
-    assert "Nothing would go" in text(said)
-    assert (buttons(said), focus) == ({}, deletion.LOOK)
+    said, *_, focus = asked(told, "preview", given="30 days")
+    assert "Nothing to delete" in text(said)
+    assert (buttons(said), focus) == ({}, deletion.PREVIEW)
 
 
 def test_a_second_one_is_told_to_wait_and_one_that_failed_says_why(told):
     asked(told, "confirm", pending={"series": "a"})
     assert "Wait until it is done." in text(asked(told, "confirm", pending={"series": "a"})[0])
     told.house.writer.forgetting.wait_for("The disk is full.")
-    assert text(deletion.watched(told)[0]) == "Nothing was deleted. The disk is full."
+    assert text(deletion.poll(told)[0]) == "Nothing was deleted. The disk is full."
 
 
 def test_a_history_that_cannot_be_read_is_said(told):
@@ -274,7 +279,7 @@ def test_a_history_that_cannot_be_read_is_said(told):
         raise Unreadable("The history could not be read (disk I/O error).", "Try again in a moment.")
 
     told.store.preview_deletion = broken
-    assert "disk I/O error" in text(asked(told, "look", "all")[0])
+    assert "disk I/O error" in text(asked(told, "preview", "all")[0])
 
 
 def test_the_form_is_of_one_way_at_a_time(told):
@@ -282,26 +287,26 @@ def test_the_form_is_of_one_way_at_a_time(told):
     assert set(buttons(before)) == {"what before", "what series", "what all", "age 1 day", "age 7 days", "age 30 days"}
     series = deletion.form("series", told.store.status())
     assert [each.value for each in walk(series) if type(each).__name__ == "Option"] == ["a", 'b_ms{x="1"}']
-    assert "One of the 2 kept" in text(series)
+    assert "One of the 2 recorded series" in text(series)
     everything = deletion.form("all", told.store.status())
     assert any(getattr(each, "hidden", False) for each in walk(everything))
-    made, way, said, focus = deletion.chosen(told, "age 7 days", "before")
+    made, way, said, focus = deletion.choose(told, "age 7 days", "before")
     assert (way, said, focus) == ("before", None, deletion.do_of("age 7 days"))
     assert [each.value for each in walk(made) if getattr(each, "id", "") == deletion.TEXT] == ["7 days"]
-    assert deletion.chosen(told, "what series", "before")[1] == "series"
-    assert deletion.chosen(told, "confirm", "before") is None
+    assert deletion.choose(told, "what series", "before")[1] == "series"
+    assert deletion.choose(told, "confirm", "before") is None
 
 
 def test_where_nothing_is_recorded_there_is_nothing_to_forget():
     empty = store(from_ms=None)
     empty["usage"]["tables"] = {}
-    assert text(deletion.form("before", empty)) == "Nothing is recorded yet, so there is nothing to forget."
+    assert text(deletion.form("before", empty)) == "Nothing is recorded yet, so there is nothing to delete."
 
 
 def test_a_store_in_trouble_says_that_nothing_can_be_deleted_and_one_that_is_off_does_not():
     assert "nothing can be deleted" in text(deletion.form("before", store(state="full", reason="The disk is full.")))
     assert "nothing can be deleted" not in text(deletion.form("before", store(state="off")))
-    assert "See what would go" in text(deletion.form("before", {}))
+    assert "Preview" in text(deletion.form("before", {}))
 
 
 @pytest.mark.parametrize(
@@ -313,7 +318,7 @@ def test_a_page_that_is_opened_meanwhile_shows_how_far_it_is(state, hidden, word
     body = deletion.panel(store(), status).body
     assert body[0].hidden is hidden
     assert words in text(body[1])
-    assert next(each for each in body if getattr(each, "id", "") == deletion.BEAT).disabled is not hidden
+    assert next(each for each in body if getattr(each, "id", "") == deletion.TIMER).disabled is not hidden
 
 
 def test_what_remains_is_told_with_the_reason():

@@ -96,13 +96,13 @@ def test_a_setting_tells_its_value_its_default_where_it_comes_from_and_when_a_ch
     shown = text([panel.body for panel in settings.groups(rows, data())[1].panels])
     assert "server.port" in shown
     assert "9500 default 9445 command line at the next start" in shown
-    assert "at once, on System" in shown
-    assert "at once, above" in shown
+    assert "immediately, on System" in shown
+    assert "immediately, above" in shown
 
 
 def test_the_data_tell_how_much_how_long_where_and_how_to_keep_it():
     told = text(settings.groups(TABLE, data())[0].panels[0].body)
-    for words in ("12.3 MB", "of 500 MB at most", "4.1 kB", "1,234", "kept 30 days", "/data/wfmon.db", "5 minutes",
+    for words in ("12.3 MB", "of at most 500 MB", "4.1 kB", "1,234", "kept 30 days", "/data/wfmon.db", "5 minutes",
                   "2 years", " -m wfmon store backup", " -m wfmon store restore", " -m wfmon store forget",
                   "Recording"):  # fmt: skip
         assert words in told, words
@@ -177,15 +177,15 @@ class Switched:
 def test_the_switch_turns_the_recording_and_shows_it(tmp_path):
     switched = Switched(tmp_path)
     services = SimpleNamespace(store=switched)
-    on, words, *_, hidden = settings.turned(services, "off")
+    on, words, *_, hidden = settings.switch_recording(services, "off")
     assert (on, switched.on, hidden) == ("false", False, True)
     assert text(words).startswith("Recording is off")
-    assert settings.turned(services, "")[0] == "false"
-    assert settings.turned(services, "on")[0] == "true"
+    assert settings.switch_recording(services, "")[0] == "false"
+    assert settings.switch_recording(services, "on")[0] == "true"
 
 
 def test_a_choice_that_cannot_be_kept_is_said_and_the_switch_stays(tmp_path):
-    on, words, body, line, style, hidden = settings.turned(
+    on, words, body, line, style, hidden = settings.switch_recording(
         SimpleNamespace(store=Switched(tmp_path, NotSaved(OSError("read-only")))), "off"
     )
     assert on == "true"
@@ -202,5 +202,5 @@ def test_a_history_that_cannot_be_read_leaves_the_page_standing():
     found = settings.data_of(SimpleNamespace(store=SimpleNamespace(status=broken)))
     assert "disk I/O error" in settings.wrong_line(found).children
     data_group, sections = settings.groups(TABLE, found)
-    assert "Not known" in text(data_group.panels[0].body)
+    assert "Unknown" in text(data_group.panels[0].body)
     assert len(sections.panels) == len(settings.grouped(TABLE))
