@@ -19,7 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run by path, from anywhere
 
-from scripts.seed_world import DAY_S, GRID_S, HOUR_S, Sleep, World  # noqa: E402
+from scripts.seed_machine import DAY_S, GRID_S, HOUR_S, SimulatedMachine, Sleep  # noqa: E402
 from wfmon.core.clock import FakeClock  # noqa: E402
 from wfmon.core.lock import try_lock  # noqa: E402
 from wfmon.serve.instance import LOCK  # noqa: E402
@@ -69,46 +69,46 @@ class Refused(Exception):
 
 
 class Seeder:
-    """Advances the world's time and lets the writer record it. Used once."""
+    """Advances the machine's time and lets the writer record it. Used once."""
 
-    def __init__(self, folder: Path, world: World) -> None:
+    def __init__(self, folder: Path, machine: SimulatedMachine) -> None:
         self._folder = folder
-        self._world = world
-        self._clock = FakeClock(world.begin_s * 1_000)
+        self._world = machine
+        self._clock = FakeClock(machine.begin_s * 1_000)
         self._phase = PHASES[0]
         self._gap = False
         self._ahead = NOTHING
-        self._written = [0] * len(world.requests)
+        self._written = [0] * len(machine.requests)
         self._described = [
             Described(str(series), metric.name, metric.unit, metric.kind, metric.is_distribution)
-            for series, metric in world.series
+            for series, metric in machine.series
         ]
         self.seconds = self.samples = 0
         self._writer = self._started()
 
     def run(self, *, quiet: bool = False) -> None:
         """Write everything, oldest first."""
-        world, begun, printed_s = self._world, time.monotonic(), 0
+        machine, begun, printed_s = self._world, time.monotonic(), 0
         self._writer.annotate("store", LABEL)
-        restart_s = world.begin_s + RESTART_EVERY_S
-        sleeps = [*world.sleeps, Sleep(world.end_s, world.end_s)]
+        restart_s = machine.begin_s + RESTART_EVERY_S
+        sleeps = [*machine.sleeps, Sleep(machine.end_s, machine.end_s)]
         for self._phase in PHASES:
-            until_s = world.end_s - self._phase.until_ago_s
+            until_s = machine.end_s - self._phase.until_ago_s
             while self._now_s < until_s:
-                sleep = next(each for each in sleeps if each.to_s > self._now_s or each.to_s == world.end_s)
+                sleep = next(each for each in sleeps if each.to_s > self._now_s or each.to_s == machine.end_s)
                 span_s = min(BATCH_STEPS * self._phase.step_s, sleep.from_s - self._now_s)
                 if self._now_s + span_s > until_s and self._phase.step_s > 1:
                     break  # the rest follows in finer steps
                 span_s = min(span_s, until_s - self._now_s)
-                falls_asleep = sleep.to_s < world.end_s and self._now_s + span_s == sleep.from_s
+                falls_asleep = sleep.to_s < machine.end_s and self._now_s + span_s == sleep.from_s
                 self._gap = falls_asleep
                 self._batch(span_s)
                 if falls_asleep:
                     self._sleep(sleep)
-                elif self._now_s >= restart_s and (self._now_s - world.begin_s) % GRID_S == 0:
+                elif self._now_s >= restart_s and (self._now_s - machine.begin_s) % GRID_S == 0:
                     self._restart()
                     restart_s = self._now_s + RESTART_EVERY_S
-                if not quiet and self._now_s - printed_s > (world.end_s - world.begin_s) / 15:
+                if not quiet and self._now_s - printed_s > (machine.end_s - machine.begin_s) / 15:
                     printed_s = self._now_s
                     self._print_progress(time.monotonic() - begun)
         self._writer.annotate("store", f"The generated history ends here. {LABEL}")
@@ -189,8 +189,8 @@ class Seeder:
         return Pulled(columns[0][order].astype(np.uint16), columns[1][order], columns[2][order].astype(np.float32))
 
     def _print_progress(self, took_s: float) -> None:
-        world = self._world
-        done = (self._now_s - world.begin_s) / (world.end_s - world.begin_s)
+        machine = self._world
+        done = (self._now_s - machine.begin_s) / (machine.end_s - machine.begin_s)
         size = self._writer.path.stat().st_size
         print(f"{done:5.0%}  {size / 1e6:6.1f} MB  {took_s:4.0f} s", flush=True)
 
@@ -205,7 +205,7 @@ def seed(folder: Path, *, days: float, force: bool = False, now_s: int | None = 
             raise Refused(f"A monitor uses {folder}: stop it, or choose another --data.")
         _make_room(folder, force=force)
         (folder / "README").write_text(README.format(folder=folder), "utf-8")
-        seeder = Seeder(folder, World(begin_s, end_s, offset_s=time.localtime(end_s).tm_gmtoff))
+        seeder = Seeder(folder, SimulatedMachine(begin_s, end_s, offset_s=time.localtime(end_s).tm_gmtoff))
         seeder.run(quiet=quiet)
     return seeder
 

@@ -26,14 +26,14 @@ hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _a_world_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Lead the data folder, the home and the XDG folders away from the user's, for this process and its children."""
-    world = tmp_path_factory.mktemp("world")
+    folder = tmp_path_factory.mktemp("folder")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WFMON_")]:
             patch.delenv(name)
-        patch.setenv("WFMON_DATA", str(world / "data"))
-        patch.setenv("HOME", str(world))
+        patch.setenv("WFMON_DATA", str(folder / "data"))
+        patch.setenv("HOME", str(folder))
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
             patch.delenv(name, raising=False)
         yield

@@ -21,7 +21,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from tests.serving import DAEMON
+from tests.kit.serving import DAEMON
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

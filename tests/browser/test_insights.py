@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.browser.driving import Monitor, Page, eventually
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import Cause, Request
 
@@ -20,22 +20,22 @@ TEXTS = "return [...document.querySelectorAll('.findings li')].map((each) => eac
 def lived(folder):
     """Write two weeks that end now; since nine days in, first tokens take 38 % longer and more is swapped."""
     start_s = (int(time.time()) // DAY - 14) * DAY
-    house = House(folder, "system.cpu_percent", "system.swap_used_bytes", clock=FakeClock(start_s * 1000))
+    recorded = RecordedStore(folder, "system.cpu_percent", "system.swap_used_bytes", clock=FakeClock(start_s * 1000))
     dice = random.Random(3)
     for hour in range((int(time.time()) - start_s) // HOUR):
         late = hour >= 9 * 24
-        house.sample("system.cpu_percent", 20 + dice.random())
-        house.sample("system.swap_used_bytes", (5e8 if late else 1e8) * dice.uniform(1, 1.1))
+        recorded.sample("system.cpu_percent", 20 + dice.random())
+        recorded.sample("system.swap_used_bytes", (5e8 if late else 1e8) * dice.uniform(1, 1.1))
         for number in range(3):
             ttft = 210 * dice.gauss(1, 0.1) * (1.38 if late else 1) * (6 if number == 0 and hour % 24 == 3 else 1)
-            house.writer.request(Request(
+            recorded.writer.request(Request(
                 id=f"{hour}-{number}", model="<b>llama3</b>", server="127.0.0.1:11434", via="proxy", status="ok",
-                started_ms=house.now_s * 1000 + number, output_tokens=50, ttft_ms=ttft, slow=ttft > 1_000,
+                started_ms=recorded.now_s * 1000 + number, output_tokens=50, ttft_ms=ttft, slow=ttft > 1_000,
                 causes=(Cause("queue", "", 700.0),) if ttft > 1_000 else (),
             ))  # fmt: skip
-        house.clock.advance(HOUR)
-        house.writer.beat()
-    house.writer.finish()
+        recorded.clock.advance(HOUR)
+        recorded.writer.beat()
+    recorded.writer.finish()
 
 
 @pytest.fixture(scope="module")

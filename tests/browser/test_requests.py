@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.driving import Monitor, Page, eventually
 from tests.browser.test_models import Teller
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.core.clock import FakeClock
 from wfmon.core.types import Cause, Request
 
@@ -49,11 +49,11 @@ def past(tmp_path_factory):
     data = tmp_path_factory.mktemp("past") / "data"
     data.mkdir(mode=0o700)
     now_ms = int(time.time() * 1_000)
-    house = House(data, "system.cpu_percent", clock=FakeClock(now_ms - 20_000))
+    recorded = RecordedStore(data, "system.cpu_percent", clock=FakeClock(now_ms - 20_000))
     for each in requests_of(now_ms):
-        house.writer.request(each)
-    house.run(10, **{"system.cpu_percent": 20})
-    house.writer.finish()
+        recorded.writer.request(each)
+    recorded.run(10, **{"system.cpu_percent": 20})
+    recorded.writer.finish()
     monitor = Monitor(data)
     yield monitor
     assert monitor.stop() == 0, monitor.output.read_text()

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.browser.driving import Monitor, Page, eventually
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.analyse import marks
 from wfmon.analyse.anomaly import Run, Usual
 from wfmon.core import units
@@ -29,19 +29,21 @@ wfmon.store.facts = { ...wfmon.store.facts, unusual: [{
 def lived(folder):
     """Write three hours that end now, and in their midst twenty minutes that were unusual."""
     now_s = int(time.time()) // MINUTE * MINUTE
-    house = House(folder, "system.cpu_percent", "system.memory_percent", clock=FakeClock((now_s - 3 * HOUR) * 1_000))
+    recorded = RecordedStore(
+        folder, "system.cpu_percent", "system.memory_percent", clock=FakeClock((now_s - 3 * HOUR) * 1_000)
+    )
     since_s, until_s = now_s - 100 * MINUTE, now_s - 80 * MINUTE
     run = Run(1, since_s, until_s, 91.0, 12.5, Usual(21.0, 2.5, 12.0, 30.0, 14), 90.0, told=True)
-    while house.now_s < now_s:
-        house.sample("system.cpu_percent", 91.0 if since_s <= house.now_s < until_s else 20.0)
-        house.sample("system.memory_percent", 40.0)
-        house.clock.advance(MINUTE)
-        house.writer.beat()
+    while recorded.now_s < now_s:
+        recorded.sample("system.cpu_percent", 91.0 if since_s <= recorded.now_s < until_s else 20.0)
+        recorded.sample("system.memory_percent", 40.0)
+        recorded.clock.advance(MINUTE)
+        recorded.writer.beat()
     for over, at_s in ((False, since_s), (True, until_s)):
         row = marks.row_of(Series("system.cpu_percent"), run, units.text, over=over)
-        house.writer.annotate(marks.KIND, marks.note(row, units.text, until_s * 1_000), at_s * 1_000)
-    house.writer.beat()
-    house.writer.finish()
+        recorded.writer.annotate(marks.KIND, marks.note(row, units.text, until_s * 1_000), at_s * 1_000)
+    recorded.writer.beat()
+    recorded.writer.finish()
     return since_s * 1_000, until_s * 1_000
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.driving import PAGES, Monitor, Page, eventually
 from tests.browser.test_history import READY
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.core import zones
 from wfmon.core.clock import FakeClock
 
@@ -37,13 +37,13 @@ def past(tmp_path_factory):
     data = tmp_path_factory.mktemp("zones") / "data"
     data.mkdir(mode=0o700)
     change_s = last_change_s(ZoneInfo(ST_JOHNS))
-    house = House(data, "system.cpu_percent", clock=FakeClock((change_s // HOUR_S - 14) * HOUR_S * 1_000))
+    recorded = RecordedStore(data, "system.cpu_percent", clock=FakeClock((change_s // HOUR_S - 14) * HOUR_S * 1_000))
     for _ in range(26 * 2):
         for minute in range(30):
-            house.sample("system.cpu_percent", 20 + minute)
-            house.clock.advance(60)
-        house.writer.beat()
-    house.writer.finish()
+            recorded.sample("system.cpu_percent", 20 + minute)
+            recorded.clock.advance(60)
+        recorded.writer.beat()
+    recorded.writer.finish()
     monitor = Monitor(data)
     yield monitor, change_s
     assert monitor.stop() == 0, monitor.output.read_text()

@@ -24,14 +24,14 @@ import pytest
 import simple_websocket
 
 from tests.contract.test_command import Client
-from tests.serving import DAEMON
-from tests.unit.collect.models.scrape.scrape_house import replay
-from tests.unit.proxy.house import LAST, NDJSON, SSE, Upstream, chunk, event, head, says
+from tests.kit.proxied import LAST, NDJSON, SSE, Upstream, chunk, event, head, says
+from tests.kit.scrape_harness import replay
+from tests.kit.serving import DAEMON
 from wfmon.core.catalogue import WATCHED_TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
-HOUSE = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "data"
 WAIT_S = 60
 STEM = "Quittenmus"
 _NUMBERS = itertools.count(1)
@@ -283,7 +283,7 @@ class Listener(Client):
         self.sock.close()
 
 
-class House:
+class VerboseMonitor:
     """A monitor that logs all it can, with a proxy of its own before a scripted server that answers with canaries."""
 
     def __init__(self, folder, upstream):
@@ -529,7 +529,7 @@ def texts(said):
     return [*pieces, "".join(pieces).strip()]
 
 
-def lie(house):
+def lie(verbose):
     """POST text where none belongs, and by WebSocket as well. The answers go to the sender, who knows what it said."""
     source = {"e": "source", "v": 1, "id": "canary-sender", "via": "hook", "name": "canary", "pid": os.getpid()}
     now = time.monotonic_ns() // 1_000
@@ -551,16 +551,18 @@ def lie(house):
     ]
     good = [json.dumps(line) for line in (source, {"e": "beat", "t": now}, start)]
     end = json.dumps({"e": "end", "r": "1", "t": now + 9, "status": "ok"})
-    status, said = house.ask("/api/v1/hook", "POST", "\n".join([*good, *bad, end]).encode(), "application/x-ndjson")
+    status, said = verbose.ask("/api/v1/hook", "POST", "\n".join([*good, *bad, end]).encode(), "application/x-ndjson")
     assert status == 200
     assert len(json.loads(said)["refused"]) == len(bad)
     for body, kind in (
         ("\n".join(bad), "application/x-ndjson"), (word(), "text/plain"), (both(), "application/x-ndjson"),
         (json.dumps({**source, "name": "canary", "runtime": f"{STEM}!"}), "application/x-ndjson"),
     ):  # fmt: skip
-        assert house.ask("/api/v1/hook", "POST", body.encode(), kind)[0] in {400, 415}
+        assert verbose.ask("/api/v1/hook", "POST", body.encode(), kind)[0] in {400, 415}
     client = Client(
-        f"ws://{house.at.netloc}/api/v1/hook", thread_class=DAEMON, headers={"Authorization": f"Bearer {house.token}"}
+        f"ws://{verbose.at.netloc}/api/v1/hook",
+        thread_class=DAEMON,
+        headers={"Authorization": f"Bearer {verbose.token}"},
     )
     client.receive(WAIT_S)
     client.send("\n".join([json.dumps({**source, "id": "canary-socket"}), *good[1:2], *bad, end]))
@@ -591,53 +593,53 @@ def fitted(answer):
 
 
 @pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path, upstream())
-    yield house
-    house.close()
+def verbose(tmp_path):
+    verbose = VerboseMonitor(tmp_path, upstream())
+    yield verbose
+    verbose.close()
 
 
-def test_no_text_reaches_a_file_a_log_the_stream_or_an_answer(house):
-    proxy = house.run(
-        "proxy", "-m", "wfmon", "proxy", "--upstream", house.upstream.url, "--listen", "127.0.0.1:0",
-        "--data", str(house.data),
+def test_no_text_reaches_a_file_a_log_the_stream_or_an_answer(verbose):
+    proxy = verbose.run(
+        "proxy", "-m", "wfmon", "proxy", "--upstream", verbose.upstream.url, "--listen", "127.0.0.1:0",
+        "--data", str(verbose.data),
     )  # fmt: skip
-    demo = house.run("demo", "-m", "wfmon.demo", "--port", "0", "--rate", "0", "--data", str(house.data))
-    hooked = house.run("hooked", "-c", HOOKED, word())
-    supervised = house.monitor.until(
-        lambda: (told := json.loads(house.ask("/api/v1/proxy")[1]))["state"] == "running" and told
+    demo = verbose.run("demo", "-m", "wfmon.demo", "--port", "0", "--rate", "0", "--data", str(verbose.data))
+    hooked = verbose.run("hooked", "-c", HOOKED, word())
+    supervised = verbose.monitor.until(
+        lambda: (told := json.loads(verbose.ask("/api/v1/proxy")[1]))["state"] == "running" and told
     )
 
-    lie(house)
+    lie(verbose)
     seen = through(proxy.port(r"127\.0\.0\.1:(\d+) forwards to"))
     seen += through(int(supervised["listen"].rpartition(":")[2]))
-    house.monitor.until(lambda: sum(house.ended("proxy").values()) == seen)
+    verbose.monitor.until(lambda: sum(verbose.ended("proxy").values()) == seen)
     written = talk(demo.port(r"127\.0\.0\.1:(\d+)"))
     assert hooked.process.wait(WAIT_S) == 0, hooked.text()
     assert int(hooked.text().rpartition("passed ")[2]) >= 40
-    hooks = house.monitor.until(lambda: (found := house.ended("hook")).get("watcher") and found)
+    hooks = verbose.monitor.until(lambda: (found := verbose.ended("hook")).get("watcher") and found)
     assert {"plain", "failing", "openai", "openai-objects", "completions", "ollama", "responses", "broken", "left",
             "asynchronous", "block", "posted", "wfmon-demo-4gram"} <= hooks.keys()  # fmt: skip
 
-    house.ask("/api/v1/collectors/servers", "POST", b'{"enabled": true}')
-    at = f"127.0.0.1:{house.upstream.port}"
-    found = house.monitor.until(lambda: next((row for row in house.rows("servers") if row["server"] == at), None))
+    verbose.ask("/api/v1/collectors/servers", "POST", b'{"enabled": true}')
+    at = f"127.0.0.1:{verbose.upstream.port}"
+    found = verbose.monitor.until(lambda: next((row for row in verbose.rows("servers") if row["server"] == at), None))
     assert found["runtime"] == "llama.cpp"
-    house.monitor.until(lambda: {each.path for each in house.upstream.seen} >= {"/props", "/slots"})
-    house.monitor.until(lambda: house.listener.tables() >= {"models", "requests", "servers"})
+    verbose.monitor.until(lambda: {each.path for each in verbose.upstream.seen} >= {"/props", "/slots"})
+    verbose.monitor.until(lambda: verbose.listener.tables() >= {"models", "requests", "servers"})
 
-    assert {row["name"]: row["value"] for row in house.rows("settings")}["log.level"] == "debug"
-    places = dict(house.answers())
-    assert demo.end() == proxy.end() == house.monitor.end() == 0
-    house.listener.finish()
+    assert {row["name"]: row["value"] for row in verbose.rows("settings")}["log.level"] == "debug"
+    places = dict(verbose.answers())
+    assert demo.end() == proxy.end() == verbose.monitor.end() == 0
+    verbose.listener.finish()
     wait_gone(supervised["pid"])
-    places |= {f"message {number}": said for number, said in enumerate(house.listener.heard)}
+    places |= {f"message {number}": said for number, said in enumerate(verbose.listener.heard)}
     files = {
-        str(path.relative_to(house.folder)): path.read_bytes() for path in house.folder.rglob("*") if path.is_file()
+        str(path.relative_to(verbose.folder)): path.read_bytes() for path in verbose.folder.rglob("*") if path.is_file()
     }
     assert {"data/logs/wfmon.log", "data/logs/proxy.log", "monitor.said", "proxy.said", "demo.said"} <= files.keys()
     places |= files
-    assert len(house.listener.heard) > 100
+    assert len(verbose.listener.heard) > 100
     shown = [name for name, said in places.items() if b'"tiny"' in said]  # names are data: the search does find things
     assert "/api/v1/requests" in shown
     assert any(name.startswith("message ") for name in shown)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.collect.fakes import PROBES, ReplayNvml
+from tests.kit.replayed import PROBES, ReplayNvml
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.gpu_amd import AmdDriver
 from wfmon.collect.gpu_nvml import NvmlDriver
@@ -79,7 +79,7 @@ MAKERS = {
 
 
 @pytest.fixture(params=MAKERS, ids=str)
-def bench(request, tmp_path):
+def harness(request, tmp_path):
     shutil.copytree(DATA / "proc", tmp_path / "proc")
     shutil.copytree(DATA / "sys", tmp_path / "sys")
     (tmp_path / "pci").mkdir()
@@ -100,8 +100,8 @@ def beat(clock, collector, seconds=0.1):
     return collector.collect()
 
 
-def test_a_frame_has_a_value_for_each_series_and_each_series_once(bench):
-    _, clock, _, collector = bench
+def test_a_frame_has_a_value_for_each_series_and_each_series_once(harness):
+    _, clock, _, collector = harness
     for _ in range(BEATS):
         frame = beat(clock, collector)
         assert frame.collector == collector.name
@@ -111,15 +111,15 @@ def test_a_frame_has_a_value_for_each_series_and_each_series_once(bench):
         assert len(set(frame.layout.series)) == len(frame.layout)
 
 
-def test_its_layouts_stay_the_same_objects_from_beat_to_beat(bench):
-    _, clock, _, collector = bench
+def test_its_layouts_stay_the_same_objects_from_beat_to_beat(harness):
+    _, clock, _, collector = harness
     beat(clock, collector)  # a first beat has less to tell
     layouts = [beat(clock, collector).layout for _ in range(BEATS)]
     assert len({id(layout) for layout in layouts}) <= 2
 
 
-def test_every_series_is_the_catalogues_with_its_labels_and_its_collector(bench):
-    _, clock, _, collector = bench
+def test_every_series_is_the_catalogues_with_its_labels_and_its_collector(harness):
+    _, clock, _, collector = harness
     for _ in range(2):
         for series in beat(clock, collector).layout.series:
             metric = METRICS[series.name]
@@ -128,8 +128,8 @@ def test_every_series_is_the_catalogues_with_its_labels_and_its_collector(bench)
             assert all(value for _, value in series.labels)
 
 
-def test_every_value_is_possible_or_absent_with_a_reason_in_words(bench):
-    _, clock, _, collector = bench
+def test_every_value_is_possible_or_absent_with_a_reason_in_words(harness):
+    _, clock, _, collector = harness
     for _ in range(BEATS):
         frame = beat(clock, collector)
         for series, value in zip(frame.layout.series, frame.values.tolist(), strict=True):
@@ -144,8 +144,8 @@ def test_every_value_is_possible_or_absent_with_a_reason_in_words(bench):
                 assert metric.high is None or value <= metric.high
 
 
-def test_tables_are_made_only_while_watched_and_have_as_many_cells_as_columns(bench):
-    _, clock, tables, collector = bench
+def test_tables_are_made_only_while_watched_and_have_as_many_cells_as_columns(harness):
+    _, clock, tables, collector = harness
     assert all(not beat(clock, collector, 1).tables for _ in range(2))
     tables.update(WATCHED_TABLES)
     made = {name for _ in range(2) for name in beat(clock, collector, 1).tables}
@@ -160,16 +160,16 @@ def test_tables_are_made_only_while_watched_and_have_as_many_cells_as_columns(be
             assert all(cell is None or isinstance(cell, str | int | float) for cell in row)
 
 
-def test_close_may_come_twice_and_a_later_beat_measures_again(bench):
-    _, clock, _, collector = bench
+def test_close_may_come_twice_and_a_later_beat_measures_again(harness):
+    _, clock, _, collector = harness
     first = beat(clock, collector).layout.series
     collector.close()
     collector.close()
     assert set(beat(clock, collector).layout.series) <= set(first)
 
 
-def test_a_beat_costs_little(bench, record_property):
-    name, clock, tables, collector = bench
+def test_a_beat_costs_little(harness, record_property):
+    name, clock, tables, collector = harness
     tables.update(WATCHED_TABLES)
     beat(clock, collector, 1)
     real = SystemClock()

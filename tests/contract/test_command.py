@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import simple_websocket
 
-from tests.serving import DAEMON
+from tests.kit.serving import DAEMON
 from wfmon.core import commands
 
 ROOT = Path(__file__).parents[2]

@@ -319,24 +319,24 @@ def test_statistics_have_the_described_form_with_values_and_without(tmp_path):
 
 
 def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
-    from tests.unit.store.house import House
+    from tests.kit.recorded_store import RecordedStore
     from wfmon.core.settings_files import load
     from wfmon.runtime.settings import ChangedSettings
     from wfmon.store.retention_settings import RetentionSettings
 
-    house = House(tmp_path, "a", "b_ms")
-    house.run(700, a=1.0, b_ms=2.0)
-    made = house.writer.forgetting
-    for asked in ({"series": "a"}, {"before_ms": house.clock.now_ms()}, {"all": True}):
+    recorded = RecordedStore(tmp_path, "a", "b_ms")
+    recorded.run(700, a=1.0, b_ms=2.0)
+    made = recorded.writer.forgetting
+    for asked in ({"series": "a"}, {"before_ms": recorded.clock.now_ms()}, {"all": True}):
         form("Gone").validate(made.preview(asked))
         form("Forgetting").validate(made.ask(asked))
-        house.run(1, b_ms=1.0)
+        recorded.run(1, b_ms=1.0)
         assert made.status()["state"] == "done"
         form("Forgetting").validate(made.status())
-    keeping = RetentionSettings(ChangedSettings(load(None, tmp_path)), house.writer.path, house.clock.now_ms)
+    keeping = RetentionSettings(ChangedSettings(load(None, tmp_path)), recorded.writer.path, recorded.clock.now_ms)
     form("RetentionPreview").validate(keeping.preview({"store.keep_1s_days": 0.02}))
     form("Retention").validate({"retention": keeping.change({"store.keep_1s_days": 0.02})})
     form("Store").validate(
-        {**house.writer.status(), "path": "", "from_ms": None, "usage": house.reader.usage(), "keep": {}}
+        {**recorded.writer.status(), "path": "", "from_ms": None, "usage": recorded.reader.usage(), "keep": {}}
     )
-    house.writer.finish()
+    recorded.writer.finish()

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from tests.contract.test_command import Running as Monitor
-from tests.unit.hook.receiver import Receiver
-from tests.unit.proxy.house import (
+from tests.kit.hook_receiver import Receiver
+from tests.kit.proxied import (
     LAST,
     NDJSON,
     SSE,

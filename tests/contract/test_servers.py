@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.collect.models.scrape.scrape_house import DATA, Bench, replay
+from tests.kit.scrape_harness import DATA, ScrapeHarness, replay
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.scrape.fingerprint import MAKERS, MAX_PROBES, identify
 from wfmon.collect.models.scrape.http import HttpAnswer
@@ -96,13 +96,13 @@ def test_the_manual_names_every_kind_and_every_state():
 def test_every_capture_says_where_it_is_from_and_fills_a_row(name):
     source = orjson.loads((DATA / f"{name}.json").read_bytes())["_source"]
     assert source.startswith(("Captured from", "Written from documentation"))
-    with Bench() as bench:
-        bench.serve(replay(name))
-        bench.look()
-        row = bench.one()
+    with ScrapeHarness() as harness:
+        harness.serve(replay(name))
+        harness.look()
+        row = harness.one()
         assert set(row) == set(COLUMNS)
         assert all(isinstance(row[column], str) for column in COLUMNS if column not in ("pid", "gpu_bytes"))
         assert all(len(row[column]) <= MAX_CHARS for column in ("server", "version", "process", "models"))
-        assert isinstance(bench.frame, Frame)
-        assert len(bench.frame.layout) == len(bench.frame.values)
-        assert all(isinstance(reading, Reading) and reading.server == row["server"] for reading in bench.readings)
+        assert isinstance(harness.frame, Frame)
+        assert len(harness.frame.layout) == len(harness.frame.values)
+        assert all(isinstance(reading, Reading) and reading.server == row["server"] for reading in harness.readings)

@@ -44,11 +44,11 @@ def folder(tmp_path):
     """The data folder of a monitor that ran and ended: 325 seconds, a request of each model's, all in November 2023."""
     made = tmp_path / "data"
     made.mkdir(mode=0o700)
-    house = Models(made)
-    house.live(320)
-    house.ask("the-request-id", MODEL)
-    house.live(5)
-    house.end()
+    recorded = Models(made)
+    recorded.live(320)
+    recorded.ask("the-request-id", MODEL)
+    recorded.live(5)
+    recorded.end()
     return made
 
 

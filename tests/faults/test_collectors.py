@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.collect.fakes import ReplayNvml
+from tests.kit.replayed import ReplayNvml
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.gpu_amd import AmdDriver
 from wfmon.collect.gpu_nvml import NvmlDriver
@@ -24,7 +24,7 @@ DATA = Path(__file__).parents[1] / "data"
 pytestmark = pytest.mark.faults
 
 
-class Bench:
+class CollectorHarness:
     """A system or network collector on a tree of /proc, in a loop that is turned by hand."""
 
     def __init__(self, folder, kind):
@@ -57,22 +57,22 @@ class Bench:
     }.items() for file in files],
 )  # fmt: skip
 def test_a_damaged_file_never_ends_the_loop_and_it_recovers_when_the_file_is_whole_again(tmp_path, kind, file, damage):
-    bench = Bench(tmp_path, kind)
-    assert bench.run(3) == "running"
-    path = bench.proc / file
+    harness = CollectorHarness(tmp_path, kind)
+    assert harness.run(3) == "running"
+    path = harness.proc / file
     whole = path.read_bytes()
-    bench.collector.close()
+    harness.collector.close()
     if damage == "gone":
         path.unlink()
     else:
         path.write_bytes(b"" if damage == "empty" else b"\xff\x00 ( 12 zz\n" * 20)
-    state = bench.run(5)
+    state = harness.run(5)
     assert state in {"running", "error"}
-    assert (state == "error") == bool(bench.logged)
+    assert (state == "error") == bool(harness.logged)
     path.write_bytes(whole)
-    bench.collector.close()
-    assert bench.run(30) == "running"
-    bench.collector.close()
+    harness.collector.close()
+    assert harness.run(30) == "running"
+    harness.collector.close()
 
 
 def test_a_call_into_the_driver_that_hangs_holds_up_nobody_else(tmp_path):
@@ -124,25 +124,25 @@ def test_a_driver_that_raises_what_it_should_not_is_an_error_and_works_again_lat
 
 
 def test_a_process_that_ends_while_it_is_looked_at_is_left_out(tmp_path):
-    bench = Bench(tmp_path, "system")
-    (bench.proc / "4000").mkdir()  # listed, and gone before its file is opened
-    (bench.proc / "4001").mkdir()
-    (bench.proc / "4001/stat").write_bytes(b"")  # gone between open and read
-    assert bench.run(2) == "running"
-    assert {row[1] for row in bench.frames[-1].tables["processes"].rows} == {77, 1234}
-    bench.collector.close()
+    harness = CollectorHarness(tmp_path, "system")
+    (harness.proc / "4000").mkdir()  # listed, and gone before its file is opened
+    (harness.proc / "4001").mkdir()
+    (harness.proc / "4001/stat").write_bytes(b"")  # gone between open and read
+    assert harness.run(2) == "running"
+    assert {row[1] for row in harness.frames[-1].tables["processes"].rows} == {77, 1234}
+    harness.collector.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc")
 def test_no_handle_is_lost_however_often_a_source_fails(tmp_path):
-    bench = Bench(tmp_path, "system")
+    harness = CollectorHarness(tmp_path, "system")
     before = len(list(Path("/proc/self/fd").iterdir()))
-    (bench.proc / "meminfo").write_text("")
+    (harness.proc / "meminfo").write_text("")
     for _ in range(100):
-        bench.loop.set_enabled(True)
-        bench.run(1)
-        bench.loop.set_enabled(False)
-        bench.run(1)
+        harness.loop.set_enabled(True)
+        harness.run(1)
+        harness.loop.set_enabled(False)
+        harness.run(1)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

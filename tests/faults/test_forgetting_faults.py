@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.test_store_faults import checked, fill, small_disk
 from tests.kit import closing
-from tests.unit.store.house import KEEP, START_S, House
+from tests.kit.recorded_store import KEEP, START_S, RecordedStore
 from wfmon.core.clock import FakeClock, SystemClock
 from wfmon.store import deletion, maintenance
 from wfmon.store.deletion_job import WIPE_AGAIN_S
@@ -30,7 +30,7 @@ CANARY = "canary-model-7b"
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.core.clock import FakeClock
 from wfmon.store import deletion_job
 
@@ -46,27 +46,27 @@ class Dying(deletion_job.DeletionJob):
             os.kill(os.getpid(), signal.SIGKILL)
         return super()._breaks_off(wanted)
 
-house = House(folder, "a", name, clock=FakeClock(now_s * 1000))
-house.writer.forgetting.__class__ = Dying
-house.described = house.described[:1]
-house.writer.forgetting.ask({"series": name})
-house.clock.advance(1)
-house.writer.beat()
+recorded = RecordedStore(folder, "a", name, clock=FakeClock(now_s * 1000))
+recorded.writer.forgetting.__class__ = Dying
+recorded.described = recorded.described[:1]
+recorded.writer.forgetting.ask({"series": name})
+recorded.clock.advance(1)
+recorded.writer.beat()
 print(looks)
 """
 
 
 def grown(folder):
-    house = House(folder, "a", f"{CANARY}_ms", *(f"s{n}" for n in range(30)))
+    recorded = RecordedStore(folder, "a", f"{CANARY}_ms", *(f"s{n}" for n in range(30)))
     for _ in range(40):
         for at in range(0, 300, 5):
-            for each in house.described:
-                house.sample(each.name, float(at), house.clock.now_ms() + at * 1_000)
-        house.clock.advance(300)
-        house.writer.beat()
-    house.writer.tidy_all()
-    house.writer.finish()
-    return house.now_s
+            for each in recorded.described:
+                recorded.sample(each.name, float(at), recorded.clock.now_ms() + at * 1_000)
+        recorded.clock.advance(300)
+        recorded.writer.beat()
+    recorded.writer.tidy_all()
+    recorded.writer.finish()
+    return recorded.now_s
 
 
 def counts(path):
@@ -104,7 +104,7 @@ def test_killed_at_any_moment_all_or_nothing_is_gone_and_a_wiping_is_made_up_for
         here.mkdir()
         (here / "wfmon.db").write_bytes(original)
         assert forget_in_a_child(here, now_s, looks * part // 13) == 0
-        later = House(here, "a", clock=FakeClock((now_s + 60) * 1_000))
+        later = RecordedStore(here, "a", clock=FakeClock((now_s + 60) * 1_000))
         assert later.writer.trouble is None
         assert checked(here / "wfmon.db") == [("ok",)]
         found = counts(here / "wfmon.db")
@@ -121,46 +121,46 @@ def test_killed_at_any_moment_all_or_nothing_is_gone_and_a_wiping_is_made_up_for
 
 def test_on_a_full_disk_nothing_is_deleted_and_with_room_it_is(tmp_path):
     with small_disk(tmp_path / "disk") as folder:
-        house = House(folder, "a", f"{CANARY}_ms")
-        house.run(30, **{"a": 1.0, f"{CANARY}_ms": 2.0})
-        house.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        recorded = RecordedStore(folder, "a", f"{CANARY}_ms")
+        recorded.run(30, **{"a": 1.0, f"{CANARY}_ms": 2.0})
+        recorded.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         fill(folder / "filler")
-        house.run(10, a=1.0)
-        house.writer.forgetting.ask({"all": True})
-        house.run(1, a=1.0)
-        told = house.writer.forgetting.status()
+        recorded.run(10, a=1.0)
+        recorded.writer.forgetting.ask({"all": True})
+        recorded.run(1, a=1.0)
+        told = recorded.writer.forgetting.status()
         assert told["state"] == "failed"
         assert told["reason"].startswith("Nothing was deleted. The disk of the data folder is full")
         (folder / "filler").unlink()
-        house.run(10, a=1.0)
-        assert f"{CANARY}_ms" in [each.text for each in house.reader.series()]
-        house.writer.forgetting.ask({"all": True})
-        house.run(1, a=1.0)
-        assert house.writer.forgetting.status()["state"] == "done"
+        recorded.run(10, a=1.0)
+        assert f"{CANARY}_ms" in [each.text for each in recorded.reader.series()]
+        recorded.writer.forgetting.ask({"all": True})
+        recorded.run(1, a=1.0)
+        assert recorded.writer.forgetting.status()["state"] == "done"
         assert holds(folder, CANARY) == []
-        house.writer.finish()
+        recorded.writer.finish()
 
 
 def test_with_room_to_delete_and_none_to_make_the_file_anew_it_is_wiped_when_there_is(tmp_path):
     """The file may not grow: what VACUUM writes does not fit, what DELETE frees does."""
-    house = House(tmp_path, "a", f"{CANARY}_ms")
-    house.run(700, **{"a": 1.0, f"{CANARY}_ms": 2.0})
-    house.described = house.described[:1]
+    recorded = RecordedStore(tmp_path, "a", f"{CANARY}_ms")
+    recorded.run(700, **{"a": 1.0, f"{CANARY}_ms": 2.0})
+    recorded.described = recorded.described[:1]
     broken = sqlite3.OperationalError("database or disk is full")
     broken.sqlite_errorcode = sqlite3.SQLITE_FULL
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("wfmon.store.deletion_job.scrub", lambda _: (_ for _ in ()).throw(broken))
-        house.writer.forgetting.ask({"series": f"{CANARY}_ms"})
-        house.run(1, a=1.0)
-        assert house.writer.forgetting.status()["state"] == "remains"
-        assert house.writer.trouble is None
-    before = house.writer.counts["seconds"]
-    house.run(int(WIPE_AGAIN_S) + 1, a=1.0)
-    assert house.writer.forgetting.status()["state"] == "done"
-    assert house.writer.counts["seconds"] - before == int(WIPE_AGAIN_S) + 1
+        recorded.writer.forgetting.ask({"series": f"{CANARY}_ms"})
+        recorded.run(1, a=1.0)
+        assert recorded.writer.forgetting.status()["state"] == "remains"
+        assert recorded.writer.trouble is None
+    before = recorded.writer.counts["seconds"]
+    recorded.run(int(WIPE_AGAIN_S) + 1, a=1.0)
+    assert recorded.writer.forgetting.status()["state"] == "done"
+    assert recorded.writer.counts["seconds"] - before == int(WIPE_AGAIN_S) + 1
     assert holds(tmp_path, CANARY) == []
-    assert maintenance.check(house.writer.path).problems == ()
-    house.writer.finish()
+    assert maintenance.check(recorded.writer.path).problems == ()
+    recorded.writer.finish()
 
 
 class Torrent:

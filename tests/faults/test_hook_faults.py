@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from tests.unit.hook.receiver import KEY, TOKEN, WAIT_S, Receiver, wait_until
+from tests.kit.hook_receiver import KEY, TOKEN, WAIT_S, Receiver, wait_until
 from wfmon.hook.hook import Hook
 from wfmon.hook.place import Place, find
 from wfmon.hook.request import Request

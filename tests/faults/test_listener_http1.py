@@ -14,9 +14,9 @@ import simple_websocket
 from flask import Flask, request
 from flask_sock import Sock
 
-from tests import serving
-from tests.serving import DAEMON, PATIENT, SHORT, WELL_BEFORE_S, connect, eventually, response
-from tests.serving import serving as serve
+from tests.kit import serving
+from tests.kit.serving import DAEMON, PATIENT, SHORT, WELL_BEFORE_S, connect, eventually, response
+from tests.kit.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
 

@@ -22,8 +22,8 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from tests.serving import PATIENT, WELL_BEFORE_S, H2Client, all_of, connect, eventually
-from tests.serving import serving as serve
+from tests.kit.serving import PATIENT, WELL_BEFORE_S, H2Client, all_of, connect, eventually
+from tests.kit.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
 

@@ -13,7 +13,7 @@ import tracemalloc
 import orjson
 import pytest
 
-from tests.unit.collect.models.meter.meter_bench import Bench
+from tests.kit.meter_harness import MeterHarness
 from wfmon.collect.models.ingest.events import Reading
 from wfmon.collect.models.meter import meters
 from wfmon.collect.models.meter.meters import MAX_WAITING, process_lives
@@ -25,8 +25,8 @@ from wfmon.process import Processor
 
 
 @pytest.fixture
-def bench():
-    return Bench()
+def harness():
+    return MeterHarness()
 
 
 @pytest.fixture
@@ -38,30 +38,30 @@ def traced():
 
 
 def test_a_model_whose_process_dies_mid_stream_ends_its_requests_as_aborted():
-    bench = Bench(alive=process_lives)
+    harness = MeterHarness(alive=process_lives)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        sender = bench.sender(pid=child.pid)
+        sender = harness.sender(pid=child.pid)
         sender.start()
         sender.tokens(back_ms=(20, 0))
-        bench.beat()
+        harness.beat()
         child.kill()
         child.wait(30)
     sender.connection.close()
-    bench.beat(2.5)
-    assert (bench.request["status"], bench.request["output_tokens"]) == ("aborted", 2)
-    assert bench.indices[0].calls[-1][0] == "ended"
+    harness.beat(2.5)
+    assert (harness.request["status"], harness.request["output_tokens"]) == ("aborted", 2)
+    assert harness.indices[0].calls[-1][0] == "ended"
 
 
 def test_a_model_that_only_lost_its_connection_was_lost_from_sight():
-    bench = Bench(alive=process_lives)
+    harness = MeterHarness(alive=process_lives)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        sender = bench.sender(pid=child.pid)
+        sender = harness.sender(pid=child.pid)
         sender.start()
         sender.connection.close()
-        bench.beat()
-        bench.beat(2.5)
+        harness.beat()
+        harness.beat(2.5)
         child.kill()
-    assert bench.request["status"] == "lost"
+    assert harness.request["status"] == "lost"
 
 
 def test_a_child_that_ended_and_was_not_waited_for_is_gone():
@@ -84,38 +84,38 @@ def test_a_child_that_ended_and_was_not_waited_for_is_gone():
         b'{"e":"start","r":"r2","t":1,"model":"' + b"x" * 200_000 + b'"}',
     ],
 )  # fmt: skip
-def test_a_lie_is_refused_and_the_stream_goes_on(bench, lie):
-    sender = bench.sender()
+def test_a_lie_is_refused_and_the_stream_goes_on(harness, lie):
+    sender = harness.sender()
     sender.start()
     assert len(sender.connection.take(lie).refused) == 1
     sender.tokens()
-    _, gauges = bench.beat()
+    _, gauges = harness.beat()
     assert gauges["tokens_total"] == 1.0
-    assert [row["model"] for row in bench.meters.models()] == ["m"]
+    assert [row["model"] for row in harness.meters.models()] == ["m"]
 
 
-def test_ten_megabytes_send_the_client_away(bench):
-    sender = bench.sender()
+def test_ten_megabytes_send_the_client_away(harness):
+    sender = harness.sender()
     with pytest.raises(ValueError, match="at most"):
         sender.connection.take(b'{"e":"start","r":"r2","t":1,"model":"' + b"x" * 10_000_000 + b'"}')
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 1e300])
-def test_a_server_that_lies_about_its_gauges_has_none(bench, value):
+def test_a_server_that_lies_about_its_gauges_has_none(harness, value):
     numbers = {
         name: value for name in Reading._fields
         if name not in ("server", "model", "t_ms", "rate_hz", "runtime", "pid")
     }  # fmt: skip
     for _ in range(2):
-        bench.meters.scraped([Reading("127.0.0.1:8000", "x" * 10_000_000, 0, rate_hz=value, **numbers)])
-        rows, gauges = bench.beat(0.5)
+        harness.meters.scraped([Reading("127.0.0.1:8000", "x" * 10_000_000, 0, rate_hz=value, **numbers)])
+        rows, gauges = harness.beat(0.5)
     assert rows == {}
     assert all(number >= 0 for number in gauges.values())
-    assert len(bench.meters.models()[0]["model"]) == 120
+    assert len(harness.meters.models()[0]["model"]) == 120
 
 
-def test_a_flood_of_ten_thousand_models_is_capped_and_said(bench):
-    sender, rows = bench.sender(), []
+def test_a_flood_of_ten_thousand_models_is_capped_and_said(harness):
+    sender, rows = harness.sender(), []
     for start in range(0, 10_000, 500):
         lines = []
         for at in range(start, start + 500):
@@ -125,56 +125,56 @@ def test_a_flood_of_ten_thousand_models_is_capped_and_said(bench):
                 {"e": "end", "r": f"r{at}", "t": sender.t, "status": "ok"},
             ]
         sender.say(*lines)
-        bench.clock.advance(0.5)
-        rows += [item.layout.series for item in bench.meters.drain() if isinstance(item, TokenBatch)]
+        harness.clock.advance(0.5)
+        rows += [item.layout.series for item in harness.meters.drain() if isinstance(item, TokenBatch)]
     assert max(map(len, rows)) == 7 * (MAX_MODELS + 1)
-    models = bench.meters.models()
+    models = harness.meters.models()
     assert len(models) == MAX_MODELS + 1
     assert models[-1]["model"] == models[-1]["server"] == OTHER
     assert models[-1]["tokens_total"] == 10_000 - MAX_MODELS
-    assert bench.meters.status().reason == "10000 models were told of; 64 are shown, the rest is (other)"
-    assert bench.meters.status().state == "running"
-    assert bench.meters.dropped["model_cap"] == 10_000 - MAX_MODELS
-    assert len(bench.meters.requests(10_000)) == 200
+    assert harness.meters.status().reason == "10000 models were told of; 64 are shown, the rest is (other)"
+    assert harness.meters.status().state == "running"
+    assert harness.meters.dropped["model_cap"] == 10_000 - MAX_MODELS
+    assert len(harness.meters.requests(10_000)) == 200
 
 
-def test_a_full_inbox_drops_and_counts_and_never_waits(bench):
-    sender = bench.sender()
+def test_a_full_inbox_drops_and_counts_and_never_waits(harness):
+    sender = harness.sender()
     sender.start()
-    bench.beat()
+    harness.beat()
     for _ in range(MAX_WAITING // 4_000):
-        bench.clock.advance(1)
+        harness.clock.advance(1)
         sender.tokens(back_ms=[0] * 4_000)
-    assert bench.meters.depth == MAX_WAITING
+    assert harness.meters.depth == MAX_WAITING
     assert sender.say({"e": "tokens", "r": "r1", "t": [sender.t]}) == 0
-    assert bench.meters.dropped["model_inbox_full"] == 1
-    _, gauges = bench.beat()
+    assert harness.meters.dropped["model_inbox_full"] == 1
+    _, gauges = harness.beat()
     assert gauges["tokens_total"] == MAX_WAITING
-    assert bench.meters.depth == 0
+    assert harness.meters.depth == 0
     sender.tokens()
-    assert bench.beat()[1]["tokens_total"] == MAX_WAITING + 1
+    assert harness.beat()[1]["tokens_total"] == MAX_WAITING + 1
 
 
-def test_the_inbox_is_bounded_in_memory_too(bench, traced, monkeypatch):
+def test_the_inbox_is_bounded_in_memory_too(harness, traced, monkeypatch):
     monkeypatch.setattr(meters, "MAX_WAITING_BYTES", 400_000)
-    sender = bench.sender()
+    sender = harness.sender()
     sender.start()
-    bench.beat()
+    harness.beat()
     top, hashes = [[-5.0] * 100] * 10, [list(range(100))] * 10
     before = tracemalloc.get_traced_memory()[0]
     while sender.tokens(back_ms=[0] * 10, top=top, hash=hashes):
-        bench.clock.advance(1)
-    assert bench.meters.dropped["model_inbox_full"] == 1
+        harness.clock.advance(1)
+    assert harness.meters.dropped["model_inbox_full"] == 1
     assert 300_000 < tracemalloc.get_traced_memory()[0] - before < 500_000
-    assert bench.beat()[1]["tokens_total"] == 190
+    assert harness.beat()[1]["tokens_total"] == 190
     assert sender.tokens(top=[[-5.0]]) == 1
 
 
-def test_a_beat_over_a_full_inbox_frees_what_it_has_read_as_it_goes_on(bench, traced, monkeypatch):
+def test_a_beat_over_a_full_inbox_frees_what_it_has_read_as_it_goes_on(harness, traced, monkeypatch):
     monkeypatch.setattr(meters, "EVENTS_AT_ONCE", 100)
-    sender = bench.sender()
+    sender = harness.sender()
     sender.start(model="m0")
-    bench.beat()
+    harness.beat()
     for at in range(0, 500, 100):
         lines = []
         for name in range(at, at + 100):
@@ -184,77 +184,77 @@ def test_a_beat_over_a_full_inbox_frees_what_it_has_read_as_it_goes_on(bench, tr
                 {"e": "end", "r": f"r{name}", "t": sender.t, "status": "ok", "queue_ms": 1},
             ]
         sender.say(*lines)
-        bench.clock.advance(0.5)
+        harness.clock.advance(0.5)
     waiting = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
-    bench.meters.drain()
+    harness.meters.drain()
     assert tracemalloc.get_traced_memory()[1] - waiting < 600_000
 
 
-def test_a_flood_of_tokens_of_many_models_is_told_model_by_model(bench):
-    sender = bench.sender()
+def test_a_flood_of_tokens_of_many_models_is_told_model_by_model(harness):
+    sender = harness.sender()
     for at in range(50):
         sender.start(f"r{at}", model=f"m{at}")
-    bench.beat()
+    harness.beat()
     for at in range(50):
         sender.tokens(f"r{at}", back_ms=range(20, 0, -1))
-    batches = [item for item in bench.meters.drain() if isinstance(item, TokenBatch)]
+    batches = [item for item in harness.meters.drain() if isinstance(item, TokenBatch)]
     assert {len(item.layout) for item in batches} == {7}
     assert sum(item.values[:, 0].sum() for item in batches) == 1_000
 
 
 @pytest.mark.parametrize("step_s", [3_600, -3_600])
-def test_a_step_of_the_wall_clock_moves_the_rows_and_no_measure(bench, step_s):
+def test_a_step_of_the_wall_clock_moves_the_rows_and_no_measure(harness, step_s):
     processor = Processor(Registry())
-    sender = bench.sender()
+    sender = harness.sender()
     sender.start()
 
     def beat():
-        for item in bench.meters.drain():
+        for item in harness.meters.drain():
             if isinstance(item, TokenBatch):
-                assert abs(item.t_ms[-1] - bench.clock.now_ms()) <= 1
+                assert abs(item.t_ms[-1] - harness.clock.now_ms()) <= 1
                 assert len(processor.tokens(item)) > 0
             else:
                 processor.step(item)
 
     for at in range(8):
-        bench.clock.advance(0.1)
+        harness.clock.advance(0.1)
         sender.tokens()
         if at == 4:
-            bench.clock.step(step_s)
-            step = bench.clock.check()
+            harness.clock.step(step_s)
+            step = harness.clock.check()
             assert isinstance(step, ClockStep)
             processor.on_clock_step(step)
         beat()
     assert not processor.dropped
     sender.end()
     beat()
-    request = bench.request
+    request = harness.request
     assert (request["ttft_ms"], request["duration_ms"], request["time_per_output_token_ms"]) == (100.0, 800.0, 100.0)
 
 
-def test_switching_off_and_on_under_load_counts_what_came_after(bench):
-    sender = bench.sender()
+def test_switching_off_and_on_under_load_counts_what_came_after(harness):
+    sender = harness.sender()
     sender.start("a")
-    bench.beat()
+    harness.beat()
     for on in (False, True, False, True):
-        bench.meters.set_enabled(on)
+        harness.meters.set_enabled(on)
         sender.tokens("a")
-        bench.beat()
+        harness.beat()
     sender.start("b")
     sender.tokens("b", back_ms=(10, 0))
-    _, gauges = bench.beat()
+    _, gauges = harness.beat()
     assert (gauges["tokens_total"], gauges["requests_active"]) == (2.0, 1.0)
 
 
 def test_many_threads_may_speak_while_the_beat_reads():
-    bench = Bench()
+    harness = MeterHarness()
     errors = []
     go = threading.Barrier(5)
 
     def speak(number):
         try:
-            sender = bench.sender(f"sender-{number:04}")
+            sender = harness.sender(f"sender-{number:04}")
             go.wait(30)
             for at in range(100):
                 sender.start(f"r{at}", model=f"m{number}")
@@ -268,20 +268,20 @@ def test_many_threads_may_speak_while_the_beat_reads():
         thread.start()
     go.wait(30)
     while any(thread.is_alive() for thread in threads):
-        bench.meters.drain()
-        bench.meters.each_second()
-        bench.meters.requests(10)
-        bench.meters.status()
-    bench.meters.drain()
+        harness.meters.drain()
+        harness.meters.each_second()
+        harness.meters.requests(10)
+        harness.meters.status()
+    harness.meters.drain()
     assert errors == []
-    assert not bench.meters.dropped
-    assert sum(row["tokens_total"] for row in bench.meters.models()) == 800
+    assert not harness.meters.dropped
+    assert sum(row["tokens_total"] for row in harness.meters.models()) == 800
 
 
-def test_text_never_comes_in(bench, caplog):
+def test_text_never_comes_in(harness, caplog):
     caplog.set_level(logging.DEBUG)
     canary = "cAnArYw0rd"
-    sender = bench.sender()
+    sender = harness.sender()
     sender.start()
     sender.tokens()
     lines = [
@@ -293,20 +293,21 @@ def test_text_never_comes_in(bench, caplog):
     ]  # fmt: skip
     taken = sender.connection.take(b"\n".join(map(orjson.dumps, lines)) + f'\n{{"e":"{canary}'.encode())
     assert len(taken.refused) == 9
-    bench.beat()
+    harness.beat()
     state = [
-        taken, caplog.text, bench.second(), bench.meters.models(), bench.meters.requests(10), bench.meters.status(),
-        bench.meters.request(bench.request["id"]), bench.reasons, vars(bench.ingest), bench.meters.dropped,
+        taken, caplog.text, harness.second(), harness.meters.models(), harness.meters.requests(10),
+        harness.meters.status(), harness.meters.request(harness.request["id"]), harness.reasons,
+        vars(harness.ingest), harness.meters.dropped,
     ]  # fmt: skip
     assert canary not in repr(state)
 
 
-def test_answers_are_fit_for_json(bench):
-    sender = bench.sender()
+def test_answers_are_fit_for_json(harness):
+    sender = harness.sender()
     sender.start()
     sender.tokens(entropy=[1.5])
-    bench.beat()
-    for answer in (bench.meters.models(), bench.meters.requests(5), bench.meters.request(bench.request["id"])):
+    harness.beat()
+    for answer in (harness.meters.models(), harness.meters.requests(5), harness.meters.request(harness.request["id"])):
         json.dumps(answer, allow_nan=False)
-    for table in bench.second().values():
+    for table in harness.second().values():
         json.dumps(table, allow_nan=False)

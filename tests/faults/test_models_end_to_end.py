@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from tests.contract.test_command import Running
-from tests.unit.proxy.house import LAST, SSE, Upstream, chunk, delta, dial, event, head, post, read_until
+from tests.kit.proxied import LAST, SSE, Upstream, chunk, delta, dial, event, head, post, read_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ class Model:
                 pipe.close()
 
 
-class House:
+class WatchedFolder:
     """One data folder: its monitors, one after the other, and the models beside them."""
 
     def __init__(self, folder):
@@ -181,83 +181,83 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path):
-    house = House(tmp_path)
-    house.start()
-    yield house
-    house.close()
+def watched(tmp_path):
+    watched = WatchedFolder(tmp_path)
+    watched.start()
+    yield watched
+    watched.close()
 
 
-def test_a_model_never_notices_that_its_monitor_was_killed_and_the_next_one_says_what_was_lost(house):
-    model = house.model("steady")
-    house.tokens("steady", 20)
-    first = house.request("steady")
+def test_a_model_never_notices_that_its_monitor_was_killed_and_the_next_one_says_what_was_lost(watched):
+    model = watched.model("steady")
+    watched.tokens("steady", 20)
+    first = watched.request("steady")
     assert first["status"] == "open"
-    house.kill()
+    watched.kill()
     until(lambda: model.said["lost"] > 0)
     got = model.said["got"]
     until(lambda: model.said["got"] > got + 50)  # it goes on as before
-    house.start()
+    watched.start()
     until(lambda: model.said["connections"] == 2)
-    house.tokens("steady", 20)
+    watched.tokens("steady", 20)
     said = model.end()
-    row = house.ended("steady")
+    row = watched.ended("steady")
     assert said["ended"]
     assert said["got"] == said["given"]
     assert said["errors"] <= 20  # connections that failed, each once
-    assert until(house.lost) == said["lost"] > 0
+    assert until(watched.lost) == said["lost"] > 0
     assert row["status"] == "ok"
     assert row["output_tokens"] == said["got"]  # the hook's own count, over the gap
     assert row["ttft_ms"] is None  # this monitor did not see the first token
     assert abs(row["started_ms"] - first["started_ms"]) < 1_000
-    assert house.shown("steady")["tokens_total"] == said["got"]
-    code, _, output = house.monitor.stop()
+    assert watched.shown("steady")["tokens_total"] == said["got"]
+    code, _, output = watched.monitor.stop()
     assert code == 0
     assert "Traceback" not in output
 
 
-def test_three_kills_in_a_row_are_as_one(house):
-    model = house.model("often")
+def test_three_kills_in_a_row_are_as_one(watched):
+    model = watched.model("often")
     for times in (1, 2, 3):
-        house.tokens("often", 10)
-        house.kill()
+        watched.tokens("often", 10)
+        watched.kill()
         until(lambda: model.said["lost"] > 0)
-        house.start()
+        watched.start()
         until(lambda times=times: model.said["connections"] == times + 1)
-    house.tokens("often", 10)
+    watched.tokens("often", 10)
     said = model.end()
-    assert house.ended("often")["output_tokens"] == said["got"] == said["given"]
+    assert watched.ended("often")["output_tokens"] == said["got"] == said["given"]
 
 
-def test_a_model_whose_process_is_killed_ends_its_request_as_aborted_and_others_go_on(house):
-    victim, other = house.model("victim"), house.model("other")
-    house.tokens("victim", 20)
-    house.tokens("other", 20)
+def test_a_model_whose_process_is_killed_ends_its_request_as_aborted_and_others_go_on(watched):
+    victim, other = watched.model("victim"), watched.model("other")
+    watched.tokens("victim", 20)
+    watched.tokens("other", 20)
     victim.process.kill()
-    row = house.ended("victim")
+    row = watched.ended("victim")
     assert row["status"] == "aborted"
     assert row["output_tokens"] >= 20
-    assert house.request("other")["status"] == "open"
+    assert watched.request("other")["status"] == "open"
     said = other.end()
-    assert house.ended("other")["output_tokens"] == said["got"]
+    assert watched.ended("other")["output_tokens"] == said["got"]
 
 
-def test_a_runtime_that_hangs_is_told_as_a_stall_and_holds_up_nobody(house):
-    hung = house.model("hung", 0.02, may=40)
-    house.tokens("hung", 40)
-    until(lambda: house.shown("hung")["state"] == "stalling")
-    other = house.model("lively")
-    house.tokens("lively", 50)
-    assert house.request("hung")["status"] == "open"
-    assert house.shown("hung")["requests_active"] == 1
-    assert house.shown("hung")["tokens_per_second"] == 0
+def test_a_runtime_that_hangs_is_told_as_a_stall_and_holds_up_nobody(watched):
+    hung = watched.model("hung", 0.02, may=40)
+    watched.tokens("hung", 40)
+    until(lambda: watched.shown("hung")["state"] == "stalling")
+    other = watched.model("lively")
+    watched.tokens("lively", 50)
+    assert watched.request("hung")["status"] == "open"
+    assert watched.shown("hung")["requests_active"] == 1
+    assert watched.shown("hung")["tokens_per_second"] == 0
     hung.order(may=1e9)
-    house.tokens("hung", 60)
-    until(lambda: house.shown("hung")["state"] in {"flowing", "saturated"})
-    assert hung.end()["got"] == house.ended("hung")["output_tokens"]
-    row = house.request("hung")
+    watched.tokens("hung", 60)
+    until(lambda: watched.shown("hung")["state"] in {"flowing", "saturated"})
+    assert hung.end()["got"] == watched.ended("hung")["output_tokens"]
+    row = watched.request("hung")
     assert row["status"] == "ok"
-    one = house.ask(f"requests/{row['id']}")
+    one = watched.ask(f"requests/{row['id']}")
     assert max(gap_ms for _, gap_ms in one["stalls"]) > 1_000
     other.end()
 
@@ -276,7 +276,7 @@ def alive(pid):
 
 @pytest.fixture
 def behind(tmp_path):
-    """A house whose monitor runs a proxy before a scripted server: (house, server, pids of proxies)."""
+    """A folder whose monitor runs a proxy before a scripted server: (watched, server, pids of proxies)."""
     steps = threading.Semaphore(0)
     sent = []
 
@@ -291,15 +291,15 @@ def behind(tmp_path):
 
     server = Upstream(v1__chat__completions=script)
     server.steps, server.sent = steps, sent
-    house = House(tmp_path)
-    house.config.write_text(
+    watched = WatchedFolder(tmp_path)
+    watched.config.write_text(
         "collect:\n  servers:\n    enabled: false\n"
         f"proxy:\n  enabled: true\n  upstream: {server.url}\n  listen: 127.0.0.1:{free_port()}\n"
     )
     pids = []
-    house.start()
-    yield house, server, pids
-    house.close()
+    watched.start()
+    yield watched, server, pids
+    watched.close()
     for pid in filter(alive, pids):
         os.kill(pid, signal.SIGKILL)
     server.close()
@@ -308,37 +308,37 @@ def behind(tmp_path):
 TOKENS = 60
 
 
-def running(house):
+def running(watched):
     """The proxy as the monitor tells of it, once it runs."""
-    return until(lambda: (told := house.ask("proxy"))["state"] == "running" and told)
+    return until(lambda: (told := watched.ask("proxy"))["state"] == "running" and told)
 
 
 def test_a_stream_through_the_proxy_outlives_its_monitor_and_the_next_one_adopts_the_proxy(behind):
-    house, server, pids = behind
-    first = running(house)
+    watched, server, pids = behind
+    first = running(watched)
     pids.append(first["pid"])
     port = int(first["listen"].rpartition(":")[2])
     with dial(port) as sock:
         sock.settimeout(WAIT_S)
         sock.sendall(post(CHAT, {"model": "m", "stream": True}, port))
         server.steps.release(20)
-        house.tokens("m", 20)
-        house.kill()
+        watched.tokens("m", 20)
+        watched.kill()
         server.steps.release(20)
         received = read_until_holds(sock, b'"t39"')
         assert alive(first["pid"])
-        house.start()
-        assert running(house)["pid"] == first["pid"]
+        watched.start()
+        assert running(watched)["pid"] == first["pid"]
         # Its request is told anew; the tokens of the meantime are lost to the monitor and to nobody else.
-        until(lambda: (row := house.request("m")) and row["status"] == "open")
+        until(lambda: (row := watched.request("m")) and row["status"] == "open")
         server.steps.release(21)
         received += read_until(sock, LAST)
     assert received.count(b'"content"') == TOKENS
-    row = house.ended("m")
+    row = watched.ended("m")
     assert (row["status"], row["via"], row["output_tokens"]) == ("ok", "proxy", TOKENS)
     assert row["ttft_ms"] is None
-    assert 0 < until(house.lost) <= 20
-    code, _, output = house.monitor.stop()
+    assert 0 < until(watched.lost) <= 20
+    code, _, output = watched.monitor.stop()
     assert code == 0
     assert "Traceback" not in output
     until(lambda: not alive(first["pid"]))  # an ordered stop drains it
@@ -353,19 +353,19 @@ def read_until_holds(sock, word):
     return data
 
 
-def test_a_model_server_killed_mid_stream_ends_the_request_that_the_proxy_tells_as_aborted(house, tmp_path):
-    with demo(tmp_path / "unseen") as (server, at), proxy_before(at, house.data) as port:
+def test_a_model_server_killed_mid_stream_ends_the_request_that_the_proxy_tells_as_aborted(watched, tmp_path):
+    with demo(tmp_path / "unseen") as (server, at), proxy_before(at, watched.data) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
         ask = {"model": "wfmon-demo-2gram", "prompt": "A token is", "max_tokens": 4_000, "stream": True}
         connection.request("POST", "/v1/completions", json.dumps(ask))
         answer = connection.getresponse()
         assert answer.status == 200
-        house.tokens("wfmon-demo-2gram", 3)
+        watched.tokens("wfmon-demo-2gram", 3)
         server.kill()
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             answer.read()
         connection.close()
-        row = house.ended("wfmon-demo-2gram")
+        row = watched.ended("wfmon-demo-2gram")
     assert (row["status"], row["via"], row["server"]) == ("aborted", "proxy", at)
     assert row["output_tokens"] >= 3
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from tests.unit.proxy.house import (
+from tests.kit.proxied import (
     LAST,
     NDJSON,
     SSE,

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.unit.collect.models.scrape.scrape_house import Answering, Bench, http, replay
+from tests.kit.scrape_harness import Answering, ScrapeHarness, http, replay
 from wfmon.collect.loop import CollectorLoop
 from wfmon.collect.models.scrape.http import TIMEOUT_S
 from wfmon.collect.models.scrape.kinds import MAX_MODELS
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.faults
 DEADLINE_S = 20
 
 
-class RealTime(Bench):
+class RealTime(ScrapeHarness):
     """The same, by the machine's own clock: a look that waits for a server waits in truth."""
 
     def __init__(self):
@@ -28,9 +28,9 @@ class RealTime(Bench):
 
 
 @pytest.fixture
-def bench():
-    with RealTime() as bench:
-        yield bench
+def harness():
+    with RealTime() as harness:
+        yield harness
 
 
 def hang(_connection, closing):
@@ -86,119 +86,123 @@ MID_LIFE = {
 
 
 @pytest.mark.parametrize("name", MID_LIFE)
-def test_a_known_server_that_goes_wrong_is_shown_with_what_to_do(bench, name):
+def test_a_known_server_that_goes_wrong_is_shown_with_what_to_do(harness, name):
     answer, state = MID_LIFE[name]
-    server = bench.serve(replay("ollama"))
-    assert bench.one()["state"] == "ok"
+    server = harness.serve(replay("ollama"))
+    assert harness.one()["state"] == "ok"
     server.answers = {"*": answer}
-    for known in bench.collector._servers.values():
+    for known in harness.collector._servers.values():
         known.failures = 10  # its patience is spent: tests/unit has how long that takes
-    row = bench.one()
+    row = harness.one()
     assert (row["state"], row["runtime"]) == (state, "Ollama")
     assert row["lacks"]
     assert row["fix"]
-    assert bench.readings == []
+    assert harness.readings == []
 
 
 @pytest.mark.parametrize("name", MID_LIFE)
-def test_an_unknown_server_that_goes_wrong_harms_nothing(bench, name):
-    bench.serve({"*": MID_LIFE[name][0]})
-    good = bench.serve(replay("vllm"))
-    rows = bench.look()
+def test_an_unknown_server_that_goes_wrong_harms_nothing(harness, name):
+    harness.serve({"*": MID_LIFE[name][0]})
+    good = harness.serve(replay("vllm"))
+    rows = harness.look()
     while good.port not in rows:  # the bad one may have taken this look's time
-        rows = bench.look()
+        rows = harness.look()
     assert rows[good.port]["runtime"] == "vLLM"
 
 
-def test_ten_servers_that_hang_keep_one_that_answers_waiting_for_one_look_at_most(bench):
-    good = bench.serve(replay("ollama"))
-    bench.one()
-    hung = [bench.serve({"*": hang}) for _ in range(10)]
-    began_ns = bench.clock.mono_ns()
-    assert bench.look()[good.port]["state"] == "ok"
-    assert len(bench.readings) == 2
+def test_ten_servers_that_hang_keep_one_that_answers_waiting_for_one_look_at_most(harness):
+    good = harness.serve(replay("ollama"))
+    harness.one()
+    hung = [harness.serve({"*": hang}) for _ in range(10)]
+    began_ns = harness.clock.mono_ns()
+    assert harness.look()[good.port]["state"] == "ok"
+    assert len(harness.readings) == 2
     # The bound is the look's own budget; the rest is what a loaded machine may add.
-    assert (bench.clock.mono_ns() - began_ns) / 1e9 < BUDGET_S + DEADLINE_S
+    assert (harness.clock.mono_ns() - began_ns) / 1e9 < BUDGET_S + DEADLINE_S
     assert sum(server.opened for server in hung) <= BUDGET_S / TIMEOUT_S + 1
 
 
-def test_ten_thousand_model_names_are_64_and_the_rest_is_said(bench):
+def test_ten_thousand_model_names_are_64_and_the_rest_is_said(harness):
     names = ",".join(f'{{"name":"model-{n}","size_vram":{n}}}' for n in range(10_000))
-    bench.serve({**replay("ollama"), "/api/ps": http(f'{{"models":[{names}]}}'.encode())})
-    row = bench.one()
+    harness.serve({**replay("ollama"), "/api/ps": http(f'{{"models":[{names}]}}'.encode())})
+    row = harness.one()
     assert row["models"].endswith(" more")
     assert "of its 10,000 models the first 64 are kept" in row["lacks"]
-    assert len({each.model for each in bench.readings}) == MAX_MODELS
+    assert len({each.model for each in harness.readings}) == MAX_MODELS
 
 
-def test_ten_thousand_models_of_one_metrics_page_are_64(bench):
+def test_ten_thousand_models_of_one_metrics_page_are_64(harness):
     page = "".join(f'vllm:num_requests_running{{model_name="model-{n}"}} 1\n' for n in range(10_000))
-    bench.serve({**replay("vllm"), "/metrics": http(page.encode())})
-    bench.one()
-    assert len(bench.readings) == MAX_MODELS
+    harness.serve({**replay("vllm"), "/metrics": http(page.encode())})
+    harness.one()
+    assert len(harness.readings) == MAX_MODELS
 
 
-def test_a_label_of_ten_megabytes_is_cut_or_left_out(bench):
+def test_a_label_of_ten_megabytes_is_cut_or_left_out(harness):
     flood = "z" * 10_000_000
-    bench.serve({**replay("vllm"), "/metrics": http(f'vllm:num_requests_running{{model_name="{flood}"}} 1\n'.encode())})
+    harness.serve(
+        {**replay("vllm"), "/metrics": http(f'vllm:num_requests_running{{model_name="{flood}"}} 1\n'.encode())}
+    )
     long = "z" * 8_000
-    bench.serve({**replay("vllm"), "/metrics": http(f'vllm:num_requests_running{{model_name="{long}"}} 1\n'.encode())})
-    states = {row["state"] for row in bench.look().values()}
+    harness.serve(
+        {**replay("vllm"), "/metrics": http(f'vllm:num_requests_running{{model_name="{long}"}} 1\n'.encode())}
+    )
+    states = {row["state"] for row in harness.look().values()}
     assert states == {"odd", "ok"}
-    assert [len(each.model) for each in bench.readings] == [120]
+    assert [len(each.model) for each in harness.readings] == [120]
 
 
 @pytest.mark.parametrize("value", ["NaN", "-5", "1e400", "+Inf", "lies", ""])
-def test_a_measure_that_cannot_be_is_not_told(bench, value):
+def test_a_measure_that_cannot_be_is_not_told(harness, value):
     page = f'vllm:num_requests_waiting{{model_name="m"}} 2\nvllm:kv_cache_usage_perc{{model_name="m"}} {value}\n'
-    bench.serve({**replay("vllm"), "/metrics": http(page.encode())})
-    bench.one()
-    assert [(each.requests_waiting, each.kv_cache_percent) for each in bench.readings] == [(2.0, None)]
+    harness.serve({**replay("vllm"), "/metrics": http(page.encode())})
+    harness.one()
+    assert [(each.requests_waiting, each.kv_cache_percent) for each in harness.readings] == [(2.0, None)]
 
 
 @pytest.mark.parametrize("value", ["-1", "1e999", '"many"', "null", "true", "[]", "{}"])
-def test_a_size_that_cannot_be_is_not_told(bench, value):
-    bench.serve({**replay("ollama"), "/api/ps": http(f'{{"models":[{{"name":"m","size_vram":{value}}}]}}'.encode())})
-    bench.look()
-    assert all(each.vram_bytes is None for each in bench.readings)
+def test_a_size_that_cannot_be_is_not_told(harness, value):
+    harness.serve({**replay("ollama"), "/api/ps": http(f'{{"models":[{{"name":"m","size_vram":{value}}}]}}'.encode())})
+    harness.look()
+    assert all(each.vram_bytes is None for each in harness.readings)
 
 
-def test_a_redirect_to_another_machine_is_not_followed(bench, monkeypatch):
+def test_a_redirect_to_another_machine_is_not_followed(harness, monkeypatch):
     connected = []
     real = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: (connected.append(to), real(self, to))[1])
-    server = bench.serve({"*": http(b"", 307, location="http://192.0.2.1:80/api/version")}, name="ollama")
-    bench.look()
+    server = harness.serve({"*": http(b"", 307, location="http://192.0.2.1:80/api/version")}, name="ollama")
+    harness.look()
     assert set(connected) == {("127.0.0.1", server.port)}
 
 
-def test_a_server_that_dies_between_two_scrapes_is_gone_and_comes_back_as_another(bench):
-    server = bench.serve(replay("vllm"), owner=1)
-    bench.one()
+def test_a_server_that_dies_between_two_scrapes_is_gone_and_comes_back_as_another(harness):
+    server = harness.serve(replay("vllm"), owner=1)
+    harness.one()
     server.close()
-    bench.look()  # refused: its socket is still in the list, its patience not spent
-    bench.machine.listening.clear()
-    assert bench.look() == {}
-    bench.serve(replay("vllm_later"), owner=2)
-    assert bench.one()["state"] == "ok"
-    assert bench.readings[0].tokens_per_second is None
+    harness.look()  # refused: its socket is still in the list, its patience not spent
+    harness.machine.listening.clear()
+    assert harness.look() == {}
+    harness.serve(replay("vllm_later"), owner=2)
+    assert harness.one()["state"] == "ok"
+    assert harness.readings[0].tokens_per_second is None
 
 
 def test_the_loop_that_is_switched_off_asks_no_more_and_forgets():
     """Off means off: no connection is opened from then on, and the table is empty."""
-    with Bench(clock=SystemClock()) as bench:
-        server = bench.serve(replay("ollama"))
+    with ScrapeHarness(clock=SystemClock()) as harness:
+        server = harness.serve(replay("ollama"))
         looked, closed = threading.Event(), threading.Event()
-        real_close = bench.collector.close
-        bench.collector.close = lambda: (real_close(), closed.set())
-        loop = CollectorLoop(bench.collector, 20.0, SystemClock(), lambda _frame: looked.set(), lambda _status: None)
+        real_close = harness.collector.close
+        harness.collector.close = lambda: (real_close(), closed.set())
+        loop = CollectorLoop(harness.collector, 20.0, SystemClock(), lambda _frame: looked.set(), lambda _status: None)
         loop.start()
         try:
             assert looked.wait(DEADLINE_S)
             loop.set_enabled(False)
             assert closed.wait(DEADLINE_S)
             opened = server.opened
-            assert bench.collector.servers() == []
+            assert harness.collector.servers() == []
             assert loop.status().state == "off"
             assert server.opened == opened
         finally:

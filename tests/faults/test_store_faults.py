@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.store.house import KEEP, START_S, House
+from tests.kit.recorded_store import KEEP, START_S, RecordedStore
 from wfmon.core.clock import FakeClock
 from wfmon.store import database
 from wfmon.store.backlog import WAITING
@@ -31,17 +31,17 @@ pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 NURSERY = """
 import os, sys
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.core.clock import FakeClock
 from wfmon.store import seal
 
 seal.SLICE = 1  # more moments to be killed at
 
 def write(folder, begin_s):
-    house = House(folder, "a", "b", "c_ms", clock=FakeClock(begin_s * 1000))
+    recorded = RecordedStore(folder, "a", "b", "c_ms", clock=FakeClock(begin_s * 1000))
     while True:
-        house.run(1, a=1.0, b=2.0, c_ms=3.0)
-        os.write(1, b"%d\\n" % (house.writer.written_to_ms // 1000))  # all before it is acknowledged
+        recorded.run(1, a=1.0, b=2.0, c_ms=3.0)
+        os.write(1, b"%d\\n" % (recorded.writer.written_to_ms // 1000))  # all before it is acknowledged
 
 from pathlib import Path
 for line in sys.stdin:
@@ -67,8 +67,8 @@ def checked(path):
         connection.close()
 
 
-def samples(house, name="a", from_s=START_S, to_s=START_S + 10**6):
-    found = house.buckets(name, from_s, to_s)
+def samples(recorded, name="a", from_s=START_S, to_s=START_S + 10**6):
+    found = recorded.buckets(name, from_s, to_s)
     return dict(zip(found.t_s.tolist(), found.figures.samples.tolist(), strict=True))
 
 
@@ -76,8 +76,8 @@ def warnings(caplog):
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
-def texts(house):
-    return [each["text"] for each in house.reader.annotations(0, 10**15)]
+def texts(recorded):
+    return [each["text"] for each in recorded.reader.annotations(0, 10**15)]
 
 
 def test_killed_in_mid_write_fifty_times_no_acknowledged_second_is_lost_and_none_doubled(tmp_path):
@@ -107,15 +107,15 @@ def test_killed_in_mid_write_fifty_times_no_acknowledged_second_is_lost_and_none
         nursery.wait(10)
         nursery.stdout.close()
     assert sum(to_s - from_s for from_s, to_s in acknowledged) > 3_000
-    house = House(tmp_path, "a", "b", "c_ms")
+    recorded = RecordedStore(tmp_path, "a", "b", "c_ms")
     for name in ("a", "b", "c_ms"):
-        found = samples(house, name)
+        found = samples(recorded, name)
         assert set(found.values()) == {1}
         for from_s, to_s in acknowledged:
             assert all(t_s in found for t_s in range(from_s, to_s))
-        tens = house.buckets(name, START_S, START_S + 10**6, 1)
+        tens = recorded.buckets(name, START_S, START_S + 10**6, 1)
         assert tens.figures.samples.sum() == len(found)
-    house.writer.finish()
+    recorded.writer.finish()
     assert not list(tmp_path.glob("wfmon.db.damaged*"))
 
 
@@ -126,17 +126,17 @@ class Torn:
 
     def __init__(self, folder):
         (folder / "whole").mkdir()
-        house = House(folder / "whole", "a", "c_ms", clock=FakeClock(self.FROM_S * 1_000))
-        house.run(40, a=1.0, c_ms=2.0)
+        recorded = RecordedStore(folder / "whole", "a", "c_ms", clock=FakeClock(self.FROM_S * 1_000))
+        recorded.run(40, a=1.0, c_ms=2.0)
         self.safe = 37
-        connection = house.writer._connection
+        connection = recorded.writer._connection
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        house.run(80, a=1.0, c_ms=2.0)  # a chunk is sealed on the way
+        recorded.run(80, a=1.0, c_ms=2.0)  # a chunk is sealed on the way
         self.all = 117
-        self.clock = house.clock
-        self.db = house.writer.path.read_bytes()
-        self.wal = house.writer.path.with_name("wfmon.db-wal").read_bytes()
-        house.writer.finish()
+        self.clock = recorded.clock
+        self.db = recorded.writer.path.read_bytes()
+        self.wal = recorded.writer.path.with_name("wfmon.db-wal").read_bytes()
+        recorded.writer.finish()
         self._folder = folder
         self._number = 0
 
@@ -148,13 +148,13 @@ class Torn:
         (folder / "wfmon.db").write_bytes(self.db)
         (folder / "wfmon.db-wal").write_bytes(wal)
         (folder / BALLAST).touch()
-        house = House(folder, "a", "c_ms", clock=self.clock)
-        assert house.writer.trouble is None
-        assert house.writer.notice == ""
-        assert house.writer._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        found = [samples(house, "a"), samples(house, "c_ms")]
-        house.writer._connection.execute("PRAGMA synchronous = OFF")  # this copy is thrown away
-        house.writer.finish()
+        recorded = RecordedStore(folder, "a", "c_ms", clock=self.clock)
+        assert recorded.writer.trouble is None
+        assert recorded.writer.notice == ""
+        assert recorded.writer._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = [samples(recorded, "a"), samples(recorded, "c_ms")]
+        recorded.writer._connection.execute("PRAGMA synchronous = OFF")  # this copy is thrown away
+        recorded.writer.finish()
         shutil.rmtree(folder)
         assert found[0] == found[1] == dict.fromkeys(range(self.FROM_S, self.FROM_S + len(found[0])), 1)
         assert self.safe <= len(found[0]) <= self.all
@@ -211,74 +211,74 @@ def fill(path):
 
 def test_on_a_full_disk_samples_wait_and_fold_and_it_resumes_by_itself(tmp_path, caplog):
     with small_disk(tmp_path / "disk") as folder:
-        house = House(folder, "a", "c_ms")
-        house.run(30, a=1.0, c_ms=2.0)
+        recorded = RecordedStore(folder, "a", "c_ms")
+        recorded.run(30, a=1.0, c_ms=2.0)
         ballast, filler = folder / BALLAST, folder / "filler"
         assert ballast.stat().st_size == BALLAST_BYTES
-        house.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        recorded.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         fill(filler)
-        house.run(200, a=1.0, c_ms=2.0)
-        assert house.writer.status()["state"] == "full"
-        assert "is full: recording waits" in house.writer.status()["reason"]
+        recorded.run(200, a=1.0, c_ms=2.0)
+        assert recorded.writer.status()["state"] == "full"
+        assert "is full: recording waits" in recorded.writer.status()["reason"]
         assert not ballast.exists()
-        assert house.writer.depth <= WAITING
-        assert house.writer.counts["folded"] > 100
+        assert recorded.writer.depth <= WAITING
+        assert recorded.writer.counts["folded"] > 100
         assert len(warnings(caplog)) == 1
         filler.unlink()
-        house.run(int(RETRY_S) + 5, a=1.0, c_ms=2.0)
-        assert house.writer.status()["state"] == "recording"
+        recorded.run(int(RETRY_S) + 5, a=1.0, c_ms=2.0)
+        assert recorded.writer.status()["state"] == "recording"
         assert ballast.stat().st_size == BALLAST_BYTES
         seconds = 230 + int(RETRY_S) + 5 - 3
-        assert sum(samples(house, "a").values()) == sum(samples(house, "c_ms").values()) == seconds
-        (text,) = texts(house)
+        assert sum(samples(recorded, "a").values()) == sum(samples(recorded, "c_ms").values()) == seconds
+        (text,) = texts(recorded)
         assert text.startswith("Recording waited for 2")
         assert text.endswith(" s. The disk of the data folder is full: recording waits until there is room again.")
         assert len(warnings(caplog)) == 1
-        assert checked(house.writer.path) == [("ok",)]
-        house.writer.finish()
+        assert checked(recorded.writer.path) == [("ok",)]
+        recorded.writer.finish()
 
 
 def test_on_a_disk_that_stays_nearly_full_it_does_not_come_and_go(tmp_path, caplog):
     with small_disk(tmp_path / "disk") as folder:
-        house = House(folder, "a")
-        house.run(10, a=1.0)
-        house.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        recorded = RecordedStore(folder, "a")
+        recorded.run(10, a=1.0)
+        recorded.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         fill(folder / "filler")
-        house.run(600, a=1.0)
-        assert house.writer.status()["state"] == "full"
+        recorded.run(600, a=1.0)
+        assert recorded.writer.status()["state"] == "full"
         assert len(warnings(caplog)) == 1
-        house.writer.finish()
+        recorded.writer.finish()
 
 
 def test_started_on_a_full_disk_it_waits_and_begins_when_there_is_room(tmp_path, caplog):
     with small_disk(tmp_path / "disk") as folder:
         filler = folder / "filler"
         fill(filler)
-        house = House(folder, "a")
-        house.run(60, a=1.0)
-        assert house.writer.status()["state"] == "full"
+        recorded = RecordedStore(folder, "a")
+        recorded.run(60, a=1.0)
+        assert recorded.writer.status()["state"] == "full"
         filler.unlink()
-        house.run(int(RETRY_S) + 5, a=1.0)
-        assert house.writer.status()["state"] == "recording"
-        assert sum(samples(house).values()) == 60 + int(RETRY_S) + 5 - 3
+        recorded.run(int(RETRY_S) + 5, a=1.0)
+        assert recorded.writer.status()["state"] == "recording"
+        assert sum(samples(recorded).values()) == 60 + int(RETRY_S) + 5 - 3
         assert len(warnings(caplog)) == 1
-        house.writer.finish()
+        recorded.writer.finish()
 
 
 def test_a_file_that_must_not_grow_waits_as_on_a_full_disk_and_loses_nothing(tmp_path, caplog):
-    house = House(tmp_path, "a")
-    house.run(20, a=1.0)
-    connection = house.writer._connection
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(20, a=1.0)
+    connection = recorded.writer._connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
-    house.run(100, a=1.0)
-    assert house.writer.status()["state"] == "full"
+    recorded.run(100, a=1.0)
+    assert recorded.writer.status()["state"] == "full"
     assert not (tmp_path / BALLAST).exists()
     connection.execute("PRAGMA max_page_count = 1000000")
-    house.run(int(RETRY_S) + 3, a=1.0)
-    assert house.writer.status()["state"] == "recording"
+    recorded.run(int(RETRY_S) + 3, a=1.0)
+    assert recorded.writer.status()["state"] == "recording"
     assert (tmp_path / BALLAST).exists()
-    assert sum(samples(house).values()) == 120 + int(RETRY_S)
+    assert sum(samples(recorded).values()) == 120 + int(RETRY_S)
     assert len(warnings(caplog)) == 1
 
 
@@ -291,9 +291,9 @@ def foreign(path):
 
 
 def grown(path):
-    house = House(path.parent, "a")
-    house.run(700, a=1.0)
-    house.writer.finish()
+    recorded = RecordedStore(path.parent, "a")
+    recorded.run(700, a=1.0)
+    recorded.writer.finish()
 
 
 def garbled(path):
@@ -335,22 +335,22 @@ def test_a_file_that_cannot_be_used_is_set_aside_with_its_date_and_a_new_one_beg
     path = tmp_path / "wfmon.db"
     make(path)
     before = path.read_bytes()
-    house = House(tmp_path, "a")
-    house.run(700, a=1.0)
-    aside = tmp_path / house.writer.notice.split("kept as ")[1].split(",")[0]
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(700, a=1.0)
+    aside = tmp_path / recorded.writer.notice.split("kept as ")[1].split(",")[0]
     assert aside.name.startswith(f"wfmon.db.{what}-20231114T00")
     assert aside.read_bytes()[: len(before)] == before
-    assert house.writer.status()["notice"] == house.writer.notice
-    assert house.writer.status()["state"] == "recording"
-    assert sum(samples(house).values()) > 600
-    assert texts(house) == warnings(caplog) == [house.writer.notice]
+    assert recorded.writer.status()["notice"] == recorded.writer.notice
+    assert recorded.writer.status()["state"] == "recording"
+    assert sum(samples(recorded).values()) > 600
+    assert texts(recorded) == warnings(caplog) == [recorded.writer.notice]
     assert checked(path) == [("ok",)]
-    house.writer.finish()
+    recorded.writer.finish()
 
 
 def test_another_programs_file_is_still_whole_where_it_was_put(tmp_path):
     foreign(tmp_path / "wfmon.db")
-    House(tmp_path).writer.finish()
+    RecordedStore(tmp_path).writer.finish()
     (aside,) = tmp_path.glob("wfmon.db.foreign-*")
     connection = sqlite3.connect(aside)
     assert connection.execute("SELECT line FROM poem").fetchall() == [("so much depends",)]
@@ -366,22 +366,22 @@ def test_two_set_aside_in_one_second_are_both_kept(tmp_path):
 
 
 def test_damage_that_shows_itself_while_it_runs_keeps_the_numbers_of_series(tmp_path):
-    house = House(tmp_path, "old", "a")
-    house.run(700, old=9.0, a=1.0)
-    numbers = {each.text: each.id for each in house.reader.series()}
-    house.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    data = bytearray(house.writer.path.read_bytes())
+    recorded = RecordedStore(tmp_path, "old", "a")
+    recorded.run(700, old=9.0, a=1.0)
+    numbers = {each.text: each.id for each in recorded.reader.series()}
+    recorded.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(recorded.writer.path.read_bytes())
     data[4_096:] = bytes(len(data) - 4_096)
-    with house.writer.path.open("r+b") as file:
+    with recorded.writer.path.open("r+b") as file:
         file.write(data)
-    house.writer._connection.execute("PRAGMA shrink_memory")  # or it goes on with what it remembers
-    house.run(300, a=2.0)
-    assert "damaged" in house.writer.notice
-    assert {each.text: each.id for each in house.reader.series()} == numbers
-    assert set(house.means("a", START_S + 703, START_S + 10_000).values()) == {2.0}
-    assert len(samples(house)) > 290
-    assert checked(house.writer.path) == [("ok",)]
-    house.writer.finish()
+    recorded.writer._connection.execute("PRAGMA shrink_memory")  # or it goes on with what it remembers
+    recorded.run(300, a=2.0)
+    assert "damaged" in recorded.writer.notice
+    assert {each.text: each.id for each in recorded.reader.series()} == numbers
+    assert set(recorded.means("a", START_S + 703, START_S + 10_000).values()) == {2.0}
+    assert len(samples(recorded)) > 290
+    assert checked(recorded.writer.path) == [("ok",)]
+    recorded.writer.finish()
 
 
 LOCKER = """
@@ -410,20 +410,20 @@ def held(path, *statements):
 
 
 def test_a_file_that_another_program_holds_is_waited_for_and_nothing_is_lost(tmp_path, caplog):
-    house = House(tmp_path, "a")
-    house.run(10, a=1.0)
-    house.writer._connection.execute("PRAGMA busy_timeout = 10")
-    with held(house.writer.path, "BEGIN EXCLUSIVE"):
-        house.run(50, a=1.0)
-        assert house.writer.status()["state"] == "locked"
-        assert "Another program holds the file" in house.writer.status()["reason"]
-        assert len(samples(house)) == 7  # whoever reads is not held up
-    house.run(int(RETRY_S) + 3, a=1.0)
-    assert house.writer.status()["state"] == "recording"
-    assert samples(house) == dict.fromkeys(range(START_S, START_S + 60 + int(RETRY_S)), 1)
-    assert len(warnings(caplog)) == len(texts(house)) == 1
-    assert house.writer.notice == ""
-    house.writer.finish()
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(10, a=1.0)
+    recorded.writer._connection.execute("PRAGMA busy_timeout = 10")
+    with held(recorded.writer.path, "BEGIN EXCLUSIVE"):
+        recorded.run(50, a=1.0)
+        assert recorded.writer.status()["state"] == "locked"
+        assert "Another program holds the file" in recorded.writer.status()["reason"]
+        assert len(samples(recorded)) == 7  # whoever reads is not held up
+    recorded.run(int(RETRY_S) + 3, a=1.0)
+    assert recorded.writer.status()["state"] == "recording"
+    assert samples(recorded) == dict.fromkeys(range(START_S, START_S + 60 + int(RETRY_S)), 1)
+    assert len(warnings(caplog)) == len(texts(recorded)) == 1
+    assert recorded.writer.notice == ""
+    recorded.writer.finish()
 
 
 @pytest.mark.parametrize("statements", [
@@ -434,28 +434,28 @@ def test_a_file_that_is_held_already_at_the_start_is_waited_for(tmp_path, monkey
     monkeypatch.setattr(database, "BUSY_S", 0.01)
     grown(tmp_path / "wfmon.db")
     with held(tmp_path / "wfmon.db", *statements):
-        house = House(tmp_path, "a")
-        house.run(20, a=1.0)
-        assert house.writer.status()["state"] == "locked"
-        assert house.writer.notice == ""
-    house.run(int(RETRY_S) + 3, a=1.0)
-    assert house.writer.status()["state"] == "recording"
-    assert house.writer.notice == ""
-    assert sum(samples(house, "a").values()) == 700 + 20 + int(RETRY_S)
-    house.writer.finish()
+        recorded = RecordedStore(tmp_path, "a")
+        recorded.run(20, a=1.0)
+        assert recorded.writer.status()["state"] == "locked"
+        assert recorded.writer.notice == ""
+    recorded.run(int(RETRY_S) + 3, a=1.0)
+    assert recorded.writer.status()["state"] == "recording"
+    assert recorded.writer.notice == ""
+    assert sum(samples(recorded, "a").values()) == 700 + 20 + int(RETRY_S)
+    recorded.writer.finish()
 
 
 def test_while_much_is_written_and_read_old_data_goes_in_time_and_new_stays(tmp_path):
     limit = 200_000
     keep = Keep(KEEP.tiers, KEEP.tables, limit)
     names = [f"s{number}" for number in range(8)]
-    house = House(tmp_path, *names, keep=keep)
+    recorded = RecordedStore(tmp_path, *names, keep=keep)
     stop, wrong = threading.Event(), []
 
     def read():
         while not stop.is_set():
             try:
-                found = house.reader.buckets([1], START_S, START_S + 10**6, TIERS[0])[1].figures.samples.tolist()
+                found = recorded.reader.buckets([1], START_S, START_S + 10**6, TIERS[0])[1].figures.samples.tolist()
             except sqlite3.Error as error:
                 wrong.append(error)
             else:
@@ -463,61 +463,61 @@ def test_while_much_is_written_and_read_old_data_goes_in_time_and_new_stays(tmp_
 
     reader = threading.Thread(target=read)
     reader.start()
-    slices, advance = [], house.writer._sealer.advance
-    house.writer._sealer.advance = lambda now_s: (slices.append(now_s), advance(now_s))[1]
+    slices, advance = [], recorded.writer._sealer.advance
+    recorded.writer._sealer.advance = lambda now_s: (slices.append(now_s), advance(now_s))[1]
     for _ in range(150):
-        for at, (n, name) in product(range(house.now_s, house.now_s + 30), enumerate(names)):
-            house.sample(name, (at * 7_919 + n * 104_729) % 9_973 / 7, at * 1_000)
-        house.clock.advance(30)
-        house.writer.beat()
+        for at, (n, name) in product(range(recorded.now_s, recorded.now_s + 30), enumerate(names)):
+            recorded.sample(name, (at * 7_919 + n * 104_729) % 9_973 / 7, at * 1_000)
+        recorded.clock.advance(30)
+        recorded.writer.beat()
     stop.set()
     reader.join()
     assert not wrong
     assert max(slices.count(each) for each in set(slices)) <= SLICES
-    assert START_S < house.reader.first_of()[0] <= START_S + 3_600  # what no coarser tier has taken in stays
-    assert house.reader.first_of()[1] == START_S
-    assert len(samples(house, "s7", house.now_s - 290)) == 287
-    assert checked(house.writer.path) == [("ok",)]
-    house.writer.finish()
+    assert START_S < recorded.reader.first_of()[0] <= START_S + 3_600  # what no coarser tier has taken in stays
+    assert recorded.reader.first_of()[1] == START_S
+    assert len(samples(recorded, "s7", recorded.now_s - 290)) == 287
+    assert checked(recorded.writer.path) == [("ok",)]
+    recorded.writer.finish()
 
 
 @pytest.mark.parametrize("only_the_file", [True, False], ids=["the file", "the folder"])
 def test_when_it_is_removed_in_use_a_new_file_is_begun_with_the_same_numbers(tmp_path, caplog, only_the_file):
     folder = tmp_path / "data"
     folder.mkdir()
-    house = House(folder, "old", "a")
-    house.run(20, old=1.0)
-    house.run(20, a=1.0)
-    numbers = {each.text: each.id for each in house.reader.series()}
+    recorded = RecordedStore(folder, "old", "a")
+    recorded.run(20, old=1.0)
+    recorded.run(20, a=1.0)
+    numbers = {each.text: each.id for each in recorded.reader.series()}
     if only_the_file:
-        house.writer.path.unlink()
+        recorded.writer.path.unlink()
     else:
         shutil.rmtree(folder)
-    house.run(20, a=2.0)
-    assert {each.text: each.id for each in house.reader.series()} == numbers
-    assert len(samples(house)) == 20
-    assert house.writer.notice == "The file of the history was removed while it was in use; a new one was begun."
-    assert texts(house) == warnings(caplog) == [house.writer.notice]
-    assert house.writer.path.stat().st_mode & 0o777 == 0o600
+    recorded.run(20, a=2.0)
+    assert {each.text: each.id for each in recorded.reader.series()} == numbers
+    assert len(samples(recorded)) == 20
+    assert recorded.writer.notice == "The file of the history was removed while it was in use; a new one was begun."
+    assert texts(recorded) == warnings(caplog) == [recorded.writer.notice]
+    assert recorded.writer.path.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o077 == 0 or only_the_file
-    assert house.writer.status()["state"] == "recording"
-    house.writer.finish()
+    assert recorded.writer.status()["state"] == "recording"
+    recorded.writer.finish()
 
 
 def test_removed_while_it_waits_it_is_begun_anew_and_what_waited_is_in_it(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
-    house = House(folder, "a")
-    house.run(20, a=1.0)
-    house.writer._connection.execute("PRAGMA busy_timeout = 10")
-    with held(house.writer.path, "BEGIN EXCLUSIVE"):
-        house.run(20, a=1.0)
+    recorded = RecordedStore(folder, "a")
+    recorded.run(20, a=1.0)
+    recorded.writer._connection.execute("PRAGMA busy_timeout = 10")
+    with held(recorded.writer.path, "BEGIN EXCLUSIVE"):
+        recorded.run(20, a=1.0)
         shutil.rmtree(folder)
-        house.run(20, a=1.0)
-    house.run(10, a=1.0)
-    assert min(samples(house)) == START_S + 17
-    assert sum(samples(house).values()) == 50
-    house.writer.finish()
+        recorded.run(20, a=1.0)
+    recorded.run(10, a=1.0)
+    assert min(samples(recorded)) == START_S + 17
+    assert sum(samples(recorded).values()) == 50
+    recorded.writer.finish()
 
 
 def test_a_newer_file_is_refused_while_samples_stay_bounded(tmp_path):
@@ -526,9 +526,9 @@ def test_a_newer_file_is_refused_while_samples_stay_bounded(tmp_path):
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = (tmp_path / "wfmon.db").read_bytes()
-    house = House(tmp_path, "a")
-    house.run(500, a=1.0)
-    assert house.writer.status()["state"] == "newer"
-    assert house.writer.depth == 0
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(500, a=1.0)
+    assert recorded.writer.status()["state"] == "newer"
+    assert recorded.writer.depth == 0
     assert (tmp_path / "wfmon.db").read_bytes() == before
-    house.writer.finish()
+    recorded.writer.finish()

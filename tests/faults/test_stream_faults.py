@@ -10,15 +10,15 @@ import zlib
 
 import pytest
 
-from tests.stream_house import CPU, LOAD, SWAP, House
+from tests.kit.stream_server import CPU, LOAD, SWAP, StreamServer
 from wfmon.serve.limits import Limits
 
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def house():
-    made = House()
+def streaming():
+    made = StreamServer()
     yield made
     made.close()
 
@@ -32,12 +32,12 @@ def wait_until(true, seconds=5.0):
     raise AssertionError("it did not come to pass")
 
 
-def raw(house, *, extra=""):
+def raw(streaming, *, extra=""):
     """A WebSocket of bytes: the upgrade is done, the rest is up to the test."""
-    line = socket.create_connection(("127.0.0.1", house.port), 5)
+    line = socket.create_connection(("127.0.0.1", streaming.port), 5)
     key = base64.b64encode(b"0123456789abcdef").decode()
     line.sendall(
-        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{streaming.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{extra}\r\n".encode()
     )
     head = b""
@@ -105,18 +105,18 @@ HELLO = b'{"type":"hello","version":1,"token":"the token"}'
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_nonsense_is_answered_with_the_fitting_code(house, sent, code):
-    page = house.websocket()
-    line, _ = raw(house)
+def test_nonsense_is_answered_with_the_fitting_code(streaming, sent, code):
+    page = streaming.websocket()
+    line, _ = raw(streaming)
     line.sendall(sent)
     assert close_code(line) == code
     line.close()
-    house.tick({CPU: 1})
+    streaming.tick({CPU: 1})
     assert page.until("frame")["v"] == [[0, 0, 1.0]]
 
 
-def test_compression_is_not_agreed_to(house):
-    line, head = raw(house, extra="Sec-WebSocket-Extensions: permessage-deflate\r\n")
+def test_compression_is_not_agreed_to(streaming):
+    line, head = raw(streaming, extra="Sec-WebSocket-Extensions: permessage-deflate\r\n")
     assert b"extensions" not in head.lower()
     bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
     line.sendall(masked(1, (bomb.compress(b" " * 30_000_000) + bomb.flush())[:60_000], first=0xC0))
@@ -126,9 +126,9 @@ def test_compression_is_not_agreed_to(house):
 
 @pytest.mark.parametrize("headers", ["", OLD, NO_KEY])
 @pytest.mark.parametrize("upgrade", ["", "Upgrade: websocket\r\nConnection: Upgrade\r\n"])
-def test_what_is_no_upgrade_is_told_so(house, headers, upgrade):
-    line = socket.create_connection(("127.0.0.1", house.port), 5)
-    line.sendall(f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{house.port}\r\n{upgrade}{headers}\r\n".encode())
+def test_what_is_no_upgrade_is_told_so(streaming, headers, upgrade):
+    line = socket.create_connection(("127.0.0.1", streaming.port), 5)
+    line.sendall(f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{streaming.port}\r\n{upgrade}{headers}\r\n".encode())
     answer = line.recv(4_096)
     line.close()
     assert answer.startswith(b"HTTP/1.1 426 ")
@@ -136,121 +136,121 @@ def test_what_is_no_upgrade_is_told_so(house, headers, upgrade):
 
 
 def test_a_client_that_does_not_read_is_closed_and_its_threads_end():
-    house = House(stall_seconds=0.5, limits=Limits(send_buffer_bytes=8_192))
+    streaming = StreamServer(stall_seconds=0.5, limits=Limits(send_buffer_bytes=8_192))
     before = threading.active_count()
-    line, _ = raw(house)
+    line, _ = raw(streaming)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     line.sendall(masked(1, HELLO))
-    wait_until(house.hub.anyone)
+    wait_until(streaming.hub.anyone)
     crowd = {CPU: 0, SWAP: 0, LOAD: 0}
     pause = threading.Event()
     for n in range(3_000):
-        house.hub.set_absent({0: "x" * 100_000 + str(n)})  # large, so that the buffers of the system fill soon
-        house.tick(dict.fromkeys(crowd, n))
-        if house.hub.stats()["closed"]:
+        streaming.hub.set_absent({0: "x" * 100_000 + str(n)})  # large, so that the buffers of the system fill soon
+        streaming.tick(dict.fromkeys(crowd, n))
+        if streaming.hub.stats()["closed"]:
             break
         pause.wait(1 / 120)
-    assert house.hub.stats()["closed"] == {"stalled": 1}
+    assert streaming.hub.stats()["closed"] == {"stalled": 1}
     wait_until(lambda: threading.active_count() <= before)
     line.close()
-    house.close()
+    streaming.close()
 
 
 def test_a_slow_reader_has_every_last_value_in_the_end_and_delays_nobody():
-    house = House(mailbox_frames=20, stall_seconds=30, limits=Limits(send_buffer_bytes=8_192, send_s=30))
-    fast, slow = house.websocket(), house.websocket()
+    streaming = StreamServer(mailbox_frames=20, stall_seconds=30, limits=Limits(send_buffer_bytes=8_192, send_s=30))
+    fast, slow = streaming.websocket(), streaming.websocket()
     sentence = "x" * 60_000  # large, so that the buffers of the system fill soon
     slow.pause()
     n = 0
-    while {c["level"] for c in house.hub.stats()["clients"]} != {"normal", "drop"}:
+    while {c["level"] for c in streaming.hub.stats()["clients"]} != {"normal", "drop"}:
         n += 1
-        house.hub.set_absent({0: f"{sentence}{n}"})
-        house.tick({CPU: n, SWAP: n, LOAD: n})
+        streaming.hub.set_absent({0: f"{sentence}{n}"})
+        streaming.tick({CPU: n, SWAP: n, LOAD: n})
         assert fast.until("frame")["seq"] == n
         assert n < 3_000
     slow.resume()
-    house.beat(lambda _: None)
+    streaming.beat(lambda _: None)
     merged = slow.until("frame", lambda frame: len(frame["v"]) == 3 and frame["v"][0][2] == n, timeout=5)
     assert [value for _, _, value in merged["v"]] == [n, n, n]
     assert [m["client"]["level"] for m in slow.of("state") if "client" in m][-2:] == ["drop", "normal"]
-    house.close()
+    streaming.close()
 
 
-def test_a_flood_of_messages_does_not_pile_up_in_memory(house):
+def test_a_flood_of_messages_does_not_pile_up_in_memory(streaming):
     """The reader waits for the one who obeys, so the network holds the client back."""
-    line, _ = raw(house)
+    line, _ = raw(streaming)
     line.sendall(masked(1, HELLO))
     line.settimeout(2)
     flood = masked(1, b'{"type":"ux","x":"' + b"y" * 60_000 + b'"}') * 2_000
     with pytest.raises(OSError, match=r"reset|Broken pipe|timed out"):
         line.sendall(flood)
-    wait_until(lambda: house.hub.stats()["clients"] == [])
-    assert house.hub.stats()["closed"] == {"too_fast": 1}
+    wait_until(lambda: streaming.hub.stats()["clients"] == [])
+    assert streaming.hub.stats()["closed"] == {"too_fast": 1}
     line.close()
 
 
-def test_a_client_that_vanishes_leaves_nothing_behind(house):
+def test_a_client_that_vanishes_leaves_nothing_behind(streaming):
     before = threading.active_count()
-    lines = [raw(house)[0] for _ in range(10)]
+    lines = [raw(streaming)[0] for _ in range(10)]
     for line in lines[:5]:
         line.sendall(masked(1, HELLO))
-    wait_until(lambda: len(house.hub.stats()["clients"]) == 10)
+    wait_until(lambda: len(streaming.hub.stats()["clients"]) == 10)
     for line in lines:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         line.close()
 
     def gone():
-        house.tick({CPU: 1})
-        return house.hub.stats()["clients"] == [] and threading.active_count() <= before
+        streaming.tick({CPU: 1})
+        return streaming.hub.stats()["clients"] == [] and threading.active_count() <= before
 
     wait_until(gone)
 
 
-def test_who_never_says_hello_is_closed_with_4408(house, monkeypatch):
+def test_who_never_says_hello_is_closed_with_4408(streaming, monkeypatch):
     monkeypatch.setattr("wfmon.stream.hub.HELLO_S", 0.05)
-    line, _ = raw(house)
-    house.beat()
+    line, _ = raw(streaming)
+    streaming.beat()
     assert close_code(line) == 4408
     line.close()
 
 
 def test_one_client_too_many_is_told_so():
-    house = House(max_clients=1)
-    house.websocket()
-    late = house.websocket(hello=False)
+    streaming = StreamServer(max_clients=1)
+    streaming.websocket()
+    late = streaming.websocket(hello=False)
     assert late.next()["code"] == 1013
     assert late.ends() == (1013, "1 clients are already connected. Close a page, or raise server.max_clients.")
-    assert house.sse().status == 503
-    house.close()
+    assert streaming.sse().status == 503
+    streaming.close()
 
 
-def test_a_close_by_the_client_is_answered_and_counted_as_nothing(house):
-    page = house.websocket()
+def test_a_close_by_the_client_is_answered_and_counted_as_nothing(streaming):
+    page = streaming.websocket()
     page.ws.close(1000, "done")
-    wait_until(lambda: house.hub.stats()["clients"] == [])
-    assert house.hub.stats()["closed"] == {}
+    wait_until(lambda: streaming.hub.stats()["clients"] == [])
+    assert streaming.hub.stats()["closed"] == {}
 
 
-def test_an_sse_client_that_vanishes_is_noticed_at_the_next_frame(house):
-    page = house.sse()
+def test_an_sse_client_that_vanishes_is_noticed_at_the_next_frame(streaming):
+    page = streaming.sse()
     page.until("state", lambda m: "client" in m)
     page.close()
 
     def gone():
-        house.tick({CPU: 1})
-        return house.hub.stats()["clients"] == []
+        streaming.tick({CPU: 1})
+        return streaming.hub.stats()["clients"] == []
 
     wait_until(gone)
 
 
-def test_an_error_inside_is_told_and_ends_that_client_alone(house):
-    page = house.websocket()
-    victim = house.websocket()
-    house.hub._handlers["ping"] = lambda client, fields: 1 / 0
+def test_an_error_inside_is_told_and_ends_that_client_alone(streaming):
+    page = streaming.websocket()
+    victim = streaming.websocket()
+    streaming.hub._handlers["ping"] = lambda client, fields: 1 / 0
     victim.say("ping", id=1, client_ms=0)
     assert victim.ends()[0] == 1011
-    house.tick({CPU: 1})
+    streaming.tick({CPU: 1})
     page.until("frame")
-    wait_until(lambda: house.errors)  # it is told once the client has taken its leave
-    where, error = house.errors.pop()
+    wait_until(lambda: streaming.errors)  # it is told once the client has taken its leave
+    where, error = streaming.errors.pop()
     assert (where, type(error)) == ("/ws", ZeroDivisionError)

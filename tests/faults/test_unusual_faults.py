@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 def week(tmp_path, monkeypatch):
     monkeypatch.setattr(database, "BUSY_S", 0.01)
     lived = Lived(tmp_path / "data", 7)
-    lived.house.writer.finish()
+    lived.recorded.writer.finish()
     return lived
 
 
@@ -29,7 +29,7 @@ def watch_on(lived, minutes=3):
 
 
 def test_while_another_program_holds_the_file_nothing_is_judged_and_then_it_goes_on(week):
-    holder = sqlite3.connect(week.house.writer.path, isolation_level=None)
+    holder = sqlite3.connect(week.recorded.writer.path, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")
     told = watch_on(week)
@@ -41,7 +41,7 @@ def test_while_another_program_holds_the_file_nothing_is_judged_and_then_it_goes
 
 def test_a_file_that_is_removed_is_no_history_and_what_is_known_holds_for_the_hour(week):
     assert watch_on(week)["state"] == "judging"
-    week.house.writer.path.unlink()
+    week.recorded.writer.path.unlink()
     assert watch_on(week, 10)["state"] == "judging"
     told = watch_on(week, 90)
     assert (told["state"], told["now"]) == ("waiting", [])
@@ -49,7 +49,7 @@ def test_a_file_that_is_removed_is_no_history_and_what_is_known_holds_for_the_ho
 
 
 def test_a_file_that_is_none_is_a_sentence_and_ends_no_thread(week):
-    week.house.writer.path.write_bytes(b"no database" * 1_000)
+    week.recorded.writer.path.write_bytes(b"no database" * 1_000)
     told = watch_on(week, 5)
     assert (told["state"], told["now"]) == ("waiting", [])
     assert "The history could not be read (file is not a database)" in told["reason"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.collect.models.meter.meter_bench import Bench
+from tests.kit.meter_harness import MeterHarness
 from wfmon.collect.models.ingest import lines
 from wfmon.collect.models.ingest.events import EventSource
 from wfmon.collect.models.meter.entropy import divergence, of_top
@@ -142,25 +142,25 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_the_meter_agrees_with_a_list_of_every_token(steps):
-    bench = Bench()
-    sender = bench.sender()
+    harness = MeterHarness()
+    sender = harness.sender()
     opened, tokens, ended, rows, last_ms = set(), [], 0, 0, 0
     for step, *more in [*steps, ("beat", 0)]:
         if step == "wait":
-            bench.clock.advance(more[0] / 1000)
+            harness.clock.advance(more[0] / 1000)
         elif step == "chunks":
             name, counts = more
             if name not in opened:
                 opened.add(name)
                 sender.start(name)
             sender.tokens(name, back_ms=[0] * len(counts), n=counts)
-            tokens += [(bench.clock.mono_ns(), count) for count in counts]
+            tokens += [(harness.clock.mono_ns(), count) for count in counts]
         elif step == "end" and more[0] in opened:
             opened.discard(more[0])
             ended += 1
             sender.end(more[0])
         elif step == "beat":
-            for item in bench.meters.drain():
+            for item in harness.meters.drain():
                 names = [series.name for series in item.layout.series]
                 if isinstance(item, TokenBatch):
                     if "model.chunk_tokens" in names:
@@ -170,13 +170,13 @@ def test_the_meter_agrees_with_a_list_of_every_token(steps):
                         last_ms = times[-1]
                     continue
                 told = dict(zip(names, item.values.tolist(), strict=True))
-                now = bench.clock.mono_ns()
+                now = harness.clock.mono_ns()
                 recent = sum(count for t_ns, count in tokens if now - 1_000_000_000 < t_ns)
                 assert told["model.tokens_per_second"] == recent
                 assert told["model.tokens_total"] == sum(count for _, count in tokens) == rows
                 assert told["model.requests_active"] == len(opened)
                 assert told.get("model.requests_total", 0) == ended
                 assert 0 <= told.get("model.throughput_percent", 0) <= 100
-    assert not bench.meters.dropped
-    for request in bench.meters.requests(1000):
+    assert not harness.meters.dropped
+    for request in harness.meters.requests(1000):
         assert request["ttft_ms"] is None or request["ttft_ms"] >= 0

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.unit.store.house import KEEP, START_S, House
+from tests.kit.recorded_store import KEEP, START_S, RecordedStore
 from wfmon.core.sketch import EMPTY, sketch
 from wfmon.store import seal
 from wfmon.store.buckets import HALVINGS, joined, of_series, seconds_of
@@ -41,26 +41,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.patched = pytest.MonkeyPatch()  # more moments to be killed and asked at
         self.patched.setattr(seal, "SLICE", 1)
         self.patched.setattr(Writer._tidy, "__defaults__", (1,))
-        self.house = House(self.folder, *NAMES)
+        self.recorded = RecordedStore(self.folder, *NAMES)
         self.kept = {name: [] for name in NAMES}
         self.coming = {name: [] for name in NAMES}
         self.gone_before = [0] * len(TIERS)
         self.times = 0
 
     def teardown(self):
-        if hasattr(self, "house"):
+        if hasattr(self, "recorded"):
             self.patched.undo()
-            self.house.writer.finish()
+            self.recorded.writer.finish()
             shutil.rmtree(self.folder)
 
     def beaten(self):
         """Note what the writer has taken, and what it may have deleted."""
-        written_ms = self.house.writer.written_to_ms
+        written_ms = self.recorded.writer.written_to_ms
         for name in NAMES:
             self.kept[name] += [each for each in self.coming[name] if each[0] < written_ms]
             self.coming[name] = [each for each in self.coming[name] if each[0] >= written_ms]
         for tier in TIERS:
-            old_s = written_ms // 1_000 - self.house.keep.tiers[tier.number]
+            old_s = written_ms // 1_000 - self.recorded.keep.tiers[tier.number]
             self.gone_before[tier.number] = max(self.gone_before[tier.number], old_s)
 
     @rule(
@@ -70,67 +70,67 @@ class StoreMachine(RuleBasedStateMachine):
         for second in seconds:
             for name, some in second.items():
                 for number, value in enumerate(some):
-                    at = self.house.clock.now_ms() + 100 * number
-                    self.house.sample(name, value, at)
+                    at = self.recorded.clock.now_ms() + 100 * number
+                    self.recorded.sample(name, value, at)
                     self.coming[name].append((at, float(np.float32(value)), self.times))
-            self.house.clock.advance(1)
-            self.house.writer.beat()
+            self.recorded.clock.advance(1)
+            self.recorded.writer.beat()
             self.beaten()
 
     @rule(seconds=st.sampled_from([1, 2, 7, 60, 297, 301, 1_800, HOUR, 5 * HOUR]))
     def let_time_pass(self, seconds):
-        self.house.clock.advance(seconds)
-        self.house.writer.beat()
+        self.recorded.clock.advance(seconds)
+        self.recorded.writer.beat()
         self.beaten()
 
     @rule(slices=st.integers(1, 4))
     def tidy(self, slices):
-        self.house.writer._tidy(slices)
+        self.recorded.writer._tidy(slices)
 
     @rule()
     def kill(self):
         for name in NAMES:
             self.coming[name] = []  # it was in memory alone
-        self.house._samples = []
-        self.house = self.house.killed()
+        self.recorded._samples = []
+        self.recorded = self.recorded.killed()
 
     @rule()
     def reopen(self):
-        self.house.writer.finish()
+        self.recorded.writer.finish()
         self.beaten()
-        described, samples = self.house.described[::-1], self.house._samples
+        described, samples = self.recorded.described[::-1], self.recorded._samples
         assert samples == []
-        later = House(self.folder, clock=self.house.clock, keep=self.house.keep)
+        later = RecordedStore(self.folder, clock=self.recorded.clock, keep=self.recorded.keep)
         later.described = described  # other ids in this boot
-        self.house = later
+        self.recorded = later
 
     @rule(tier=st.sampled_from(TIERS), kept_s=st.sampled_from([0, 600, 2 * HOUR, 6 * HOUR]))
     def prune(self, tier, kept_s):
         tiers = list(KEEP.tiers)
         tiers[tier.number] = kept_s
-        self.house.keep = dataclasses.replace(KEEP, tiers=tuple(tiers))
-        self.house.writer.beat()
+        self.recorded.keep = dataclasses.replace(KEEP, tiers=tuple(tiers))
+        self.recorded.writer.beat()
         self.beaten()
-        self.house.writer.tidy_all()
+        self.recorded.writer.tidy_all()
 
     @precondition(lambda self: self.times < 5)
     @rule(
         milliseconds=st.sampled_from([-7_200_000, -HOUR * 1_000, -61_500, -1_300, 300, 2_700, HOUR * 1_000, 9_999_999])
     )
     def step_the_clock(self, milliseconds):
-        self.house.step(milliseconds / 1_000)
+        self.recorded.step(milliseconds / 1_000)
         self.times += milliseconds < 0
         for name in NAMES:
             self.coming[name] = [(t_ms + milliseconds, value, self.times) for t_ms, value, _ in self.coming[name]]
-        self.house.writer.beat()
+        self.recorded.writer.beat()
         self.beaten()
 
     @rule(tier=st.sampled_from(TIERS))
     def query(self, tier):
-        connection = self.house.writer._connection
+        connection = self.recorded.writer._connection
         assert not connection.in_transaction
-        numbers = {each.text: each.id for each in self.house.reader.series()}
-        found = self.house.reader.buckets(list(numbers.values()), START_S - 60 * HOUR, START_S + 9_999 * HOUR, tier)
+        numbers = {each.text: each.id for each in self.recorded.reader.series()}
+        found = self.recorded.reader.buckets(list(numbers.values()), START_S - 60 * HOUR, START_S + 9_999 * HOUR, tier)
         for name in NAMES:
             if name in numbers:
                 self.compare(found[numbers[name]], name, tier)

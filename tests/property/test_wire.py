@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stream_house import FROM_SERVER, TOKEN, make_hub
+from tests.kit.stream_server import FROM_SERVER, TOKEN, make_hub
 from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
 from wfmon.core.types import Batch, Series

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from scripts.make_gguf import make
-from tests.unit.hook.receiver import Receiver
+from tests.kit.hook_receiver import Receiver
 from wfmon.hook.hook import Hook
 from wfmon.hook.place import find
 from wfmon.hook.request import Request

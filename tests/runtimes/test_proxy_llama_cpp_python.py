@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.proxy.house import Proxy, dial, eventually, post
+from tests.kit.proxied import Proxy, dial, eventually, post
 
 pytestmark = [pytest.mark.runtimes, pytest.mark.filterwarnings("default")]
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts import seed_history
-from scripts.seed_world import MODELS, Sleep, World
+from scripts.seed_machine import MODELS, SimulatedMachine, Sleep
 from wfmon.core.catalogue import METRICS
 from wfmon.store.read import Reader
 from wfmon.store.tiers import DAY_S, TIERS
@@ -67,22 +67,22 @@ def test_it_says_that_it_was_generated(seeded):
 
 
 def test_the_first_model_gets_slower_together_with_swap():
-    world = World(NOW_S - 30 * DAY_S, NOW_S)
+    machine = SimulatedMachine(NOW_S - 30 * DAY_S, NOW_S)
     ttft = [[], []]
-    for told in world.requests[0]:
+    for told in machine.requests[0]:
         if not told.load_ms and not told.queue_ms:
-            ttft[told.started_ms / 1_000 >= world.slower_s].append(told.ttft_ms - told.prompt_ms)
+            ttft[told.started_ms / 1_000 >= machine.slower_s].append(told.ttft_ms - told.prompt_ms)
     before, since = (sorted(each)[len(each) // 2] for each in ttft)
     assert since / before == pytest.approx(1.4, rel=0.03)
-    codes = {cause.code for told in world.requests[0] for cause in told.causes}
+    codes = {cause.code for told in machine.requests[0] for cause in told.causes}
     assert {"swap", "load", "queue", "stall"} <= codes
-    assert world.sleeps
+    assert machine.sleeps
 
 
 def test_a_night_is_a_sleep_and_what_came_before_it_is_whole(tmp_path):
-    world = World(NOW_S - 3_000, NOW_S)
-    world.sleeps = [Sleep(NOW_S - 2_700, NOW_S - 600)]
-    seed_history.Seeder(tmp_path, world).run(quiet=True)
+    machine = SimulatedMachine(NOW_S - 3_000, NOW_S)
+    machine.sleeps = [Sleep(NOW_S - 2_700, NOW_S - 600)]
+    seed_history.Seeder(tmp_path, machine).run(quiet=True)
     reader = Reader(tmp_path / "wfmon.db")
     (told,) = (row for row in reader.annotations(0, 2**60) if row["kind"] == "sleep")
     assert told["text"] == "The machine slept for 2,100 s."

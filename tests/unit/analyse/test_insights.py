@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.proxy.house import eventually
-from tests.unit.store.house import START_S, House
+from tests.kit.proxied import eventually
+from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.analyse.__main__ import main, share_within
 from wfmon.analyse.child import KEEP_S, Analyst
 from wfmon.analyse.insights import MOST_MODELS, Past, insights
@@ -26,28 +26,28 @@ DAY, HOUR = 86_400, 3_600
 
 def past(folder, *, days=14, turn=9, rise=1.38, disk_gb_a_day=0.0, requests_an_hour=4, slow_hour=None):
     """Two weeks of hourly samples and requests; from day ``turn`` on, first tokens and swap are up."""
-    house = House(folder, "system.cpu_percent", "system.swap_used_bytes", "system.disk_free_bytes")
+    recorded = RecordedStore(folder, "system.cpu_percent", "system.swap_used_bytes", "system.disk_free_bytes")
     dice = random.Random(7)
     for hour in range(days * 24):
         late = hour >= turn * 24
-        house.sample("system.cpu_percent", 20 + dice.random())
-        house.sample("system.swap_used_bytes", (5e8 if late and rise > 1 else 1e8) * dice.uniform(1, 1.1))
-        house.sample("system.disk_free_bytes", 50e9 - hour / 24 * disk_gb_a_day * 1e9)
+        recorded.sample("system.cpu_percent", 20 + dice.random())
+        recorded.sample("system.swap_used_bytes", (5e8 if late and rise > 1 else 1e8) * dice.uniform(1, 1.1))
+        recorded.sample("system.disk_free_bytes", 50e9 - hour / 24 * disk_gb_a_day * 1e9)
         for number in range(requests_an_hour):
             ttft = 210 * dice.gauss(1, 0.1) * (rise if late else 1) * (6 if hour % 24 == slow_hour else 1)
             slow = ttft > 1_000
-            house.writer.request(Request(
+            recorded.writer.request(Request(
                 id=f"{hour}-{number}", model="llama3", server="127.0.0.1:11434", via="proxy", status="ok",
-                started_ms=house.now_s * 1000 + number * 60_000, output_tokens=50, ttft_ms=ttft, slow=slow,
+                started_ms=recorded.now_s * 1000 + number * 60_000, output_tokens=50, ttft_ms=ttft, slow=slow,
                 tokens_per_second=40 * dice.gauss(1, 0.05), causes=(Cause("load", "", 800.0),) if slow else (),
             ))  # fmt: skip
-        house.clock.advance(HOUR)
-        house.writer.beat()
-    return house
+        recorded.clock.advance(HOUR)
+        recorded.writer.beat()
+    return recorded
 
 
-def told(house, capsys, days=7, offset=0, zone=""):
-    assert main([str(house.writer.path), "--now", str(house.clock.now_ms()), "--days", str(days),
+def told(recorded, capsys, days=7, offset=0, zone=""):
+    assert main([str(recorded.writer.path), "--now", str(recorded.clock.now_ms()), "--days", str(days),
                  "--offset", str(offset), "--zone", zone]) == 0  # fmt: skip
     return json.loads(capsys.readouterr().out)
 
@@ -141,42 +141,42 @@ def test_health_is_made_of_parts_that_were_measured(tmp_path, capsys):
     ]  # fmt: skip
     [budget] = found["budgets"]
     assert (budget["name"], budget["share"], budget["of"]) == ("First tokens of llama3", 1.0, 672)
-    empty = House(tmp_path / "other")
+    empty = RecordedStore(tmp_path / "other")
     assert told(empty, capsys)["health"] == {"score": None, "parts": []}
 
 
 def test_of_very_many_models_the_budgets_of_the_most_asked_are_told(tmp_path, capsys):
-    house = past(tmp_path, days=1)
+    recorded = past(tmp_path, days=1)
     for at in range(500):
-        house.writer.request(Request(
+        recorded.writer.request(Request(
             id=f"n{at}", model=f"neighbour-{at}", server="127.0.0.1:1", via="hook", status="ok", ttft_ms=100.0,
-            started_ms=house.now_s * 1000 - HOUR * 1000,
+            started_ms=recorded.now_s * 1000 - HOUR * 1000,
         ))  # fmt: skip
-    house.writer.beat()
-    names = [each["name"] for each in told(house, capsys)["budgets"]]
+    recorded.writer.beat()
+    names = [each["name"] for each in told(recorded, capsys)["budgets"]]
     assert len(names) == MOST_MODELS
     assert "First tokens of llama3" in names
 
 
 def test_the_analyst_runs_a_process_that_ends_and_keeps_its_answer(tmp_path):
-    house = past(tmp_path, days=1)
-    analyst = Analyst(house.writer.path, house.clock)
+    recorded = past(tmp_path, days=1)
+    analyst = Analyst(recorded.writer.path, recorded.clock)
     first = analyst.insights(7, UTC)
     assert first["requests"] == 96
-    house.writer.path.rename(tmp_path / "gone")
+    recorded.writer.path.rename(tmp_path / "gone")
     assert analyst.insights(7, UTC) is first
-    house.clock.advance(KEEP_S + 1)
+    recorded.clock.advance(KEEP_S + 1)
     with pytest.raises(Failed, match="no history yet"):
         analyst.insights(7, UTC)
 
 
 def test_once_something_is_forgotten_no_answer_from_before_is_given_again(tmp_path):
-    house = past(tmp_path, days=1)
-    analyst = Analyst(house.writer.path, house.clock)
+    recorded = past(tmp_path, days=1)
+    analyst = Analyst(recorded.writer.path, recorded.clock)
     assert analyst.insights(7, UTC)["requests"] == 96
-    house.writer.on_deleted.append(analyst.on_deleted)
-    house.writer.forgetting.ask({"all": True})
-    house.writer.beat()
+    recorded.writer.on_deleted.append(analyst.on_deleted)
+    recorded.writer.forgetting.ask({"all": True})
+    recorded.writer.beat()
     assert analyst.insights(7, UTC)["requests"] == 0
 
 
@@ -212,8 +212,8 @@ def waits_for(analyst, answers):
 
 
 def test_a_cancel_ends_the_child_and_all_who_wait_for_it(tmp_path):
-    house = House(tmp_path)
-    analyst, answers = Analyst(house.writer.path, house.clock, (sys.executable, "-c", SLOW)), []
+    recorded = RecordedStore(tmp_path)
+    analyst, answers = Analyst(recorded.writer.path, recorded.clock, (sys.executable, "-c", SLOW)), []
     analyst._lock = Told()
     threads = [waits_for(analyst, answers)]
     assert eventually(lambda: analyst._child)
@@ -229,8 +229,8 @@ def test_a_cancel_ends_the_child_and_all_who_wait_for_it(tmp_path):
 
 
 def test_after_a_cancel_the_next_question_is_answered(tmp_path):
-    house = past(tmp_path, days=1)
-    analyst = Analyst(house.writer.path, house.clock)
+    recorded = past(tmp_path, days=1)
+    analyst = Analyst(recorded.writer.path, recorded.clock)
     analyst.cancel()
     assert analyst.insights(7, UTC)["requests"] == 96
     analyst.cancel()  # nothing works: nothing happens
@@ -238,26 +238,26 @@ def test_after_a_cancel_the_next_question_is_answered(tmp_path):
 
 
 def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path):
-    house = House(tmp_path)
+    recorded = RecordedStore(tmp_path)
     with pytest.raises(Failed, match="could not be started"):
-        Analyst(house.writer.path, house.clock, (str(tmp_path / "no-such-program"),)).insights(7, UTC)
+        Analyst(recorded.writer.path, recorded.clock, (str(tmp_path / "no-such-program"),)).insights(7, UTC)
 
 
 @pytest.mark.parametrize("days", [0, 91, -1])
 def test_days_have_bounds(tmp_path, days):
     with pytest.raises(Refused, match="was asked for"):
-        Analyst(tmp_path / "wfmon.db", House(tmp_path).clock).insights(days, UTC)
+        Analyst(tmp_path / "wfmon.db", RecordedStore(tmp_path).clock).insights(days, UTC)
 
 
 def test_a_file_that_is_none_is_a_sentence(tmp_path):
     (tmp_path / "wfmon.db").write_text("no database")
     with pytest.raises(Failed, match=r"The analysis failed: .*not a database"):
-        Analyst(tmp_path / "wfmon.db", House(tmp_path / "x").clock).insights(7, UTC)
+        Analyst(tmp_path / "wfmon.db", RecordedStore(tmp_path / "x").clock).insights(7, UTC)
 
 
 def test_the_share_of_samples_within_a_limit_comes_from_the_sketches(tmp_path):
-    house = House(tmp_path, "ux.frame_time_ms")
-    house.run(120, **{"ux.frame_time_ms": lambda t: 33.0 if t % 10 == 0 else 16.0})
-    share, of = share_within(house.buckets("ux.frame_time_ms", START_S, house.now_s, 3), 17.5)
+    recorded = RecordedStore(tmp_path, "ux.frame_time_ms")
+    recorded.run(120, **{"ux.frame_time_ms": lambda t: 33.0 if t % 10 == 0 else 16.0})
+    share, of = share_within(recorded.buckets("ux.frame_time_ms", START_S, recorded.now_s, 3), 17.5)
     assert (share, of) == (pytest.approx(0.9, abs=0.01), 117)
     assert share_within(NONE, 17.5) is None

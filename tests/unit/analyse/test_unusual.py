@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from tests.unit.store.house import START_S, House
+from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.analyse import marks
 from wfmon.analyse.anomaly import LEAST_DAYS
 from wfmon.analyse.unusual import LEAP_S, OFF, READING, RETRY_S, SETTLE_S, STEPPED, UNRECORDED, Sources, Unusual
@@ -28,17 +28,19 @@ class Lived:
 
     def __init__(self, folder, days, usual=20.0, **more):
         begin_s = START_S - days * DAY
-        self.house = House(folder, CPU, MEMORY, "system.load_5m", clock=FakeClock((begin_s + 10 * HOUR) * 1_000))
+        self.recorded = RecordedStore(
+            folder, CPU, MEMORY, "system.load_5m", clock=FakeClock((begin_s + 10 * HOUR) * 1_000)
+        )
         dice = np.random.default_rng(2)
         for _ in range(days):
             for _ in range(4 * 60):
-                self.house.sample(CPU, usual + dice.normal())
-                self.house.clock.advance(60)
-            self.house.writer.beat()
-            self.house.clock.advance(20 * HOUR)
-        self.house.clock.advance(2 * HOUR)
-        self.house.writer.beat()
-        self.clock, self.values, self.recording, self.kept_s = self.house.clock, {CPU: usual}, True, 14 * DAY
+                self.recorded.sample(CPU, usual + dice.normal())
+                self.recorded.clock.advance(60)
+            self.recorded.writer.beat()
+            self.recorded.clock.advance(20 * HOUR)
+        self.recorded.clock.advance(2 * HOUR)
+        self.recorded.writer.beat()
+        self.clock, self.values, self.recording, self.kept_s = self.recorded.clock, {CPU: usual}, True, 14 * DAY
         self.names = [CPU, MEMORY, "system.load_5m"]
         self.watch = self.made(**more)
         self.notes = []
@@ -49,11 +51,11 @@ class Lived:
             means=lambda *_: {i: self.values[name] for i, name in enumerate(self.names) if name in self.values},
             annotate=self.note, recording=lambda: self.recording, kept_s=lambda: self.kept_s, write=units.text,
         )  # fmt: skip
-        return Unusual(self.house.reader, self.clock, sources, zone=UTC, **more)
+        return Unusual(self.recorded.reader, self.clock, sources, zone=UTC, **more)
 
     def note(self, kind, text, t_ms):
         self.notes.append((kind, text, t_ms))
-        self.house.writer.annotate(kind, text, t_ms)
+        self.recorded.writer.annotate(kind, text, t_ms)
 
     def minutes(self, count, value=...):
         """Let so many minutes pass, a beat every second as the thread would."""
@@ -62,7 +64,7 @@ class Lived:
         for _ in range(count * 60):
             self.clock.advance(1)
             self.watch.tick()
-        self.house.writer.beat()
+        self.recorded.writer.beat()
 
     @property
     def now(self):
@@ -84,16 +86,16 @@ def test_what_is_as_usual_is_judged_and_nothing_is_told(week):
 
 def test_days_before_a_series_was_first_recorded_are_not_read(week, monkeypatch):
     asked = []
-    buckets = week.house.reader.buckets
+    buckets = week.recorded.reader.buckets
 
     def noted(numbers, *span):
         asked.append((sorted(numbers), span[0]))
         return buckets(numbers, *span)
 
-    monkeypatch.setattr(week.house.reader, "buckets", noted)
-    week.house.sample(MEMORY, 50.0)
+    monkeypatch.setattr(week.recorded.reader, "buckets", noted)
+    week.recorded.sample(MEMORY, 50.0)
     week.minutes(4)
-    numbers = {each.text: each.id for each in week.house.reader.series()}
+    numbers = {each.text: each.id for each in week.recorded.reader.series()}
     assert {CPU, MEMORY} <= numbers.keys()
     assert {number for asked_of, _ in asked for number in asked_of} == {numbers[CPU]}
     assert START_S - 7 * DAY < min(from_s for _, from_s in asked) < START_S - 6 * DAY
@@ -147,8 +149,8 @@ def test_of_one_that_was_killed_the_end_is_when_it_was_seen_last(week):
 def test_notes_are_read_as_sentences_by_whoever_asks_what_happened(week):
     week.minutes(3)
     week.minutes(4, 91.0)
-    week.house.writer.annotate("store", "Another.")
-    week.house.writer.beat()
+    week.recorded.writer.annotate("store", "Another.")
+    week.recorded.writer.beat()
     texts = [row["text"] for row in week.watch.annotations(0, 2**50)]
     assert texts[-1] == "Another."
     assert [text for text in texts if "\n" in text or "{" in text] == []
@@ -178,8 +180,8 @@ def test_the_first_days_say_how_many_are_needed_and_how_many_there_are(tmp_path)
 
 def test_without_any_history_it_waits_for_one(tmp_path):
     lived = Lived(tmp_path / "data", 0)
-    lived.house.writer.finish()
-    lived.house.writer.path.unlink()
+    lived.recorded.writer.finish()
+    lived.recorded.writer.path.unlink()
     for _ in range(200):
         lived.clock.advance(1)
         lived.watch.tick()
@@ -216,7 +218,7 @@ def test_a_file_that_is_held_is_a_reason_and_is_tried_again(week, monkeypatch):
         raise Unreadable("The history could not be read (database is locked).")
 
     with monkeypatch.context() as broken:
-        broken.setattr(week.house.reader, "buckets", held)
+        broken.setattr(week.recorded.reader, "buckets", held)
         week.minutes(3)
         told = week.watch.status()
         assert (told["state"], "database is locked" in told["reason"]) == ("waiting", True)
@@ -318,16 +320,16 @@ def test_a_note_that_is_not_ours_is_a_sentence_and_no_row(line):
 
 @pytest.mark.parametrize("asked", [{"all": True}, {"series": CPU}])
 def test_once_something_is_forgotten_nothing_of_before_is_told_or_noted_any_more(week, asked):
-    week.house.writer.on_deleted.append(week.watch.on_deleted)
+    week.recorded.writer.on_deleted.append(week.watch.on_deleted)
     week.minutes(5, value=60.0)
     assert [row["series"] for row in week.now] == [CPU]
-    week.house.writer.forgetting.ask(asked)
-    week.house.writer.beat()
+    week.recorded.writer.forgetting.ask(asked)
+    week.recorded.writer.beat()
     assert (week.now, week.watch.facts(), week.watch.past(0, 10**15)) == ([], [], [])
     week.watch.on_clock_step(ClockStep(week.clock.now_ms(), 60_000, "sleep"))
     week.minutes(1, value=60.0)
     week.watch._run_out()
-    week.house.writer.beat()
-    assert [row for row in week.house.reader.annotations(0, 10**15) if row["kind"] == marks.KIND] == []
+    week.recorded.writer.beat()
+    assert [row for row in week.recorded.reader.annotations(0, 10**15) if row["kind"] == marks.KIND] == []
     told = week.watch.status()
     assert (told["now"], told["judged"], told["days"]) == ([], 0, 0)

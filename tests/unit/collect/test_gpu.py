@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.collect.fakes import ReplayNvml
+from tests.kit.replayed import ReplayNvml
 from wfmon.collect import gpu_nvml
 from wfmon.collect.gpu import FAST, NOT_REPORTED, RETRY_LOST_S, SLOW, GpuCollector
 from wfmon.collect.gpu_amd import AmdDriver
@@ -23,7 +23,7 @@ def no_library():
     raise Unavailable(NO_LIBRARY)
 
 
-class Bench:
+class GpuHarness:
     def __init__(self, tmp_path, nvml=None, amd=False):
         self.nvml = nvml
         self.pci, self.drm = tmp_path / "pci", tmp_path / "drm"
@@ -54,8 +54,8 @@ def of(number, values):
 
 
 def test_two_nvidia_cards_give_the_numbers_that_nvml_gives_in_our_units(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    values = bench.beat()
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    values = harness.beat()
     assert of(0, values) == {
         "gpu.utilisation_percent": 37, "gpu.memory_used_bytes": 6e9, "gpu.memory_percent": pytest.approx(23.2944253),
         "gpu.temperature_celsius": 54, "gpu.power_watts": 213.45, "gpu.clock_mhz": 2520,
@@ -65,61 +65,61 @@ def test_two_nvidia_cards_give_the_numbers_that_nvml_gives_in_our_units(tmp_path
     second = of(1, values)
     assert second["gpu.memory_used_bytes"] == 504365056  # an old driver: the first version of the call
     assert second["gpu.power_watts"] == 34.72
-    assert bench.collector.names() == ("NVIDIA GeForce RTX 4090", "NVIDIA A100-PCIE-40GB")
-    bench.collector.close()
+    assert harness.collector.names() == ("NVIDIA GeForce RTX 4090", "NVIDIA A100-PCIE-40GB")
+    harness.collector.close()
 
 
 def test_what_a_card_does_not_report_is_absent_with_a_reason_and_the_rest_stands(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    values = bench.beat()
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    values = harness.beat()
     absent = {name for name, value in values.items() if isnan(value)}
     assert absent == {'gpu.utilisation_percent{gpu="1"}', 'gpu.fan_percent{gpu="1"}'}
-    assert bench.frame.reasons == dict.fromkeys(absent, NOT_REPORTED)
+    assert harness.frame.reasons == dict.fromkeys(absent, NOT_REPORTED)
 
 
 def test_slow_values_come_once_a_second_in_the_same_two_layouts(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    names = [len(bench.beat()) for _ in range(20)]
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    names = [len(harness.beat()) for _ in range(20)]
     assert names == [20, *[12] * 8, 20, *[12] * 9, 20]
-    layouts = {bench.frame.layout for _ in range(20) if bench.beat()}
+    layouts = {harness.frame.layout for _ in range(20) if harness.beat()}
     assert {len(layout) for layout in layouts} == {2 * len(FAST), 2 * len(FAST + SLOW)}
     assert len(layouts) == 2
 
 
 def test_the_memory_of_processes_is_asked_for_only_while_watched_and_counted_once_a_card(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    bench.beat()
-    assert bench.collector.process_memory() == {}
-    bench.tables.add("processes")
-    bench.beat(1)
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    harness.beat()
+    assert harness.collector.process_memory() == {}
+    harness.tables.add("processes")
+    harness.beat(1)
     # 77 computes and draws on card 0 (once), and computes on card 1; 90's memory is not told
-    assert bench.collector.process_memory() == {77: 5_400_000_000, 90: 0, 1234: 300_000_000}
-    bench.tables.clear()
-    bench.beat(1)
-    assert bench.collector.process_memory() == {}
+    assert harness.collector.process_memory() == {77: 5_400_000_000, 90: 0, 1234: 300_000_000}
+    harness.tables.clear()
+    harness.beat(1)
+    assert harness.collector.process_memory() == {}
 
 
 def test_an_amd_card_gives_the_numbers_of_its_files_in_our_units(tmp_path):
-    bench = Bench(tmp_path, amd=True)
-    assert of(0, bench.beat()) == {
+    harness = GpuHarness(tmp_path, amd=True)
+    assert of(0, harness.beat()) == {
         "gpu.utilisation_percent": 63, "gpu.memory_used_bytes": 6e9, "gpu.memory_percent": 25,
         "gpu.temperature_celsius": 61, "gpu.power_watts": 245, "gpu.clock_mhz": 2310, "gpu.memory_total_bytes": 24e9,
         "gpu.power_limit_watts": 327, "gpu.memory_clock_mhz": 1249, "gpu.fan_percent": 50,
     }  # fmt: skip
-    assert bench.collector.names() == ("AMD Radeon RX 7900 XTX",)
-    bench.collector.close()
+    assert harness.collector.names() == ("AMD Radeon RX 7900 XTX",)
+    harness.collector.close()
 
 
 def test_an_older_amd_card_is_read_from_power1_input_and_tells_what_it_lacks(tmp_path):
-    bench = Bench(tmp_path, amd=True)
-    hwmon = bench.drm / "card1/device/hwmon/hwmon4"
+    harness = GpuHarness(tmp_path, amd=True)
+    hwmon = harness.drm / "card1/device/hwmon/hwmon4"
     (hwmon / "power1_average").rename(hwmon / "power1_input")
     (hwmon / "fan1_max").unlink()
     (hwmon / "freq2_input").unlink()
-    (bench.drm / "card1/device/gpu_busy_percent").write_text("")
-    values = of(0, bench.beat())
+    (harness.drm / "card1/device/gpu_busy_percent").write_text("")
+    values = of(0, harness.beat())
     assert values["gpu.power_watts"] == 245
-    assert bench.frame.reasons == {
+    assert harness.frame.reasons == {
         'gpu.utilisation_percent{gpu="0"}': "the driver's file holds no number",
         'gpu.fan_percent{gpu="0"}': "the card does not report its fan's maximum",
         'gpu.memory_clock_mhz{gpu="0"}': NOT_REPORTED,
@@ -127,16 +127,16 @@ def test_an_older_amd_card_is_read_from_power1_input_and_tells_what_it_lacks(tmp
 
 
 def test_amd_cards_are_numbered_after_nvidias(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml(), amd=True)
-    assert of(2, bench.beat())["gpu.utilisation_percent"] == 63
-    assert len(bench.collector.names()) == 3
+    harness = GpuHarness(tmp_path, ReplayNvml(), amd=True)
+    assert of(2, harness.beat())["gpu.utilisation_percent"] == 63
+    assert len(harness.collector.names()) == 3
 
 
 def test_without_a_card_the_reason_stands_in_words(tmp_path):
-    bench = Bench(tmp_path)
+    harness = GpuHarness(tmp_path)
     with pytest.raises(Unavailable) as gone:
-        bench.beat()
-    assert gone.value.reason == f"No NVIDIA driver: libnvidia-ml not found. No AMD card under {bench.drm}."
+        harness.beat()
+    assert gone.value.reason == f"No NVIDIA driver: libnvidia-ml not found. No AMD card under {harness.drm}."
     assert not gone.value.lost
 
 
@@ -154,118 +154,118 @@ def test_a_driver_that_does_not_start_is_told_in_words(tmp_path, code, words, lo
     nvml = ReplayNvml()
     nvml.init_error = code
     with pytest.raises(Unavailable, match=words) as gone:
-        Bench(tmp_path, nvml).beat()
+        GpuHarness(tmp_path, nvml).beat()
     assert gone.value.lost is lost
 
 
 def test_one_lost_card_of_two_is_a_gap_with_a_reason_and_is_looked_for_again_after_a_minute(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    bench.beat()
-    bench.nvml.broken[1] = 15
-    values = bench.beat()
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    harness.beat()
+    harness.nvml.broken[1] = 15
+    values = harness.beat()
     assert of(0, values)["gpu.utilisation_percent"] == 37
     assert all(isnan(value) for value in of(1, values).values())
-    assert "lost" in bench.frame.reasons['gpu.power_watts{gpu="1"}']
+    assert "lost" in harness.frame.reasons['gpu.power_watts{gpu="1"}']
     with pytest.raises(Unavailable) as gone:
-        bench.beat(RETRY_LOST_S)
+        harness.beat(RETRY_LOST_S)
     assert gone.value.lost
-    bench.nvml.broken.clear()
-    assert of(1, bench.beat())["gpu.power_watts"] == 34.72
-    assert (bench.nvml.inits, bench.nvml.shutdowns) == (2, 1)
+    harness.nvml.broken.clear()
+    assert of(1, harness.beat())["gpu.power_watts"] == 34.72
+    assert (harness.nvml.inits, harness.nvml.shutdowns) == (2, 1)
 
 
 @pytest.mark.parametrize("code", [1, 15, 16, 18])
 def test_when_every_card_is_lost_the_collector_is_and_the_next_call_opens_the_driver_anew(tmp_path, code):
-    bench = Bench(tmp_path, ReplayNvml())
-    bench.beat()
-    bench.nvml.broken = {0: code, 1: code}
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    harness.beat()
+    harness.nvml.broken = {0: code, 1: code}
     with pytest.raises(Unavailable) as gone:
-        bench.beat()
+        harness.beat()
     assert gone.value.lost
-    bench.nvml.init_error = 9
+    harness.nvml.init_error = 9
     with pytest.raises(Unavailable, match="not loaded") as gone:
-        bench.beat()
+        harness.beat()
     assert gone.value.lost  # it ran before
-    bench.nvml.broken, bench.nvml.init_error = {}, None
-    assert of(0, bench.beat())["gpu.utilisation_percent"] == 37
+    harness.nvml.broken, harness.nvml.init_error = {}, None
+    assert of(0, harness.beat())["gpu.utilisation_percent"] == 37
 
 
 def test_a_sleeping_nvidia_card_is_not_woken_while_nobody_watches_and_is_when_somebody_does(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    bench.device("0000:01:00.0", "suspended")
-    bench.device("0000:41:00.0", "suspended")
-    bench.someone = False
-    values = bench.beat()
-    assert (bench.nvml.inits, bench.nvml.asked) == (0, 0)
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    harness.device("0000:01:00.0", "suspended")
+    harness.device("0000:41:00.0", "suspended")
+    harness.someone = False
+    values = harness.beat()
+    assert (harness.nvml.inits, harness.nvml.asked) == (0, 0)
     assert all(isnan(value) for value in values.values())
-    assert set(bench.frame.reasons.values()) == {ASLEEP}
-    assert bench.collector.names() == ("NVIDIA card (asleep)",) * 2
-    bench.someone = True
-    assert of(0, bench.beat(1))["gpu.utilisation_percent"] == 37
-    assert bench.collector.names()[0] == "NVIDIA GeForce RTX 4090"
+    assert set(harness.frame.reasons.values()) == {ASLEEP}
+    assert harness.collector.names() == ("NVIDIA card (asleep)",) * 2
+    harness.someone = True
+    assert of(0, harness.beat(1))["gpu.utilisation_percent"] == 37
+    assert harness.collector.names()[0] == "NVIDIA GeForce RTX 4090"
 
 
 def test_an_idle_card_is_left_alone_until_it_sleeps_and_nvml_is_shut_down_for_it(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    del bench.nvml.devices[1]
-    bench.device("0000:01:00.0", "active")
-    bench.someone = False
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    del harness.nvml.devices[1]
+    harness.device("0000:01:00.0", "active")
+    harness.someone = False
     for _ in range(15):
-        assert of(0, bench.beat(1))["gpu.utilisation_percent"] == 37  # at work: read on
-    bench.nvml.devices[0]["nvmlDeviceGetUtilizationRates"] = {"value": {"gpu": 0, "memory": 0}}
-    bench.beat(1)
+        assert of(0, harness.beat(1))["gpu.utilisation_percent"] == 37  # at work: read on
+    harness.nvml.devices[0]["nvmlDeviceGetUtilizationRates"] = {"value": {"gpu": 0, "memory": 0}}
+    harness.beat(1)
     for _ in range(9):
-        assert of(0, bench.beat(1))["gpu.utilisation_percent"] == 0
-    asked = bench.nvml.asked
-    bench.beat(1)
-    assert set(bench.frame.reasons.values()) == {LEFT_ALONE}
-    assert (bench.nvml.asked, bench.nvml.shutdowns) == (asked, 1)
-    bench.device("0000:01:00.0", "suspended")
-    bench.beat(100)
-    assert set(bench.frame.reasons.values()) == {ASLEEP}
-    bench.device("0000:01:00.0", "active")  # a program woke it
-    assert of(0, bench.beat(1))["gpu.utilisation_percent"] == 0
-    assert bench.nvml.inits == 2
-    bench.beat(9)
-    assert bench.frame.reasons == {}
-    bench.beat(1)
-    assert set(bench.frame.reasons.values()) == {LEFT_ALONE}  # it did nothing since, and may sleep again
+        assert of(0, harness.beat(1))["gpu.utilisation_percent"] == 0
+    asked = harness.nvml.asked
+    harness.beat(1)
+    assert set(harness.frame.reasons.values()) == {LEFT_ALONE}
+    assert (harness.nvml.asked, harness.nvml.shutdowns) == (asked, 1)
+    harness.device("0000:01:00.0", "suspended")
+    harness.beat(100)
+    assert set(harness.frame.reasons.values()) == {ASLEEP}
+    harness.device("0000:01:00.0", "active")  # a program woke it
+    assert of(0, harness.beat(1))["gpu.utilisation_percent"] == 0
+    assert harness.nvml.inits == 2
+    harness.beat(9)
+    assert harness.frame.reasons == {}
+    harness.beat(1)
+    assert set(harness.frame.reasons.values()) == {LEFT_ALONE}  # it did nothing since, and may sleep again
 
 
 def test_an_idle_card_that_does_not_fall_asleep_is_read_on(tmp_path):
-    bench = Bench(tmp_path, amd=True)
-    (bench.drm / "card1/device/gpu_busy_percent").write_text("0\n")
-    bench.someone = False
-    seen = [bool(bench.frame.reasons) for _ in range(60) if bench.beat(1)]
+    harness = GpuHarness(tmp_path, amd=True)
+    (harness.drm / "card1/device/gpu_busy_percent").write_text("0\n")
+    harness.someone = False
+    seen = [bool(harness.frame.reasons) for _ in range(60) if harness.beat(1)]
     assert seen == [False] * 10 + [True] * 20 + [False] * 30
 
 
 def test_a_card_that_the_kernel_may_not_switch_off_never_rests(tmp_path):
-    bench = Bench(tmp_path, amd=True)
-    (bench.drm / "card1/device/power/control").write_text("on\n")
-    (bench.drm / "card1/device/gpu_busy_percent").write_text("0\n")
-    bench.someone = False
-    assert not any(bench.frame.reasons for _ in range(60) if bench.beat(1))
+    harness = GpuHarness(tmp_path, amd=True)
+    (harness.drm / "card1/device/power/control").write_text("on\n")
+    (harness.drm / "card1/device/gpu_busy_percent").write_text("0\n")
+    harness.someone = False
+    assert not any(harness.frame.reasons for _ in range(60) if harness.beat(1))
 
 
 def test_an_amd_card_whose_folder_is_gone_is_lost(tmp_path):
-    bench = Bench(tmp_path, amd=True)
-    bench.beat()
-    bench.collector._drivers[1]._cards[0].close()
-    shutil.rmtree(bench.drm)
+    harness = GpuHarness(tmp_path, amd=True)
+    harness.beat()
+    harness.collector._drivers[1]._cards[0].close()
+    shutil.rmtree(harness.drm)
     with pytest.raises(Unavailable, match="lost") as gone:
-        bench.beat()
+        harness.beat()
     assert gone.value.lost
 
 
 def test_close_shuts_nvml_down_once_and_a_later_beat_starts_it_again(tmp_path):
-    bench = Bench(tmp_path, ReplayNvml())
-    bench.beat()
-    bench.collector.close()
-    bench.collector.close()
-    assert (bench.nvml.inits, bench.nvml.shutdowns) == (1, 1)
-    bench.beat()
-    assert bench.nvml.inits == 2
+    harness = GpuHarness(tmp_path, ReplayNvml())
+    harness.beat()
+    harness.collector.close()
+    harness.collector.close()
+    assert (harness.nvml.inits, harness.nvml.shutdowns) == (1, 1)
+    harness.beat()
+    assert harness.nvml.inits == 2
 
 
 def test_the_missing_library_is_found_out_without_importing_pynvml(monkeypatch):

@@ -34,7 +34,7 @@ class Source:
         self.closed += 1
 
 
-class Bench:
+class LoopHarness:
     """A loop that is turned by hand."""
 
     def __init__(self, rate_hz=10.0, **kwargs):
@@ -53,95 +53,95 @@ class Bench:
 
 
 def test_the_nth_beat_comes_at_start_plus_n_over_rate_however_long_a_call_takes():
-    bench = Bench(takes=0.037)
-    bench.run(100)
-    assert len(bench.source.beats) == 1000
-    assert bench.source.beats == pytest.approx([n / 10 for n in range(1000)], abs=1e-9)
-    assert bench.loop.status().skipped == 0
+    harness = LoopHarness(takes=0.037)
+    harness.run(100)
+    assert len(harness.source.beats) == 1000
+    assert harness.source.beats == pytest.approx([n / 10 for n in range(1000)], abs=1e-9)
+    assert harness.loop.status().skipped == 0
 
 
 def test_a_slow_source_skips_beats_and_counts_them_and_stays_on_the_grid():
-    bench = Bench(takes=0.25)
-    bench.run(2.99)
-    assert bench.source.beats == pytest.approx([0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.1, 2.4, 2.7])
-    assert bench.loop.status().skipped == 20
-    assert bench.loop.status().beats == 10
+    harness = LoopHarness(takes=0.25)
+    harness.run(2.99)
+    assert harness.source.beats == pytest.approx([0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.1, 2.4, 2.7])
+    assert harness.loop.status().skipped == 20
+    assert harness.loop.status().beats == 10
 
 
 def test_an_absent_source_is_tried_again_after_1_2_4_up_to_60_seconds_and_at_once_in_time_when_it_works():
-    bench = Bench(rate_hz=10)
-    bench.source.error = Unavailable("no card")
-    bench.run(200)
-    gaps = np.diff(bench.source.beats)
+    harness = LoopHarness(rate_hz=10)
+    harness.source.error = Unavailable("no card")
+    harness.run(200)
+    gaps = np.diff(harness.source.beats)
     assert gaps == pytest.approx([1.1, 2.1, 4.1, 8.1, 16.1, 32.1, 60.1, 60.1])
-    status = bench.loop.status()
+    status = harness.loop.status()
     assert (status.state, status.reason, status.errors, status.skipped) == ("absent", "no card", 0, 0)
-    bench.source.error = None
-    bench.run(60)
-    assert bench.loop.status().state == "running"
-    bench.source.error = Unavailable("fell off the bus", lost=True)
-    before = len(bench.source.beats)
-    bench.run(1.15)
-    assert bench.loop.status().state == "lost"
-    assert len(bench.source.beats) == before + 2  # the back-off began anew, at one second
+    harness.source.error = None
+    harness.run(60)
+    assert harness.loop.status().state == "running"
+    harness.source.error = Unavailable("fell off the bus", lost=True)
+    before = len(harness.source.beats)
+    harness.run(1.15)
+    assert harness.loop.status().state == "lost"
+    assert len(harness.source.beats) == before + 2  # the back-off began anew, at one second
 
 
 def test_an_exception_is_an_error_with_type_and_message_counted_logged_and_told_once():
-    bench = Bench()
-    bench.source.error = KeyError("MemTotal")
-    bench.run(3.05)
-    status = bench.loop.status()
+    harness = LoopHarness()
+    harness.source.error = KeyError("MemTotal")
+    harness.run(3.05)
+    status = harness.loop.status()
     assert (status.state, status.reason, status.errors) == ("error", "KeyError: 'MemTotal'", 2)
-    assert [one.state for one in bench.told] == ["error"]
-    assert bench.logged[0][0] == "collector source failed: KeyError: 'MemTotal'"
-    assert bench.frames == []
+    assert [one.state for one in harness.told] == ["error"]
+    assert harness.logged[0][0] == "collector source failed: KeyError: 'MemTotal'"
+    assert harness.frames == []
 
 
 def test_switched_off_it_closes_its_source_and_gives_nothing_and_switched_on_it_beats_at_once():
-    bench = Bench()
-    bench.run(0.95)
-    bench.loop.set_enabled(False)
-    bench.run(100)
-    assert (bench.loop.status().state, bench.source.closed, len(bench.frames)) == ("off", 1, 10)
-    bench.loop.set_enabled(True)
-    now = bench.clock.mono_ns() / 1e9
-    bench.run(0.05)
-    assert bench.source.beats[-1] == pytest.approx(now)
-    assert [one.state for one in bench.told] == ["running", "off", "running"]
+    harness = LoopHarness()
+    harness.run(0.95)
+    harness.loop.set_enabled(False)
+    harness.run(100)
+    assert (harness.loop.status().state, harness.source.closed, len(harness.frames)) == ("off", 1, 10)
+    harness.loop.set_enabled(True)
+    now = harness.clock.mono_ns() / 1e9
+    harness.run(0.05)
+    assert harness.source.beats[-1] == pytest.approx(now)
+    assert [one.state for one in harness.told] == ["running", "off", "running"]
 
 
 def test_a_frame_that_was_measured_while_it_was_switched_off_is_thrown_away():
-    bench = Bench()
-    collect = bench.source.collect
+    harness = LoopHarness()
+    collect = harness.source.collect
 
     def collect_and_switch_off():
-        bench.loop.set_enabled(False)
+        harness.loop.set_enabled(False)
         return collect()
 
-    bench.source.collect = collect_and_switch_off
-    bench.run(1)
-    assert bench.frames == []
-    assert bench.loop.status().state == "off"
+    harness.source.collect = collect_and_switch_off
+    harness.run(1)
+    assert harness.frames == []
+    assert harness.loop.status().state == "off"
 
 
 def test_another_rate_starts_a_new_grid():
-    bench = Bench(rate_hz=10)
-    bench.run(0.45)
-    bench.loop.set_rate(5)
-    bench.run(0.85)
-    assert bench.source.beats == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.65, 0.85, 1.05, 1.25])
-    assert bench.loop.status().rate_hz == 5
+    harness = LoopHarness(rate_hz=10)
+    harness.run(0.45)
+    harness.loop.set_rate(5)
+    harness.run(0.85)
+    assert harness.source.beats == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.65, 0.85, 1.05, 1.25])
+    assert harness.loop.status().rate_hz == 5
 
 
 def test_cpu_is_that_of_the_thread_over_the_last_five_seconds():
-    bench = Bench(cpu=0.002)
-    assert bench.loop.status().cpu_percent is None
-    bench.run(20)
-    assert bench.loop.status().cpu_percent == pytest.approx(2.0)
-    assert bench.loop.cpu_ns() == pytest.approx(200 * 2e6)
-    bench.source.cpu = 0.004
-    bench.run(7)
-    assert bench.loop.status().cpu_percent == pytest.approx(4.0)
+    harness = LoopHarness(cpu=0.002)
+    assert harness.loop.status().cpu_percent is None
+    harness.run(20)
+    assert harness.loop.status().cpu_percent == pytest.approx(2.0)
+    assert harness.loop.cpu_ns() == pytest.approx(200 * 2e6)
+    harness.source.cpu = 0.004
+    harness.run(7)
+    assert harness.loop.status().cpu_percent == pytest.approx(4.0)
 
 
 @pytest.mark.faults

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.unit.collect.fakes import NAN, PROBES
+from tests.kit.replayed import NAN, PROBES
 from wfmon.collect.monitor import (
     COLUMNS,
     FIRST,
@@ -47,7 +47,7 @@ class Process:
         pass
 
 
-class Bench:
+class MonitorCollectorHarness:
     def __init__(self):
         self.clock, self.process, self.tables, self.spent = FakeClock(), Process(), set(), 0
         probes = dataclasses.replace(PROBES, collectors_cpu_ns=lambda: self.spent)
@@ -63,8 +63,8 @@ class Bench:
 
 
 def test_every_probe_appears_under_its_metric():
-    bench = Bench()
-    values = bench.beat()
+    harness = MonitorCollectorHarness()
+    values = harness.beat()
     assert {name: value for name, value in values.items() if name not in ("cpu_percent", "collectors_cpu_percent")} == {
         "rss_bytes": 55e6, "threads": 2, "file_descriptors": 21, "pss_bytes": 44e6, "samples_per_second": 12_000,
         "clients": 6, "clients_slowed": 1, "series": 88, "cache_bytes": 5_000, "cache_seconds": 299.5,
@@ -74,18 +74,18 @@ def test_every_probe_appears_under_its_metric():
         'requests_refused_total{cause="host"}': 5, 'clients_closed_total{cause="stalled"}': 2,
         'queue_depth{queue="ticker"}': 4, 'queue_capacity{queue="ticker"}': 512,
     }  # fmt: skip
-    assert bench.frame.reasons == {
+    assert harness.frame.reasons == {
         "monitor.cpu_percent": FIRST, "monitor.collectors_cpu_percent": FIRST, "monitor.encode_us": NOT_YET
     }  # fmt: skip
 
 
 def test_cpu_is_of_one_core_over_the_time_since_the_last_beat():
-    bench = Bench()
-    bench.beat()
-    bench.process.cpu += 0.05
-    bench.spent += 20_000_000
-    bench.process.threads = {threading.get_native_id(): 0.54, 999_999_992: 0.01}  # one thread died, one was born
-    values = bench.beat(2)
+    harness = MonitorCollectorHarness()
+    harness.beat()
+    harness.process.cpu += 0.05
+    harness.spent += 20_000_000
+    harness.process.threads = {threading.get_native_id(): 0.54, 999_999_992: 0.01}  # one thread died, one was born
+    values = harness.beat(2)
     assert values["cpu_percent"] == pytest.approx(2.5)
     assert values["collectors_cpu_percent"] == pytest.approx(1.0)
     assert values['thread_cpu_percent{thread="MainThread"}'] == pytest.approx(2.0)
@@ -93,32 +93,32 @@ def test_cpu_is_of_one_core_over_the_time_since_the_last_beat():
 
 
 def test_the_proportional_memory_is_asked_for_every_ten_seconds_and_left_out_between():
-    bench = Bench()
-    has = ["pss_bytes" in bench.beat() for _ in range(21)]
+    harness = MonitorCollectorHarness()
+    has = ["pss_bytes" in harness.beat() for _ in range(21)]
     assert [n for n, one in enumerate(has) if one] == [0, 10, 20]
-    assert bench.process.pss_asked == 3
-    bench.process.pss = NAN
-    bench.beat(10)
-    assert bench.frame.reasons["monitor.pss_bytes"] == NOT_REPORTED
+    assert harness.process.pss_asked == 3
+    harness.process.pss = NAN
+    harness.beat(10)
+    assert harness.frame.reasons["monitor.pss_bytes"] == NOT_REPORTED
 
 
 def test_the_layout_stays_while_its_series_do():
-    bench = Bench()
-    bench.beat()
-    bench.beat()
-    layout = bench.frame.layout
-    bench.beat()
-    assert bench.frame.layout is layout
+    harness = MonitorCollectorHarness()
+    harness.beat()
+    harness.beat()
+    layout = harness.frame.layout
+    harness.beat()
+    assert harness.frame.layout is layout
 
 
 def test_the_table_of_threads_is_made_while_watched_busiest_first():
-    bench = Bench()
-    bench.beat()
-    assert bench.frame.tables == {}
-    bench.tables.add("threads")
-    bench.process.threads[999_999_991] += 0.1
-    bench.beat()
-    table = bench.frame.tables["threads"]
+    harness = MonitorCollectorHarness()
+    harness.beat()
+    assert harness.frame.tables == {}
+    harness.tables.add("threads")
+    harness.process.threads[999_999_991] += 0.1
+    harness.beat()
+    table = harness.frame.tables["threads"]
     assert table.columns == COLUMNS
     assert [(row[0], row[2]) for row in table.rows] == [("native", pytest.approx(10.0)), ("MainThread", 0.0)]
 

@@ -17,7 +17,7 @@ DATA = Path(__file__).parents[2] / "data"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-class Bench:
+class NetworkHarness:
     def __init__(self, tmp_path):
         self.proc = tmp_path / "proc"
         shutil.copytree(DATA / "proc", self.proc)
@@ -41,24 +41,24 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    bench = Bench(tmp_path)
-    yield bench
-    bench.collector.close()
+def harness(tmp_path):
+    harness = NetworkHarness(tmp_path)
+    yield harness
+    harness.collector.close()
 
 
-def test_loopback_traffic_is_that_of_lo_alone(bench):
-    values = bench.beat()
+def test_loopback_traffic_is_that_of_lo_alone(harness):
+    values = harness.beat()
     assert [values[f"loopback_{way}_{what}_per_second"] for way in ("rx", "tx") for what in ("bytes", "packets")] == [
         5_000_000, 4_000, 6_000_000, 4_100
     ]  # fmt: skip
-    layout = bench.frame.layout
-    bench.beat()
-    assert bench.frame.layout is layout
+    layout = harness.frame.layout
+    harness.beat()
+    assert harness.frame.layout is layout
 
 
-def test_an_established_connection_has_two_ends_here_and_counts_once(bench):
-    values = bench.beat()
+def test_an_established_connection_has_two_ends_here_and_counts_once(harness):
+    values = harness.beat()
     states = {k.partition('"')[2][:-2]: v for k, v in values.items() if "connections{" in k}
     # close_wait: ::ffff:127.0.0.1 is loopback too; the connection to 8.8.8.8 is none of loopback's
     assert {state: count for state, count in states.items() if count} == {
@@ -67,8 +67,8 @@ def test_an_established_connection_has_two_ends_here_and_counts_once(bench):
     assert len(states) == 10
 
 
-def test_loopback_listeners_are_those_bound_to_loopback_alone(bench):
-    assert bench.beat()["loopback_listeners"] == 2  # 127.0.0.1:9445 and [::1]:80
+def test_loopback_listeners_are_those_bound_to_loopback_alone(harness):
+    assert harness.beat()["loopback_listeners"] == 2  # 127.0.0.1:9445 and [::1]:80
 
 
 @pytest.mark.parametrize(
@@ -85,44 +85,44 @@ def test_loopback_listeners_are_those_bound_to_loopback_alone(bench):
     ],
 )
 def test_the_proof_of_locality_counts_the_monitors_own_sockets_that_leave_the_machine(
-    bench, inodes, connections, listeners
+    harness, inodes, connections, listeners
 ):
-    bench.holds("self", *inodes)
-    values = bench.beat()
+    harness.holds("self", *inodes)
+    values = harness.beat()
     assert (values["own_external_connections"], values["own_external_listeners"]) == (connections, listeners)
 
 
-def test_who_listens_is_looked_up_only_while_watched(bench):
-    bench.holds("77", 1001, 9999)
-    bench.beat()
-    assert bench.frame.tables == {}
-    bench.tables.add("listeners")
-    bench.beat()
-    assert bench.frame.tables["listeners"].columns == COLUMNS
-    assert bench.frame.tables["listeners"].rows == (
+def test_who_listens_is_looked_up_only_while_watched(harness):
+    harness.holds("77", 1001, 9999)
+    harness.beat()
+    assert harness.frame.tables == {}
+    harness.tables.add("listeners")
+    harness.beat()
+    assert harness.frame.tables["listeners"].columns == COLUMNS
+    assert harness.frame.tables["listeners"].rows == (
         (80, "::1", HIDDEN, None, 0),
         (9445, "127.0.0.1", "llama-server-cu", 77, 1),
         (11434, "0.0.0.0", HIDDEN, None, 0),
     )
 
 
-def test_a_listener_that_cannot_be_seen_is_looked_for_again_only_after_a_while(bench):
-    bench.tables.add("listeners")
-    bench.beat()
-    bench.holds("77", 1002)
-    bench.beat(1)
-    assert bench.frame.tables["listeners"].rows[2][2] == HIDDEN
-    bench.beat(RETRY_HIDDEN_S)
-    assert bench.frame.tables["listeners"].rows[2][2:4] == ("llama-server-cu", 77)
+def test_a_listener_that_cannot_be_seen_is_looked_for_again_only_after_a_while(harness):
+    harness.tables.add("listeners")
+    harness.beat()
+    harness.holds("77", 1002)
+    harness.beat(1)
+    assert harness.frame.tables["listeners"].rows[2][2] == HIDDEN
+    harness.beat(RETRY_HIDDEN_S)
+    assert harness.frame.tables["listeners"].rows[2][2:4] == ("llama-server-cu", 77)
 
 
-def test_a_machine_without_ipv6_or_loopback_counters_shows_the_rest(bench):
-    (bench.proc / "net/tcp6").unlink()
-    (bench.proc / "net/dev").write_text("Inter-|\n face |\n")
-    values = bench.beat()
+def test_a_machine_without_ipv6_or_loopback_counters_shows_the_rest(harness):
+    (harness.proc / "net/tcp6").unlink()
+    (harness.proc / "net/dev").write_text("Inter-|\n face |\n")
+    values = harness.beat()
     assert values["loopback_listeners"] == 1
     assert values["loopback_rx_bytes_per_second"] != values["loopback_rx_bytes_per_second"]
-    assert bench.frame.reasons["network.loopback_rx_bytes_per_second"] == NO_LOOPBACK
+    assert harness.frame.reasons["network.loopback_rx_bytes_per_second"] == NO_LOOPBACK
 
 
 @pytest.mark.parametrize(
@@ -193,23 +193,23 @@ def test_netlink_tells_what_proc_tells_of_every_socket():
         assert {each.local[1] for each in of_ours(diag.listening())} == ports
 
 
-def test_where_the_kernel_refuses_netlink_proc_is_read_and_it_is_not_asked_again(bench):
+def test_where_the_kernel_refuses_netlink_proc_is_read_and_it_is_not_asked_again(harness):
     asked = []
 
     def refuses():
         asked.append(1)
         raise OSError("no such protocol")
 
-    sockets = LinuxSockets(bench.proc, quick=refuses)
-    assert set(sockets.sockets()) == set(LinuxSockets(bench.proc).sockets()) == set(sockets.sockets())
+    sockets = LinuxSockets(harness.proc, quick=refuses)
+    assert set(sockets.sockets()) == set(LinuxSockets(harness.proc).sockets()) == set(sockets.sockets())
     assert asked == [1]
     sockets.close()
 
 
-def test_what_netlink_tells_stands_beside_what_proc_tells_of_udp(bench):
-    every = LinuxSockets(bench.proc).sockets()
+def test_what_netlink_tells_stands_beside_what_proc_tells_of_udp(harness):
+    every = LinuxSockets(harness.proc).sockets()
     tcp = [each for each in every if each.tcp]
-    sockets = LinuxSockets(bench.proc, quick=lambda: list(tcp))
+    sockets = LinuxSockets(harness.proc, quick=lambda: list(tcp))
     assert set(sockets.sockets()) == set(every)
     assert any(not each.tcp for each in every)
     sockets.close()

@@ -33,12 +33,12 @@ def test_the_help_of_a_command_shows_examples_that_run_where_it_was_typed(tmp_pa
 
 
 def test_paths_with_spaces_are_quoted(tmp_path, monkeypatch):
-    house = tmp_path / "my house"
-    (house / ".venv" / "bin").mkdir(parents=True)
-    (house / "app.py").touch()
-    monkeypatch.setattr(commands, "ROOT", house)
-    monkeypatch.setattr(sys, "executable", str(house / ".venv/bin/python"))
-    assert commands.app("--open", "--data", "/a b") == f"cd '{house}' && .venv/bin/python app.py --open --data '/a b'"
+    folder = tmp_path / "my projects"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / "app.py").touch()
+    monkeypatch.setattr(commands, "ROOT", folder)
+    monkeypatch.setattr(sys, "executable", str(folder / ".venv/bin/python"))
+    assert commands.app("--open", "--data", "/a b") == f"cd '{folder}' && .venv/bin/python app.py --open --data '/a b'"
     monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python3")
     assert shlex.split(commands.app())[-2:] == ["/opt/my python/bin/python3", "app.py"]
 

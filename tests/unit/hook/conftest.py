@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.hook.receiver import Receiver
+from tests.kit.hook_receiver import Receiver
 from wfmon.hook.hook import Hook
 from wfmon.hook.place import find
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace as Obj
 
 import pytest
 
-from tests.unit.hook.receiver import KEY
+from tests.kit.hook_receiver import KEY
 from wfmon.hook.chunks import NS_A_MS
 from wfmon.hook.request import Request
 from wfmon.hook.streams import server_of, watched

@@ -12,7 +12,7 @@ from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 from platformdirs.windows import Windows
 
-from tests.unit.hook.receiver import TOKEN, Receiver
+from tests.kit.hook_receiver import TOKEN, Receiver
 from wfmon.core.settings import default_data_dir
 from wfmon.hook.place import MAX_BYTES, data_dir, find, loopback, server_label
 
@@ -27,7 +27,7 @@ ENVIRONMENTS = [
 
 
 @pytest.fixture
-def world(monkeypatch, tmp_path):
+def environment(monkeypatch, tmp_path):
     for name in ("WFMON_DATA", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -35,24 +35,24 @@ def world(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("given", ENVIRONMENTS, ids=str)
-def test_on_this_machine_both_take_the_same_folder(world, given):
+def test_on_this_machine_both_take_the_same_folder(environment, given):
     for name, value in given.items():
-        world.setenv(name, value)
+        environment.setenv(name, value)
     assert data_dir() == str(default_data_dir())
 
 
 @pytest.mark.parametrize(("platform", "theirs"), [("linux", Unix), ("darwin", MacOS)])
 @pytest.mark.parametrize("given", ENVIRONMENTS, ids=str)
-def test_elsewhere_too(world, platform, theirs, given):
+def test_elsewhere_too(environment, platform, theirs, given):
     for name, value in given.items():
-        world.setenv(name, value)
-    world.setattr(platformdirs, "user_data_path", lambda name, **kw: theirs(name, **kw).user_data_path)
+        environment.setenv(name, value)
+    environment.setattr(platformdirs, "user_data_path", lambda name, **kw: theirs(name, **kw).user_data_path)
     assert data_dir(platform=platform) == str(default_data_dir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="asks Windows itself there")
-def test_on_windows_it_is_the_local_application_data(world):
-    world.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", r"C:\Users\me\AppData\Local")
+def test_on_windows_it_is_the_local_application_data(environment):
+    environment.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", r"C:\Users\me\AppData\Local")
     assert data_dir(platform="win32") == Windows("wfmon", appauthor=False).user_data_dir.replace("/", "\\")
     plain = {"LOCALAPPDATA": r"D:\Local"}
     assert data_dir(plain, "win32") == r"D:\Local\wfmon"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.unit.hook.receiver import TOKEN, Receiver, wait_until
+from tests.kit.hook_receiver import TOKEN, Receiver, wait_until
 from wfmon.core.clock import SystemClock
 from wfmon.hook.hook import Hook
 from wfmon.hook.inbox import LIMIT, START, TOKENS, Inbox, Record

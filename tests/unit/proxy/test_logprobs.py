@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from tests.unit.proxy.house import (
+from tests.kit.proxied import (
     LAST,
     NDJSON,
     SSE,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.proxy.house import (
+from tests.kit.proxied import (
     LAST,
     NDJSON,
     SSE,

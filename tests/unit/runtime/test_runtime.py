@@ -250,7 +250,7 @@ def test_what_is_measured_is_in_the_history_and_joins_the_present(runtime, clock
 
 def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp_path):
     lived = Lived(tmp_path / "data", 7)
-    lived.house.writer.finish()
+    lived.recorded.writer.finish()
     clock, begun_ms = lived.clock, lived.clock.now_ms()
     runtime = Runtime(load(None, tmp_path / "data"), clock, page_token=lambda: "page", pages=tuple)
     services = runtime.services

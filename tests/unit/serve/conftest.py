@@ -20,7 +20,7 @@ PORT = 9445
 SECRET = "T" * 43
 
 
-class House:
+class GuardedServer:
     """The whole edge but its listener: requests go through the guard as the listener would hand them on."""
 
     def __init__(self, folder, *, tls=False, port=PORT, ingest=None):
@@ -33,7 +33,7 @@ class House:
         self.ran = []
         self.launcher = Launcher(self.clock, folder, self.origin.url, self.announced.append)
         self.services = FakeServices()
-        self.server = flask.Flask("house", static_folder=str(folder), static_url_path="/assets")
+        self.server = flask.Flask("server", static_folder=str(folder), static_url_path="/assets")
         self.server.before_request(lambda: self.ran.append(flask.request.path))
         for rule in ("/", "/<path:page>"):
             self.server.add_url_rule(rule, rule, lambda page="": f"page {page}")
@@ -275,11 +275,11 @@ class FakeServices:
 
 
 @pytest.fixture
-def house(tmp_path):
-    return House(tmp_path)
+def guarded(tmp_path):
+    return GuardedServer(tmp_path)
 
 
 @pytest.fixture
-def house_at(tmp_path):
-    """Make a house with TLS or on another port."""
-    return lambda **more: House(tmp_path, **more)
+def guarded_at(tmp_path):
+    """Make a guarded server with TLS or on another port."""
+    return lambda **more: GuardedServer(tmp_path, **more)

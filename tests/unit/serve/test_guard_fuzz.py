@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.serve.conftest import House
+from tests.unit.serve.conftest import GuardedServer
 
 TEXT = st.text(st.characters(max_codepoint=255), max_size=60)
 """What a header or a target can hold: latin-1, as WSGI hands it on."""
@@ -17,19 +17,19 @@ FIELDS = ("HTTP_HOST", "HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_COOKIE", "HTT
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    return House(tmp_path_factory.mktemp("house"))
+def guarded(tmp_path_factory):
+    return GuardedServer(tmp_path_factory.mktemp("guarded"))
 
 
-def call(house, **environ):
+def call(guarded, **environ):
     """Call the guarded application itself; gives the status."""
     said = []
     given_ = {
         "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "9445", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http", "HTTP_COOKIE": house.cookie,
+        "SERVER_PORT": "9445", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http", "HTTP_COOKIE": guarded.cookie,
         "HTTP_HOST": "127.0.0.1:9445", **environ,
     }  # fmt: skip
-    body = house.server.wsgi_app(given_, lambda status, *_: said.append(int(status[:3])))
+    body = guarded.server.wsgi_app(given_, lambda status, *_: said.append(int(status[:3])))
     b"".join(body)
     getattr(body, "close", lambda: None)()
     return said[0]
@@ -39,20 +39,20 @@ def call(house, **environ):
 @example("HTTP_HOST", "127.0.0.1:9445\x00")
 @example("HTTP_COOKIE", "wfmon-9445")
 @example("HTTP_AUTHORIZATION", "Bearer \xff")
-def test_no_odd_header_gets_in(house, field, text):
-    house.ran.clear()
-    assert call(house, **{field: text, "REQUEST_URI": "/"}) in (401, 403, 421)
-    assert house.ran == []
+def test_no_odd_header_gets_in(guarded, field, text):
+    guarded.ran.clear()
+    assert call(guarded, **{field: text, "REQUEST_URI": "/"}) in (401, 403, 421)
+    assert guarded.ran == []
 
 
 @given(target=st.text("/.%25eEfFcC0\\ \x00?a\xe4", max_size=16).map(lambda text: "/" + text))
-def test_a_target_that_gets_in_is_a_plain_path(house, target):
-    house.ran.clear()
+def test_a_target_that_gets_in_is_a_plain_path(guarded, target):
+    guarded.ran.clear()
     path = target.partition("?")[0]
     plain = re.sub("%[0-9a-fA-F]{2}", lambda code: chr(int(code[0][1:], 16)), path)
-    status = call(house, REQUEST_URI=target, PATH_INFO=plain)
+    status = call(guarded, REQUEST_URI=target, PATH_INFO=plain)
     if status == 400:
-        assert house.ran == []
+        assert guarded.ran == []
     else:
         assert not re.search(r"[\x00-\x20\x7f\\]|//|/\.\.?(/|$)", plain.replace(" ", "")), (
             "nothing that leads elsewhere"

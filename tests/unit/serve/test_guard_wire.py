@@ -7,16 +7,16 @@ import contextlib
 import pytest
 from h2.events import StreamEnded
 
-from tests import serving
+from tests.kit import serving
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
 
 
 @contextlib.contextmanager
-def opened(house, certificate=None):
-    """Serve the house on a free port, to which its origin then belongs."""
-    with serving.serving(house.server.wsgi_app, certificate=certificate) as listener:
-        house.origin._port = lambda: listener.port
+def opened(guarded, certificate=None):
+    """Serve the guarded server on a free port, to which its origin then belongs."""
+    with serving.serving(guarded.server.wsgi_app, certificate=certificate) as listener:
+        guarded.origin._port = lambda: listener.port
         yield listener
 
 
@@ -27,10 +27,12 @@ def say(listener, *lines, body=b""):
         return serving.response(client)[0]
 
 
-def test_the_good_request_is_let_in(house):
-    with opened(house) as listener:
-        assert say(listener, "GET / HTTP/1.1", f"Host: {house.origin.authority()}", f"Cookie: {house.cookie}") == 200
-        assert house.ran == ["/"]
+def test_the_good_request_is_let_in(guarded):
+    with opened(guarded) as listener:
+        assert (
+            say(listener, "GET / HTTP/1.1", f"Host: {guarded.origin.authority()}", f"Cookie: {guarded.cookie}") == 200
+        )
+        assert guarded.ran == ["/"]
 
 
 @pytest.mark.parametrize(
@@ -65,22 +67,22 @@ def test_the_good_request_is_let_in(house):
         ["GET / HTTP/1.1", "Host_: {host}", "X_Host: {host}"],
     ],
 )  # fmt: skip
-def test_whatever_is_wrong_on_the_wire_the_application_does_not_run(house, lines):
-    with opened(house) as listener:
-        host = house.origin.authority()
-        status = say(listener, *(line.format(host=host) for line in lines), f"Cookie: {house.cookie}")
+def test_whatever_is_wrong_on_the_wire_the_application_does_not_run(guarded, lines):
+    with opened(guarded) as listener:
+        host = guarded.origin.authority()
+        status = say(listener, *(line.format(host=host) for line in lines), f"Cookie: {guarded.cookie}")
         assert 400 <= status < 500
-        assert house.ran == []
+        assert guarded.ran == []
 
 
-def test_a_refused_post_does_not_smuggle_its_body_in_as_a_request(house):
-    with opened(house) as listener, serving.connect(listener) as client:
-        host = f"Host: {house.origin.authority()}"
-        inner = f"GET / HTTP/1.1\r\n{host}\r\nCookie: {house.cookie}\r\n\r\n".encode()
+def test_a_refused_post_does_not_smuggle_its_body_in_as_a_request(guarded):
+    with opened(guarded) as listener, serving.connect(listener) as client:
+        host = f"Host: {guarded.origin.authority()}"
+        inner = f"GET / HTTP/1.1\r\n{host}\r\nCookie: {guarded.cookie}\r\n\r\n".encode()
         head = ["POST /launch HTTP/1.1", host, "Origin: null", f"Content-Length: {len(inner)}", "Connection: close"]
         client.sendall("\r\n".join([*head, "", ""]).encode() + inner)
         assert serving.all_of(client).count(b"HTTP/1.1 ") == 1
-        assert house.ran == []
+        assert guarded.ran == []
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +90,10 @@ def certificate(tmp_path_factory):
     return tls.ensure_local_certificate(tmp_path_factory.mktemp("tls"), SystemClock())
 
 
-def test_http_2_goes_through_the_same_door(house_at, certificate):
-    house = house_at(tls=True)
-    with opened(house, certificate) as listener:
-        ours, cookie = house.origin.authority(), ("cookie", house.cookie)
+def test_http_2_goes_through_the_same_door(guarded_at, certificate):
+    guarded = guarded_at(tls=True)
+    with opened(guarded, certificate) as listener:
+        ours, cookie = guarded.origin.authority(), ("cookie", guarded.cookie)
         client = serving.H2Client(serving.connect(listener, certificate, "h2"))
 
         def ask(authority, *extra, path="/"):
@@ -106,7 +108,7 @@ def test_http_2_goes_through_the_same_door(house_at, certificate):
         assert ask(ours, ("sec-fetch-site", "same-site"), cookie) == 403
         assert ask(ours) == 401
         assert ask(ours, cookie, path="//evil.com/") == 400
-        assert house.ran == []
+        assert guarded.ran == []
         assert ask(ours, ("cookie", "a=b"), cookie, ("cookie", "c=d")) == 200
-        assert house.ran == ["/"]
+        assert guarded.ran == ["/"]
         client.close()

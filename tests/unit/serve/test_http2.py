@@ -12,9 +12,9 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
-from tests import serving
-from tests.serving import DAEMON, H2Client, connect
-from tests.serving import serving as serve
+from tests.kit import serving
+from tests.kit.serving import DAEMON, H2Client, connect
+from tests.kit.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
 from wfmon.serve.limits import Limits

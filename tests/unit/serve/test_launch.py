@@ -20,16 +20,16 @@ FROM_A_FILE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Se
 COOKIE = f"wfmon-9445={Token('T' * 43).cookie()}"
 
 
-def open_link(house, code):
-    return house.ask(f"/launch?code={code}", signed_in=False, headers=FROM_A_FILE)
+def open_link(guarded, code):
+    return guarded.ask(f"/launch?code={code}", signed_in=False, headers=FROM_A_FILE)
 
 
-def type_code(house, code):
-    return house.ask("/launch", "POST", signed_in=False, data={"code": code})
+def type_code(guarded, code):
+    return guarded.ask("/launch", "POST", signed_in=False, data={"code": code})
 
 
-def test_a_link_signs_a_browser_in_and_leads_to_the_page(house):
-    answer = open_link(house, house.launcher.new_code())
+def test_a_link_signs_a_browser_in_and_leads_to_the_page(guarded):
+    answer = open_link(guarded, guarded.launcher.new_code())
     assert answer.status_code == 200
     assert "<script>location.replace('/')</script>" in answer.text
     # The hash is the one that a browser computes for that script: openssl dgst -sha256 -binary | base64.
@@ -44,33 +44,33 @@ def test_a_link_signs_a_browser_in_and_leads_to_the_page(house):
     assert "SameSite=Strict" in cookie
     assert "Path=/" in cookie
     assert "Max-Age=34560000" in cookie
-    assert house.ask("/", signed_in=False, headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
+    assert guarded.ask("/", signed_in=False, headers={"Cookie": cookie.partition(";")[0]}).status_code == 200
 
 
-def test_with_tls_the_cookie_is_secure_and_bound_to_the_host(house_at):
-    house = house_at(tls=True)
-    cookie = open_link(house, house.launcher.new_code()).headers["Set-Cookie"]
+def test_with_tls_the_cookie_is_secure_and_bound_to_the_host(guarded_at):
+    guarded = guarded_at(tls=True)
+    cookie = open_link(guarded, guarded.launcher.new_code()).headers["Set-Cookie"]
     assert cookie.startswith("__Host-wfmon-9445=")
     assert "; Secure" in cookie
     assert "Domain" not in cookie
 
 
-def test_a_link_works_once(house):
-    code = house.launcher.new_code()
-    assert open_link(house, code).status_code == 200
-    again = open_link(house, code)
+def test_a_link_works_once(guarded):
+    code = guarded.launcher.new_code()
+    assert open_link(guarded, code).status_code == 200
+    again = open_link(guarded, code)
     assert again.status_code == 401
     assert "Set-Cookie" not in again.headers
     assert "was used or has expired" in again.text
     assert "make run ARGS=--open" in again.text
 
 
-def test_a_link_is_used_once_even_when_two_ask_at_the_same_instant(house):
-    code, results, together = house.launcher.new_code(), [], threading.Barrier(8)
+def test_a_link_is_used_once_even_when_two_ask_at_the_same_instant(guarded):
+    code, results, together = guarded.launcher.new_code(), [], threading.Barrier(8)
 
     def ask():
         together.wait()
-        results.append(house.launcher.redeem(code))
+        results.append(guarded.launcher.redeem(code))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -80,124 +80,124 @@ def test_a_link_is_used_once_even_when_two_ask_at_the_same_instant(house):
     assert sorted(results) == [False] * 7 + [True]
 
 
-def test_a_link_expires_after_thirty_seconds(house):
-    first, second = house.launcher.new_code(), house.launcher.new_code()
-    house.clock.advance(29.9)
-    assert open_link(house, first).status_code == 200
-    house.clock.advance(0.1)
-    assert open_link(house, second).status_code == 401
+def test_a_link_expires_after_thirty_seconds(guarded):
+    first, second = guarded.launcher.new_code(), guarded.launcher.new_code()
+    guarded.clock.advance(29.9)
+    assert open_link(guarded, first).status_code == 200
+    guarded.clock.advance(0.1)
+    assert open_link(guarded, second).status_code == 401
 
 
-def test_the_redirect_file_is_private_and_leads_to_the_link(house):
-    code = house.launcher.new_code()
-    path = house.launcher.redirect_file(code)
+def test_the_redirect_file_is_private_and_leads_to_the_link(guarded):
+    code = guarded.launcher.new_code()
+    path = guarded.launcher.redirect_file(code)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert path.parent == house.folder
+    assert path.parent == guarded.folder
     assert re.findall(r"url=([^\"]+)", path.read_text()) == [f"http://127.0.0.1:9445/launch?code={code}"]
-    assert list(house.folder.glob(".*")) == []
+    assert list(guarded.folder.glob(".*")) == []
 
 
-def test_the_redirect_file_is_gone_once_its_link_was_used(house):
-    code = house.launcher.new_code()
-    path = house.launcher.redirect_file(code)
-    open_link(house, code)
+def test_the_redirect_file_is_gone_once_its_link_was_used(guarded):
+    code = guarded.launcher.new_code()
+    path = guarded.launcher.redirect_file(code)
+    open_link(guarded, code)
     assert not path.exists()
 
 
-def test_the_redirect_file_is_gone_after_thirty_seconds(house):
-    path = house.launcher.redirect_file(house.launcher.new_code())
-    house.launcher.sweep()
+def test_the_redirect_file_is_gone_after_thirty_seconds(guarded):
+    path = guarded.launcher.redirect_file(guarded.launcher.new_code())
+    guarded.launcher.sweep()
     assert path.exists()
-    house.clock.advance(30)
-    house.launcher.sweep()
+    guarded.clock.advance(30)
+    guarded.launcher.sweep()
     assert not path.exists()
 
 
-def test_closing_voids_links_and_removes_files_even_those_of_a_killed_monitor(house):
-    code = house.launcher.new_code()
-    house.launcher.redirect_file(code)
-    (house.folder / "open-left.html").write_text("left behind")
-    house.launcher.close()
-    house.launcher.close()
-    assert list(house.folder.iterdir()) == []
-    assert open_link(house, code).status_code == 401
+def test_closing_voids_links_and_removes_files_even_those_of_a_killed_monitor(guarded):
+    code = guarded.launcher.new_code()
+    guarded.launcher.redirect_file(code)
+    (guarded.folder / "open-left.html").write_text("left behind")
+    guarded.launcher.close()
+    guarded.launcher.close()
+    assert list(guarded.folder.iterdir()) == []
+    assert open_link(guarded, code).status_code == 401
 
 
-def test_a_code_is_typed_as_people_type(house):
-    code = house.launcher.terminal_code()
+def test_a_code_is_typed_as_people_type(guarded):
+    code = guarded.launcher.terminal_code()
     assert re.fullmatch(r"([0-9A-HJKMNP-TV-Z]{4}-){2}[0-9A-HJKMNP-TV-Z]{4}", code)
-    assert house.announced == [code]
+    assert guarded.announced == [code]
     typed = f" {code.lower().replace('-', ' ').replace('0', 'o').replace('1', 'l')}\n"
-    assert type_code(house, typed).status_code == 200
-    assert type_code(house, typed).status_code == 401
+    assert type_code(guarded, typed).status_code == 200
+    assert type_code(guarded, typed).status_code == 401
 
 
-def test_codes_do_not_repeat_and_use_the_whole_alphabet(house):
+def test_codes_do_not_repeat_and_use_the_whole_alphabet(guarded):
     codes = set()
     for _ in range(400):
-        codes.add(house.launcher.terminal_code())
-        house.clock.advance(600)
+        codes.add(guarded.launcher.terminal_code())
+        guarded.clock.advance(600)
     assert len(codes) == 400
     assert set("".join(codes)) == set("0123456789ABCDEFGHJKMNPQRSTVWXYZ-")
 
 
-def test_a_typed_code_lasts_ten_minutes_and_the_terminal_then_shows_a_new_one_on_request(house):
-    first = house.launcher.terminal_code()
-    house.clock.advance(599)
-    assert house.launcher.terminal_code() == first
-    house.clock.advance(1)
-    assert house.announced == [first], "nothing is printed until somebody asks"
-    answer = type_code(house, first)
+def test_a_typed_code_lasts_ten_minutes_and_the_terminal_then_shows_a_new_one_on_request(guarded):
+    first = guarded.launcher.terminal_code()
+    guarded.clock.advance(599)
+    assert guarded.launcher.terminal_code() == first
+    guarded.clock.advance(1)
+    assert guarded.announced == [first], "nothing is printed until somebody asks"
+    answer = type_code(guarded, first)
     assert answer.status_code == 401
     assert "The terminal shows a valid one" in answer.text
-    assert len(house.announced) == 2
-    assert type_code(house, house.announced[1]).status_code == 200
+    assert len(guarded.announced) == 2
+    assert type_code(guarded, guarded.announced[1]).status_code == 200
 
 
-def test_asking_for_the_page_again_and_again_prints_one_code(house):
+def test_asking_for_the_page_again_and_again_prints_one_code(guarded):
     for _ in range(50):
-        house.ask("/", signed_in=False, headers={"Accept": "text/html"})
-    assert len(house.announced) == 1
+        guarded.ask("/", signed_in=False, headers={"Accept": "text/html"})
+    assert len(guarded.announced) == 1
 
 
-def test_wrong_codes_are_bounded_for_all_together_and_a_link_works_all_the_same(house):
-    code = house.launcher.terminal_code()
+def test_wrong_codes_are_bounded_for_all_together_and_a_link_works_all_the_same(guarded):
+    code = guarded.launcher.terminal_code()
     for _ in range(ATTEMPTS):
-        assert type_code(house, "AAAA-BBBB-CCCC").status_code == 401
-    stopped = type_code(house, code)
+        assert type_code(guarded, "AAAA-BBBB-CCCC").status_code == 401
+    stopped = type_code(guarded, code)
     assert stopped.status_code == 429
     assert stopped.headers["Retry-After"] == "3"
     assert "Set-Cookie" not in stopped.headers
-    assert open_link(house, "guess").status_code == 429
-    assert open_link(house, house.launcher.new_code()).status_code == 200
-    house.clock.advance(3)
-    assert type_code(house, code).status_code == 200
+    assert open_link(guarded, "guess").status_code == 429
+    assert open_link(guarded, guarded.launcher.new_code()).status_code == 200
+    guarded.clock.advance(3)
+    assert type_code(guarded, code).status_code == 200
 
 
-def test_the_form_shows_no_reproach_before_a_code_was_typed(house):
-    assert 'role="alert"' not in open_link(house, "").text
-    assert 'role="alert"' in open_link(house, "x").text
+def test_the_form_shows_no_reproach_before_a_code_was_typed(guarded):
+    assert 'role="alert"' not in open_link(guarded, "").text
+    assert 'role="alert"' in open_link(guarded, "x").text
 
 
 @pytest.mark.parametrize("origin", [None, "null", "http://evil.com", "http://127.0.0.1:9444"])
-def test_another_page_cannot_type_codes(house, origin):
-    code = house.launcher.terminal_code()
-    answer = house.ask("/launch", "POST", signed_in=False, headers={"Origin": origin}, data={"code": code})
+def test_another_page_cannot_type_codes(guarded, origin):
+    code = guarded.launcher.terminal_code()
+    answer = guarded.ask("/launch", "POST", signed_in=False, headers={"Origin": origin}, data={"code": code})
     assert answer.status_code == 403
-    assert house.launcher.redeem(code) is True
+    assert guarded.launcher.redeem(code) is True
 
 
-def test_a_code_is_not_taken_from_the_body_of_another_kind(house):
-    code = house.launcher.terminal_code()
-    answer = house.ask(
+def test_a_code_is_not_taken_from_the_body_of_another_kind(guarded):
+    code = guarded.launcher.terminal_code()
+    answer = guarded.ask(
         "/launch", "POST", signed_in=False, data=json.dumps({"code": code}), CONTENT_TYPE="application/json"
     )
     assert answer.status_code == 401
 
 
-def test_untrusted_text_does_not_reach_the_page_of_a_wrong_code(house):
-    assert "<img" not in open_link(house, "%3Cimg%20src=x%3E").text
-    assert "<img" not in type_code(house, "<img src=x>").text
+def test_untrusted_text_does_not_reach_the_page_of_a_wrong_code(guarded):
+    assert "<img" not in open_link(guarded, "%3Cimg%20src=x%3E").text
+    assert "<img" not in type_code(guarded, "<img src=x>").text
 
 
 def test_a_cookie_survives_a_restart_and_dies_with_the_token(tmp_path):
@@ -260,19 +260,19 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
 
 
-def test_the_api_makes_a_link_for_who_bears_the_token(house):
+def test_the_api_makes_a_link_for_who_bears_the_token(guarded):
     headers = {"Authorization": f"Bearer {'T' * 43}", "Origin": None}
-    answer = house.ask("/api/v1/launch", "POST", signed_in=False, headers=headers)
+    answer = guarded.ask("/api/v1/launch", "POST", signed_in=False, headers=headers)
     assert answer.status_code == 201
     made = json.loads(answer.data)
     assert made["url"].startswith("http://127.0.0.1:9445/launch?code=")
     assert made["url"] in Path(made["file"]).read_text()
-    assert open_link(house, made["url"].partition("=")[2]).status_code == 200
+    assert open_link(guarded, made["url"].partition("=")[2]).status_code == 200
 
 
-def test_the_api_says_so_when_the_launch_file_cannot_be_written(house):
-    house.launcher._folder = house.folder / "gone"
-    answer = house.ask("/api/v1/launch", "POST")
+def test_the_api_says_so_when_the_launch_file_cannot_be_written(guarded):
+    guarded.launcher._folder = guarded.folder / "gone"
+    answer = guarded.ask("/api/v1/launch", "POST")
     assert answer.status_code == 507
     assert "No such file" in json.loads(answer.data)["detail"]
 

@@ -12,9 +12,9 @@ from flask import Flask, request
 from flask_sock import Sock
 from wsproto.events import Ping
 
-from tests import serving
-from tests.serving import DAEMON, connect, response
-from tests.serving import serving as serve
+from tests.kit import serving
+from tests.kit.serving import DAEMON, connect, response
+from tests.kit.serving import serving as serve
 from wfmon.core.clock import SystemClock
 from wfmon.serve import tls
 from wfmon.serve.limits import Limits

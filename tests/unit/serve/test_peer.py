@@ -67,15 +67,15 @@ def test_a_real_connection_of_ours_is_found(host, monkeypatch):
             assert peer.same_user(environ) == (OURS == 0)
 
 
-def test_a_stolen_cookie_is_refused_and_counted_but_a_token_needs_no_user(house, monkeypatch):
+def test_a_stolen_cookie_is_refused_and_counted_but_a_token_needs_no_user(guarded, monkeypatch):
     other = guards.Guard(
-        house.server.wsgi_app._app, token=house.token, origin=house.origin, headers=house.server.wsgi_app._headers,
-        clock=house.clock, on_refusal=lambda cause: house.refused.update([cause]), locked_page=lambda: b"",
-        same_user=lambda _: False,
+        guarded.server.wsgi_app._app, token=guarded.token, origin=guarded.origin,
+        headers=guarded.server.wsgi_app._headers, clock=guarded.clock,
+        on_refusal=lambda cause: guarded.refused.update([cause]), locked_page=lambda: b"", same_user=lambda _: False,
     )  # fmt: skip
-    monkeypatch.setattr(house.server, "wsgi_app", other)
-    answer = house.ask("/api/v1/latest")
+    monkeypatch.setattr(guarded.server, "wsgi_app", other)
+    answer = guarded.ask("/api/v1/latest")
     assert (answer.status_code, answer.json["type"]) == (403, "urn:wfmon:problem:user")
-    assert house.refused == {"user": 1}
+    assert guarded.refused == {"user": 1}
     token = {"Authorization": "Bearer " + "T" * 43, "Cookie": None}
-    assert house.ask("/api/v1/latest", headers=token).status_code == 200
+    assert guarded.ask("/api/v1/latest", headers=token).status_code == 200

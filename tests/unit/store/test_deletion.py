@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.unit.store.house import START_S
+from tests.kit.recorded_store import START_S
 from tests.unit.store.test_maintenance import METRIC, MODEL, OTHER, Models, is_anywhere, rows, text_of
 from wfmon.core.errors import Busy, Refused
 from wfmon.core.types import Series
@@ -22,38 +22,38 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-def house(tmp_path):
+def recorded(tmp_path):
     made = Models(tmp_path)
     yield made
     made.writer.finish()
 
 
 @pytest.fixture
-def lived(house):
+def lived(recorded):
     """A day ago both models were asked, and just now; the file holds chunks of every tier and a journal."""
-    house.live(320)
-    house.ask("old-request-id", MODEL)
-    house.live(5)
-    house.sleep_a_day()
-    house.ask("new-request-id", MODEL)
-    house.live(20)
-    return house
+    recorded.live(320)
+    recorded.ask("old-request-id", MODEL)
+    recorded.live(5)
+    recorded.sleep_a_day()
+    recorded.ask("new-request-id", MODEL)
+    recorded.live(20)
+    return recorded
 
 
-def state(house):
-    return house.writer.forgetting.status()["state"]
+def state(recorded):
+    return recorded.writer.forgetting.status()["state"]
 
 
-def texts(house):
-    return [row[0] for row in rows(house.writer.path, "SELECT text FROM series ORDER BY id")]
+def texts(recorded):
+    return [row[0] for row in rows(recorded.writer.path, "SELECT text FROM series ORDER BY id")]
 
 
-def seconds(house, text):
+def seconds(recorded, text):
     """The seconds of a series that the file holds."""
-    number = next((each.id for each in house.reader.series() if each.text == text), None)
+    number = next((each.id for each in recorded.reader.series() if each.text == text), None)
     if number is None:
         return []
-    found = house.reader.buckets([number], START_S, START_S + 10**6, deletion.TIERS[0])[number]
+    found = recorded.reader.buckets([number], START_S, START_S + 10**6, deletion.TIERS[0])[number]
     return found.t_s.tolist()
 
 

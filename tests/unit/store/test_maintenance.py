@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from tests.unit.store.house import START_S, House
+from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.core.clock import FakeClock
 from wfmon.core.errors import Refused
 from wfmon.core.types import Request
@@ -33,8 +33,8 @@ def text_of(model):
     return f'{METRIC}{{model="{model}",server="s"}}'
 
 
-class Models(House):
-    """A house of two models, each with its distribution, and the machine's CPU."""
+class Models(RecordedStore):
+    """The past of two models, each with its distribution, and the machine's CPU."""
 
     def __init__(self, folder):
         super().__init__(folder, "cpu", keep=KEEP)
@@ -70,24 +70,24 @@ class Models(House):
 
 
 @pytest.fixture
-def house(tmp_path):
+def recorded(tmp_path):
     made = Models(tmp_path)
     yield made
     made.writer.finish()
 
 
 @pytest.fixture
-def lived(house):
+def lived(recorded):
     """A day ago both models were asked, and just now; the file holds chunks of every tier and a journal."""
-    house.live(320)
-    house.ask("old-request-id", MODEL)
-    house.ask("old-plain-id", OTHER)
-    house.live(5)
-    house.sleep_a_day()
-    house.ask("new-request-id", MODEL)
-    house.ask("new-plain-id", OTHER)
-    house.live(20)
-    return house
+    recorded.live(320)
+    recorded.ask("old-request-id", MODEL)
+    recorded.ask("old-plain-id", OTHER)
+    recorded.live(5)
+    recorded.sleep_a_day()
+    recorded.ask("new-request-id", MODEL)
+    recorded.ask("new-plain-id", OTHER)
+    recorded.live(20)
+    return recorded
 
 
 def kept(path):
@@ -169,11 +169,11 @@ def test_a_file_in_use_is_well(lived):
     assert found.chunks == rows(lived.writer.path, "SELECT count(*) FROM chunk")[0][0] > 15
 
 
-def test_a_file_is_well_while_a_seal_is_in_the_making(house):
-    house.live(310)
-    house.writer._sealer = sealer = Sealer(house.writer._connection)
+def test_a_file_is_well_while_a_seal_is_in_the_making(recorded):
+    recorded.live(310)
+    recorded.writer._sealer = sealer = Sealer(recorded.writer._connection)
     assert sealer.advance(START_S + 600)
-    assert maintenance.check(house.writer.path).problems == ()
+    assert maintenance.check(recorded.writer.path).problems == ()
 
 
 DAMAGE = {
@@ -530,17 +530,17 @@ def test_before_an_instant_all_that_is_older_goes_and_no_byte_of_it_is_left(live
     assert rows(path, "SELECT DISTINCT first_s FROM series") == [(START_S + DAY_S,)]
 
 
-def test_a_series_of_which_nothing_is_left_goes_with_its_name(house):
-    house.live(320)
-    house.ask("old-request-id", MODEL)
-    house.live(5)
-    house.sleep_a_day()
-    house.live(20, zebra=None)
-    path = house.end()
-    assert is_anywhere(house.folder, MODEL)
-    tally = forget(path, Before(house.clock.now_ms() - 15_000))
+def test_a_series_of_which_nothing_is_left_goes_with_its_name(recorded):
+    recorded.live(320)
+    recorded.ask("old-request-id", MODEL)
+    recorded.live(5)
+    recorded.sleep_a_day()
+    recorded.live(20, zebra=None)
+    path = recorded.end()
+    assert is_anywhere(recorded.folder, MODEL)
+    tally = forget(path, Before(recorded.clock.now_ms() - 15_000))
     assert tally.series == (text_of(MODEL),)
-    assert is_anywhere(house.folder, MODEL) == is_anywhere(house.folder, "old-request-id") == []
+    assert is_anywhere(recorded.folder, MODEL) == is_anywhere(recorded.folder, "old-request-id") == []
     assert [row[0] for row in rows(path, "SELECT text FROM series ORDER BY text")] == ["cpu", text_of(OTHER)]
 
 
@@ -578,18 +578,18 @@ def test_a_series_goes_from_chunks_and_seconds_and_the_others_stay(lived, text):
     assert maintenance.check(path).problems == ()
 
 
-def test_a_forgotten_series_leaves_no_byte_of_its_name(house):
-    house.live(320)
-    path = house.end()
-    assert is_anywhere(house.folder, MODEL)
+def test_a_forgotten_series_leaves_no_byte_of_its_name(recorded):
+    recorded.live(320)
+    path = recorded.end()
+    assert is_anywhere(recorded.folder, MODEL)
     forget(path, Named(text_of(MODEL)))
-    assert is_anywhere(house.folder, MODEL) == []
-    assert is_anywhere(house.folder, OTHER) == ["wfmon.db"]
+    assert is_anywhere(recorded.folder, MODEL) == []
+    assert is_anywhere(recorded.folder, OTHER) == ["wfmon.db"]
 
 
-def test_a_second_of_a_forgotten_series_alone_goes(house):
-    house.live(20, cpu=None, plain=None)
-    path = house.end()
+def test_a_second_of_a_forgotten_series_alone_goes(recorded):
+    recorded.live(20, cpu=None, plain=None)
+    path = recorded.end()
     tally = forget(path, Named(METRIC))
     assert (tally.removed["journal"].rows, tally.cut.rows) == (20, 0)
     assert rows(path, "SELECT count(*) FROM journal") == [(0,)]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.unit.store.house import START_S, House
+from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.core.types import Cause, Request
 from wfmon.store.buckets import joined
 from wfmon.store.read import Reader
@@ -21,9 +21,9 @@ def request(name, started_ms, *, model="m", **more):
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
     """An hour and 400 seconds: chunks of two tiers, and a journal."""
-    house = House(tmp_path_factory.mktemp("grown"), "a")
-    house.run(HOUR + 400, a=lambda t_s: float(t_s - START_S))
-    return house
+    recorded = RecordedStore(tmp_path_factory.mktemp("grown"), "a")
+    recorded.run(HOUR + 400, a=lambda t_s: float(t_s - START_S))
+    return recorded
 
 
 def test_an_absent_file_has_nothing_in_it(tmp_path):
@@ -41,26 +41,26 @@ def test_an_absent_file_has_nothing_in_it(tmp_path):
 
 
 def test_a_fresh_file_has_nothing_in_it(tmp_path):
-    house = House(tmp_path)
-    assert house.reader.span() is None
-    assert house.reader.series() == []
-    assert house.reader.usage()["tables"] == {"request": 0, "annotation": 0, "alert": 0}
+    recorded = RecordedStore(tmp_path)
+    assert recorded.reader.span() is None
+    assert recorded.reader.series() == []
+    assert recorded.reader.usage()["tables"] == {"request": 0, "annotation": 0, "alert": 0}
 
 
 def test_series_are_told_with_what_they_are(tmp_path):
-    house = House(tmp_path, "a", "b", "never measured")
-    house.run(3, a=1.0)
-    house.run(5, a=1.0, b=1.0)
-    assert [tuple(each) for each in house.reader.series()] == [
+    recorded = RecordedStore(tmp_path, "a", "b", "never measured")
+    recorded.run(3, a=1.0)
+    recorded.run(5, a=1.0, b=1.0)
+    assert [tuple(each) for each in recorded.reader.series()] == [
         (1, "a", "a", "", "gauge", START_S), (2, "b", "b", "", "gauge", START_S + 3),
     ]  # fmt: skip
 
 
 def test_the_journal_joins_what_is_in_chunks(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(450, a=lambda t_s: float(t_s % 100))
-    assert house.reader.first_of() == {0: START_S}
-    means = house.means("a", START_S, START_S + 450)
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(450, a=lambda t_s: float(t_s % 100))
+    assert recorded.reader.first_of() == {0: START_S}
+    means = recorded.means("a", START_S, START_S + 450)
     assert means == {t_s: float(t_s % 100) for t_s in range(START_S, START_S + 447)}  # the last three may still change
 
 
@@ -81,146 +81,146 @@ def test_a_span_gives_the_buckets_that_begin_in_it_and_these_are_whole(grown):
 
 
 def test_a_span_that_begins_within_a_bucket_gives_that_bucket(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(100, a=1.0)
-    found = house.buckets("a", START_S + 25, START_S + 26, 1)
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(100, a=1.0)
+    found = recorded.buckets("a", START_S + 25, START_S + 26, 1)
     assert (found.t_s - START_S).tolist() == [20]
     assert found.figures.samples.tolist() == [10]
 
 
 @pytest.mark.parametrize("span", [(0, 0), (10, 5), (-HOUR, 0), (HOUR, 2 * HOUR)])
 def test_a_span_without_anything_is_empty(tmp_path, span):
-    house = House(tmp_path, "a")
-    house.run(20, a=1.0)
-    assert len(house.buckets("a", START_S + span[0], START_S + span[1])) == 0
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(20, a=1.0)
+    assert len(recorded.buckets("a", START_S + span[0], START_S + span[1])) == 0
 
 
 def test_a_series_that_is_not_known_is_empty(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(20, a=1.0)
-    assert len(house.reader.buckets([9], START_S, START_S + 60, TIERS[0])[9]) == 0
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(20, a=1.0)
+    assert len(recorded.reader.buckets([9], START_S, START_S + 60, TIERS[0])[9]) == 0
 
 
 def test_no_series_is_no_answer(tmp_path):
-    assert House(tmp_path, "a").reader.buckets([], START_S, START_S + 60, TIERS[0]) == {}
+    assert RecordedStore(tmp_path, "a").reader.buckets([], START_S, START_S + 60, TIERS[0]) == {}
 
 
 def test_whoever_has_the_last_seconds_in_memory_is_told_where_chunks_end(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(450, a=1.0)
-    number = house.number("a")
-    sealed_to_s, found = house.reader.parts_before(
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(450, a=1.0)
+    number = recorded.number("a")
+    sealed_to_s, found = recorded.reader.parts_before(
         [number], START_S, START_S + 450, TIERS[0], journal_to_s=START_S + 400
     )
     assert sealed_to_s == START_S + 300
     assert joined(found[number], 1).t_s.tolist() == list(range(START_S, START_S + 400))
-    sealed_to_s, found = house.reader.parts_before([number], START_S, START_S + 450, TIERS[0], journal_to_s=0)
+    sealed_to_s, found = recorded.reader.parts_before([number], START_S, START_S + 450, TIERS[0], journal_to_s=0)
     assert joined(found[number], 1).t_s.tolist() == list(range(START_S, START_S + 300))
 
 
 def test_the_span_is_from_the_first_to_after_the_last_second(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(20, a=1.0)
-    assert house.reader.span() == (START_S, START_S + 17)
-    house.run(400, a=1.0)
-    assert house.reader.span() == (START_S, START_S + 417)
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(20, a=1.0)
+    assert recorded.reader.span() == (START_S, START_S + 17)
+    recorded.run(400, a=1.0)
+    assert recorded.reader.span() == (START_S, START_S + 417)
 
 
 def test_once_all_is_sealed_the_span_ends_with_the_finest_chunk(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(1_000, a=1.0)
-    house.clock.advance(30 * HOUR)
-    house.writer.beat()
-    house.writer.tidy_all()
-    assert house.reader.first_of() == {1: START_S, 2: START_S, 3: START_S, 4: START_S}
-    assert house.reader.span() == (START_S, START_S + HOUR)  # not the day's end
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(1_000, a=1.0)
+    recorded.clock.advance(30 * HOUR)
+    recorded.writer.beat()
+    recorded.writer.tidy_all()
+    assert recorded.reader.first_of() == {1: START_S, 2: START_S, 3: START_S, 4: START_S}
+    assert recorded.reader.span() == (START_S, START_S + HOUR)  # not the day's end
 
 
 def test_requests_come_newest_first_and_as_they_were(tmp_path):
-    house = House(tmp_path)
+    recorded = RecordedStore(tmp_path)
     told = request(
         "b", START_S * 1_000 + 5, model="n", output_tokens=3, ttft_ms=12.5, slow=True, reason="stop",
         stalls=((400.0, 900.0),), causes=(Cause("queue", "It waited.", 80.0),),
     )  # fmt: skip
     for each in (request("a", START_S * 1_000), told, request("c", START_S * 1_000 + 9)):
-        house.writer.request(each)
-    house.writer.beat()
+        recorded.writer.request(each)
+    recorded.writer.beat()
     span = (START_S * 1_000, START_S * 1_000 + 9)
-    assert [each["id"] for each in house.reader.requests(*span)] == ["b", "a"]
-    assert [each["id"] for each in house.reader.requests(*span, limit=1)] == ["b"]
-    assert [each["id"] for each in house.reader.requests(*span, model="m")] == ["a"]
-    found = house.reader.request("b")
+    assert [each["id"] for each in recorded.reader.requests(*span)] == ["b", "a"]
+    assert [each["id"] for each in recorded.reader.requests(*span, limit=1)] == ["b"]
+    assert [each["id"] for each in recorded.reader.requests(*span, model="m")] == ["a"]
+    found = recorded.reader.request("b")
     assert found["stalls"] == [[400.0, 900.0]]
     assert found["causes"] == [{"code": "queue", "text": "It waited.", "cost_ms": 80.0}]
     assert (found["slow"], found["output_tokens"], found["ttft_ms"], found["joules"]) == (True, 3, 12.5, None)
-    assert house.reader.request("a")["slow"] is None
+    assert recorded.reader.request("a")["slow"] is None
 
 
 def test_a_request_that_is_told_again_takes_the_place_of_the_first(tmp_path):
-    house = House(tmp_path)
-    house.writer.request(request("a", START_S * 1_000))
-    house.writer.request(request("a", START_S * 1_000, output_tokens=9))
-    house.writer.beat()
-    assert [each["output_tokens"] for each in house.reader.requests(0, 10**15)] == [9]
+    recorded = RecordedStore(tmp_path)
+    recorded.writer.request(request("a", START_S * 1_000))
+    recorded.writer.request(request("a", START_S * 1_000, output_tokens=9))
+    recorded.writer.beat()
+    assert [each["output_tokens"] for each in recorded.reader.requests(0, 10**15)] == [9]
 
 
 def test_annotations_come_in_order_of_time_the_newest_at_most(tmp_path):
-    house = House(tmp_path)
+    recorded = RecordedStore(tmp_path)
     for at in (3, 1, 2):
-        house.writer.annotate("start", f"at {at}", START_S * 1_000 + at)
-    house.writer.beat()
-    assert [each["text"] for each in house.reader.annotations(0, 10**15)] == ["at 1", "at 2", "at 3"]
-    assert [each["text"] for each in house.reader.annotations(0, 10**15, 2)] == ["at 2", "at 3"]
-    assert house.reader.annotations(START_S * 1_000 + 2, START_S * 1_000 + 3) == [
+        recorded.writer.annotate("start", f"at {at}", START_S * 1_000 + at)
+    recorded.writer.beat()
+    assert [each["text"] for each in recorded.reader.annotations(0, 10**15)] == ["at 1", "at 2", "at 3"]
+    assert [each["text"] for each in recorded.reader.annotations(0, 10**15, 2)] == ["at 2", "at 3"]
+    assert recorded.reader.annotations(START_S * 1_000 + 2, START_S * 1_000 + 3) == [
         {"t_ms": START_S * 1_000 + 2, "kind": "start", "text": "at 2"}
     ]
 
 
 def test_usage_counts_what_each_series_takes(tmp_path):
-    house = House(tmp_path, "a", "b_ms")
-    house.run(700, a=1.0, b_ms=lambda t_s: float(t_s % 50))
-    usage = house.reader.usage()
+    recorded = RecordedStore(tmp_path, "a", "b_ms")
+    recorded.run(700, a=1.0, b_ms=lambda t_s: float(t_s % 50))
+    usage = recorded.reader.usage()
     assert usage["tiers"][0] | {"bytes": 0} == {
         "name": "1s", "step_s": 1, "tier": 0, "chunks": 4, "bytes": 0, "first_s": START_S,
     }  # fmt: skip
     assert sum(usage["series"].values()) == usage["tiers"][0]["bytes"]
     assert usage["series"]["b_ms"] > usage["series"]["a"] > 0
-    assert usage["bytes"] == house.writer.path.stat().st_size
+    assert usage["bytes"] == recorded.writer.path.stat().st_size
 
 
 def test_a_damaged_chunk_is_left_out_and_told(tmp_path, caplog):
-    house = House(tmp_path, "a")
-    house.run(700, a=1.0)
-    house.writer._connection.execute("UPDATE chunk SET data = x'01' WHERE start_s = ?", (START_S,))
-    assert len(house.means("a", START_S, START_S + 600)) == 300
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(700, a=1.0)
+    recorded.writer._connection.execute("UPDATE chunk SET data = x'01' WHERE start_s = ?", (START_S,))
+    assert len(recorded.means("a", START_S, START_S + 600)) == 300
     assert "cannot be read" in caplog.text
 
 
 def test_a_damaged_second_is_left_out(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(20, a=1.0)
-    house.writer._connection.execute("UPDATE journal SET data = x'01' WHERE t_s = ?", (START_S + 5,))
-    assert len(house.means("a", START_S, START_S + 20)) == 16
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(20, a=1.0)
+    recorded.writer._connection.execute("UPDATE journal SET data = x'01' WHERE t_s = ?", (START_S + 5,))
+    assert len(recorded.means("a", START_S, START_S + 20)) == 16
 
 
 def test_whoever_reads_cannot_write(tmp_path):
     from wfmon.store.database import reading
 
-    house = House(tmp_path)
-    with reading(house.writer.path) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+    recorded = RecordedStore(tmp_path)
+    with reading(recorded.writer.path) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM journal")
 
 
 def test_many_threads_read_while_it_is_written_and_sealed_and_each_sees_every_second_once(tmp_path):
-    house = House(tmp_path, "a")
-    house.run(50, a=1.0)
-    number = house.number("a")
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(50, a=1.0)
+    number = recorded.number("a")
     stop, wrong, reads = threading.Event(), [], []
 
     def read():
         least = 47
         while not stop.is_set():
-            found = house.reader.buckets([number], START_S, START_S + 10_000, TIERS[0])[number]
+            found = recorded.reader.buckets([number], START_S, START_S + 10_000, TIERS[0])[number]
             samples = found.figures.samples.tolist()
             reads.append(len(samples))
             if set(samples) != {1} or len(samples) < least:
@@ -230,7 +230,7 @@ def test_many_threads_read_while_it_is_written_and_sealed_and_each_sees_every_se
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    house.run(650, a=1.0)
+    recorded.run(650, a=1.0)
     stop.set()
     for thread in threads:
         thread.join()

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.unit.store.house import START_S, House
+from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.store import retention as retention_module
 from wfmon.store.retention import CHUNKS, PAGES, ROWS, SPARE_PAGES, Due, Keep, preview, retain, used_bytes
 from wfmon.store.seal import transaction
@@ -16,18 +16,18 @@ KEEP = Keep.of([tier.keep_days for tier in TIERS], TABLES, 10**12)
 
 
 @pytest.fixture
-def house(tmp_path):
-    made = House(tmp_path)
+def recorded(tmp_path):
+    made = RecordedStore(tmp_path)
     made.writer.finish()  # the file is the test's
     made.writer._opened = False
     return made
 
 
 @pytest.fixture
-def connection(house):
+def connection(recorded):
     from wfmon.store.database import open_writer
 
-    opened = open_writer(house.writer.path)
+    opened = open_writer(recorded.writer.path)
     yield opened
     opened.close()
 
@@ -109,28 +109,28 @@ def test_what_no_coarser_tier_has_taken_in_stays_however_old_and_however_much(co
 
 def test_a_tier_kept_for_no_time_at_all_still_reaches_the_coarser_one(tmp_path):
     keep = dataclasses.replace(KEEP, tiers=(0, 0, 0, 30 * DAY, 730 * DAY))
-    house = House(tmp_path, "a", keep=keep)
-    house.run(3_700, a=lambda t_s: float(t_s % 2))
-    assert house.reader.first_of() == {1: START_S}
-    assert set(house.means("a", START_S, START_S + 3_600, 1).values()) == {0.5}
-    assert len(house.means("a", START_S, START_S + 3_600, 1)) == 360
+    recorded = RecordedStore(tmp_path, "a", keep=keep)
+    recorded.run(3_700, a=lambda t_s: float(t_s % 2))
+    assert recorded.reader.first_of() == {1: START_S}
+    assert set(recorded.means("a", START_S, START_S + 3_600, 1).values()) == {0.5}
+    assert len(recorded.means("a", START_S, START_S + 3_600, 1)) == 360
 
 
 def test_the_children_of_a_seal_in_the_making_stay(tmp_path):
-    house = House(tmp_path, *(f"s{number}" for number in range(45)))
-    for name in [each.name for each in house.described]:
+    recorded = RecordedStore(tmp_path, *(f"s{number}" for number in range(45)))
+    for name in [each.name for each in recorded.described]:
         for at in range(0, 3_600, 300):
-            house.sample(name, 1.0, (START_S + at) * 1_000)
-    house.clock.advance(3_600)
-    house.writer.pull_to(house.now_s)
-    house.writer.write()
-    connection, sealer = house.writer._connection, house.writer._sealer
+            recorded.sample(name, 1.0, (START_S + at) * 1_000)
+    recorded.clock.advance(3_600)
+    recorded.writer.pull_to(recorded.now_s)
+    recorded.writer.write()
+    connection, sealer = recorded.writer._connection, recorded.writer._sealer
     while not connection.execute("SELECT 1 FROM chunk WHERE tier = 1").fetchone():
-        assert sealer.advance(house.now_s)
+        assert sealer.advance(recorded.now_s)
     all_of_it(connection, dataclasses.replace(KEEP, max_bytes=0), START_S + 999 * DAY, sealer.live)
-    while sealer.advance(house.now_s):
+    while sealer.advance(recorded.now_s):
         pass
-    assert [len(house.means(f"s{number}", START_S, START_S + 3_600, 1)) for number in (0, 44)] == [12, 12]
+    assert [len(recorded.means(f"s{number}", START_S, START_S + 3_600, 1)) for number in (0, 44)] == [12, 12]
 
 
 def test_by_size_the_oldest_of_what_takes_most_goes_first(connection):
@@ -152,15 +152,15 @@ def test_with_nothing_to_delete_too_much_is_left_as_it_is(connection):
     assert not retain(connection, dataclasses.replace(KEEP, max_bytes=0), START_S, ())
 
 
-def test_space_is_given_back_to_the_disk_save_some_spare_pages(house, connection):
+def test_space_is_given_back_to_the_disk_save_some_spare_pages(recorded, connection):
     with transaction(connection):
         for at in range(2_000):
             chunk(connection, 0, START_S + at * 300, size=8_000)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    before = house.writer.path.stat().st_size
+    before = recorded.writer.path.stat().st_size
     all_of_it(connection, KEEP, START_S + 99 * DAY)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    after = house.writer.path.stat().st_size
+    after = recorded.writer.path.stat().st_size
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]
     assert before > 16_000_000
     assert after < 4_500_000

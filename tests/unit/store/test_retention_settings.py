@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.unit.store.house import START_S, House
+from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.core.errors import NotSaved, Refused, SettingsError
 from wfmon.core.settings_files import load, save_change
 from wfmon.runtime.settings import ChangedSettings
@@ -18,8 +18,8 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-def house(tmp_path):
-    made = House(tmp_path, "a")
+def recorded(tmp_path):
+    made = RecordedStore(tmp_path, "a")
     yield made
     made.writer.finish()
 
@@ -118,19 +118,19 @@ def test_what_cannot_be_saved_changes_nothing(tmp_path):
     assert row(made, "store.keep_1s_days")["origin"] == "default"
 
 
-def test_a_preview_tells_what_the_writer_then_deletes(house, tmp_path):
-    house.run(7_300, a=1.0)
-    house.writer.annotate("model", "Seen.", (house.now_s - 5 * 3_600) * 1_000)
-    house.run(5)
-    made = keeping(tmp_path, now_s=house.now_s - 3)  # as far as the writer is
+def test_a_preview_tells_what_the_writer_then_deletes(recorded, tmp_path):
+    recorded.run(7_300, a=1.0)
+    recorded.writer.annotate("model", "Seen.", (recorded.now_s - 5 * 3_600) * 1_000)
+    recorded.run(5)
+    made = keeping(tmp_path, now_s=recorded.now_s - 3)  # as far as the writer is
     changes = {"store.keep_1s_days": 0.02, "store.keep_annotations_days": 0.1}
     told = made.preview(changes)
     assert told["shorter"] == ["store.keep_1s_days", "store.keep_annotations_days"]
-    before = house.rows("SELECT id, bytes, start_s FROM chunk")
+    before = recorded.rows("SELECT id, bytes, start_s FROM chunk")
     made.change(changes)
-    house.writer._keep = made.keep
-    house.writer.tidy_all()
-    gone = set(before) - set(house.rows("SELECT id, bytes, start_s FROM chunk"))
+    recorded.writer._keep = made.keep
+    recorded.writer.tidy_all()
+    gone = set(before) - set(recorded.rows("SELECT id, bytes, start_s FROM chunk"))
     of_rows = sum(each["bytes"] for each in told["tables"].values())
     assert (told["parts"], told["bytes"] - of_rows) == (len(gone), sum(each[1] for each in gone))
     assert told["parts"] > 10
@@ -139,12 +139,12 @@ def test_a_preview_tells_what_the_writer_then_deletes(house, tmp_path):
         "until_ms": (max(each[2] for each in gone) + 300) * 1_000,
     }  # fmt: skip
     assert told["tables"]["annotation"]["rows"] == 1
-    assert house.rows("SELECT count(*) FROM annotation") == [(0,)]
+    assert recorded.rows("SELECT count(*) FROM annotation") == [(0,)]
 
 
-def test_longer_deletes_nothing_and_no_file_has_nothing(house, tmp_path):
-    house.run(700, a=1.0)
-    told = keeping(tmp_path, now_s=house.now_s).preview(dict.fromkeys(TIER_SETTINGS, 3000))
+def test_longer_deletes_nothing_and_no_file_has_nothing(recorded, tmp_path):
+    recorded.run(700, a=1.0)
+    told = keeping(tmp_path, now_s=recorded.now_s).preview(dict.fromkeys(TIER_SETTINGS, 3000))
     assert (told["shorter"], told["parts"]) == ([], 0)
     (tmp_path / "none").mkdir()
     told = keeping(tmp_path / "none").preview({SIZE_SETTING: 20_000_000})

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from tests.unit.store.house import House
+from tests.kit.recorded_store import RecordedStore
 from wfmon.store import database, migrate, schema
 
 
@@ -24,10 +24,10 @@ def version(path):
 @pytest.fixture
 def path(tmp_path):
     """A file of this version, with a little in it, closed in order."""
-    house = House(tmp_path, "a")
-    house.run(20, a=1.0)
-    house.writer.finish()
-    return house.writer.path
+    recorded = RecordedStore(tmp_path, "a")
+    recorded.run(20, a=1.0)
+    recorded.writer.finish()
+    return recorded.writer.path
 
 
 def write(path, *statements):
@@ -110,10 +110,10 @@ def test_a_newer_file_is_refused_with_a_sentence_and_nothing_is_touched(path):
 def test_the_writer_says_that_the_file_is_newer_and_leaves_it(path):
     write(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
-    house = House(path.parent, "a")
-    house.run(30, a=1.0)
-    assert house.writer.status()["state"] == "newer"
-    assert "Start the newer one" in house.writer.status()["reason"]
+    recorded = RecordedStore(path.parent, "a")
+    recorded.run(30, a=1.0)
+    assert recorded.writer.status()["state"] == "newer"
+    assert "Start the newer one" in recorded.writer.status()["reason"]
     assert path.read_bytes() == before
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stream_house import House
+from tests.kit.stream_server import StreamServer
 
 
 @pytest.fixture
-def house():
-    made = House()
+def streaming():
+    made = StreamServer()
     yield made
     made.close()

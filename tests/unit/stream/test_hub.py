@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from tests.stream_house import CPU, LOAD, SWAP, TOKEN, Grid, batch, make_hub
+from tests.kit.stream_server import CPU, LOAD, SWAP, TOKEN, Grid, batch, make_hub
 from wfmon.core.clock import FakeClock
 from wfmon.core.registry import Registry
 from wfmon.core.types import Batch, CollectorStatus
@@ -17,7 +17,7 @@ from wfmon.stream.client import HELLO_S
 from wfmon.stream.messages import StreamClosed
 
 
-class Bench:
+class HubHarness:
     def __init__(self, **more):
         self.clock = FakeClock()
         self.registry = Registry()
@@ -50,19 +50,19 @@ def values_of(frame):
 
 
 def test_a_slow_client_gets_less_step_by_step_and_every_last_value_in_the_end():
-    bench = Bench()
-    client = bench.open()
+    harness = HubHarness()
+    client = harness.open()
     levels, ticks = [], 0
     while not levels or levels[-1] != "drop":
         ticks += 1
-        bench.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
+        harness.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
         level = client.health()["level"]
         if not levels or levels[-1] != level:
             levels.append(level)
     assert levels == ["normal", "pressure", "critical", "drop"]
     for _ in range(60):  # dropping: nothing is queued
         ticks += 1
-        bench.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
+        harness.tick({CPU: ticks, SWAP: ticks, LOAD: ticks})
     waiting = read(client)
     frames = [m for m in waiting if m["type"] == "frame"]
     assert len(frames) == 60
@@ -71,24 +71,24 @@ def test_a_slow_client_gets_less_step_by_step_and_every_last_value_in_the_end():
     assert all((2 in values_of(f)) == (f["seq"] % 4 == 0) and values_of(f).keys() >= {0, 1} for f in pressure)
     assert all((1 in values_of(f)) == (2 in values_of(f)) == (f["seq"] % 60 == 0) for f in critical)
     assert [m["client"]["level"] for m in waiting if m["type"] == "state"] == ["drop"]  # the state that stands
-    bench.tick({})
+    harness.tick({})
     state, merged = read(client)
     assert state["client"]["level"] == "normal"
     assert values_of(merged) == {0: ticks, 1: ticks, 2: ticks}
     assert len(merged["v"]) == 3
-    bench.tick({CPU: -1.0})
+    harness.tick({CPU: -1.0})
     assert [values_of(f) for f in read(client)] == [{0: -1.0}]
 
 
 def test_while_nobody_watches_no_state_is_encoded_and_who_comes_gets_it_whole(monkeypatch):
-    bench = Bench()
-    bench.tick({CPU: 1.0})
+    harness = HubHarness()
+    harness.tick({CPU: 1.0})
     with monkeypatch.context() as patch:
         patch.setattr(hub.wire, "message", None)
-        bench.hub.set_absent({0: "switched off"})
-        bench.hub.set_collectors([CollectorStatus("system", "running")])
-    client = bench.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
-    bench.say(client, "hello", version=1)
+        harness.hub.set_absent({0: "switched off"})
+        harness.hub.set_collectors([CollectorStatus("system", "running")])
+    client = harness.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
+    harness.say(client, "hello", version=1)
     messages = read(client)
     assert [row["id"] for row in messages[0]["series"]] == [0]
     states = [message for message in messages if message["type"] == "state"]
@@ -97,41 +97,41 @@ def test_while_nobody_watches_no_state_is_encoded_and_who_comes_gets_it_whole(mo
 
 
 def test_a_deferred_series_that_changed_once_still_arrives():
-    bench = Bench()
-    client = bench.open()
+    harness = HubHarness()
+    client = harness.open()
     for n in range(49):
-        bench.tick({CPU: n})
-    assert bench.hub.stats()["clients"][0]["level"] == "normal"
-    bench.tick({LOAD: 7})
-    assert bench.hub.stats()["clients"][0]["level"] == "pressure"
+        harness.tick({CPU: n})
+    assert harness.hub.stats()["clients"][0]["level"] == "normal"
+    harness.tick({LOAD: 7})
+    assert harness.hub.stats()["clients"][0]["level"] == "pressure"
     for _ in range(3):
-        bench.tick({})
+        harness.tick({})
     frames = [m for m in read(client) if m["type"] == "frame"]
     assert [(f["seq"], values_of(f)) for f in frames[49:]] == [(50, {}), (51, {}), (52, {2 - 1: 7.0}), (53, {})]
 
 
 def test_who_does_not_read_is_cut_after_the_stall_time():
-    bench = Bench()
-    client = bench.open()
-    bench.tick({CPU: 1})
+    harness = HubHarness()
+    client = harness.open()
+    harness.tick({CPU: 1})
     assert client.take()  # the sender is now stuck on this piece
     for _ in range(179):
-        bench.tick({CPU: 1})
-    assert bench.aborted == []
-    bench.tick({CPU: 1})
-    bench.tick({CPU: 1})
-    assert bench.aborted[0] == client.name
-    bench.hub.leave(client, "lost")
-    assert bench.hub.stats()["closed"] == {"stalled": 1}
+        harness.tick({CPU: 1})
+    assert harness.aborted == []
+    harness.tick({CPU: 1})
+    harness.tick({CPU: 1})
+    assert harness.aborted[0] == client.name
+    harness.hub.leave(client, "lost")
+    assert harness.hub.stats()["closed"] == {"stalled": 1}
 
 
 def test_who_says_no_hello_is_ended_after_5_s():
-    bench = Bench()
-    client = bench.open(hello=False)
-    bench.clock.advance(HELLO_S - 0.02)
-    bench.tick({})
+    harness = HubHarness()
+    client = harness.open(hello=False)
+    harness.clock.advance(HELLO_S - 0.02)
+    harness.tick({})
     assert client.ended is None
-    bench.tick({})
+    harness.tick({})
     assert client.ended.code == 4408
 
 
@@ -144,8 +144,8 @@ def test_who_says_no_hello_is_ended_after_5_s():
     ],
 )  # fmt: skip
 def test_a_first_message_that_is_not_our_hello_ends_the_client(message, code):
-    bench = Bench()
-    client = bench.open(hello=False)
+    harness = HubHarness()
+    client = harness.open(hello=False)
     client.receive(json.dumps(message))
     assert client.ended.code == code
     (told,) = read(client)
@@ -153,23 +153,23 @@ def test_a_first_message_that_is_not_our_hello_ends_the_client(message, code):
 
 
 def test_a_second_hello_ends_the_client():
-    bench = Bench()
-    client = bench.open()
-    bench.say(client, "hello", version=1, token=TOKEN)
+    harness = HubHarness()
+    client = harness.open()
+    harness.say(client, "hello", version=1, token=TOKEN)
     assert client.ended.code == 1008
 
 
 def test_fifty_messages_a_second_are_taken_and_a_burst_of_a_hundred():
-    bench = Bench()
-    client = bench.open()
+    harness = HubHarness()
+    client = harness.open()
     for _ in range(99):
-        bench.say(client, "pause", paused=False)
+        harness.say(client, "pause", paused=False)
     assert client.ended is None
     for _ in range(500):
-        bench.clock.advance(0.02)
-        bench.say(client, "pause", paused=False)
+        harness.clock.advance(0.02)
+        harness.say(client, "pause", paused=False)
     assert client.ended is None
-    bench.say(client, "pause", paused=False)
+    harness.say(client, "pause", paused=False)
     assert client.ended.code == 4429
 
 
@@ -177,103 +177,103 @@ def test_a_bad_ux_report_ends_the_client_with_the_collectors_sentence():
     def push(fields, client):
         raise ValueError("intervals must be numbers")
 
-    client = (bench := Bench(push_ux=push)).open()
-    bench.say(client, "ux", intervals="x")
+    client = (harness := HubHarness(push_ux=push)).open()
+    harness.say(client, "ux", intervals="x")
     assert (client.ended.code, client.ended.sentence) == (1008, "ux: intervals must be numbers")
 
 
 @pytest.mark.parametrize(("transport", "told_apart"), [("websocket", 1), ("sse", 2)])
 def test_pages_that_share_an_sse_stream_are_told_apart_in_their_reports(transport, told_apart):
     heard = []
-    bench = Bench(push_ux=lambda fields, who: heard.append(who))
-    client = bench.hub.open(transport, threading.Event(), lambda: None, trusted=True)
-    bench.say(client, "hello", version=1)
+    harness = HubHarness(push_ux=lambda fields, who: heard.append(who))
+    client = harness.hub.open(transport, threading.Event(), lambda: None, trusted=True)
+    harness.say(client, "hello", version=1)
     for page in ("overview", "system", "overview"):
-        bench.say(client, "ux", page=page)
+        harness.say(client, "ux", page=page)
     assert len(heard) == 3
     assert len(set(heard)) == told_apart
 
 
 def test_one_client_too_many_is_refused():
-    bench = Bench(max_clients=2)
-    bench.open()
-    bench.open(hello=False)
+    harness = HubHarness(max_clients=2)
+    harness.open()
+    harness.open(hello=False)
     with pytest.raises(StreamClosed, match=r"2 clients are already connected\. Close a page") as refused:
-        bench.open()
+        harness.open()
     assert refused.value.code == 1013
-    assert bench.hub.stats()["closed"] == {"full": 1}
+    assert harness.hub.stats()["closed"] == {"full": 1}
 
 
 def test_after_close_nobody_comes_in_and_closing_again_does_nothing():
-    bench = Bench()
-    bench.hub.close()
-    bench.hub.close()
+    harness = HubHarness()
+    harness.hub.close()
+    harness.hub.close()
     with pytest.raises(StreamClosed, match=r"The monitor is stopping\."):
-        bench.open()
+        harness.open()
 
 
 def test_the_snapshot_is_encoded_once_a_second_and_shared():
     made = []
-    bench = Bench(snapshot=lambda: made.append(1) or Grid({0: [1.0]}))
+    harness = HubHarness(snapshot=lambda: made.append(1) or Grid({0: [1.0]}))
     for _ in range(3):
-        bench.open()
-    bench.open(watch={"series": []})
+        harness.open()
+    harness.open(watch={"series": []})
     assert len(made) == 1
-    bench.clock.advance(1)
-    bench.open()
+    harness.clock.advance(1)
+    harness.open()
     assert len(made) == 2
 
 
 def test_what_comes_while_the_snapshot_is_made_is_in_the_frames():
     def snapshot():
-        bench.tick({CPU: 2})
+        harness.tick({CPU: 2})
         return Grid({0: [1.0, 2.0]})
 
-    bench = Bench(snapshot=snapshot)
-    bench.tick({CPU: 1})
-    client = bench.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
-    bench.say(client, "hello", version=1)
+    harness = HubHarness(snapshot=snapshot)
+    harness.tick({CPU: 1})
+    client = harness.hub.open("websocket", threading.Event(), lambda: None, trusted=True)
+    harness.say(client, "hello", version=1)
     assert read(client)[1]["seq"] == 1
-    bench.tick({CPU: 3})
+    harness.tick({CPU: 3})
     (frame,) = read(client)
     assert [v for _, _, v in frame["v"]] == [2.0, 3.0]
 
 
 def test_a_watch_of_the_same_series_costs_a_client_none_of_its_samples():
-    bench = Bench()
-    client = bench.open(rate_hz=1)
+    harness = HubHarness()
+    client = harness.open(rate_hz=1)
     for n in range(30):
-        bench.tick({CPU: n})
-    bench.say(client, "watch", series=None, tables=["processes"])
+        harness.tick({CPU: n})
+    harness.say(client, "watch", series=None, tables=["processes"])
     for n in range(30, 60):
-        bench.tick({CPU: n})
+        harness.tick({CPU: n})
     (frame,) = [m for m in read(client) if m["type"] == "frame"]
     assert [v for _, _, v in frame["v"]] == list(range(60))
 
 
 def test_a_crowd_of_samples_comes_as_latest_values():
-    bench = Bench()
-    client = bench.open(rate_hz=1)
-    number = bench.registry.id(CPU)
+    harness = HubHarness()
+    client = harness.open(rate_hz=1)
+    number = harness.registry.id(CPU)
     for n in range(60):
         t_ms, values = np.arange(1_000), np.full(1_000, n, float)
-        bench.hub.publish([Batch(t_ms, np.full(1_000, number, np.int32), values, np.full(1_000, True))], 1_000)
+        harness.hub.publish([Batch(t_ms, np.full(1_000, number, np.int32), values, np.full(1_000, True))], 1_000)
     assert [f["v"] for f in read(client) if f["type"] == "frame"] == [[[0, 1, 59.0]]]
 
 
 def test_the_ring_is_bounded_in_samples():
-    bench = Bench()
-    number = bench.registry.id(CPU)
+    harness = HubHarness()
+    number = harness.registry.id(CPU)
     many = Batch(np.zeros(1_000, np.int64), np.full(1_000, number, np.int32), np.zeros(1_000), np.full(1_000, True))
     for _ in range(300):
-        bench.hub.publish([many], 0)
-    assert bench.hub.stats()["ring_samples"] == 100_000
-    assert bench.hub._changes.floor == 200
+        harness.hub.publish([many], 0)
+    assert harness.hub.stats()["ring_samples"] == 100_000
+    assert harness.hub._changes.floor == 200
 
 
 def test_an_unchanged_sample_is_not_sent():
-    bench = Bench()
-    client = bench.open()
-    now_ms = bench.clock.now_ms()
-    bench.hub.publish([batch(bench.registry, {CPU: 1}, now_ms, changed=False)], now_ms)
+    harness = HubHarness()
+    client = harness.open()
+    now_ms = harness.clock.now_ms()
+    harness.hub.publish([batch(harness.registry, {CPU: 1}, now_ms, changed=False)], now_ms)
     assert read(client)[-1]["v"] == []

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.stream_house import FROM_CLIENT
+from tests.kit.stream_server import FROM_CLIENT
 from wfmon.stream.messages import CODES, StreamClosed, parse
 
 GOOD = [

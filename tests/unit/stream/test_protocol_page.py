@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.stream_house import FROM_CLIENT, FROM_SERVER, SCHEMA
+from tests.kit.stream_server import FROM_CLIENT, FROM_SERVER, SCHEMA
 from wfmon.stream.mailbox import LEVELS
 from wfmon.stream.messages import CODES
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
+from tests.kit.recorded_store import RecordedStore
 from wfmon.core.catalogue import METRICS
 from wfmon.core.errors import NotSaved, Unreadable
 from wfmon.core.services import StatisticsQuery
@@ -20,8 +21,8 @@ from wfmon.serve.routes import openmetrics
 from wfmon.serve.routes.answers import PART
 
 
-def get(house, target):
-    answer = house.ask(target)
+def get(guarded, target):
+    answer = guarded.ask(target)
     assert answer.status_code == 200
     assert answer.content_type == "application/json"
     return json.loads(answer.data)
@@ -36,67 +37,67 @@ def problem(answer, status):
     return found
 
 
-def switch(house, name="system", body='{"enabled": false}', kind="application/json"):
-    return house.ask(f"/api/v1/collectors/{name}", "POST", data=body, CONTENT_TYPE=kind)
+def switch(guarded, name="system", body='{"enabled": false}', kind="application/json"):
+    return guarded.ask(f"/api/v1/collectors/{name}", "POST", data=body, CONTENT_TYPE=kind)
 
 
-def test_health_series_latest_and_settings_are_what_the_monitor_says(house):
-    assert get(house, "/api/v1/health") == {"status": "ok", "stream": {"late_ms": None}}, "NaN is no JSON"
-    assert get(house, "/api/v1/series") == {"series": house.services.live.series()}
-    assert get(house, "/api/v1/latest") == house.services.live.latest()
-    assert get(house, "/api/v1/settings") == {"settings": house.services.settings.table()}
-    assert get(house, "/api/v1/collectors")["collectors"][0]["name"] == "system"
+def test_health_series_latest_and_settings_are_what_the_monitor_says(guarded):
+    assert get(guarded, "/api/v1/health") == {"status": "ok", "stream": {"late_ms": None}}, "NaN is no JSON"
+    assert get(guarded, "/api/v1/series") == {"series": guarded.services.live.series()}
+    assert get(guarded, "/api/v1/latest") == guarded.services.live.latest()
+    assert get(guarded, "/api/v1/settings") == {"settings": guarded.services.settings.table()}
+    assert get(guarded, "/api/v1/collectors")["collectors"][0]["name"] == "system"
 
 
 @pytest.mark.parametrize(("text", "span"), [("1", 1), ("10", 10), ("300", 300), ("0.5", 0.5), ("1e2", 100)])
-def test_a_window_is_of_any_seconds_that_the_cache_holds(house, text, span):
-    answer = get(house, f"/api/v1/window?series=system.cpu_percent&window={text}")
+def test_a_window_is_of_any_seconds_that_the_cache_holds(guarded, text, span):
+    answer = get(guarded, f"/api/v1/window?series=system.cpu_percent&window={text}")
     assert (answer["span_s"], answer["mean"]) == (span, 12.5)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "300.1", "301", "nan", "inf", "-inf", "ten", "1s", "9" * 5000, "1_0x"])
-def test_a_window_that_the_cache_cannot_hold_is_refused_by_field(house, text):
-    found = problem(house.ask(f"/api/v1/window?series=system.cpu_percent&window={text}"), 400)
+def test_a_window_that_the_cache_cannot_hold_is_refused_by_field(guarded, text):
+    found = problem(guarded.ask(f"/api/v1/window?series=system.cpu_percent&window={text}"), 400)
     assert found["field"] == "window"
     assert "The cache holds 300 seconds" in found["detail"]
     assert len(found["detail"]) < 200
 
 
 @pytest.mark.parametrize("text", ["", "60", "nan", "ten", "-1"])
-def test_windows_of_all_series_have_three_spans(house, text):
-    assert problem(house.ask(f"/api/v1/windows?window={text}"), 400)["field"] == "window"
-    assert get(house, "/api/v1/windows?window=300") == {"now_ms": 7, "series": []}
+def test_windows_of_all_series_have_three_spans(guarded, text):
+    assert problem(guarded.ask(f"/api/v1/windows?window={text}"), 400)["field"] == "window"
+    assert get(guarded, "/api/v1/windows?window=300") == {"now_ms": 7, "series": []}
 
 
-def test_the_longest_window_follows_the_setting(house):
-    house.services.settings.cache_seconds = 600
-    assert get(house, "/api/v1/window?series=system.cpu_percent&window=600")["span_s"] == 600
+def test_the_longest_window_follows_the_setting(guarded):
+    guarded.services.settings.cache_seconds = 600
+    assert get(guarded, "/api/v1/window?series=system.cpu_percent&window=600")["span_s"] == 600
 
 
 @pytest.mark.parametrize("series", ["", "system.cpu%7B", "x%7Bcore=0%7D"])
-def test_a_series_that_is_none_is_refused_by_field(house, series):
-    assert problem(house.ask(f"/api/v1/window?series={series}&window=1"), 400)["field"] == "series"
+def test_a_series_that_is_none_is_refused_by_field(guarded, series):
+    assert problem(guarded.ask(f"/api/v1/window?series={series}&window=1"), 400)["field"] == "series"
 
 
-def test_a_series_never_seen_is_not_found(house):
-    assert problem(house.ask("/api/v1/window?series=system.nope&window=1"), 404)["field"] == "series"
+def test_a_series_never_seen_is_not_found(guarded):
+    assert problem(guarded.ask("/api/v1/window?series=system.nope&window=1"), 404)["field"] == "series"
 
 
-def test_a_collector_is_switched_and_its_state_told(house):
-    answer = switch(house)
+def test_a_collector_is_switched_and_its_state_told(guarded):
+    answer = switch(guarded)
     assert answer.status_code == 200
     assert json.loads(answer.data)["state"] == "off"
-    assert house.services.live.switched == {"system": False}
-    assert json.loads(switch(house, body='{"enabled": true}').data)["state"] == "running"
+    assert guarded.services.live.switched == {"system": False}
+    assert json.loads(switch(guarded, body='{"enabled": true}').data)["state"] == "running"
 
 
 @pytest.mark.parametrize(
     "body",
     ["[]", "{}", '{"enabled": 1}', '{"enabled": "yes"}', '{"enabled": null}', '{"enabled": true, "x": 1}', "true"],
 )
-def test_a_switch_that_says_something_else_changes_nothing(house, body):
-    assert problem(switch(house, body=body), 400)["field"] == "enabled"
-    assert house.services.live.switched == {}
+def test_a_switch_that_says_something_else_changes_nothing(guarded, body):
+    assert problem(switch(guarded, body=body), 400)["field"] == "enabled"
+    assert guarded.services.live.switched == {}
 
 
 @pytest.mark.parametrize(
@@ -104,76 +105,76 @@ def test_a_switch_that_says_something_else_changes_nothing(house, body):
     [("{", "application/json", 400), ("", "application/json", 400), ('{"enabled": true}', "text/plain", 415),
      ("[" * 100_000, "application/json", 400), ("\xff", "application/json", 400)],
 )  # fmt: skip
-def test_a_malformed_switch_is_a_problem_of_the_client(house, body, kind, status):
-    problem(switch(house, body=body, kind=kind), status)
-    assert house.services.live.switched == {}
+def test_a_malformed_switch_is_a_problem_of_the_client(guarded, body, kind, status):
+    problem(switch(guarded, body=body, kind=kind), status)
+    assert guarded.services.live.switched == {}
 
 
-def test_an_unknown_collector_is_not_found(house):
-    assert problem(switch(house, "nope"), 404)["field"] == "name"
+def test_an_unknown_collector_is_not_found(guarded):
+    assert problem(switch(guarded, "nope"), 404)["field"] == "name"
 
 
-def test_a_switch_that_cannot_be_kept_says_why(house):
+def test_a_switch_that_cannot_be_kept_says_why(guarded):
     def fail(**_asked):
         raise NotSaved(OSError(28, "No space left on device"))
 
-    house.services.settings.switch_collector = fail
-    assert "No space left on device" in problem(switch(house), 507)["detail"]
+    guarded.services.settings.switch_collector = fail
+    assert "No space left on device" in problem(switch(guarded), 507)["detail"]
 
 
-def test_models_requests_servers_and_the_proxy_are_what_the_monitor_says(house):
-    model = house.services.models.models()[0]
-    assert get(house, "/api/v1/models") == {"models": [{**model, "ttft_ms": None}]}
-    assert get(house, "/api/v1/servers") == {"servers": house.services.models.servers()}
-    assert get(house, "/api/v1/proxy") == house.services.models.proxy()
+def test_models_requests_servers_and_the_proxy_are_what_the_monitor_says(guarded):
+    model = guarded.services.models.models()[0]
+    assert get(guarded, "/api/v1/models") == {"models": [{**model, "ttft_ms": None}]}
+    assert get(guarded, "/api/v1/servers") == {"servers": guarded.services.models.servers()}
+    assert get(guarded, "/api/v1/proxy") == guarded.services.models.proxy()
 
 
-def test_the_last_50_requests_are_listed_unless_asked_otherwise(house):
+def test_the_last_50_requests_are_listed_unless_asked_otherwise(guarded):
     for query, count in (("", 50), ("?limit=1", 1), ("?limit=2000", 60)):
-        assert len(get(house, f"/api/v1/requests{query}")["requests"]) == count
+        assert len(get(guarded, f"/api/v1/requests{query}")["requests"]) == count
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "2001", "ten", "", "1.5", "1e2", "%D9%A3", "9" * 5000, "+1", "%20%201"])
-def test_a_limit_that_is_none_is_refused_by_field(house, text):
-    found = problem(house.ask(f"/api/v1/requests?limit={text}"), 400)
+def test_a_limit_that_is_none_is_refused_by_field(guarded, text):
+    found = problem(guarded.ask(f"/api/v1/requests?limit={text}"), 400)
     assert found["field"] == "limit"
     assert found["fix"] == "Give a whole number from 1 to 2000."
     assert len(found["detail"]) < 100
 
 
-def test_one_request_is_given_with_its_ticks_and_one_that_is_not_kept_is_not_found(house):
-    assert get(house, "/api/v1/requests/a:1.b-c_d") == house.services.models.request(request_id="a:1.b-c_d")
-    found = problem(house.ask("/api/v1/requests/none"), 404)
+def test_one_request_is_given_with_its_ticks_and_one_that_is_not_kept_is_not_found(guarded):
+    assert get(guarded, "/api/v1/requests/a:1.b-c_d") == guarded.services.models.request(request_id="a:1.b-c_d")
+    found = problem(guarded.ask("/api/v1/requests/none"), 404)
     assert found["field"] == "id"
     assert found["fix"] == "GET /api/v1/requests lists those that are."
 
 
-def demo(house, body, kind="application/json"):
-    return house.ask("/api/v1/demo", "POST", data=body, CONTENT_TYPE=kind)
+def demo(guarded, body, kind="application/json"):
+    return guarded.ask("/api/v1/demo", "POST", data=body, CONTENT_TYPE=kind)
 
 
-def test_the_built_in_model_is_started_and_stopped(house):
-    assert get(house, "/api/v1/demo")["state"] == "off"
-    assert json.loads(demo(house, '{"running": true}').data)["state"] == "running"
-    assert json.loads(demo(house, '{"running": false}').data)["state"] == "off"
-    assert house.services.said == ["", "start", "stop"]
+def test_the_built_in_model_is_started_and_stopped(guarded):
+    assert get(guarded, "/api/v1/demo")["state"] == "off"
+    assert json.loads(demo(guarded, '{"running": true}').data)["state"] == "running"
+    assert json.loads(demo(guarded, '{"running": false}').data)["state"] == "off"
+    assert guarded.services.said == ["", "start", "stop"]
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"running": 1}', '{"running": null}', '{"running": true, "x": 1}', "1"])
-def test_what_does_not_say_whether_it_shall_run_changes_nothing(house, body):
-    assert problem(demo(house, body), 400)["field"] == "running"
-    assert house.services.said == []
+def test_what_does_not_say_whether_it_shall_run_changes_nothing(guarded, body):
+    assert problem(demo(guarded, body), 400)["field"] == "running"
+    assert guarded.services.said == []
 
 
 @pytest.mark.parametrize(("body", "kind", "status"), [("{", "application/json", 400), ("{}", "text/plain", 415)])
-def test_a_body_that_is_no_json_starts_nothing(house, body, kind, status):
-    problem(demo(house, body, kind), status)
-    assert house.services.said == []
+def test_a_body_that_is_no_json_starts_nothing(guarded, body, kind, status):
+    problem(demo(guarded, body, kind), status)
+    assert guarded.services.said == []
 
 
 @pytest.mark.parametrize("target", ["/api/v1", "/api/v1/nope", "/api/v2/health", "/api/v1/health/"])
-def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(house, target):
-    problem(house.ask(target), 404)
+def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(guarded, target):
+    problem(guarded.ask(target), 404)
 
 
 @pytest.mark.parametrize(
@@ -182,23 +183,23 @@ def test_an_unknown_route_of_the_api_is_a_problem_and_no_page(house, target):
      ("POST", "/metrics", "GET"), ("POST", "/sse", "GET"), ("POST", "/api/v1/models", "GET"),
      ("POST", "/api/v1/requests/x", "GET")],
 )  # fmt: skip
-def test_a_wrong_method_is_told_the_right_one(house, method, target, allow):
-    answer = house.ask(target, method)
+def test_a_wrong_method_is_told_the_right_one(guarded, method, target, allow):
+    answer = guarded.ask(target, method)
     assert allow in answer.headers["Allow"]
     problem(answer, 405)
 
 
-def test_an_error_of_ours_is_a_problem_without_a_stack_trace_and_is_logged_without_the_query(house, caplog):
+def test_an_error_of_ours_is_a_problem_without_a_stack_trace_and_is_logged_without_the_query(guarded, caplog):
     caplog.set_level(logging.ERROR)
-    found = problem(house.ask("/broken?code=secret"), 500)
+    found = problem(guarded.ask("/broken?code=secret"), 500)
     assert "Zero" not in json.dumps(found)
     (record,) = caplog.records
     assert record.getMessage() == "GET /broken failed"
     assert record.exc_info[0] is ZeroDivisionError
 
 
-def test_metrics_are_openmetrics(house):
-    answer = house.ask("/metrics")
+def test_metrics_are_openmetrics(guarded):
+    answer = guarded.ask("/metrics")
     assert answer.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert answer.text == (
         "# TYPE wfmon_system_cpu_percent gauge\n"
@@ -286,12 +287,12 @@ def test_nothing_measured_is_still_a_whole_answer():
     assert openmetrics.render([]) == "# EOF\n"
 
 
-def test_a_query_is_handed_on_whole_and_what_is_not_known_is_null(house):
-    told = get(house, "/api/v1/query?series=a.b&series=c.d%7Be=%22*%22%7D&from=1000&to=2000&points=7&fn=p95")
-    assert house.services.said == [(["a.b", 'c.d{e="*"}'], 1000, 2000, 7, "p95")]
+def test_a_query_is_handed_on_whole_and_what_is_not_known_is_null(guarded):
+    told = get(guarded, "/api/v1/query?series=a.b&series=c.d%7Be=%22*%22%7D&from=1000&to=2000&points=7&fn=p95")
+    assert guarded.services.said == [(["a.b", 'c.d{e="*"}'], 1000, 2000, 7, "p95")]
     assert told["series"][0]["points"] == [[1000, None, 1.5, 2.0]]
-    get(house, "/api/v1/query?series=a.b&from=0&to=1")
-    assert house.services.said[-1] == (["a.b"], 0, 1, 1_000, "envelope")
+    get(guarded, "/api/v1/query?series=a.b&from=0&to=1")
+    assert guarded.services.said[-1] == (["a.b"], 0, 1, 1_000, "envelope")
 
 
 @pytest.mark.parametrize(
@@ -301,19 +302,19 @@ def test_a_query_is_handed_on_whole_and_what_is_not_known_is_null(house):
         ("series=a&from=1&to=", "to"), ("series=a&from=1&to=99999999999999999", "to"), ("from=1&to=2", "series"),
     ],
 )  # fmt: skip
-def test_a_query_that_is_none_says_which_field_and_the_fix(house, query, field):
-    assert problem(house.ask(f"/api/v1/query?{query}"), 400)["field"] == field
+def test_a_query_that_is_none_says_which_field_and_the_fix(guarded, query, field):
+    assert problem(guarded.ask(f"/api/v1/query?{query}"), 400)["field"] == field
 
 
-def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(house):
-    get(house, "/api/v1/statistics?series=a.b&from=1000&to=2000")
-    assert house.services.said == [StatisticsQuery("a.b", (1000, 2000))]
-    told = get(house, "/api/v1/statistics?series=a&from=5&to=9&against_from=1&against_to=4&with=c.d&offset=-18000")
-    assert house.services.said[-1] == StatisticsQuery("a", (5, 9), (1, 4), "c.d", timezone(timedelta(hours=-5)))
-    get(house, "/api/v1/statistics?series=a&from=5&to=9&zone=Europe/Berlin&offset=7200")
-    assert house.services.said[-1].zone == ZoneInfo("Europe/Berlin")
-    get(house, "/api/v1/statistics?series=a&from=5&to=9&zone=Moon/Tycho&offset=7200")
-    assert house.services.said[-1].zone == timezone(timedelta(hours=2))
+def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(guarded):
+    get(guarded, "/api/v1/statistics?series=a.b&from=1000&to=2000")
+    assert guarded.services.said == [StatisticsQuery("a.b", (1000, 2000))]
+    told = get(guarded, "/api/v1/statistics?series=a&from=5&to=9&against_from=1&against_to=4&with=c.d&offset=-18000")
+    assert guarded.services.said[-1] == StatisticsQuery("a", (5, 9), (1, 4), "c.d", timezone(timedelta(hours=-5)))
+    get(guarded, "/api/v1/statistics?series=a&from=5&to=9&zone=Europe/Berlin&offset=7200")
+    assert guarded.services.said[-1].zone == ZoneInfo("Europe/Berlin")
+    get(guarded, "/api/v1/statistics?series=a&from=5&to=9&zone=Moon/Tycho&offset=7200")
+    assert guarded.services.said[-1].zone == timezone(timedelta(hours=2))
     assert told["span"] == {"mean": 1.5, "p95": None}
 
 
@@ -327,20 +328,20 @@ def test_statistics_are_asked_of_a_span_and_against_another_if_one_is_named(hous
         ("series=a&from=1&to=2&zone=Europe", "zone"), ("series=a&from=1&to=2&offset=90000", "offset"),
     ],
 )  # fmt: skip
-def test_statistics_of_what_is_no_span_say_which_field_and_the_fix(house, query, field):
-    assert problem(house.ask(f"/api/v1/statistics?{query}"), 400)["field"] == field
+def test_statistics_of_what_is_no_span_say_which_field_and_the_fix(guarded, query, field):
+    assert problem(guarded.ask(f"/api/v1/statistics?{query}"), 400)["field"] == field
 
 
-def test_the_past_has_its_series_its_requests_and_what_happened(house):
-    assert get(house, "/api/v1/history")["series"][0]["name"] == "system.cpu_percent"
-    assert get(house, "/api/v1/annotations?from=5&to=6")["annotations"][0]["t_ms"] == 5
-    assert get(house, "/api/v1/history/requests?from=5&to=6&model=m&limit=9") == {"requests": [{"id": "a"}]}
-    assert house.services.said == [(5, 6, 9, "m")]
-    assert problem(house.ask("/api/v1/annotations?from=5"), 400)["field"] == "to"
-    assert problem(house.ask("/api/v1/history/requests?to=5"), 400)["field"] == "from"
+def test_the_past_has_its_series_its_requests_and_what_happened(guarded):
+    assert get(guarded, "/api/v1/history")["series"][0]["name"] == "system.cpu_percent"
+    assert get(guarded, "/api/v1/annotations?from=5&to=6")["annotations"][0]["t_ms"] == 5
+    assert get(guarded, "/api/v1/history/requests?from=5&to=6&model=m&limit=9") == {"requests": [{"id": "a"}]}
+    assert guarded.services.said == [(5, 6, 9, "m")]
+    assert problem(guarded.ask("/api/v1/annotations?from=5"), 400)["field"] == "to"
+    assert problem(guarded.ask("/api/v1/history/requests?to=5"), 400)["field"] == "from"
 
 
-def past(house, count, error=None):
+def past(guarded, count, error=None):
     """Have the history hold so many requests, and fail then; gives what was read of it, and None when it is let go."""
     taken = []
 
@@ -354,79 +355,79 @@ def past(house, count, error=None):
         finally:
             taken.append(None)
 
-    house.services.history.requests = rows
+    guarded.services.history.requests = rows
     return taken
 
 
 @pytest.mark.parametrize("count", [0, 1, PART, PART + 1, 3 * PART])
-def test_requests_of_the_past_are_the_same_in_parts(house, count):
-    past(house, count)
-    answer = house.ask("/api/v1/history/requests?from=5&to=6")
+def test_requests_of_the_past_are_the_same_in_parts(guarded, count):
+    past(guarded, count)
+    answer = guarded.ask("/api/v1/history/requests?from=5&to=6")
     rows = [{"id": str(number), "ttft_ms": None, "causes": []} for number in range(count)]
     assert answer.data == orjson.dumps({"requests": rows})
     assert (answer.status_code, answer.content_type) == (200, "application/json")
 
 
-def test_requests_of_the_past_are_all_read_before_any_is_sent(house):
-    taken = past(house, 2 * PART + 1)
-    house.ask("/api/v1/history/requests?from=5&to=6")
+def test_requests_of_the_past_are_all_read_before_any_is_sent(guarded):
+    taken = past(guarded, 2 * PART + 1)
+    guarded.ask("/api/v1/history/requests?from=5&to=6")
     assert taken[-1] is None
-    head = house.ask("/api/v1/history/requests?from=5&to=6", "HEAD")
+    head = guarded.ask("/api/v1/history/requests?from=5&to=6", "HEAD")
     assert (head.status_code, head.content_type, head.data) == (200, "application/json", b"")
 
 
-def test_requests_of_the_past_that_cannot_be_read_are_a_problem(house):
+def test_requests_of_the_past_that_cannot_be_read_are_a_problem(guarded):
     error = Unreadable("The history could not be read (database is locked).", "Try again in a moment.")
     for count in (0, PART - 1, PART + 1):
-        taken = past(house, count, error)
-        problem(house.ask("/api/v1/history/requests?from=5&to=6"), 503)
+        taken = past(guarded, count, error)
+        problem(guarded.ask("/api/v1/history/requests?from=5&to=6"), 503)
         assert taken[-1] is None
 
 
 @pytest.mark.parametrize("limit", ["0", "50001", "-1", "x"])
-def test_so_many_requests_are_not_told_at_once(house, limit):
-    assert problem(house.ask(f"/api/v1/history/requests?from=1&to=2&limit={limit}"), 400)["field"] == "limit"
+def test_so_many_requests_are_not_told_at_once(guarded, limit):
+    assert problem(guarded.ask(f"/api/v1/history/requests?from=1&to=2&limit={limit}"), 400)["field"] == "limit"
 
 
-def test_recording_is_switched_off_and_on(house):
+def test_recording_is_switched_off_and_on(guarded):
     def said(body):
-        return house.ask("/api/v1/store", "POST", data=body, CONTENT_TYPE="application/json")
+        return guarded.ask("/api/v1/store", "POST", data=body, CONTENT_TYPE="application/json")
 
-    assert get(house, "/api/v1/store") == {"state": "recording"}
+    assert get(guarded, "/api/v1/store") == {"state": "recording"}
     assert json.loads(said('{"recording": false}').data) == {"state": "off"}
     assert json.loads(said('{"recording": true}').data) == {"state": "recording"}
     for body in ("[]", "{}", '{"recording": 1}', '{"recording": true, "x": 1}'):
         assert problem(said(body), 400)["field"] == "recording"
-    house.services.store.disk_full = True
+    guarded.services.store.disk_full = True
     problem(said('{"recording": false}'), 507)
-    assert get(house, "/api/v1/store") == {"state": "recording"}
+    assert get(guarded, "/api/v1/store") == {"state": "recording"}
 
 
-def test_what_is_unusual_comes_alone_or_with_what_was_in_a_span(house):
-    assert get(house, "/api/v1/anomalies") == {
+def test_what_is_unusual_comes_alone_or_with_what_was_in_a_span(guarded):
+    assert get(guarded, "/api/v1/anomalies") == {
         "state": "judging", "now": [{"series": "system.cpu_percent", "z": 6.5}]
     }  # fmt: skip
-    assert get(house, "/api/v1/anomalies?from=5&to=6")["past"] == [
+    assert get(guarded, "/api/v1/anomalies?from=5&to=6")["past"] == [
         {"series": "system.cpu_percent", "since_ms": 5, "until_ms": 6}
     ]
-    told = problem(house.ask("/api/v1/anomalies?from=5"), 400)
+    told = problem(guarded.ask("/api/v1/anomalies?from=5"), 400)
     assert (told["field"], "UTC milliseconds" in told["fix"]) == ("to", True)
-    assert problem(house.ask("/api/v1/anomalies?from=-1&to=6"), 400)["field"] == "from"
+    assert problem(guarded.ask("/api/v1/anomalies?from=-1&to=6"), 400)["field"] == "from"
 
 
-def told(house, path, body):
-    return house.ask(path, "POST", data=json.dumps(body), CONTENT_TYPE="application/json")
+def told(guarded, path, body):
+    return guarded.ask(path, "POST", data=json.dumps(body), CONTENT_TYPE="application/json")
 
 
-def test_forgetting_is_only_looked_at_unless_it_is_said_that_it_is_no_preview(house):
+def test_forgetting_is_only_looked_at_unless_it_is_said_that_it_is_no_preview(guarded):
     path = "/api/v1/store/forget"
-    assert get(house, path) == {"state": "none"}
+    assert get(guarded, path) == {"state": "none"}
     for body in ({"all": True}, {"all": True, "preview": True}):
-        assert json.loads(told(house, path, body).data) == {"parts": 5}
-    assert house.services.said == []
-    answer = told(house, path, {"all": True, "preview": False})
+        assert json.loads(told(guarded, path, body).data) == {"parts": 5}
+    assert guarded.services.said == []
+    answer = told(guarded, path, {"all": True, "preview": False})
     assert (answer.status_code, json.loads(answer.data)) == (202, {"state": "waiting"})
-    assert house.services.said == [{"all": True}]
+    assert guarded.services.said == [{"all": True}]
 
 
 @pytest.mark.parametrize(
@@ -441,55 +442,53 @@ def test_forgetting_is_only_looked_at_unless_it_is_said_that_it_is_no_preview(ho
         ({"cancel": False}, "cancel"),
     ],
 )
-def test_what_is_not_said_rightly_forgets_nothing_and_names_the_field(house, body, field):
-    found = problem(told(house, "/api/v1/store/forget", body), 400)
+def test_what_is_not_said_rightly_forgets_nothing_and_names_the_field(guarded, body, field):
+    found = problem(told(guarded, "/api/v1/store/forget", body), 400)
     assert found["field"] == field
     assert found["fix"]
-    assert house.services.said == []
+    assert guarded.services.said == []
 
 
-def test_forgetting_is_called_off_while_it_can_be(house):
+def test_forgetting_is_called_off_while_it_can_be(guarded):
     path = "/api/v1/store/forget"
-    assert "No deletion is running" in problem(told(house, path, {"cancel": True}), 409)["detail"]
-    house.services.store.deletion_state = "deleting"
-    assert told(house, path, {"cancel": True}).status_code == 202
-    assert "at the moment" in problem(told(house, path, {"all": True, "preview": False}), 409)["detail"]
+    assert "No deletion is running" in problem(told(guarded, path, {"cancel": True}), 409)["detail"]
+    guarded.services.store.deletion_state = "deleting"
+    assert told(guarded, path, {"cancel": True}).status_code == 202
+    assert "at the moment" in problem(told(guarded, path, {"all": True, "preview": False}), 409)["detail"]
 
 
-def test_a_history_that_cannot_be_read_is_told_as_such(house):
-    house.services.store.disk_full = True
-    problem(told(house, "/api/v1/store/forget", {"all": True, "preview": False}), 503)
+def test_a_history_that_cannot_be_read_is_told_as_such(guarded):
+    guarded.services.store.disk_full = True
+    problem(told(guarded, "/api/v1/store/forget", {"all": True, "preview": False}), 503)
 
 
-def test_how_long_is_kept_is_changed_once_it_was_looked_at(house):
+def test_how_long_is_kept_is_changed_once_it_was_looked_at(guarded):
     path, values = "/api/v1/store/retention", {"store.keep_1s_days": 1}
-    assert get(house, path) == {"retention": [{"name": "store.keep_1s_days", "value": 0.25}]}
-    assert json.loads(told(house, path, {"values": values}).data) == {"shorter": ["store.keep_1s_days"]}
-    assert house.services.said == []
-    assert json.loads(told(house, path, {"values": values, "preview": False}).data) == get(house, path)
-    assert house.services.said == [values]
+    assert get(guarded, path) == {"retention": [{"name": "store.keep_1s_days", "value": 0.25}]}
+    assert json.loads(told(guarded, path, {"values": values}).data) == {"shorter": ["store.keep_1s_days"]}
+    assert guarded.services.said == []
+    assert json.loads(told(guarded, path, {"values": values, "preview": False}).data) == get(guarded, path)
+    assert guarded.services.said == [values]
     for body in ([], {}, {"values": 5}, {"values": values, "x": 1}):
-        assert problem(told(house, path, body), 400)["field"] in ("values", "x")
-    assert problem(told(house, path, {"values": values, "preview": None}), 400)["field"] == "preview"
-    assert problem(told(house, path, {"values": {"store.max_bytes": 1}}), 400)["field"] == "store.max_bytes"
-    house.services.store.disk_full = True
-    problem(told(house, path, {"values": values, "preview": False}), 507)
+        assert problem(told(guarded, path, body), 400)["field"] in ("values", "x")
+    assert problem(told(guarded, path, {"values": values, "preview": None}), 400)["field"] == "preview"
+    assert problem(told(guarded, path, {"values": {"store.max_bytes": 1}}), 400)["field"] == "store.max_bytes"
+    guarded.services.store.disk_full = True
+    problem(told(guarded, path, {"values": values, "preview": False}), 507)
 
 
-def test_insights_are_of_so_many_days_in_a_zone(house):
-    assert get(house, "/api/v1/insights")["said"] == [7, "UTC"]
-    assert get(house, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, "UTC-05:00"]
-    assert get(house, "/api/v1/insights?zone=Asia/Kathmandu")["said"] == [7, "Asia/Kathmandu"]
-    assert problem(house.ask("/api/v1/insights?zone=Moon/Tycho"), 400)["field"] == "zone"
-    assert problem(house.ask("/api/v1/insights?days=x"), 400)["field"] == "days"
-    assert "analysis failed" in problem(house.ask("/api/v1/insights?days=89"), 503)["detail"]
+def test_insights_are_of_so_many_days_in_a_zone(guarded):
+    assert get(guarded, "/api/v1/insights")["said"] == [7, "UTC"]
+    assert get(guarded, "/api/v1/insights?days=30&offset=-18000")["said"] == [30, "UTC-05:00"]
+    assert get(guarded, "/api/v1/insights?zone=Asia/Kathmandu")["said"] == [7, "Asia/Kathmandu"]
+    assert problem(guarded.ask("/api/v1/insights?zone=Moon/Tycho"), 400)["field"] == "zone"
+    assert problem(guarded.ask("/api/v1/insights?days=x"), 400)["field"] == "days"
+    assert "analysis failed" in problem(guarded.ask("/api/v1/insights?days=89"), 503)["detail"]
 
 
-def test_the_histories_real_answer_can_be_told(tmp_path, house):
-    from tests.unit.store.house import House as Store
-
-    store = Store(tmp_path / "real", "a.b", "c_ms")
+def test_the_histories_real_answer_can_be_told(tmp_path, guarded):
+    store = RecordedStore(tmp_path / "real", "a.b", "c_ms")
     store.run(700, **{"a.b": 1.0, "c_ms": 2.0})
-    house.services.store.status = lambda: {"usage": store.reader.usage(), "state": "recording"}
-    usage = get(house, "/api/v1/store")["usage"]
+    guarded.services.store.status = lambda: {"usage": store.reader.usage(), "state": "recording"}
+    usage = get(guarded, "/api/v1/store")["usage"]
     assert usage["series"]["c_ms"] > usage["series"]["a.b"] > 0

@@ -10,7 +10,7 @@ import threading
 import pytest
 import simple_websocket
 
-from tests import serving
+from tests.kit import serving
 from tests.unit.serve.conftest import SECRET
 from wfmon.collect.models.ingest.inbox import MAX_MESSAGE_BYTES, Ingest, RefusedLine, Taken
 from wfmon.core.clock import SystemClock
@@ -107,11 +107,11 @@ class Client(simple_websocket.Client):
 class Line:
     """The guarded edge on a real socket."""
 
-    def __init__(self, house, listener, certificate=None):
-        self.house, self.listener, self._certificate = house, listener, certificate
-        house.origin._port = lambda: listener.port
-        self.ingest = house.ingest
-        self.hooks = house.hooks
+    def __init__(self, guarded, listener, certificate=None):
+        self.guarded, self.listener, self._certificate = guarded, listener, certificate
+        guarded.origin._port = lambda: listener.port
+        self.ingest = guarded.ingest
+        self.hooks = guarded.hooks
 
     def connect(self, **headers):
         secure = self._certificate is not None
@@ -123,14 +123,14 @@ class Line:
 
 
 @pytest.fixture
-def at_home(house_at):
+def at_home(guarded_at):
     """Open the edge, with TLS or without."""
 
     @contextlib.contextmanager
     def at_home(certificate=None):
-        house = house_at(tls=certificate is not None, ingest=FakeIngest())
-        with serving.serving(house.server.wsgi_app, certificate=certificate, limits=Limits()) as listener:
-            line = Line(house, listener, certificate)
+        guarded = guarded_at(tls=certificate is not None, ingest=FakeIngest())
+        with serving.serving(guarded.server.wsgi_app, certificate=certificate, limits=Limits()) as listener:
+            line = Line(guarded, listener, certificate)
             try:
                 yield line
             finally:
@@ -171,18 +171,18 @@ def test_over_tls_it_is_the_same(at_home, certificate):
     ("headers", "let_in"),
     [
         (lambda _: BEARER, True),
-        (lambda house: {"Cookie": house.cookie, "Origin": house.origin.url()}, True),
-        (lambda house: {"Cookie": house.cookie}, False),
+        (lambda guarded: {"Cookie": guarded.cookie, "Origin": guarded.origin.url()}, True),
+        (lambda guarded: {"Cookie": guarded.cookie}, False),
         (lambda _: {"Authorization": "Bearer wrong"}, False),
         (lambda _: {**BEARER, "Origin": "null"}, False),
-        (lambda house: {"Cookie": house.cookie, "Origin": "http://127.0.0.1:1"}, False),
-        (lambda house: {"Origin": house.origin.url()}, False),
+        (lambda guarded: {"Cookie": guarded.cookie, "Origin": "http://127.0.0.1:1"}, False),
+        (lambda guarded: {"Origin": guarded.origin.url()}, False),
     ],
     ids=["token", "own page", "cookie without origin", "wrong token", "token elsewhere", "other origin", "nothing"],
 )  # fmt: skip
 def test_only_the_token_or_our_own_page_opens_it(at_home, headers, let_in):
     with at_home() as line:
-        given = headers(line.house)
+        given = headers(line.guarded)
         if let_in:
             client = line.connect(**given)
             assert client.next() == HELLO
@@ -266,7 +266,7 @@ def test_the_65th_program_is_told_that_there_is_no_room(at_home, monkeypatch):
             client.next()
         with serving.connect(line.listener) as raw:
             lines = [
-                f"GET {PATH} HTTP/1.1", f"Host: {line.house.origin.authority()}", f"Authorization: Bearer {SECRET}",
+                f"GET {PATH} HTTP/1.1", f"Host: {line.guarded.origin.authority()}", f"Authorization: Bearer {SECRET}",
                 "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
             ]  # fmt: skip
@@ -336,21 +336,21 @@ def test_a_client_stuck_in_our_write_is_cut_off_at_the_stop():
 
 
 @pytest.fixture
-def post(house_at):
-    house = house_at(ingest=FakeIngest())
+def post(guarded_at):
+    guarded = guarded_at(ingest=FakeIngest())
 
     def post(data, kind="application/x-ndjson", **more):
-        answer = house.ask(PATH, "POST", data=data, CONTENT_TYPE=kind, **more)
+        answer = guarded.ask(PATH, "POST", data=data, CONTENT_TYPE=kind, **more)
         return answer.status_code, json.loads(answer.data)
 
-    post.house = house
+    post.guarded = guarded
     return post
 
 
 def test_a_post_is_taken_and_told_what_was_not(post):
     assert post("ok\nbad\nok") == (200, {"taken": 2, "refused": [{"line": 2, "field": "e", "detail": "must be ok"}]})
     assert post("ok", kind="application/x-ndjson; charset=utf-8") == (200, {"taken": 1, "refused": []})
-    assert (post.house.ingest.open_now, post.house.ingest.posts) == (0, 2)
+    assert (post.guarded.ingest.open_now, post.guarded.ingest.posts) == (0, 2)
 
 
 def test_a_script_needs_the_token_alone(post):
@@ -365,7 +365,7 @@ def test_another_type_is_refused(post, kind):
     status, problem = post("ok", kind)
     assert status == 415
     assert "application/x-ndjson" in problem["fix"]
-    assert post.house.ingest.opened == 0
+    assert post.guarded.ingest.opened == 0
 
 
 def test_a_body_has_262_144_bytes_at_most(post):
@@ -373,7 +373,7 @@ def test_a_body_has_262_144_bytes_at_most(post):
     status, problem = post("ok " + "x" * (MAX_MESSAGE_BYTES - 2))
     assert status == 413
     assert "262144" in problem["fix"]
-    assert len(post.house.ingest.taken) == 1
+    assert len(post.guarded.ingest.taken) == 1
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_where_nothing_could_be_read_the_answer_is_a_problem(post, body, detail,
     status, problem = post(body)
     assert (status, problem["detail"], len(problem["refused"])) == (400, detail, refused)
     assert problem["field"] == ("e" if refused else "")
-    assert post.house.ingest.open_now == 0
+    assert post.guarded.ingest.open_now == 0
 
 
 def test_an_error_of_ours_is_a_problem_whose_words_stay_out_of_the_log(post, caplog):
@@ -398,17 +398,17 @@ def test_an_error_of_ours_is_a_problem_whose_words_stay_out_of_the_log(post, cap
     assert post("fail")[0] == 500
     assert "CANARY" not in caplog.text
     assert len(caplog.records) == 1
-    assert post.house.ingest.open_now == 0
+    assert post.guarded.ingest.open_now == 0
 
 
 def test_no_room_and_no_monitor_are_503(post, monkeypatch):
     monkeypatch.setattr(hook, "MAX_CLIENTS", 0)
     assert post("ok")[0] == 503
     monkeypatch.undo()
-    post.house.hooks.close()
+    post.guarded.hooks.close()
     status, problem = post("ok")
     assert (status, problem["detail"]) == (503, "The monitor is stopping.")
-    assert post.house.ingest.opened == 0
+    assert post.guarded.ingest.opened == 0
 
 
 # --- with what really reads the lines --------------------------------------------------------------------------------
@@ -426,8 +426,8 @@ def events():
 
 
 @pytest.fixture
-def real(house_at, events):
-    return house_at(ingest=Ingest(SystemClock(), lambda more: events.extend(more) or len(more), boot="boot"))
+def real(guarded_at, events):
+    return guarded_at(ingest=Ingest(SystemClock(), lambda more: events.extend(more) or len(more), boot="boot"))
 
 
 def test_what_is_told_by_post_becomes_events(real, events):
@@ -458,8 +458,8 @@ def test_after_a_hundred_refused_lines_the_client_is_sent_away(real):
         assert why.startswith("100 lines were rejected")
 
 
-def test_a_get_that_asks_for_no_websocket_is_told_how(house):
-    answer = house.ask(PATH)
+def test_a_get_that_asks_for_no_websocket_is_told_how(guarded):
+    answer = guarded.ask(PATH)
     assert answer.status_code == 426
     assert answer.headers["Upgrade"] == "websocket"
     assert "POST the lines" in json.loads(answer.data)["fix"]

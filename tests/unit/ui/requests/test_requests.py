@@ -23,7 +23,7 @@ def past(name="r1", **given):
     return {**row, **given}
 
 
-def house(found=(), *, live=(), kept=1, state="recording", error=None):
+def services_with(found=(), *, live=(), kept=1, state="recording", error=None):
     """Services with a past, that remember what they were asked."""
     asked = []
 
@@ -48,7 +48,7 @@ def house(found=(), *, live=(), kept=1, state="recording", error=None):
 
 
 def test_a_span_is_asked_of_the_history_with_its_model():
-    services = house([past()])
+    services = services_with([past()])
     requests.load(services, {**SPAN, "model": "m"})
     assert services.asked == [(SPAN["from_ms"], SPAN["to_ms"], requests.MOST_ROWS + 1, "m")]
 
@@ -61,7 +61,7 @@ def test_rows_say_why_how_long_they_stalled_and_whether_their_tokens_are_in_memo
     found = [
         past("a", causes=causes, slow=True, stalls=[[10, 500], [900, 450]]), past("b", slow=True), past("c", slow=None),
     ]  # fmt: skip
-    view = requests.load(house(found, live=["b"]), SPAN)
+    view = requests.load(services_with(found, live=["b"]), SPAN)
     assert [(row["why"], row["stalled_ms"], row["in_memory"]) for row in json.loads(view.rows)] == [
         ("cold load 2.0 s, swap", 950, False), ("cause not known", None, True), ("", None, False),
     ]  # fmt: skip
@@ -71,11 +71,11 @@ def test_rows_say_why_how_long_they_stalled_and_whether_their_tokens_are_in_memo
 
 
 def test_one_request_is_not_several():
-    assert requests.load(house([past()]), SPAN).summary == "1 request, 0 slow"
+    assert requests.load(services_with([past()]), SPAN).summary == "1 request, 0 slow"
 
 
 def test_a_span_of_too_many_shows_the_newest_and_says_so():
-    view = requests.load(house([past(str(i)) for i in range(requests.MOST_ROWS + 1)]), SPAN)
+    view = requests.load(services_with([past(str(i)) for i in range(requests.MOST_ROWS + 1)]), SPAN)
     rows = json.loads(view.rows)
     assert len(rows) == len(view.spread) == requests.MOST_ROWS
     assert rows[-1]["id"] == str(requests.MOST_ROWS - 1)
@@ -94,14 +94,14 @@ def test_a_span_of_too_many_shows_the_newest_and_says_so():
     ],
 )
 def test_without_requests_the_page_says_why_and_what_to_do(given, model, words):
-    view = requests.load(house(**given), {**SPAN, "model": model})
+    view = requests.load(services_with(**given), {**SPAN, "model": model})
     assert view.state == "empty"
     assert view.rows == "[]"
     assert [word for word in words if word not in view.none] == []
 
 
 def test_a_span_that_ends_before_it_begins_is_not_asked_of_the_history():
-    services = house([past()])
+    services = services_with([past()])
     view = requests.load(services, {"from_ms": 2, "to_ms": 1})
     assert (view.state, services.asked) == ("empty", [])
     assert "ends before it begins" in view.none
@@ -109,13 +109,13 @@ def test_a_span_that_ends_before_it_begins_is_not_asked_of_the_history():
 
 def test_a_history_that_cannot_be_read_is_said_and_not_raised():
     error = Unreadable("The history could not be read (disk I/O error).", "Try again in a moment.")
-    view = requests.load(house(error=error), SPAN)
+    view = requests.load(services_with(error=error), SPAN)
     assert view.state == "error"
     assert view.none == error.sentences
 
 
 def test_what_is_told_is_text_and_never_markup():
-    told = requests.outputs(requests.load(house([past(model="<img src=x>")]), SPAN))
+    told = requests.outputs(requests.load(services_with([past(model="<img src=x>")]), SPAN))
     rows, ttft, rate, entropy, summary, none, foot, state, models = told
     assert json.loads(rows)[0]["model"] == "<img src=x>"  # a grid's cell is text
     assert all(isinstance(each, str) for each in (summary, none, foot, state))

@@ -7,7 +7,7 @@ from datetime import UTC, timedelta, timezone
 import pytest
 from dash import no_update
 
-from tests.unit.store.house import START_S, House
+from tests.kit.recorded_store import START_S, RecordedStore
 from tests.unit.ui.settings.test_settings import store, text
 from tests.unit.ui.test_pages import walk
 from wfmon.core.errors import NotSaved, Unreadable
@@ -26,11 +26,11 @@ class Told:
     """Services over a real file."""
 
     def __init__(self, folder):
-        self.house = House(folder, "a", 'b_ms{x="1"}')
-        self.house.run(700, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
+        self.recorded = RecordedStore(folder, "a", 'b_ms{x="1"}')
+        self.recorded.run(700, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
         settings = ChangedSettings(load(None, folder))
-        keeping = RetentionSettings(settings, self.house.writer.path, self.house.clock.now_ms)
-        self.store = Topic(self.house.writer, self.house.reader, keeping, settings)
+        keeping = RetentionSettings(settings, self.recorded.writer.path, self.recorded.clock.now_ms)
+        self.store = Topic(self.recorded.writer, self.recorded.reader, keeping, settings)
 
 
 class Topic(StoreTopic):
@@ -46,7 +46,7 @@ class Topic(StoreTopic):
 def told(tmp_path):
     made = Told(tmp_path)
     yield made
-    made.house.writer.finish()
+    made.recorded.writer.finish()
 
 
 def ids(shown):
@@ -102,7 +102,7 @@ def test_longer_is_saved_at_once(told):
 
 
 def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
-    told.house.run(3_000, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
+    told.recorded.run(3_000, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
     rows, said, pending, focus = retention.act(told, "save", typed(told, keep_1s_days="0.02"), None)
     assert rows is no_update
     assert pending == {"store.keep_1s_days": 0.02}
@@ -199,7 +199,7 @@ def test_what_is_no_time_is_told_with_what_is_understood(given, words):
 
 
 def asked(told, do, what="before", given="", pending=None):
-    return deletion.act(told, do, what, given, pending, told.house.clock.now_ms(), UTC)
+    return deletion.act(told, do, what, given, pending, told.recorded.clock.now_ms(), UTC)
 
 
 def test_it_is_looked_at_confirmed_watched_and_told(told):
@@ -216,7 +216,7 @@ def test_it_is_looked_at_confirmed_watched_and_told(told):
     assert set(buttons(said)) == {"stop"}
     said, still, hidden, focus = deletion.poll(told)
     assert (still, hidden, focus) == (False, True, no_update)
-    told.house.run(1)
+    told.recorded.run(1)
     said, still, hidden, focus = deletion.poll(told)
     assert (still, hidden, focus) == (True, False, deletion.PREVIEW)
     assert text(said).startswith("Deleted:")
@@ -238,7 +238,7 @@ def test_it_is_called_off_by_its_button(told):
     asked(told, "confirm", pending={"series": "a"})
     said, *_ = asked(told, "stop")
     assert buttons(said) == {}
-    told.house.run(1)
+    told.recorded.run(1)
     assert text(deletion.poll(told)[0]) == "The deletion was cancelled; nothing was deleted."
 
 
@@ -270,7 +270,7 @@ def test_nothing_that_fits_leaves_no_button(told):
 def test_a_second_one_is_told_to_wait_and_one_that_failed_says_why(told):
     asked(told, "confirm", pending={"series": "a"})
     assert "Wait until it is done." in text(asked(told, "confirm", pending={"series": "a"})[0])
-    told.house.writer.forgetting.wait_for("The disk is full.")
+    told.recorded.writer.forgetting.wait_for("The disk is full.")
     assert text(deletion.poll(told)[0]) == "Nothing was deleted. The disk is full."
 
 

@@ -30,7 +30,7 @@ def valid(line, direction="to_monitor"):
     return jsonschema.Draft202012Validator(schema).is_valid(line)
 
 
-class Bench:
+class IngestHarness:
     def __init__(self):
         self.clock = FakeClock()
         self.events = []
@@ -52,25 +52,25 @@ class Bench:
 
 
 @pytest.fixture
-def bench():
-    return Bench().begin()
+def harness():
+    return IngestHarness().begin()
 
 
-def test_the_events_of_a_long_message_are_handed_on_in_parts(bench):
-    assert bench.take(*[START] * 1_000) == (1_000, [])
-    assert bench.puts == [module.AT_ONCE] * 7 + [1_000 - 7 * module.AT_ONCE]
+def test_the_events_of_a_long_message_are_handed_on_in_parts(harness):
+    assert harness.take(*[START] * 1_000) == (1_000, [])
+    assert harness.puts == [module.AT_ONCE] * 7 + [1_000 - 7 * module.AT_ONCE]
 
 
 def test_the_hello_names_the_boot_and_gives_a_key_of_this_boot_alone():
-    hello = Bench().ingest.hello()
+    hello = IngestHarness().ingest.hello()
     assert valid(hello, "from_monitor")
     assert hello == {"type": "hello", "version": 1, "boot": "boot-1", "key": hello["key"], "max_bytes": 262_144}
     assert re.fullmatch("[0-9a-f]{32}", hello["key"])
-    assert Bench().ingest.hello()["key"] != hello["key"]
+    assert IngestHarness().ingest.hello()["key"] != hello["key"]
 
 
-def test_lines_become_events(bench):
-    taken = bench.take(
+def test_lines_become_events(harness):
+    taken = harness.take(
         START | {"prompt_tokens": 3, "vocab": "v", "vocab_size": 10, "again": True, "server": "127.0.0.1:80"},
         {"e": "phase", "r": "r1", "t": 5, "name": "prompt"},
         {"e": "prompt", "r": "r1", "t": 5, "tokens": 3, "cached": 1},
@@ -78,9 +78,9 @@ def test_lines_become_events(bench):
         END | {"reason": "stop", "output_tokens": 3, "load_ms": 1.5},
     )  # fmt: skip
     assert taken == (5, [])
-    source = bench.events[0].source
+    source = harness.events[0].source
     assert (source.key, source.via, source.name, source.pid) == ("abcdefgh-1", "hook", "prog", 12)
-    assert bench.events == [
+    assert harness.events == [
         Start(source, "r1", 5, "m", "127.0.0.1:80", 3, "v", 10, again=True),
         Phase(source, "r1", 5, "prompt"),
         Prompt(source, "r1", 5, 3, 1),
@@ -91,9 +91,9 @@ def test_lines_become_events(bench):
 
 @pytest.mark.parametrize("example", sorted(DATA.glob("*.ndjson")), ids=lambda path: path.stem)
 def test_the_examples_are_taken_and_the_schema_agrees(example):
-    bench = Bench()
-    assert bench.connection.take(example.read_bytes()).refused == []
-    assert bench.events
+    harness = IngestHarness()
+    assert harness.connection.take(example.read_bytes()).refused == []
+    assert harness.events
     for line in example.read_bytes().splitlines():
         assert valid(orjson.loads(line)), line
 
@@ -166,16 +166,16 @@ BAD = [
 
 
 @pytest.mark.parametrize(("line", "field"), BAD)
-def test_what_is_not_of_the_form_is_refused_by_name_and_never_quoted(bench, line, field, caplog):
-    taken = bench.take(END, line, START)
-    assert [type(event) for event in bench.events] == [End, Start]
+def test_what_is_not_of_the_form_is_refused_by_name_and_never_quoted(harness, line, field, caplog):
+    taken = harness.take(END, line, START)
+    assert [type(event) for event in harness.events] == [End, Start]
     (refusal,) = taken.refused
     assert (refusal.line, refusal.field) == (2, field)
     assert refusal.detail
     assert "canary" not in str(taken)
     assert "canary" not in caplog.text
-    assert bench.ingest.dropped == {"model_refused": 1}
-    assert "canary" not in repr(vars(bench.ingest)) + repr(vars(bench.connection))
+    assert harness.ingest.dropped == {"model_refused": 1}
+    assert "canary" not in repr(vars(harness.ingest)) + repr(vars(harness.connection))
 
 
 @pytest.mark.parametrize(
@@ -188,31 +188,31 @@ def test_what_is_not_of_the_form_is_refused_by_name_and_never_quoted(bench, line
     ],
 )  # fmt: skip
 def test_a_source_that_is_not_of_the_form_is_refused(change, field):
-    bench = Bench()
-    taken = bench.take(SOURCE | change)
+    harness = IngestHarness()
+    taken = harness.take(SOURCE | change)
     assert [refusal.field for refusal in taken.refused] == [field]
     assert "canary" not in str(taken)
 
 
 def test_the_source_comes_first_and_a_beat_before_events():
-    bench = Bench()
-    assert bench.take(START).refused[0].field == "e"
-    bench.take(SOURCE)
-    assert bench.take(START).refused == [
+    harness = IngestHarness()
+    assert harness.take(START).refused[0].field == "e"
+    harness.take(SOURCE)
+    assert harness.take(START).refused == [
         RefusedLine(1, "e", "a beat must come first: it synchronises your clock with ours")
     ]
-    assert bench.events == []
+    assert harness.events == []
 
 
-def test_null_is_the_same_as_left_out(bench):
+def test_null_is_the_same_as_left_out(harness):
     assert (
-        bench.take(START | {"server": None, "vocab": None, "prompt_tokens": None}, TOKENS | {"n": None}).refused == []
+        harness.take(START | {"server": None, "vocab": None, "prompt_tokens": None}, TOKENS | {"n": None}).refused == []
     )
 
 
-def test_names_are_made_fit_to_show(bench):
-    bench.take(START | {"model": "a\nb\u202e" + "c" * 100})
-    assert bench.events[0].model == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}" + "c" * 100
+def test_names_are_made_fit_to_show(harness):
+    harness.take(START | {"model": "a\nb\u202e" + "c" * 100})
+    assert harness.events[0].model == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}" + "c" * 100
     assert label("  ") == "unnamed"
     assert len(label("x" * 500)) == 120
 
@@ -247,118 +247,118 @@ def test_the_schema_refuses_what_the_form_refuses(line, field):
     assert not valid(line) or line == SOURCE or (field in FIELDS["tokens"] and line.get(field) == [1])
 
 
-def test_a_message_that_is_too_large_sends_the_client_away(bench):
+def test_a_message_that_is_too_large_sends_the_client_away(harness):
     with pytest.raises(ValueError, match="at most 262144 bytes"):
-        bench.connection.take(b" " * (MAX_MESSAGE_BYTES + 1))
+        harness.connection.take(b" " * (MAX_MESSAGE_BYTES + 1))
 
 
-def test_after_a_hundred_bad_lines_the_client_is_sent_away_and_what_was_good_is_taken(bench):
+def test_after_a_hundred_bad_lines_the_client_is_sent_away_and_what_was_good_is_taken(harness):
     with pytest.raises(ValueError, match="100 lines were rejected, the last: e must be one of"):
-        bench.take(START, *[b'{"canary":1}'] * (MAX_REFUSALS + 50))
-    assert len(bench.events) == 1
+        harness.take(START, *[b'{"canary":1}'] * (MAX_REFUSALS + 50))
+    assert len(harness.events) == 1
 
 
-def test_events_that_come_too_fast_are_refused_and_counted(bench):
+def test_events_that_come_too_fast_are_refused_and_counted(harness):
     many = [{"e": "tokens", "r": "r1", "t": [1] * 4_096}] * 6
-    taken = bench.take(*many)
+    taken = harness.take(*many)
     assert taken.events == 4
     assert [(one.line, one.field) for one in taken.refused] == [(5, "line")]
     assert "20000 events a second" in taken.refused[0].detail
-    assert bench.ingest.dropped == {"model_too_fast": 2}
-    bench.clock.advance(0.5)
-    assert bench.take(*many).events == 3  # 3,616 were left, 10,000 came again
+    assert harness.ingest.dropped == {"model_too_fast": 2}
+    harness.clock.advance(0.5)
+    assert harness.take(*many).events == 3  # 3,616 were left, 10,000 came again
 
 
-def test_no_more_than_so_many_sources_speak_at_once(bench, monkeypatch):
+def test_no_more_than_so_many_sources_speak_at_once(harness, monkeypatch):
     monkeypatch.setattr(module, "MAX_SOURCES", 2)
-    second = bench.ingest.open()
+    second = harness.ingest.open()
     second.take(orjson.dumps(SOURCE | {"id": "abcdefgh-2"}))
-    third = bench.ingest.open()
+    third = harness.ingest.open()
     with pytest.raises(ValueError, match="2 sources are connected already"):
         third.take(orjson.dumps(SOURCE | {"id": "abcdefgh-3"}))
     second.close()
     assert third.take(orjson.dumps(SOURCE | {"id": "abcdefgh-3"})).refused == []
 
 
-def test_many_short_programs_that_post_keep_nobody_out(bench, monkeypatch):
+def test_many_short_programs_that_post_keep_nobody_out(harness, monkeypatch):
     monkeypatch.setattr(module, "MAX_SOURCES", 3)
-    bench.take(START)
+    harness.take(START)
     for at in range(20):
-        post = bench.ingest.open(post=True)
+        post = harness.ingest.open(post=True)
         lines = [SOURCE | {"id": f"abcdefgh-{at + 2}"}, {"e": "beat", "t": 0}, START]
         assert post.take(b"\n".join(map(orjson.dumps, lines))).events == 1
         post.close()
-        bench.clock.advance(0.1)
-    gone = [event.source.gone(bench.clock.mono_ns()) for event in bench.events]
+        harness.clock.advance(0.1)
+    gone = [event.source.gone(harness.clock.mono_ns()) for event in harness.events]
     assert gone == [False] + [True] * 18 + [False] * 2
 
 
-def test_log_probabilities_weigh_too(bench):
+def test_log_probabilities_weigh_too(harness):
     top = [-5.0 - at / 100 for at in range(100)]
-    taken = bench.take(*[{"e": "tokens", "r": "r1", "t": [1] * 100, "top": [top] * 100}] * 3)
+    taken = harness.take(*[{"e": "tokens", "r": "r1", "t": [1] * 100, "top": [top] * 100}] * 3)
     assert taken == (3, [])
-    bench.clock.advance(2)
+    harness.clock.advance(2)
     events = sum(
-        bench.take(*[{"e": "tokens", "r": "r1", "t": [1] * 100, "top": [top] * 100}] * 4).events for _ in range(20)
+        harness.take(*[{"e": "tokens", "r": "r1", "t": [1] * 100, "top": [top] * 100}] * 4).events for _ in range(20)
     )
     assert events == module.EVENTS_PER_SECOND // 600
 
 
-def test_a_source_that_is_back_in_time_is_the_same(bench):
-    bench.take(START)
-    bench.connection.close()
-    bench.connection.close()
-    source = bench.events[0].source
-    assert not source.gone(bench.clock.mono_ns() + 2_000_000_000)
-    assert source.gone(bench.clock.mono_ns() + 2_000_000_001)
-    bench.clock.advance(2)
-    bench.connection = bench.ingest.open()
-    bench.begin().take(START)
-    assert bench.events[1].source is source
+def test_a_source_that_is_back_in_time_is_the_same(harness):
+    harness.take(START)
+    harness.connection.close()
+    harness.connection.close()
+    source = harness.events[0].source
+    assert not source.gone(harness.clock.mono_ns() + 2_000_000_000)
+    assert source.gone(harness.clock.mono_ns() + 2_000_000_001)
+    harness.clock.advance(2)
+    harness.connection = harness.ingest.open()
+    harness.begin().take(START)
+    assert harness.events[1].source is source
     assert source.joined == 1
     with pytest.raises(ValueError, match="closed"):
-        bench.connection.close() or bench.connection.take(b"")
-    bench.clock.advance(2.1)
-    bench.connection = bench.ingest.open()
-    bench.begin().take(START)
-    assert bench.events[2].source is not source
+        harness.connection.close() or harness.connection.take(b"")
+    harness.clock.advance(2.1)
+    harness.connection = harness.ingest.open()
+    harness.begin().take(START)
+    assert harness.events[2].source is not source
 
 
-def test_one_connection_that_ends_while_another_is_open_ends_nothing(bench):
-    old = bench.connection
-    bench.connection = bench.ingest.open()
-    bench.begin().take(START)
+def test_one_connection_that_ends_while_another_is_open_ends_nothing(harness):
+    old = harness.connection
+    harness.connection = harness.ingest.open()
+    harness.begin().take(START)
     old.close()
-    assert bench.events[0].source.left_ns is None
+    assert harness.events[0].source.left_ns is None
 
 
-def test_a_name_that_belongs_to_another_process_is_refused(bench):
-    bench.connection = bench.ingest.open()
-    assert bench.take(SOURCE | {"pid": 13}).refused[0].field == "id"
+def test_a_name_that_belongs_to_another_process_is_refused(harness):
+    harness.connection = harness.ingest.open()
+    assert harness.take(SOURCE | {"pid": 13}).refused[0].field == "id"
 
 
-def test_the_least_offset_stands_until_it_is_two_minutes_old(bench):
+def test_the_least_offset_stands_until_it_is_two_minutes_old(harness):
     def beat(late_us):
-        bench.take({"e": "beat", "t": bench.clock.mono_ns() // 1000 - late_us + 50})
+        harness.take({"e": "beat", "t": harness.clock.mono_ns() // 1000 - late_us + 50})
 
-    bench.take(START)
-    source = bench.events[0].source
+    harness.take(START)
+    source = harness.events[0].source
     assert source.offset_us == 0
     beat(0)
     assert source.offset_us == -50
     beat(900)
     assert source.offset_us == -50
-    bench.clock.advance(61)
+    harness.clock.advance(61)
     beat(900)  # its clock has drifted by 900 us
     assert source.offset_us == -50
-    bench.clock.advance(61)
+    harness.clock.advance(61)
     beat(901)
     assert source.offset_us == 850
 
 
-def test_a_clock_that_was_set_back_is_learned_anew(bench):
-    bench.take({"e": "beat", "t": 3_600_000_000}, START)
-    source = bench.events[0].source
+def test_a_clock_that_was_set_back_is_learned_anew(harness):
+    harness.take({"e": "beat", "t": 3_600_000_000}, START)
+    source = harness.events[0].source
     assert source.offset_us == -3_600_000_000
-    bench.take({"e": "beat", "t": 5})
+    harness.take({"e": "beat", "t": 5})
     assert source.offset_us == -5

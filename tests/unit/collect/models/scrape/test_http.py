@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.unit.collect.models.scrape.scrape_house import AGENT, Answering, http
+from tests.kit.scrape_harness import AGENT, Answering, http
 from wfmon.collect.models.scrape.http import LATE, MAX_BODY, HttpAnswer, LoopbackClient
 from wfmon.core.clock import FakeClock, SystemClock
 

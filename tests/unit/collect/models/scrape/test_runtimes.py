@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.collect.models.scrape.scrape_house import Bench, http, replay
+from tests.kit.scrape_harness import ScrapeHarness, http, replay
 from wfmon.collect.models.scrape.texts import VISIBILITY
 
 
 @pytest.fixture
-def bench():
-    with Bench() as bench:
-        yield bench
+def harness():
+    with ScrapeHarness() as harness:
+        yield harness
 
 
 def told(reading):
@@ -39,51 +39,51 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_server_is_known_by_its_answers_within_four_gets(bench, name):
-    server = bench.serve(replay(name), pid=4_242, name="python3")
-    row = bench.one()
+def test_a_server_is_known_by_its_answers_within_four_gets(harness, name):
+    server = harness.serve(replay(name), pid=4_242, name="python3")
+    row = harness.one()
     assert (row["runtime"], row["version"], row["models"], row["state"]) == KINDS[name]
     assert (row["server"], row["pid"], row["process"]) == (f"127.0.0.1:{server.port}", 4_242, "python3")
     assert all(line.startswith("GET /") for line in server.seen)
-    assert bench.frame.values.tolist() == [1.0]
+    assert harness.frame.values.tolist() == [1.0]
 
 
-def test_a_server_that_is_known_costs_what_its_kind_needs_and_is_not_asked_what_it_is_again(bench):
+def test_a_server_that_is_known_costs_what_its_kind_needs_and_is_not_asked_what_it_is_again(harness):
     wanted = {
         "ollama": ["/api/ps"], "llama_cpp": ["/metrics", "/slots"], "vllm": ["/metrics"], "sglang": ["/metrics"],
         "lm_studio": [], "llama_cpp_no_metrics": ["/slots"], "sglang_no_metrics": [],
     }  # fmt: skip
-    servers = {name: bench.serve(replay(name)) for name in wanted}
-    bench.look()
+    servers = {name: harness.serve(replay(name)) for name in wanted}
+    harness.look()
     for server in servers.values():
         server.seen.clear()
-    bench.look()
+    harness.look()
     assert {name: [line.split()[1] for line in server.seen] for name, server in servers.items()} == wanted
 
 
-def test_ollama_tells_the_graphics_memory_of_each_loaded_model(bench):
-    server = bench.serve(replay("ollama"), pid=77)
-    bench.look()
-    assert [told(each) for each in bench.readings] == [
+def test_ollama_tells_the_graphics_memory_of_each_loaded_model(harness):
+    server = harness.serve(replay("ollama"), pid=77)
+    harness.look()
+    assert [told(each) for each in harness.readings] == [
         {"model": "gemma3:4b", "vram_bytes": 5_333_539_264.0}, {"model": "nomic-embed-text:latest", "vram_bytes": 0.0},
     ]  # fmt: skip
-    first = bench.readings[0]
+    first = harness.readings[0]
     assert (first.server, first.t_ms, first.rate_hz, first.runtime, first.pid) == (
-        f"127.0.0.1:{server.port}", bench.clock.now_ms(), 1.0, "Ollama", 77
+        f"127.0.0.1:{server.port}", harness.clock.now_ms(), 1.0, "Ollama", 77
     )  # fmt: skip
 
 
-def test_llama_cpp_counts_the_tokens_of_its_slots_as_they_come(bench):
+def test_llama_cpp_counts_the_tokens_of_its_slots_as_they_come(harness):
     """Its own counters grow when a request ends, so a rate of theirs would put a whole answer into one second."""
-    server = bench.serve(replay("llama_cpp"))
-    bench.look()
-    assert told(bench.readings[0]) == {
+    server = harness.serve(replay("llama_cpp"))
+    harness.look()
+    assert told(harness.readings[0]) == {
         "model": "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", "tokens_total": 500.0, "prompt_tokens_total": 1000.0,
         "requests_active": 1.0, "requests_waiting": 3.0, "batch_size": 1.0,
     }  # fmt: skip
     server.answers = replay("llama_cpp_later")
-    bench.look()
-    assert told(bench.readings[0]) == {
+    harness.look()
+    assert told(harness.readings[0]) == {
         "model": "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf", "tokens_per_second": 42.0, "tokens_total": 600.0,
         "prompt_tokens_total": 1600.0, "requests_active": 2.0, "requests_waiting": 0.0, "batch_size": 2.0,
         "time_per_output_token_ms": pytest.approx(20.0), "prompt_tokens_per_second": pytest.approx(400.0),
@@ -111,41 +111,41 @@ def slots(*of):
         ([(1, True, 10)], [(1, True, 4)], None),
     ],
 )
-def test_a_slot_whose_request_changed_unseen_makes_no_rate(bench, before, after, rate):
-    server = bench.serve({**replay("llama_cpp_no_metrics"), "/slots": slots(*before)})
-    bench.look()
+def test_a_slot_whose_request_changed_unseen_makes_no_rate(harness, before, after, rate):
+    server = harness.serve({**replay("llama_cpp_no_metrics"), "/slots": slots(*before)})
+    harness.look()
     server.answers["/slots"] = slots(*after)
-    bench.look()
-    assert bench.readings[0].tokens_per_second == rate
+    harness.look()
+    assert harness.readings[0].tokens_per_second == rate
 
 
-def test_a_llama_cpp_without_metrics_says_how_to_start_it(bench):
-    bench.serve(replay("llama_cpp_no_metrics"))
-    row = bench.one()
+def test_a_llama_cpp_without_metrics_says_how_to_start_it(harness):
+    harness.serve(replay("llama_cpp_no_metrics"))
+    row = harness.one()
     assert (row["fix"], row["state"]) == ("start it with --metrics", "ok")
-    assert told(bench.readings[0])["requests_active"] == 1.0
+    assert told(harness.readings[0])["requests_active"] == 1.0
 
 
-def test_a_llama_cpp_that_may_sleep_is_asked_only_what_does_not_keep_it_awake(bench):
-    server = bench.serve(replay("llama_cpp"), pid=55)
-    bench.processes.commands[55] = ("llama-server", "-m", "x.gguf", "--sleep-idle-seconds", "300")
-    row = bench.one()
-    bench.look()
+def test_a_llama_cpp_that_may_sleep_is_asked_only_what_does_not_keep_it_awake(harness):
+    server = harness.serve(replay("llama_cpp"), pid=55)
+    harness.processes.commands[55] = ("llama-server", "-m", "x.gguf", "--sleep-idle-seconds", "300")
+    row = harness.one()
+    harness.look()
     assert {line.split()[1] for line in server.seen} <= {"/api/version", "/props"}
     assert "--sleep-idle-seconds" in row["fix"]
     assert row["models"] == "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf"
 
 
-def test_vllm_s_counters_become_rates_and_its_histograms_means_of_the_span(bench):
-    server = bench.serve(replay("vllm"))
-    bench.look()
-    assert told(bench.readings[0]) == {
+def test_vllm_s_counters_become_rates_and_its_histograms_means_of_the_span(harness):
+    server = harness.serve(replay("vllm"))
+    harness.look()
+    assert told(harness.readings[0]) == {
         "model": "Qwen/Qwen3-8B", "tokens_total": 1200.0, "prompt_tokens_total": 5000.0, "requests_active": 2.0,
         "requests_waiting": 1.0, "batch_size": 2.0, "kv_cache_percent": 25.0,
     }  # fmt: skip
     server.answers = replay("vllm_later")
-    bench.look()
-    assert told(bench.readings[0]) == {
+    harness.look()
+    assert told(harness.readings[0]) == {
         "model": "Qwen/Qwen3-8B", "tokens_per_second": 120.0, "tokens_total": 1320.0, "prompt_tokens_total": 5600.0,
         "requests_active": 3.0, "requests_waiting": 0.0, "batch_size": 3.0, "kv_cache_percent": 50.0,
         "cache_hit_percent": pytest.approx(60.0), "ttft_ms": pytest.approx(200.0),
@@ -153,23 +153,23 @@ def test_vllm_s_counters_become_rates_and_its_histograms_means_of_the_span(bench
     }  # fmt: skip
 
 
-def test_vllm_s_old_names_tell_the_same(bench):
-    server = bench.serve(replay("vllm_old"))
-    bench.look()
+def test_vllm_s_old_names_tell_the_same(harness):
+    server = harness.serve(replay("vllm_old"))
+    harness.look()
     server.answers = replay("vllm_old_later")
-    bench.look()
-    found = told(bench.readings[0])
+    harness.look()
+    found = told(harness.readings[0])
     assert (found["tokens_per_second"], found["kv_cache_percent"]) == (120.0, 50.0)
     assert (found["inter_token_latency_ms"], found["ttft_ms"]) == (pytest.approx(10.0), pytest.approx(200.0))
     assert "cache_hit_percent" not in found  # -1: the cache is off
 
 
-def test_sglang_s_ranks_tell_the_same_work_once(bench):
-    server = bench.serve(replay("sglang"))
-    bench.look()
+def test_sglang_s_ranks_tell_the_same_work_once(harness):
+    server = harness.serve(replay("sglang"))
+    harness.look()
     server.answers = replay("sglang_later")
-    bench.look()
-    assert told(bench.readings[0]) == {
+    harness.look()
+    assert told(harness.readings[0]) == {
         "model": "meta-llama/Llama-3.1-8B-Instruct", "tokens_per_second": 150.0, "tokens_total": 7_557_572.0,
         "prompt_tokens_total": 8_128_902.0, "requests_active": 4.0, "requests_waiting": 0.0, "batch_size": 4.0,
         "kv_cache_percent": pytest.approx(30.0), "cache_hit_percent": pytest.approx(20.0),
@@ -178,37 +178,37 @@ def test_sglang_s_ranks_tell_the_same_work_once(bench):
     }  # fmt: skip
 
 
-def test_an_old_sglang_that_rests_makes_no_tokens_though_its_gauge_stands_still(bench):
-    server = bench.serve(replay("sglang_old"))
-    bench.look()
-    assert bench.readings[0].tokens_per_second == 0.0
+def test_an_old_sglang_that_rests_makes_no_tokens_though_its_gauge_stands_still(harness):
+    server = harness.serve(replay("sglang_old"))
+    harness.look()
+    assert harness.readings[0].tokens_per_second == 0.0
     server.answers["/metrics"] = server.answers["/metrics"].replace(b'B-Instruct",pp_rank="0",tp_rank="0"} 0.0', b'B-Instruct",pp_rank="0",tp_rank="0"} 1.0')  # fmt: skip  # noqa: E501
-    bench.look()
-    assert bench.readings[0].tokens_per_second == 86.5
+    harness.look()
+    assert harness.readings[0].tokens_per_second == 86.5
 
 
-def test_a_server_without_measures_gives_no_readings(bench):
+def test_a_server_without_measures_gives_no_readings(harness):
     for name in ("lm_studio", "sglang_no_metrics", "llama_cpp_python_key", "llama_cpp_loading"):
-        bench.serve(replay(name))
-    bench.look()
-    assert bench.readings == []
+        harness.serve(replay(name))
+    harness.look()
+    assert harness.readings == []
 
 
-def test_a_key_that_only_the_list_of_models_asks_for_hides_no_measure(bench):
-    bench.serve(replay("vllm_key"))
-    row = bench.one()
+def test_a_key_that_only_the_list_of_models_asks_for_hides_no_measure(harness):
+    harness.serve(replay("vllm_key"))
+    row = harness.one()
     assert (row["state"], row["models"]) == ("ok", "Qwen/Qwen3-8B")
-    assert bench.readings[0].kv_cache_percent == 25.0
+    assert harness.readings[0].kv_cache_percent == 25.0
 
 
-def test_prompts_and_templates_that_a_server_tells_go_nowhere(bench):
-    server = bench.serve(replay("llama_cpp"))
-    row = bench.one()
+def test_prompts_and_templates_that_a_server_tells_go_nowhere(harness):
+    server = harness.serve(replay("llama_cpp"))
+    row = harness.one()
     assert b"CANARY-PROMPT" in server.answers["/slots"]
     assert b"CANARY-TEMPLATE" in server.answers["/props"]
-    kept = [vars(one) for one in bench.collector._servers.values()]
+    kept = [vars(one) for one in harness.collector._servers.values()]
     scrapers = [vars(one["scraper"]) for one in kept]
-    assert "CANARY" not in repr((row, bench.readings, bench.frame.tables, kept, scrapers))
+    assert "CANARY" not in repr((row, harness.readings, harness.frame.tables, kept, scrapers))
 
 
 def test_every_line_of_the_table_of_texts_says_three_things():

@@ -10,13 +10,13 @@ from contextlib import suppress
 
 import pytest
 
-from tests.unit.collect.models.scrape.scrape_house import (
+from tests.kit.scrape_harness import (
     LOOPBACK,
     NOT_FOUND,
     WILDCARD,
     Answering,
-    Bench,
     Machine,
+    ScrapeHarness,
     http,
     replay,
 )
@@ -32,162 +32,164 @@ HTML = http(b"<!doctype html><title>a page</title>", server="nginx")
 
 
 @pytest.fixture
-def bench():
-    with Bench() as bench:
-        yield bench
+def harness():
+    with ScrapeHarness() as harness:
+        yield harness
 
 
-def test_without_a_listening_socket_nothing_is_found(bench):
-    assert bench.look() == {}
-    assert bench.frame.values.tolist() == [0.0]
-    assert bench.frame.tables["servers"].columns == COLUMNS
+def test_without_a_listening_socket_nothing_is_found(harness):
+    assert harness.look() == {}
+    assert harness.frame.values.tolist() == [0.0]
+    assert harness.frame.tables["servers"].columns == COLUMNS
 
 
-def test_the_table_has_the_columns_of_the_stream(bench):
-    bench.serve(replay("ollama"))
-    row = bench.one()
+def test_the_table_has_the_columns_of_the_stream(harness):
+    harness.serve(replay("ollama"))
+    row = harness.one()
     assert tuple(row) == COLUMNS
-    assert bench.frame.tables["servers"].rows == (tuple(row.values()),)
+    assert harness.frame.tables["servers"].rows == (tuple(row.values()),)
 
 
-def test_what_is_no_model_server_is_not_shown_and_is_asked_again_after_10_s_60_s_and_10_minutes_and_no_more(bench):
-    server = bench.serve({"*": HTML})
-    assert bench.look() == {}
+def test_what_is_no_model_server_is_not_shown_and_is_asked_again_after_10_s_60_s_and_10_minutes_and_no_more(harness):
+    server = harness.serve({"*": HTML})
+    assert harness.look() == {}
     first = server.opened
     assert 0 < first <= 4
     asked = []
     for second in range(1, 1_500):
         before = server.opened
-        bench.look()
+        harness.look()
         if server.opened > before:
             asked.append(second)
     assert asked == [10, 70, 670]
     assert RETRY_S == (10, 60, 600)
 
 
-def test_a_server_that_loads_its_model_late_is_found_by_the_later_look(bench):
-    server = bench.serve({"*": NOT_FOUND})
-    assert bench.look() == {}
+def test_a_server_that_loads_its_model_late_is_found_by_the_later_look(harness):
+    server = harness.serve({"*": NOT_FOUND})
+    assert harness.look() == {}
     server.answers = replay("vllm")
-    bench.look(9)
-    assert [row["runtime"] for row in bench.look(1).values()] == ["vLLM"]
+    harness.look(9)
+    assert [row["runtime"] for row in harness.look(1).values()] == ["vLLM"]
 
 
-def test_what_speaks_no_http_is_asked_once_and_never_again(bench):
-    server = bench.serve({"*": b"220 mail.example ESMTP\r\n"})
-    bench.look()
+def test_what_speaks_no_http_is_asked_once_and_never_again(harness):
+    server = harness.serve({"*": b"220 mail.example ESMTP\r\n"})
+    harness.look()
     for _ in range(3):
-        bench.look(1_000)
+        harness.look(1_000)
     assert server.opened == 1
 
 
-def test_a_socket_that_is_new_on_a_port_is_asked_anew(bench):
-    server = bench.serve({"*": HTML}, owner=1)
-    bench.look()
+def test_a_socket_that_is_new_on_a_port_is_asked_anew(harness):
+    server = harness.serve({"*": HTML}, owner=1)
+    harness.look()
     server.answers = replay("ollama")
-    bench.look()
-    assert bench.look() == {}
-    bench.machine.listening.clear()
-    bench.machine.add(server.port, owner=2, pid=2)
-    assert bench.one()["pid"] == 2
+    harness.look()
+    assert harness.look() == {}
+    harness.machine.listening.clear()
+    harness.machine.add(server.port, owner=2, pid=2)
+    assert harness.one()["pid"] == 2
 
 
-def test_a_server_whose_socket_is_gone_is_gone(bench):
-    bench.serve(replay("ollama"))
-    bench.one()
-    bench.machine.listening.clear()
-    assert bench.look() == {}
+def test_a_server_whose_socket_is_gone_is_gone(harness):
+    harness.serve(replay("ollama"))
+    harness.one()
+    harness.machine.listening.clear()
+    assert harness.look() == {}
 
 
 @pytest.mark.parametrize("port", [22, 25, 53, 111, 139, 445, 631, 3306, 5432, 6379, 9445, 11211, 27017])
-def test_ports_of_other_things_are_never_asked(bench, port, monkeypatch):
+def test_ports_of_other_things_are_never_asked(harness, port, monkeypatch):
     opened = []
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: opened.append(to))
-    bench.machine.add(port, owner=1)
-    bench.look()
+    harness.machine.add(port, owner=1)
+    harness.look()
     assert opened == []
 
 
 @pytest.mark.parametrize(
     "name", ["sshd", "postgres", "redis-server", "mysqld", "cupsd", "chrome", "chromium-browse", "code"]
 )
-def test_programs_that_are_known_to_be_something_else_are_never_asked(bench, name):
-    server = bench.serve(replay("ollama"), name=name)
-    assert bench.look() == {}
+def test_programs_that_are_known_to_be_something_else_are_never_asked(harness, name):
+    server = harness.serve(replay("ollama"), name=name)
+    assert harness.look() == {}
     assert server.opened == 0
 
 
-def test_the_monitor_never_asks_itself(bench):
-    server = bench.serve(replay("ollama"), owner=9)
-    bench.machine.mine = {9}
-    assert bench.look() == {}
+def test_the_monitor_never_asks_itself(harness):
+    server = harness.serve(replay("ollama"), owner=9)
+    harness.machine.mine = {9}
+    assert harness.look() == {}
     assert server.opened == 0
 
 
-def test_what_listens_elsewhere_than_on_loopback_is_never_asked(bench, monkeypatch):
+def test_what_listens_elsewhere_than_on_loopback_is_never_asked(harness, monkeypatch):
     opened = []
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: opened.append(to))
     for number, text in enumerate(("192.168.0.5", "127.0.0.2", "10.0.0.1")):
-        bench.machine.add(8000, owner=number, address=unpack_address(socket.inet_aton(text)))
-    bench.machine.add(8000, owner=9, address=unpack_address(socket.inet_pton(socket.AF_INET6, "fe80::1")))
-    bench.look()
+        harness.machine.add(8000, owner=number, address=unpack_address(socket.inet_aton(text)))
+    harness.machine.add(8000, owner=9, address=unpack_address(socket.inet_pton(socket.AF_INET6, "fe80::1")))
+    harness.look()
     assert opened == []
 
 
-def test_only_loopback_is_connected_to_and_only_get_is_said(bench, monkeypatch):
+def test_only_loopback_is_connected_to_and_only_get_is_said(harness, monkeypatch):
     connected = []
     real = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: (connected.append(to[0]), real(self, to))[1])
-    servers = [bench.serve(replay(name), address=WILDCARD[4]) for name in ("ollama", "vllm", "llama_cpp", "lm_studio")]
+    servers = [
+        harness.serve(replay(name), address=WILDCARD[4]) for name in ("ollama", "vllm", "llama_cpp", "lm_studio")
+    ]
     for _ in range(3):
-        bench.look()
+        harness.look()
     assert set(connected) == {"127.0.0.1"}
     assert {line.split()[0] for server in servers for line in server.seen} == {"GET"}
 
 
-def test_a_server_on_every_ipv6_address_is_asked_on_ipv4_first_and_keeps_that_name(bench):
-    server = bench.serve(replay("ollama"), address=WILDCARD[6])
-    assert bench.one()["server"] == f"127.0.0.1:{server.port}"
+def test_a_server_on_every_ipv6_address_is_asked_on_ipv4_first_and_keeps_that_name(harness):
+    server = harness.serve(replay("ollama"), address=WILDCARD[6])
+    assert harness.one()["server"] == f"127.0.0.1:{server.port}"
 
 
-def test_a_server_on_ipv6_alone_is_asked_there(bench):
+def test_a_server_on_ipv6_alone_is_asked_there(harness):
     try:
-        server = bench.serve(replay("ollama"), family=6, address=WILDCARD[6])
+        server = harness.serve(replay("ollama"), family=6, address=WILDCARD[6])
     except OSError as error:
         pytest.skip(f"this machine has no IPv6: {error}")
-    assert bench.one()["server"] == f"[::1]:{server.port}"
-    assert bench.collector.server_of(5, f"localhost:{server.port}") == f"[::1]:{server.port}"
+    assert harness.one()["server"] == f"[::1]:{server.port}"
+    assert harness.collector.server_of(5, f"localhost:{server.port}") == f"[::1]:{server.port}"
 
 
-def test_a_program_with_a_socket_of_each_family_is_one_server(bench):
-    server = bench.serve(replay("ollama"), pid=5, owner=1)
-    bench.machine.add(server.port, owner=2, pid=5, address=LOOPBACK[6])
-    assert bench.one()["server"] == f"127.0.0.1:{server.port}"
+def test_a_program_with_a_socket_of_each_family_is_one_server(harness):
+    server = harness.serve(replay("ollama"), pid=5, owner=1)
+    harness.machine.add(server.port, owner=2, pid=5, address=LOOPBACK[6])
+    assert harness.one()["server"] == f"127.0.0.1:{server.port}"
 
 
-def test_a_server_of_another_user_is_shown_without_its_process(bench):
-    server = bench.serve(replay("ollama"))
-    bench.machine.held.clear()
-    row = bench.one()
+def test_a_server_of_another_user_is_shown_without_its_process(harness):
+    server = harness.serve(replay("ollama"))
+    harness.machine.held.clear()
+    row = harness.one()
     assert (row["pid"], row["process"], row["gpu_bytes"], row["runtime"]) == (None, "", None, "Ollama")
     assert server.opened > 0
 
 
-def test_known_servers_that_hang_or_refuse_are_shown_with_what_to_do(bench):
-    hung = bench.serve({"*": b""}, name="ollama", pid=1)
-    row = bench.one()
+def test_known_servers_that_hang_or_refuse_are_shown_with_what_to_do(harness):
+    hung = harness.serve({"*": b""}, name="ollama", pid=1)
+    row = harness.one()
     assert (row["server"], row["runtime"], row["state"]) == (f"127.0.0.1:{hung.port}", "Ollama", "silent")
-    odd = bench.serve({"*": HTML}, name="llama-server", pid=2)
-    assert bench.look()[odd.port]["state"] == "odd"
-    locked = bench.serve({"*": http(b'{"error":"no"}', 401)}, name="LM Studio", pid=3)
-    assert bench.look()[locked.port]["state"] == "needs_key"
-    assert all(row["fix"] for row in bench.look().values())
+    odd = harness.serve({"*": HTML}, name="llama-server", pid=2)
+    assert harness.look()[odd.port]["state"] == "odd"
+    locked = harness.serve({"*": http(b'{"error":"no"}', 401)}, name="LM Studio", pid=3)
+    assert harness.look()[locked.port]["state"] == "needs_key"
+    assert all(row["fix"] for row in harness.look().values())
 
 
-def test_other_ports_of_a_program_that_was_found_are_not_shown_beside_it(bench):
-    server = bench.serve(replay("ollama"), name="ollama", pid=1)
-    bench.serve({"*": HTML}, name="ollama", pid=2)  # its runner
-    assert list(bench.look()) == [server.port]
+def test_other_ports_of_a_program_that_was_found_are_not_shown_beside_it(harness):
+    server = harness.serve(replay("ollama"), name="ollama", pid=1)
+    harness.serve({"*": HTML}, name="ollama", pid=2)  # its runner
+    assert list(harness.look()) == [server.port]
 
 
 @pytest.mark.parametrize(
@@ -204,102 +206,102 @@ def test_other_ports_of_a_program_that_was_found_are_not_shown_beside_it(bench):
         {"*": http(b"", 302, location="http://192.0.2.1/")},
     ],
 )
-def test_a_web_server_without_models_is_no_model_server(bench, answers):
-    bench.serve(answers)
-    assert bench.look() == {}
+def test_a_web_server_without_models_is_no_model_server(harness, answers):
+    harness.serve(answers)
+    assert harness.look() == {}
 
 
-def test_a_server_that_seems_everything_at_once_is_judged_after_four_gets_and_not_again(bench):
+def test_a_server_that_seems_everything_at_once_is_judged_after_four_gets_and_not_again(harness):
     answers = {
         "/api/version": http(b'{"version":"1"}'),
         "/v1/models": http(b'{"data":[{"id":"m","owned_by":"organization_owner"}]}'),
     }  # fmt: skip
-    server = bench.serve(answers)
-    assert bench.one()["runtime"] == "OpenAI-compatible"
+    server = harness.serve(answers)
+    assert harness.one()["runtime"] == "OpenAI-compatible"
     asked = [line.split()[1] for line in server.seen]
     assert asked == ["/api/version", "/api/ps", "/v1/models", "/api/v1/models", "/v1/models"]
-    bench.look()
+    harness.look()
     assert len(server.seen) == len(asked)
 
 
-def test_what_never_fits_into_a_look_is_left_alone_after_three(bench, monkeypatch):
-    server = bench.serve({"*": HTML})
+def test_what_never_fits_into_a_look_is_left_alone_after_three(harness, monkeypatch):
+    server = harness.serve({"*": HTML})
     asked = []
-    monkeypatch.setattr(bench.collector._client, "get", lambda *where: asked.append(where) or LATE)
+    monkeypatch.setattr(harness.collector._client, "get", lambda *where: asked.append(where) or LATE)
     for _ in range(9):
-        bench.look()
+        harness.look()
     assert len(asked) == PATIENCE
-    assert bench.look() == {}
+    assert harness.look() == {}
     assert server.opened == 0
 
 
-def test_a_server_that_once_answered_is_silent_only_after_three_looks_without(bench):
-    server = bench.serve(replay("ollama"))
-    bench.one()
+def test_a_server_that_once_answered_is_silent_only_after_three_looks_without(harness):
+    server = harness.serve(replay("ollama"))
+    harness.one()
     server.answers = {"*": b""}
-    states = [bench.one(4)["state"] for _ in range(PATIENCE)]
+    states = [harness.one(4)["state"] for _ in range(PATIENCE)]
     assert states == ["ok", "ok", "silent"]
-    assert bench.readings == []
+    assert harness.readings == []
     server.answers = replay("ollama")
-    assert bench.one(60)["state"] == "ok"
+    assert harness.one(60)["state"] == "ok"
 
 
-def test_a_server_that_does_not_answer_is_asked_less_and_less_often(bench):
-    server = bench.serve(replay("ollama"))
-    bench.one()
+def test_a_server_that_does_not_answer_is_asked_less_and_less_often(harness):
+    server = harness.serve(replay("ollama"))
+    harness.one()
     server.answers = {"*": b""}
     before = server.opened
     for _ in range(600):
-        bench.look()
+        harness.look()
     assert 10 <= server.opened - before <= 20
 
 
-def test_a_restarted_server_drops_the_span_over_its_restart(bench):
-    server = bench.serve(replay("vllm"), owner=1)
-    bench.look()
-    bench.machine.listening.clear()
-    bench.machine.add(server.port, owner=2, pid=2)
+def test_a_restarted_server_drops_the_span_over_its_restart(harness):
+    server = harness.serve(replay("vllm"), owner=1)
+    harness.look()
+    harness.machine.listening.clear()
+    harness.machine.add(server.port, owner=2, pid=2)
     server.answers = replay("vllm_later")
-    bench.look()
-    assert (bench.readings[0].tokens_per_second, bench.readings[0].tokens_total) == (None, 1320.0)
+    harness.look()
+    assert (harness.readings[0].tokens_per_second, harness.readings[0].tokens_total) == (None, 1320.0)
 
 
-def test_a_counter_that_fell_drops_the_span(bench):
-    server = bench.serve(replay("vllm_later"))
-    bench.look()
+def test_a_counter_that_fell_drops_the_span(harness):
+    server = harness.serve(replay("vllm_later"))
+    harness.look()
     server.answers = replay("vllm")
-    bench.look()
-    assert (bench.readings[0].tokens_per_second, bench.readings[0].ttft_ms) == (None, None)
+    harness.look()
+    assert (harness.readings[0].tokens_per_second, harness.readings[0].ttft_ms) == (None, None)
 
 
-def test_a_reading_says_how_often_it_was_really_looked(bench):
-    bench.serve(replay("ollama"))
-    bench.look()
-    bench.look(4)
-    assert bench.readings[0].rate_hz == 0.25
+def test_a_reading_says_how_often_it_was_really_looked(harness):
+    harness.serve(replay("ollama"))
+    harness.look()
+    harness.look(4)
+    assert harness.readings[0].rate_hz == 0.25
 
 
-def test_graphics_memory_is_that_of_the_process_and_of_those_below_it(bench):
-    bench.serve(replay("vllm"), pid=10)
-    bench.processes.above[11] = (10,)
-    assert bench.one()["gpu_bytes"] is None  # nobody measures it
-    bench.memory = {11: 8_000, 10: 500, 99: 7}
-    assert bench.one()["gpu_bytes"] == 8_500
+def test_graphics_memory_is_that_of_the_process_and_of_those_below_it(harness):
+    harness.serve(replay("vllm"), pid=10)
+    harness.processes.above[11] = (10,)
+    assert harness.one()["gpu_bytes"] is None  # nobody measures it
+    harness.memory = {11: 8_000, 10: 500, 99: 7}
+    assert harness.one()["gpu_bytes"] == 8_500
 
 
-def test_names_and_versions_are_cleaned_and_cut(bench):
+def test_names_and_versions_are_cleaned_and_cut(harness):
     bad = "x\n\x1b[31m\u202e" + "y" * 500
     answers = replay("ollama")
     answers["/api/version"] = http(b'{"version": "%s"}' % (b"1" * 400))
     answers["/api/ps"] = http(b'{"models":[{"name":"x\\n\\u001b[31m\\u202e%s","size_vram":1}]}' % (b"y" * 500))
-    bench.serve(answers, name="ollama")
-    row = bench.one()
+    harness.serve(answers, name="ollama")
+    row = harness.one()
     assert len(row["version"]) <= 120
     assert len(row["models"]) <= 120
     assert row["models"].startswith("x\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m")
     assert bad not in row["models"]
     assert row["models"].isprintable()
-    assert bench.readings[0].model.isprintable()
+    assert harness.readings[0].model.isprintable()
 
 
 def test_names_that_do_not_fit_a_cell_are_counted():
@@ -310,54 +312,54 @@ def test_names_that_do_not_fit_a_cell_are_counted():
     assert (joined((), 0), joined(("a", "b"), 2)) == ("", "a, b")
 
 
-def test_a_process_is_led_to_the_server_that_it_is_or_works_for(bench):
-    server = bench.serve(replay("vllm"), pid=10)
-    bench.processes.above.update({11: (10,), 10: (9,)})
-    bench.look()
+def test_a_process_is_led_to_the_server_that_it_is_or_works_for(harness):
+    server = harness.serve(replay("vllm"), pid=10)
+    harness.processes.above.update({11: (10,), 10: (9,)})
+    harness.look()
     label = f"127.0.0.1:{server.port}"
-    assert [bench.collector.server_of(pid, "program") for pid in (10, 11, 9, 12)] == [label, label, label, "program"]
+    assert [harness.collector.server_of(pid, "program") for pid in (10, 11, 9, 12)] == [label, label, label, "program"]
 
 
-def test_a_claim_that_names_a_listening_address_is_believed(bench):
+def test_a_claim_that_names_a_listening_address_is_believed(harness):
     """A client knows whom it asks; its own sockets may be those of its page."""
-    server = bench.serve(replay("vllm"), pid=10)
-    page = bench.serve({"*": HTML}, pid=20)
-    bench.look()
+    server = harness.serve(replay("vllm"), pid=10)
+    page = harness.serve({"*": HTML}, pid=20)
+    harness.look()
     label = f"127.0.0.1:{server.port}"
-    assert bench.collector.server_of(20, f"localhost:{server.port}") == label
-    assert bench.collector.server_of(20, f"0.0.0.0:{server.port}") == label
-    assert bench.collector.server_of(20, f"[::1]:{server.port}") == label
-    assert bench.collector.server_of(10, f"127.0.0.1:{page.port}") == f"127.0.0.1:{page.port}"
-    assert bench.collector.server_of(20, "a notebook") == "a notebook"
-    assert bench.collector.server_of(20, "localhost:1") == "127.0.0.1:1"  # nobody listens there, still one name
-    assert bench.collector.server_of(20, "10.0.0.9:8000") == "10.0.0.9:8000"
+    assert harness.collector.server_of(20, f"localhost:{server.port}") == label
+    assert harness.collector.server_of(20, f"0.0.0.0:{server.port}") == label
+    assert harness.collector.server_of(20, f"[::1]:{server.port}") == label
+    assert harness.collector.server_of(10, f"127.0.0.1:{page.port}") == f"127.0.0.1:{page.port}"
+    assert harness.collector.server_of(20, "a notebook") == "a notebook"
+    assert harness.collector.server_of(20, "localhost:1") == "127.0.0.1:1"  # nobody listens there, still one name
+    assert harness.collector.server_of(20, "10.0.0.9:8000") == "10.0.0.9:8000"
 
 
-def test_a_proxy_is_not_asked_and_stands_for_its_upstream(bench):
-    upstream = bench.serve(replay("ollama"), pid=1)
-    proxy = bench.serve(replay("ollama"), pid=2)
-    bench.aliases = {f"127.0.0.1:{proxy.port}": f"127.0.0.1:{upstream.port}"}
-    assert list(bench.look()) == [upstream.port]
+def test_a_proxy_is_not_asked_and_stands_for_its_upstream(harness):
+    upstream = harness.serve(replay("ollama"), pid=1)
+    proxy = harness.serve(replay("ollama"), pid=2)
+    harness.aliases = {f"127.0.0.1:{proxy.port}": f"127.0.0.1:{upstream.port}"}
+    assert list(harness.look()) == [upstream.port]
     assert proxy.opened == 0
-    assert bench.collector.server_of(2, f"localhost:{proxy.port}") == f"127.0.0.1:{upstream.port}"
+    assert harness.collector.server_of(2, f"localhost:{proxy.port}") == f"127.0.0.1:{upstream.port}"
 
 
-def test_a_proxy_that_starts_later_is_left_alone_from_then_on(bench):
-    upstream = bench.serve(replay("ollama"), pid=1)
-    proxy = bench.serve(replay("ollama"), pid=2)
-    assert len(bench.look()) == 2
-    bench.aliases = {f"127.0.0.1:{proxy.port}": f"127.0.0.1:{upstream.port}"}
-    assert list(bench.look()) == [upstream.port]
+def test_a_proxy_that_starts_later_is_left_alone_from_then_on(harness):
+    upstream = harness.serve(replay("ollama"), pid=1)
+    proxy = harness.serve(replay("ollama"), pid=2)
+    assert len(harness.look()) == 2
+    harness.aliases = {f"127.0.0.1:{proxy.port}": f"127.0.0.1:{upstream.port}"}
+    assert list(harness.look()) == [upstream.port]
 
 
 @pytest.mark.parametrize("told", [("--upstream", "http://localhost:11434/"), ("--upstream=http://127.0.0.1:11434",)])
-def test_our_own_proxy_is_known_by_its_command_which_says_where_it_leads(bench, told):
-    proxy = bench.serve(replay("ollama"), pid=2)
-    bench.processes.commands[2] = ("python", "-m", "wfmon", "proxy", *told, "--listen", "x")
-    assert bench.look() == {}
+def test_our_own_proxy_is_known_by_its_command_which_says_where_it_leads(harness, told):
+    proxy = harness.serve(replay("ollama"), pid=2)
+    harness.processes.commands[2] = ("python", "-m", "wfmon", "proxy", *told, "--listen", "x")
+    assert harness.look() == {}
     assert proxy.opened == 0
-    assert bench.collector.server_of(7, f"localhost:{proxy.port}") == "127.0.0.1:11434"
-    assert bench.collector.server_of(2, "127.0.0.1:11434") == "127.0.0.1:11434"
+    assert harness.collector.server_of(7, f"localhost:{proxy.port}") == "127.0.0.1:11434"
+    assert harness.collector.server_of(2, "127.0.0.1:11434") == "127.0.0.1:11434"
 
 
 def test_only_our_own_proxy_is_taken_for_one():
@@ -368,14 +370,14 @@ def test_only_our_own_proxy_is_taken_for_one():
     assert known.upstream(()) is None
 
 
-def test_a_process_is_looked_at_once_until_the_servers_change(bench):
-    bench.serve(replay("vllm"), pid=10)
-    bench.look()
-    bench.processes.looked.clear()
+def test_a_process_is_looked_at_once_until_the_servers_change(harness):
+    harness.serve(replay("vllm"), pid=10)
+    harness.look()
+    harness.processes.looked.clear()
     for _ in range(5):
-        bench.collector.server_of(77, "program")
-        bench.look()
-    assert bench.processes.looked == [77]
+        harness.collector.server_of(77, "program")
+        harness.look()
+    assert harness.processes.looked == [77]
 
 
 def test_this_machine_s_processes_have_commands_and_parents():
@@ -404,15 +406,15 @@ def test_a_collector_that_was_never_asked_opens_no_socket(monkeypatch):
     collector.close()
 
 
-def test_closing_forgets_and_a_later_look_finds_anew(bench):
-    server = bench.serve(replay("ollama"), pid=5)
-    bench.one()
-    bench.collector.close()
-    bench.collector.close()
-    assert bench.collector.servers() == []
-    assert bench.collector.server_of(5, "program") == "program"
+def test_closing_forgets_and_a_later_look_finds_anew(harness):
+    server = harness.serve(replay("ollama"), pid=5)
+    harness.one()
+    harness.collector.close()
+    harness.collector.close()
+    assert harness.collector.servers() == []
+    assert harness.collector.server_of(5, "program") == "program"
     before = server.opened
-    assert bench.one()["runtime"] == "Ollama"
+    assert harness.one()["runtime"] == "Ollama"
     assert server.opened > before
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import simple_websocket
 
 import wfmon.stream
-from tests.serving import DAEMON
+from tests.kit.serving import DAEMON
 from wfmon.core.clock import SystemClock
 from wfmon.core.registry import Registry
 from wfmon.core.types import Batch, Series
@@ -56,7 +56,7 @@ def make_hub(registry, clock, **more):
     return Hub(registry, clock, **{**settings, **more})
 
 
-class House:
+class StreamServer:
     """A hub on real sockets. ``tick`` publishes; nothing happens by itself unless ``beat`` was called."""
 
     def __init__(self, *, limits=None, **more):
@@ -64,7 +64,7 @@ class House:
         self.registry = Registry()
         self.errors = []
         self.hub = make_hub(self.registry, self.clock, **more)
-        self.server = flask.Flask("house")
+        self.server = flask.Flask("streaming")
         self.bearer = False
         install_live(self.server, self.hub, lambda token: token == TOKEN, lambda: self.bearer, self._failed)
         self.listener = Listener(
@@ -87,7 +87,7 @@ class House:
         self.hub.publish([batch(self.registry, values, now_ms)] if values else [], now_ms)
 
     def beat(self, values=lambda n: {CPU: n}, hz=60):
-        """Publish from a thread of its own until the house closes."""
+        """Publish from a thread of its own until the server closes."""
 
         def run():
             n = 0

@@ -1,4 +1,4 @@
-"""A bench for the meter: real ingest and meter, a fake clock, and a sender whose clock is its own."""
+"""A harness for the meter: real ingest and meter, a fake clock, and a sender whose clock is its own."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Index:
 class Sender:
     """A connection that has said who it is; ``say`` heads every message with a beat."""
 
-    def __init__(self, bench, ident="sender-0001", via="hook", name="prog", pid=4242, post=False, **more):
-        self.bench = bench
+    def __init__(self, harness, ident="sender-0001", via="hook", name="prog", pid=4242, post=False, **more):
+        self.harness = harness
         self.ident = ident
         self.lost = 0
         self.source = {"e": "source", "v": 1, "id": ident, "via": via, "name": name, "pid": pid, **more}
-        self.connection = bench.ingest.open(post=post)
+        self.connection = harness.ingest.open(post=post)
         self.say(first=True)
 
     @property
     def t(self):
-        return self.bench.clock.mono_ns() // 1000 + AHEAD_US
+        return self.harness.clock.mono_ns() // 1000 + AHEAD_US
 
     def say(self, *lines, first=False):
         head = [self.source] if first else []
@@ -63,7 +63,7 @@ class Sender:
 
     def again(self):
         """Come back on a new connection."""
-        self.connection = self.bench.ingest.open()
+        self.connection = self.harness.ingest.open()
         self.say(first=True)
 
     def start(self, r="r1", model="m", **more):
@@ -76,7 +76,7 @@ class Sender:
         self.say({"e": "end", "r": r, "t": self.t, "status": status, **more})
 
 
-class Bench:
+class MeterHarness:
     def __init__(self, **options):
         self.clock = FakeClock()
         self.clock.advance(100)

@@ -110,7 +110,7 @@ class Moment(NamedTuple):
     """Bytes per second that a slow request reads from the disk."""
 
 
-class World:
+class SimulatedMachine:
     """Values, events and requests in [begin_s, end_s), deterministic by ``seed``. ``offset_s``: of local time."""
 
     def __init__(self, begin_s: int, end_s: int, seed: int = 7, offset_s: int = 0) -> None:
@@ -365,7 +365,7 @@ def _model(labels: Mapping[str, str]) -> int:
 class RuleInput(NamedTuple):
     """The input of a rule: a series's labels and a moment."""
 
-    world: World
+    machine: SimulatedMachine
     moment: Moment
     labels: Mapping[str, str]
 
@@ -376,11 +376,11 @@ class RuleInput(NamedTuple):
 
     def noise(self, size: float) -> Floats:
         """Return factors around 1."""
-        return self.world.noise(self.moment.t_s, size)
+        return self.machine.noise(self.moment.t_s, size)
 
     def total(self, what: str) -> Floats:
         """Return a total of the requests of the series's model."""
-        return self.world.total(self.labels, self.moment.t_s, what)
+        return self.machine.total(self.labels, self.moment.t_s, what)
 
 
 def _percent(at: RuleInput) -> Floats:
@@ -418,8 +418,8 @@ RULES: dict[str, Rule] = {
     "system.disk_read_bytes_per_second": lambda at:
         2e5 * (1 + 20 * at.moment.load) * at.noise(1.0) + at.moment.reading,
     "system.disk_total_bytes": _constant(DISK),
-    "system.disk_free_bytes": lambda at: _free(at.world, at.moment),
-    "system.disk_free_percent": lambda at: _free(at.world, at.moment) / DISK * 100,
+    "system.disk_free_bytes": lambda at: _free(at.machine, at.moment),
+    "system.disk_free_percent": lambda at: _free(at.machine, at.moment) / DISK * 100,
     "ux.frame_time_ms": lambda at:
         16.67 * at.noise(0.012) + at.moment.frames * at.noise(0.3),
     "ux.fps": lambda at: 1_000 / (16.67 + at.moment.frames),
@@ -447,7 +447,7 @@ RULES: dict[str, Rule] = {
 # fmt: on
 
 
-def _free(world: World, moment: Moment) -> Floats:
+def _free(machine: SimulatedMachine, moment: Moment) -> Floats:
     """Return the free space: it shrinks by 1.1 GB a day and is freed every ten days."""
-    found: Floats = 2.1e11 - 1.1e9 * ((moment.t_s - world.begin_s) / DAY_S % 10)
+    found: Floats = 2.1e11 - 1.1e9 * ((moment.t_s - machine.begin_s) / DAY_S % 10)
     return found

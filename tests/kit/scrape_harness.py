@@ -16,7 +16,7 @@ from wfmon.collect.models.scrape.servers import ServersCollector
 from wfmon.collect.sockets import Socket, unpack_address
 from wfmon.core.clock import FakeClock
 
-DATA = Path(__file__).parents[4] / "data/models/servers"
+DATA = Path(__file__).parents[1] / "data/models/servers"
 NOWHERE = (unpack_address(bytes(4)), 0)
 LOOPBACK = {4: unpack_address(socket.inet_aton("127.0.0.1")), 6: unpack_address(bytes(15) + b"\1")}
 WILDCARD = {4: unpack_address(bytes(4)), 6: unpack_address(bytes(16))}
@@ -152,7 +152,7 @@ class Processes:
         return {pid: sum(v for k, v in held.items() if pid in (k, *self.parents(k))) for pid in pids if held}
 
 
-class Bench(ExitStack):
+class ScrapeHarness(ExitStack):
     """A collector, the machine it looks at, and what it told."""
 
     def __init__(self, clock=None, **more):

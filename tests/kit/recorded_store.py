@@ -17,7 +17,7 @@ START_S = 1_700_000_000 // 86_400 * 86_400  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
 
 
-class House:
+class RecordedStore:
     """``series``: names; those that end in ``_ms`` are distributions."""
 
     def __init__(self, folder, *series, clock=None, keep=KEEP):
@@ -90,6 +90,6 @@ class House:
         """Go on in a new process: nothing of the old one's memory is left, its last words are not said."""
         self.writer._connection.close()
         keep, samples = self.described, self._samples
-        other = House(self.folder, clock=self.clock, keep=self.keep)
+        other = RecordedStore(self.folder, clock=self.clock, keep=self.keep)
         other.described, other._samples = keep, samples
         return other

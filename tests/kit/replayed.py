@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from wfmon.collect.monitor import Probes
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = Path(__file__).parents[1] / "data"
 NAN = float("nan")
 PROBES = Probes(
     collectors_cpu_ns=lambda: 0, samples_in=lambda: 12_000, samples_dropped=lambda: {"late": 3, "out_of_range": 1},

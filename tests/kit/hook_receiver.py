@@ -11,7 +11,7 @@ import time
 
 import simple_websocket
 
-from tests.serving import DAEMON
+from tests.kit.serving import DAEMON
 
 TOKEN = "t" * 43
 KEY = "00112233445566778899aabbccddeeff"
