@@ -112,7 +112,7 @@ PAGES = (
         "ux.fps",
         "Frames per second of the open pages",
         stat("lowest", f"ux.fps{HERE}", "min"),
-        note("of 60"),
+        note("target 60"),
     ),
     _per_page(
         "missed",

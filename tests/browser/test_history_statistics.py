@@ -48,7 +48,7 @@ def figure(page, series, name):
 
 
 def values_of(found):
-    return next(row[1] for row in found if row[0] == "values")
+    return next(row[1] for row in found if row[0] == "samples")
 
 
 def said(page, what):
@@ -67,7 +67,7 @@ def test_nothing_is_asked_before_it_is_opened_and_then_it_says_what_the_api_says
     asked = urlencode({"series": TTFT, "from": first, "to": last})
     told = page.monitor.ask(f"/api/v1/statistics?{asked}")
     assert [row[0] for row in found] == [
-        "median (p50)", "95th percentile (p95)", "99th percentile (p99)", "mean", "least", "largest", "last", "values",
+        "median (p50)", "95th percentile (p95)", "99th percentile (p99)", "mean", "minimum", "maximum", "last", "samples",
     ]  # fmt: skip
     assert found[-1][1] == f"{told['span']['count']:,}"
     assert found[0][1] == f"{told['span']['p50']:.0f} ms"
@@ -111,10 +111,10 @@ def test_it_stays_open_and_follows_what_is_shown(page):
 def test_the_compared_span_is_the_pages_own(page):
     opened(page, CPU, CPU)
     heads = "return [...document.querySelectorAll('.spans thead th')].map((each) => each.textContent)"
-    assert page.js(heads)[1:3] == ["This range", "Span before"]
+    assert page.js(heads)[1:3] == ["This range", "Previous range"]
     page.show(range="last 1 h", compare="3600000")
     found = opened(page, CPU, CPU)
-    assert page.js(heads)[1:3] == ["This range", "Compared span"]
+    assert page.js(heads)[1:3] == ["This range", "Compared range"]
     assert found[0][2] == "–"
     assert "inconclusive Nothing was measured in this span." in found[0][3]
     assert "Comparison range: Nothing was measured in this span." in page.text(".spans .body")

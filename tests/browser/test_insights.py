@@ -62,7 +62,7 @@ def test_findings_are_plain_sentences_with_their_figures_and_the_chart_they_came
     texts = eventually(lambda: here.js(TEXTS))
     [one] = [text for text in texts if "Time to first token of <b>llama3</b> rose" in text]
     assert "together with swap use" in one
-    assert "% sure" in one
+    assert "% confidence" in one
     href = here.js(
         "return [...document.querySelectorAll('.findings li')].find((e) => e.textContent.includes('rose'))"
         ".querySelector('a').getAttribute('href')"

@@ -95,7 +95,7 @@ def test_arrows_on_one_chart_move_the_cursor_on_all_and_escape_takes_it_away(pag
         seen.append(page.pictures())
         if key == Keys.HOME:
             said = (
-                "return [...document.querySelectorAll('[aria-live]')].some((r) => /\\d %|absent/.test(r.textContent))"
+                "return [...document.querySelectorAll('[aria-live]')].some((r) => /\\d %|no data/.test(r.textContent))"
             )
             page.wait_js(said)
     page.press(Keys.ESCAPE)  # there is no cursor any more

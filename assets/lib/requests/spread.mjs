@@ -161,7 +161,7 @@ function boxes({ x, boxes: rows }, width) {
     const most = Math.max(6, Math.floor((box.right - box.left - 110) / CHAR_PX));
     shapes.push(
       text(box.left, y + 8, name.length > most ? `${name.slice(0, most - 1)}…` : name, "start", "name"),
-      text(box.right, y + 8, `median ${tickText(median)} of ${count.toLocaleString("en")}`, "end"),
+      text(box.right, y + 8, `median ${tickText(median)}, n = ${count.toLocaleString("en")}`, "end"),
       ["line", { x1: round(at(low)), x2: round(at(up)), y1: y + 19, y2: y + 19, class: "whisker", style }],
       [
         "rect",

@@ -7,7 +7,7 @@ import { eastAt } from "./zone.mjs";
 
 /** @import { Written } from "./types" */
 
-export const ABSENT = "absent";
+export const ABSENT = "no data";
 
 const BYTE_STEPS = ["B", "kB", "MB", "GB", "TB", "PB"];
 const PLAIN_STEPS = ["", "k", "M", "G", "T"];

@@ -51,7 +51,7 @@ test("news for the ear is a change of state, not of figures, nor between flowing
 });
 
 test("figures keep their decimals", () => {
-  assert.deepEqual([48, 48.25, 99.96, 117.4, NaN].map(rateText), ["48.0", "48.3", "100", "117", "absent"]);
+  assert.deepEqual([48, 48.25, 99.96, 117.4, NaN].map(rateText), ["48.0", "48.3", "100", "117", "no data"]);
   assert.deepEqual([0.1, 0.4, 0.9, NaN].map(sureness), ["certain", "less certain", "uncertain", "certainty unknown"]);
 });
 

@@ -54,7 +54,7 @@ test("a chart's table has the values that held, newest first, and says absent in
   const lines = [{ track: track([[0, 5], [10_000, null], [20_000, 7]]) }];
   const rows = tableRows(lines, "%", T0, T0 + 30_000, T0 + 30_000, 0);
   assert.equal(rows.length, 30);
-  assert.deepEqual([rows[0][1], rows[15][1], rows[25][1]], ["7.0 %", "absent", "5.0 %"]);
+  assert.deepEqual([rows[0][1], rows[15][1], rows[25][1]], ["7.0 %", "no data", "5.0 %"]);
 });
 
 test("names in tables stay text, numbers take the unit of their column", () => {

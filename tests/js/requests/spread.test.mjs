@@ -32,7 +32,7 @@ test("a box has its quarters, its median and its ends", () => {
   const [[, whisker]] = tags(made, "line", "whisker");
   assert.ok(whisker.x1 < box.x && whisker.x2 > box.x + box.width);
   assert.ok(words(made)[words(made).length - 2].endsWith("…"));
-  assert.ok(words(made).includes("median 30 of 1,200"));
+  assert.ok(words(made).includes("median 30, n = 1,200"));
 });
 
 test("bars are as high as their counts, and empty bins have none", () => {

@@ -46,7 +46,7 @@ for (const [value, unit, wanted] of cases) {
 }
 
 test("what is not known is absent, never a number", () => {
-  for (const nothing of [NaN, null, undefined, Infinity]) assert.deepEqual(parts(nothing, "%"), { number: "absent", unit: "" });
+  for (const nothing of [NaN, null, undefined, Infinity]) assert.deepEqual(parts(nothing, "%"), { number: "no data", unit: "" });
 });
 
 test("an axis has no trailing zeros", () => {

@@ -199,7 +199,7 @@ def _before_first_token() -> Component:
     waiting = [_value("model.requests_active"), ", ", _value("model.requests_waiting")]
     return _list(
         "Before the first token",
-        _fact("Prompt processing", prompt, _value(prompt, unit="tokens/s")),
+        _fact("Prompt speed", prompt, _value(prompt, unit="tokens/s")),
         _fact("Queue wait", "model.queue_wait_ms", _value("model.queue_wait_ms")),
         _fact("Load", "model.load_ms", _value("model.load_ms")),
         _fact("Requests open, waiting", "model.requests_active", waiting),

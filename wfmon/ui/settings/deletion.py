@@ -213,7 +213,7 @@ def progress(status: Mapping[str, Any]) -> list[Component]:
     state = status["state"]
     if state in DELETION_UNDER_WAY:
         bar = html.Progress(**({"value": status["done"], "max": status["of"]} if status["of"] else {}))
-        share = f", {status['done'] / status['of']:.0%}" if status["of"] else ""
+        share = f", {100 * status['done'] / status['of']:.0f} %" if status["of"] else ""
         stop = [buttons(("Cancel the deletion", do_of("stop"), "text"))] if status["can_stop"] else []
         return [html.P(f"{STAGES[state]}{share if state in ('counting', 'deleting') else ''}"), bar, *stop]
     if state == "called_off":

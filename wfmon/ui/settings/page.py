@@ -255,7 +255,7 @@ def _tiers(store: Mapping[str, Any]) -> Component:
         for tier, kept in zip(store["usage"]["tiers"], store["keep"]["tiers"], strict=True)
     ]
     heads = (("Resolution", ""), ("Kept for", ""), ("Data since", "opt"), ("Chunks", "num opt"), ("Bytes", "num"))
-    return html.Div([html.H4("Resolutions"), table("Tiers of the history", heads, rows)])
+    return html.Div([html.H4("Tiers"), table("Tiers of the history", heads, rows)])
 
 
 def _step(seconds: int) -> str:
@@ -271,7 +271,7 @@ def _largest(store: Mapping[str, Any]) -> Component:
         (
             html.Code(name, title=name),
             html.Span(html.I(style={"width": f"{share * 100:.1f}%"}), className="share", **{"aria-hidden": "true"}),
-            f"{share:.1%}",
+            f"{share * 100:.1f} %",
             bytes_text(size),
         )
         for name, size, share in found

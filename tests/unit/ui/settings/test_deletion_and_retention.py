@@ -311,7 +311,7 @@ def test_a_store_in_trouble_says_that_nothing_can_be_deleted_and_one_that_is_off
 
 @pytest.mark.parametrize(
     ("state", "hidden", "words"),
-    [("none", False, ""), ("done", False, ""), ("deleting", True, "Deleting, 25%"), ("wiping", True, "is deleted.")],
+    [("none", False, ""), ("done", False, ""), ("deleting", True, "Deleting, 25 %"), ("wiping", True, "is deleted.")],
 )
 def test_a_page_that_is_opened_meanwhile_shows_how_far_it_is(state, hidden, words):
     status = {"state": state, "done": 1, "of": 4, "can_stop": state == "deleting", "gone": None, "reason": ""}
