@@ -37,10 +37,11 @@ from wfmon.core.clock import FakeClock
 from wfmon.core.memory import tighten
 from wfmon.core.types import Series
 from wfmon.store import seal, writer
+from wfmon.store.intake import Pulled, SampleSource
 from wfmon.store.read import Reader
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import DAY_S, TIERS
-from wfmon.store.writer import LAG_S, Pulled, SampleSource, Writer
+from wfmon.store.writer import LAG_S, Writer
 
 END_S = int(os.environ.setdefault("BENCH_END_S", str(int(time.time()) // 300 * 300)))
 """The history ends about now, for the page looks nowhere else; the same instant in each part's process."""
@@ -90,7 +91,7 @@ class House:
         self.transactions_cpu_ms: list[float] = []
         self.slices_ms: list[float] = []
         self._watch()
-        self.writer.beat()
+        self.writer.tick()
         self.clock.advance(LAG_S)
         self._wal_path, self._wal, self._salt, self._frame = folder / "wfmon.db-wal", None, b"", 0
         self.wal_frames = 0
@@ -162,7 +163,7 @@ def measure_writer(load: str, seconds: int) -> dict:
             house.ahead = Pulled(ids, t_ms, rng.lognormal(3, 1, count * hz).astype(np.float32))
             house.clock.advance(1)
             begun, cpu = time.perf_counter(), time.thread_time()
-            house.writer.beat()
+            house.writer.tick()
             spent += time.thread_time() - cpu
             beats.append((time.perf_counter() - begun) * 1_000)
             house.count_wal()
@@ -199,7 +200,7 @@ def measure_month(folder: Path, days: float) -> dict:
             values = rng.lognormal(3, 1, len(t_ms) * len(ids)).astype(np.float32)
             house.ahead = Pulled(np.tile(ids, len(t_ms)), np.repeat(t_ms, len(ids)), values)
             house.clock.advance(span_s)
-            house.writer.beat()
+            house.writer.tick()
             house.writer.tidy_all()
             house.count_wal()
     took_s = time.perf_counter() - begun

@@ -16,10 +16,11 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.driving import Monitor, Page, eventually
 from wfmon.core.clock import FakeClock, SystemClock
+from wfmon.store.intake import Pulled, SampleSource
 from wfmon.store.retention import Keep
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Pulled, SampleSource, Writer
+from wfmon.store.writer import Writer
 
 TTFT = 'model.ttft_ms{model="tiny",server="127.0.0.1:9"}'
 SERIES = (
@@ -104,10 +105,10 @@ def make_past(folder):
     keep = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
     writer = Writer(folder, clock, SampleSource(pull, lambda since: SERIES[since:]), lambda: keep)
     writer.annotate("start", "The monitor started.")
-    writer.beat()
+    writer.tick()
     while clock.now_ms() < end_s * 1_000:
         clock.advance(BEAT_S)
-        writer.beat()
+        writer.tick()
     writer.finish()
 
 

@@ -34,7 +34,7 @@ def lived(folder):
                 causes=(Cause("queue", "", 700.0),) if ttft > 1_000 else (),
             ))  # fmt: skip
         recorded.clock.advance(HOUR)
-        recorded.writer.beat()
+        recorded.writer.tick()
     recorded.writer.finish()
 
 

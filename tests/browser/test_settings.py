@@ -103,7 +103,7 @@ def test_a_file_that_was_set_aside_is_told_above_the_page(tmp_path, driver):
     here.sign_in()
     here.load("settings")
     here.wait_js("return document.getElementById('settings-wrong').checkVisibility()")
-    assert "a new one was begun" in here.text("#settings-wrong")
+    assert "a new one was created" in here.text("#settings-wrong")
     assert here.text("#record-told").startswith("Recording")
     assert here.console() == []
     here.reset()

@@ -38,11 +38,11 @@ def lived(folder):
         recorded.sample("system.cpu_percent", 91.0 if since_s <= recorded.now_s < until_s else 20.0)
         recorded.sample("system.memory_percent", 40.0)
         recorded.clock.advance(MINUTE)
-        recorded.writer.beat()
+        recorded.writer.tick()
     for over, at_s in ((False, since_s), (True, until_s)):
         row = marks.row_of(Series("system.cpu_percent"), run, units.text, over=over)
         recorded.writer.annotate(marks.KIND, marks.note(row, units.text, until_s * 1_000), at_s * 1_000)
-    recorded.writer.beat()
+    recorded.writer.tick()
     recorded.writer.finish()
     return since_s * 1_000, until_s * 1_000
 

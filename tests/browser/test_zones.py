@@ -42,7 +42,7 @@ def past(tmp_path_factory):
         for minute in range(30):
             recorded.sample("system.cpu_percent", 20 + minute)
             recorded.clock.advance(60)
-        recorded.writer.beat()
+        recorded.writer.tick()
     recorded.writer.finish()
     monitor = Monitor(data)
     yield monitor, change_s

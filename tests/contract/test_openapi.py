@@ -232,7 +232,7 @@ def test_what_a_program_tells_comes_back_in_the_described_form():
     clock.advance(100)
     meters = Meters(
         clock, energy=lambda: EnergyMeter(EnergySettings()), server_of=lambda _, claimed: claimed,
-        power_watts=lambda: None, why=lambda _: Judgement(True, (Cause("load", "cold load 1.8 s", 1_800.0),)),
+        power_watts=lambda: None, judge=lambda _: Judgement(True, (Cause("load", "cold load 1.8 s", 1_800.0),)),
     )  # fmt: skip
     connection = Ingest(clock, meters.put, boot="boot").open(post=True)
     lines = f"""{HOOK.splitlines()[0]}
@@ -326,10 +326,10 @@ def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
 
     recorded = RecordedStore(tmp_path, "a", "b_ms")
     recorded.run(700, a=1.0, b_ms=2.0)
-    made = recorded.writer.forgetting
+    made = recorded.writer.deletion
     for asked in ({"series": "a"}, {"before_ms": recorded.clock.now_ms()}, {"all": True}):
         form("Gone").validate(made.preview(asked))
-        form("Forgetting").validate(made.ask(asked))
+        form("Forgetting").validate(made.request(asked))
         recorded.run(1, b_ms=1.0)
         assert made.status()["state"] == "done"
         form("Forgetting").validate(made.status())

@@ -108,7 +108,7 @@ def test_a_backup_moves_to_a_machine_that_has_no_history(folder, tmp_path):
     store(tmp_path / "new", "restore", tmp_path / "backup.db")
     assert kept(tmp_path / "new/wfmon.db") == kept(folder / "wfmon.db")
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
-    assert "is well" in store(tmp_path / "new", "check")
+    assert "is intact" in store(tmp_path / "new", "check")
 
 
 def test_forget_tells_what_would_go_and_does_it_with_yes(folder):
@@ -142,7 +142,7 @@ def test_forget_a_series_by_its_text(folder):
 
 def test_what_is_no_time_and_what_lies_ahead_are_refused(folder):
     assert '"7 days"' in store(folder, "forget", "--before", "yesterday", code=2)
-    assert "lies ahead" in store(folder, "forget", "--before", "2999-01-01", "--yes", code=2)
+    assert "is in the future" in store(folder, "forget", "--before", "2999-01-01", "--yes", code=2)
 
 
 def test_without_a_history_each_action_says_so(tmp_path):
@@ -164,7 +164,7 @@ def test_another_programs_file_is_left_alone(tmp_path):
 def test_beside_a_running_monitor_reading_works_and_the_rest_says_to_stop_it(running, tmp_path):
     data, file = running.data, tmp_path / "backup.db"
     store(data, "info")
-    assert "is well" in store(data, "check")
+    assert "is intact" in store(data, "check")
     store(data, "backup", file)
     assert "--yes" in store(data, "forget", "--series", text_of(MODEL), code=1)
     for words in (["compact"], ["restore", file], ["forget", "--all", "--yes"]):
@@ -178,7 +178,7 @@ def test_beside_a_running_monitor_reading_works_and_the_rest_says_to_stop_it(run
     store(data, "restore", file)
     store(data, "forget", "--all", "--yes")
     assert is_anywhere(data, "the-request-id") == []
-    assert "is well" in store(data, "check")
+    assert "is intact" in store(data, "check")
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "UTC"])

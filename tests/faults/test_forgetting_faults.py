@@ -17,11 +17,12 @@ from tests.kit import closing
 from tests.kit.recorded_store import KEEP, START_S, RecordedStore
 from wfmon.core.clock import FakeClock, SystemClock
 from wfmon.store import deletion, maintenance
-from wfmon.store.deletion_job import WIPE_AGAIN_S
+from wfmon.store.deletion_job import WIPE_RETRY_S
+from wfmon.store.intake import Pulled, SampleSource
 from wfmon.store.read import Reader
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Pulled, SampleSource, Writer
+from wfmon.store.writer import Writer
 
 pytestmark = pytest.mark.faults
 
@@ -47,11 +48,11 @@ class Dying(deletion_job.DeletionJob):
         return super()._breaks_off(wanted)
 
 recorded = RecordedStore(folder, "a", name, clock=FakeClock(now_s * 1000))
-recorded.writer.forgetting.__class__ = Dying
+recorded.writer.deletion.__class__ = Dying
 recorded.described = recorded.described[:1]
-recorded.writer.forgetting.ask({"series": name})
+recorded.writer.deletion.request({"series": name})
 recorded.clock.advance(1)
-recorded.writer.beat()
+recorded.writer.tick()
 print(looks)
 """
 
@@ -63,7 +64,7 @@ def grown(folder):
             for each in recorded.described:
                 recorded.sample(each.name, float(at), recorded.clock.now_ms() + at * 1_000)
         recorded.clock.advance(300)
-        recorded.writer.beat()
+        recorded.writer.tick()
     recorded.writer.tidy_all()
     recorded.writer.finish()
     return recorded.now_s
@@ -126,17 +127,17 @@ def test_on_a_full_disk_nothing_is_deleted_and_with_room_it_is(tmp_path):
         recorded.writer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         fill(folder / "filler")
         recorded.run(10, a=1.0)
-        recorded.writer.forgetting.ask({"all": True})
+        recorded.writer.deletion.request({"all": True})
         recorded.run(1, a=1.0)
-        told = recorded.writer.forgetting.status()
+        told = recorded.writer.deletion.status()
         assert told["state"] == "failed"
         assert told["reason"].startswith("Nothing was deleted. The disk of the data folder is full")
         (folder / "filler").unlink()
         recorded.run(10, a=1.0)
         assert f"{CANARY}_ms" in [each.text for each in recorded.reader.series()]
-        recorded.writer.forgetting.ask({"all": True})
+        recorded.writer.deletion.request({"all": True})
         recorded.run(1, a=1.0)
-        assert recorded.writer.forgetting.status()["state"] == "done"
+        assert recorded.writer.deletion.status()["state"] == "done"
         assert holds(folder, CANARY) == []
         recorded.writer.finish()
 
@@ -150,14 +151,14 @@ def test_with_room_to_delete_and_none_to_make_the_file_anew_it_is_wiped_when_the
     broken.sqlite_errorcode = sqlite3.SQLITE_FULL
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("wfmon.store.deletion_job.scrub", lambda _: (_ for _ in ()).throw(broken))
-        recorded.writer.forgetting.ask({"series": f"{CANARY}_ms"})
+        recorded.writer.deletion.request({"series": f"{CANARY}_ms"})
         recorded.run(1, a=1.0)
-        assert recorded.writer.forgetting.status()["state"] == "remains"
+        assert recorded.writer.deletion.status()["state"] == "remains"
         assert recorded.writer.trouble is None
     before = recorded.writer.counts["seconds"]
-    recorded.run(int(WIPE_AGAIN_S) + 1, a=1.0)
-    assert recorded.writer.forgetting.status()["state"] == "done"
-    assert recorded.writer.counts["seconds"] - before == int(WIPE_AGAIN_S) + 1
+    recorded.run(int(WIPE_RETRY_S) + 1, a=1.0)
+    assert recorded.writer.deletion.status()["state"] == "done"
+    assert recorded.writer.counts["seconds"] - before == int(WIPE_RETRY_S) + 1
     assert holds(tmp_path, CANARY) == []
     assert maintenance.check(recorded.writer.path).problems == ()
     recorded.writer.finish()
@@ -193,14 +194,14 @@ def test_ten_thousand_samples_a_second_go_on_through_three_forgettings_and_none_
             if ask():
                 return
             clock.wait(turn, 0.05)
-        raise AssertionError(writer.status(), writer.forgetting.status())
+        raise AssertionError(writer.status(), writer.deletion.status())
 
     writer.start()
     try:
         for asked in ({"series": "s1"}, {"before_ms": START_S * 1_000 + 5_000}, {"series": "s2"}):
             until(lambda: writer.counts["seconds"] > 1)
-            writer.forgetting.ask(asked)
-            until(lambda: writer.forgetting.status()["state"] == "done")
+            writer.deletion.request(asked)
+            until(lambda: writer.deletion.status()["state"] == "done")
         from_s = writer.written_to_ms // 1_000
         until(lambda: writer.written_to_ms // 1_000 > from_s + 4)
     finally:

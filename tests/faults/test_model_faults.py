@@ -132,7 +132,7 @@ def test_a_flood_of_ten_thousand_models_is_capped_and_said(harness):
     assert len(models) == MAX_MODELS + 1
     assert models[-1]["model"] == models[-1]["server"] == OTHER
     assert models[-1]["tokens_total"] == 10_000 - MAX_MODELS
-    assert harness.meters.status().reason == "10000 models were told of; 64 are shown, the rest is (other)"
+    assert harness.meters.status().reason == "10000 models were reported; 64 are shown, the rest is (other)"
     assert harness.meters.status().state == "running"
     assert harness.meters.dropped["model_cap"] == 10_000 - MAX_MODELS
     assert len(harness.meters.requests(10_000)) == 200

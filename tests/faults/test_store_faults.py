@@ -416,7 +416,7 @@ def test_a_file_that_another_program_holds_is_waited_for_and_nothing_is_lost(tmp
     with held(recorded.writer.path, "BEGIN EXCLUSIVE"):
         recorded.run(50, a=1.0)
         assert recorded.writer.status()["state"] == "locked"
-        assert "Another program holds the file" in recorded.writer.status()["reason"]
+        assert "Another program has locked the history" in recorded.writer.status()["reason"]
         assert len(samples(recorded)) == 7  # whoever reads is not held up
     recorded.run(int(RETRY_S) + 3, a=1.0)
     assert recorded.writer.status()["state"] == "recording"
@@ -469,7 +469,7 @@ def test_while_much_is_written_and_read_old_data_goes_in_time_and_new_stays(tmp_
         for at, (n, name) in product(range(recorded.now_s, recorded.now_s + 30), enumerate(names)):
             recorded.sample(name, (at * 7_919 + n * 104_729) % 9_973 / 7, at * 1_000)
         recorded.clock.advance(30)
-        recorded.writer.beat()
+        recorded.writer.tick()
     stop.set()
     reader.join()
     assert not wrong
@@ -496,7 +496,7 @@ def test_when_it_is_removed_in_use_a_new_file_is_begun_with_the_same_numbers(tmp
     recorded.run(20, a=2.0)
     assert {each.text: each.id for each in recorded.reader.series()} == numbers
     assert len(samples(recorded)) == 20
-    assert recorded.writer.notice == "The file of the history was removed while it was in use; a new one was begun."
+    assert recorded.writer.notice == "The history file was removed while in use; a new one was created."
     assert texts(recorded) == warnings(caplog) == [recorded.writer.notice]
     assert recorded.writer.path.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o077 == 0 or only_the_file

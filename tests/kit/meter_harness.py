@@ -87,7 +87,7 @@ class MeterHarness:
         self.causes, self.slow = (), False
         options = {
             "energy": self._energy, "server_of": lambda pid, claimed: claimed, "power_watts": lambda: self.watts,
-            "why": self._why, "alive": lambda pid: self.alive,
+            "judge": self._why, "alive": lambda pid: self.alive,
         } | options  # fmt: skip
         self.meters = Meters(self.clock, **options)
         self.ingest = Ingest(self.clock, self.meters.put, boot="boot-1")

@@ -7,11 +7,12 @@ import numpy as np
 from tests.kit import closing
 from wfmon.core.clock import FakeClock
 from wfmon.store.database import reading
+from wfmon.store.intake import Pulled, SampleSource
 from wfmon.store.read import Reader
 from wfmon.store.retention import Keep
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Pulled, SampleSource, Writer
+from wfmon.store.writer import Writer
 
 START_S = 1_700_000_000 // 86_400 * 86_400  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
@@ -33,7 +34,7 @@ class RecordedStore:
         )
         closing.later(self.writer.close)
         self.reader = Reader(self.writer.path)
-        self.writer.beat()
+        self.writer.tick()
 
     def add(self, *names):
         self.described += [Described(name, name, "", "gauge", name.endswith("_ms")) for name in names]
@@ -61,7 +62,7 @@ class RecordedStore:
             for name, value in values.items():
                 self.sample(name, value(self.now_s) if callable(value) else value)
             self.clock.advance(1)
-            self.writer.beat()
+            self.writer.tick()
 
     def step(self, seconds, *, sleep=False):
         """Set the wall clock; the source moves what it holds along, as the cache does."""

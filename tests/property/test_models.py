@@ -108,7 +108,7 @@ def test_ticks_lose_no_token(chunks, times):
             at += gap
             total += tokens
             ticks.add(float(at), tokens, math.nan)
-    told = ticks.told()
+    told = ticks.as_lists()
     assert sum(told["tokens"]) == total
     assert len(told["t_ms"]) == len(told["tokens"]) == len(told["entropy_bits"]) <= 2_048
     assert told["t_ms"] == sorted(told["t_ms"])

@@ -74,13 +74,13 @@ class StoreMachine(RuleBasedStateMachine):
                     self.recorded.sample(name, value, at)
                     self.coming[name].append((at, float(np.float32(value)), self.times))
             self.recorded.clock.advance(1)
-            self.recorded.writer.beat()
+            self.recorded.writer.tick()
             self.beaten()
 
     @rule(seconds=st.sampled_from([1, 2, 7, 60, 297, 301, 1_800, HOUR, 5 * HOUR]))
     def let_time_pass(self, seconds):
         self.recorded.clock.advance(seconds)
-        self.recorded.writer.beat()
+        self.recorded.writer.tick()
         self.beaten()
 
     @rule(slices=st.integers(1, 4))
@@ -109,7 +109,7 @@ class StoreMachine(RuleBasedStateMachine):
         tiers = list(KEEP.tiers)
         tiers[tier.number] = kept_s
         self.recorded.keep = dataclasses.replace(KEEP, tiers=tuple(tiers))
-        self.recorded.writer.beat()
+        self.recorded.writer.tick()
         self.beaten()
         self.recorded.writer.tidy_all()
 
@@ -122,7 +122,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.times += milliseconds < 0
         for name in NAMES:
             self.coming[name] = [(t_ms + milliseconds, value, self.times) for t_ms, value, _ in self.coming[name]]
-        self.recorded.writer.beat()
+        self.recorded.writer.tick()
         self.beaten()
 
     @rule(tier=st.sampled_from(TIERS))

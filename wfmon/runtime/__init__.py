@@ -44,11 +44,12 @@ from wfmon.runtime.status import MonitorStatus, Parts
 from wfmon.runtime.ticks import Ticks
 from wfmon.runtime.topics import HistoryTopic, InsightsTopic, LiveTopic, ModelsTopic, StoreTopic
 from wfmon.store.database import NAME as STORE_NAME
+from wfmon.store.intake import SampleSource
 from wfmon.store.model_colours import NAME as COLOURS_NAME
 from wfmon.store.model_colours import ModelColours
 from wfmon.store.read import Reader
 from wfmon.store.retention_settings import RetentionSettings
-from wfmon.store.writer import SampleSource, Writer
+from wfmon.store.writer import Writer
 from wfmon.stream.hub import Hub
 from wfmon.ticker import Ticker
 from wfmon.window.cache import HotCache
@@ -127,7 +128,7 @@ class Runtime:
         settings, model = self.settings, self.settings.collect.model
         return Meters(
             self._clock, energy=lambda: EnergyMeter(settings.energy), server_of=self._server_of,
-            power_watts=self.live.gpu_watts, why=self._judge, keep_requests=model.requests,
+            power_watts=self.live.gpu_watts, judge=self._judge, keep_requests=model.requests,
             enabled=model.enabled, filed=self.writer.request, colour_of=self.colours.of,
         )  # fmt: skip
 
@@ -212,7 +213,7 @@ class Runtime:
         self.logged.detach()
 
     def _deleted_since(self, series: Series) -> int:
-        return self.writer.forgetting.since(series)
+        return self.writer.deletion.since(series)
 
     def _retain_colours(self) -> None:
         """After a deletion, keep only the colours of models that the history or a meter still has. Writer's thread."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from wfmon.core.errors import Refused, Unknown
 from wfmon.core.types import Series, Window
+from wfmon.store.intake import Pulled
 from wfmon.store.series_ids import Described
-from wfmon.store.writer import Pulled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

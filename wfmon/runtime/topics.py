@@ -179,13 +179,13 @@ class StoreTopic:
         return self._retention.change(changes)
 
     def preview_deletion(self, *, what: DeletionRequest) -> DeletionPreview:
-        return self._writer.forgetting.preview(what)
+        return self._writer.deletion.preview(what)
 
     def delete(self, *, what: DeletionRequest) -> DeletionStatus:
-        return self._writer.forgetting.ask(what)
+        return self._writer.deletion.request(what)
 
     def deletion(self) -> DeletionStatus:
-        return self._writer.forgetting.status()
+        return self._writer.deletion.status()
 
     def cancel_deletion(self) -> bool:
-        return self._writer.forgetting.call_off()
+        return self._writer.deletion.cancel()

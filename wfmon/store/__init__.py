@@ -1,5 +1,5 @@
-"""SQLite: what is kept of the past. One thread writes; readers see only what was committed.
+"""The history in SQLite. One thread writes; readers see only committed data.
 
-Raw samples never reach the disk. A second of all series is one row of the journal; every five minutes the journal
-becomes chunks, a blob a series, which are folded into coarser tiers and deleted when their time has come.
+Raw samples never reach the disk. A second of all series is one row of the journal; every five minutes the journal is
+sealed into chunks, one blob per series, which are folded into coarser tiers and deleted after their retention time.
 """

@@ -1,4 +1,4 @@
-"""What waits for the file: seconds, bounded. Past the bound the oldest are folded into tens, then lost, and counted."""
+"""A bounded queue of seconds waiting for the file. When full, the oldest are folded into tens, then lost; counted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from wfmon.store.buckets import Second, merged
 
 WAITING = 60
-"""Seconds that wait for the file at most before they are folded."""
+"""Seconds that may wait for the file before they are folded."""
 MOST_WAITING = 400
 FOLD_S = 10
 
 
 class Backlog:
-    """Seconds in the order of their coming. ``counts`` gets "folded" and "lost". The writer's thread alone."""
+    """Seconds in order of arrival. Counts "folded" and "lost" in ``counts``. The writer's thread only."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self._seconds: deque[Second] = deque()
@@ -24,23 +24,23 @@ class Backlog:
         return len(self._seconds)
 
     def add(self, seconds: Iterable[Second]) -> None:
-        """Take more, and keep within the bounds."""
+        """Add seconds, and stay within the bounds."""
         self._seconds.extend(seconds)
         while len(self._seconds) > WAITING and self._fold_oldest():
             pass
         self._lose(len(self._seconds) - MOST_WAITING)
 
     def waiting(self) -> list[Second]:
-        """Give all that waits, the oldest first; it waits on until it is ``done``."""
+        """Return all waiting seconds, oldest first; they stay until ``done``."""
         return list(self._seconds)
 
     def done(self, count: int) -> None:
-        """Let go of the oldest ``count``: they are written."""
+        """Remove the oldest ``count``, which are written."""
         for _ in range(count):
             self._seconds.popleft()
 
     def lose(self) -> None:
-        """Give all of it up."""
+        """Discard everything."""
         self._lose(len(self._seconds))
 
     def _lose(self, count: int) -> None:
@@ -49,7 +49,7 @@ class Backlog:
             self._counts["lost"] += 1
 
     def _fold_oldest(self) -> bool:
-        """Fold the two oldest neighbours that belong to one bucket of ten seconds; False where there are none."""
+        """Fold the two oldest neighbours of one ten-second bucket; False if there are none."""
         for at in range(len(self._seconds) - WAITING // 2):
             one, other = self._seconds[at], self._seconds[at + 1]
             if one.t_s // FOLD_S == other.t_s // FOLD_S:

@@ -1,4 +1,4 @@
-"""The ballast: a file that only takes room, freed when the disk is full, for to delete old data needs room too."""
+"""Preallocated file, released when the disk is full because deleting rows needs space."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 BALLAST = "wfmon.db.ballast"
 BALLAST_BYTES = 512_000
 ROOM_BYTES = 2 * BALLAST_BYTES
-"""Once the disk was full it must have so much room before it is tried again, and twice that for the ballast."""
+"""Free space required before writing resumes after a full disk; twice that is required to recreate the ballast."""
 
 
 class Ballast:
-    """The one of a data folder."""
+    """The ballast file of a data folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / BALLAST
 
     def lay(self) -> None:
-        """Lay it out where there is room enough."""
+        """Create the file if there is enough free space."""
         if not self.has_room(2 * ROOM_BYTES):
             return
         try:
@@ -30,16 +30,16 @@ class Ballast:
             self.free()
 
     def lies(self) -> bool:
-        """Tell whether it is there."""
+        """Return whether the file exists."""
         return self._path.exists()
 
     def free(self) -> None:
-        """Give its room away."""
+        """Delete the file, which frees its space."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def has_room(self, wanted: int = ROOM_BYTES) -> bool:
-        """Tell whether the disk has so much room; True where it does not say."""
+        """Return whether the disk has ``wanted`` bytes free; True if it does not report."""
         try:
             return shutil.disk_usage(self._path.parent).free >= wanted
         except OSError:

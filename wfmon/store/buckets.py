@@ -1,7 +1,7 @@
-"""Buckets: what is kept of the samples of a span. Pure functions in numpy.
+"""Buckets: summaries of the samples of a span. Pure functions in numpy.
 
-Two forms: a ``Second`` has one bucket of many series, ``Buckets`` has many buckets of one. In both a ``last`` that is
-NaN says that the series ended in a gap: what it was afterwards is not known.
+Two forms: a ``Second`` has one bucket of many series, ``Buckets`` has many buckets of one. In both, a NaN in ``last``
+means that the series ended in a gap: its value after that is unknown.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Singles = NDArray[np.float32]
 Seconds = NDArray[np.int64]
 
 HALVINGS = 1
-"""Bins of the kept sketches are twice as wide (in logarithm) as those of the live ones: quantiles within 2 %."""
+"""Bins of stored sketches are twice as wide (in logarithm) as live ones: quantiles within 2 %."""
 MOST = 65_536
-"""Buckets of one distribution at once: a sketch's keys have 16 bits for their position."""
+"""Maximum number of buckets of one distribution: a sketch's keys have 16 bits for the position."""
 _BIN = np.uint32(0xFFFF)
 _UP = np.uint32(16)
 
 
 class Figures(NamedTuple):
-    """What is known of each bucket, arrays of shape (k,): samples, and their mean, least, largest and last value."""
+    """The figures of each bucket, arrays of shape (k,): number of samples, and mean, minimum, maximum, last value."""
 
     samples: Counts
     mean: Singles
@@ -38,7 +38,7 @@ class Figures(NamedTuple):
     last: Singles
 
     def at(self, which: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Figures:
-        """Give those of some buckets."""
+        """Return the figures of selected buckets."""
         return Figures(self.samples[which], self.mean[which], self.low[which], self.high[which], self.last[which])
 
 
@@ -59,7 +59,7 @@ class Second:
 class Buckets:
     """Buckets of one series that begin at ``t_s`` (n,), ascending.
 
-    ``sketch``: by the position of the bucket; empty where the series is no distribution.
+    ``sketch``: by bucket position; empty if the series is not a distribution.
     """
 
     t_s: Seconds
@@ -75,9 +75,9 @@ NONE = Buckets(np.zeros(0, np.int64), Figures(np.zeros(0, np.uint32), *[_NO_SING
 
 
 def seconds_of(ids: Small, t_ms: NDArray[np.int64], values: Singles, distributions: NDArray[np.bool_]) -> list[Second]:
-    """Fold samples, all of shape (n,), into seconds, the oldest first; NaN is a gap mark.
+    """Fold samples, all of shape (n,), into seconds, oldest first; NaN is a gap mark.
 
-    A series' samples stand in order of time. ``distributions`` tells by id which series get a sketch.
+    Each series' samples are in time order. ``distributions``: by id, whether a series gets a sketch.
     """
     if not len(ids):
         return []
@@ -98,7 +98,7 @@ def seconds_of(ids: Small, t_ms: NDArray[np.int64], values: Singles, distributio
 
 
 def of_samples(t_ms: NDArray[np.int64], values: Singles, step_s: int, *, distribution: bool) -> Buckets:
-    """Fold one series' samples (n,), in order of time, into buckets of ``step_s``; NaN is a gap mark."""
+    """Fold one series' samples (n,), in time order, into buckets of ``step_s``; NaN is a gap mark."""
     if not len(t_ms):
         return NONE
     t_s = t_ms // (step_s * 1_000) * step_s
@@ -112,7 +112,7 @@ def of_samples(t_ms: NDArray[np.int64], values: Singles, step_s: int, *, distrib
 
 
 def merged(older: Second, newer: Second) -> Second:
-    """Give one bucket that holds both; it begins where the older one does."""
+    """Merge two seconds into one bucket that begins with the older one."""
     ids = np.concatenate((older.ids, newer.ids))
     order = np.argsort(ids, kind="stable")
     ids, first = ids[order], _starts(ids[order])
@@ -121,7 +121,7 @@ def merged(older: Second, newer: Second) -> Second:
 
 
 def picked(second: Second, ids: Small) -> Second:
-    """Give the buckets of ``ids`` alone, copied: the rest of the second can be freed."""
+    """Return a copy with the buckets of ``ids`` only, so that the rest can be freed."""
     chosen, bins = np.isin(second.ids, ids), np.isin(second.sketch.keys >> _UP, ids)
     whole = second.sketch
     kept = Sketch(whole.keys[bins], whole.counts[bins], whole.halvings) if bins.any() else EMPTY
@@ -129,9 +129,9 @@ def picked(second: Second, ids: Small) -> Second:
 
 
 def of_series(seconds: Sequence[Second], ids: Small) -> dict[int, Buckets]:
-    """Turn rows into columns: the buckets of each of ``ids``, in order of time. Those with none are left out.
+    """Transpose seconds into the buckets of each of ``ids``, in time order. Series without any are omitted.
 
-    Raises ValueError where a distribution has more than ``MOST``.
+    Raises ValueError if a distribution has more than ``MOST``.
     """
     chosen = [np.isin(second.ids, ids) for second in seconds]
     picked = [second.ids[mask] for second, mask in zip(seconds, chosen, strict=True)]
@@ -158,10 +158,10 @@ def of_series(seconds: Sequence[Second], ids: Small) -> dict[int, Buckets]:
 
 
 def joined(parts: Sequence[Buckets], step_s: int) -> Buckets:
-    """Put parts together, in any order and overlapping, into buckets of ``step_s`` aligned to UTC.
+    """Join parts, in any order and overlapping, into buckets of ``step_s`` aligned to UTC.
 
-    Where parts have the same second, the later part's ``last`` counts. Raises ValueError where a distribution comes to
-    more than ``MOST``.
+    If parts share a second, the later part's ``last`` counts. Raises ValueError if a distribution has more than
+    ``MOST``.
     """
     parts = [part for part in parts if len(part)]
     if not parts:
@@ -179,7 +179,7 @@ def joined(parts: Sequence[Buckets], step_s: int) -> Buckets:
 
 
 def _together(parts: Sequence[Buckets], first: NDArray[np.intp], order: NDArray[np.intp] | None) -> Sketch:
-    """Give the sketches of all parts under the positions of the groups; ``order``: of the buckets in these."""
+    """Merge the sketches of all parts by group position; ``order``: the sort order of the buckets."""
     if not any(len(part.sketch.keys) for part in parts):
         return EMPTY
     _check_most(len(first))
@@ -200,7 +200,7 @@ def _together(parts: Sequence[Buckets], first: NDArray[np.intp], order: NDArray[
 
 
 def between(buckets: Buckets, from_s: int, to_s: int) -> Buckets:
-    """Give those that begin in [from_s, to_s)."""
+    """Return the buckets that begin in [from_s, to_s)."""
     begin, end = np.searchsorted(buckets.t_s, (from_s, to_s)).tolist()
     if begin == 0 and end == len(buckets):
         return buckets
@@ -217,7 +217,7 @@ def _check_most(n: int) -> None:
 
 
 def _sketches_of(seconds: Sequence[Second], ids: Small) -> dict[int, tuple[Seconds, Keys, Counts]]:
-    """Give the bins of those of ``ids`` that have any: for each bin its second, its number and its count."""
+    """Return the sketch bins of ``ids`` that have any: for each bin its second, its number and its count."""
     keys = np.concatenate([EMPTY.keys, *(second.sketch.keys for second in seconds)])
     counts = np.concatenate([EMPTY.counts, *(second.sketch.counts for second in seconds)])
     sizes = [len(second.sketch.keys) for second in seconds]
@@ -236,7 +236,7 @@ def _sketches_of(seconds: Sequence[Second], ids: Small) -> dict[int, tuple[Secon
 
 
 def _starts(*columns: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Give where, in sorted columns of shape (n,) with n > 0, a group of equal rows begins."""
+    """Return where groups of equal rows begin in sorted columns of shape (n,), n > 0."""
     differs = np.zeros(len(columns[0]) - 1, np.bool_)
     for column in columns:
         differs |= column[1:] != column[:-1]
@@ -257,7 +257,7 @@ def _folded(values: Singles, first: NDArray[np.intp]) -> Figures:
     """Fold samples into groups that begin at ``first``."""
     is_sample = ~np.isnan(values)
     samples = np.add.reduceat(is_sample, first, dtype=np.uint32)
-    with np.errstate(invalid="ignore"):  # infinities of both signs: their mean is not known
+    with np.errstate(invalid="ignore"):  # infinities of both signs: their mean is undefined
         total = np.add.reduceat(np.where(is_sample, values, 0), first, dtype=np.float64)
     last = values[np.append(first[1:], len(values)) - 1]
     return Figures(

@@ -1,4 +1,4 @@
-"""Whether the file is what it should be: SQLite's own check, the tables, and every blob read."""
+"""Integrity check of the file: SQLite's own check, the tables, and every blob."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from wfmon.store import codec, database, migrate
 from wfmon.store.tiers import TIERS
 
 MOST = 100
-"""Problems that are told at most."""
+"""Maximum number of problems reported."""
 
 
 class Checked(NamedTuple):
-    """What was found. ``problems``: a sentence each, at most MOST and one that says so; none: all is well."""
+    """The result. ``problems``: one sentence each, at most MOST plus one that says so; empty if the file is intact."""
 
     problems: tuple[str, ...]
     version: int
@@ -28,7 +28,7 @@ class Checked(NamedTuple):
 
 
 def check(path: Path) -> Checked:
-    """Read all of the file and tell what is wrong with it. Raises sqlite3.Error where it cannot be opened."""
+    """Read the whole file and report its problems. Raises sqlite3.Error if it cannot be opened."""
     problems: list[str] = []
     version, seconds, chunks = 0, 0, 0
     try:
@@ -36,7 +36,7 @@ def check(path: Path) -> Checked:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             problems += islice(_problems(connection), MOST + 1)
             if len(problems) > MOST:
-                problems[MOST] = "There is more; only the first problems are told."
+                problems[MOST] = "There are more; only the first problems are shown."
             seconds, chunks = (
                 int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  literals
                 for table in ("journal", "chunk")
@@ -44,12 +44,12 @@ def check(path: Path) -> Checked:
     except sqlite3.Error as error:
         if not problems and not database.is_corrupt(error):
             raise
-        problems.append(f"It cannot be read to its end: {error}.")
+        problems.append(f"The file cannot be read to its end: {error}.")
     return Checked(tuple(problems), version, seconds, chunks)
 
 
 def known(connection: sqlite3.Connection) -> int:
-    """Give the version of the file's form. Raises NotOurs, NewerSchema, sqlite3.Error."""
+    """Return the file's schema version. Raises NotOurs, NewerSchema, sqlite3.Error."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != migrate.APPLICATION_ID:
         raise database.NotOurs("foreign")
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -65,7 +65,7 @@ def known(connection: sqlite3.Connection) -> int:
 
 @cache
 def tables() -> dict[str, frozenset[str]]:
-    """Give the columns of each table that a file of this version has."""
+    """Return the columns of each table in a file of this version."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         migrate.create(connection)
@@ -133,13 +133,13 @@ def _of_chunks(connection: sqlite3.Connection, numbers: np.ndarray[tuple[int], n
         if series not in known_numbers:
             yield f"Chunk {key} is of series {series}, which is not in the table."
         if size != len(data):
-            yield f"Chunk {key} is said to be of {size} bytes and has {len(data)}."
+            yield f"Chunk {key} should have {size} bytes and has {len(data)}."
         try:
             t_s = codec.decode_chunk(data, start_s, tier.step_s).t_s
         except codec.CorruptBlob as error:
             yield f"Chunk {key} of the tier {tier.name}: {error}."
             continue
-        if len(t_s) and t_s[-1] >= start_s + tier.chunk_s:  # that they ascend, the codec has seen
+        if len(t_s) and t_s[-1] >= start_s + tier.chunk_s:  # the codec has checked that they ascend
             yield f"Chunk {key} of the tier {tier.name} has buckets past its end."
 
 

@@ -1,6 +1,6 @@
-"""Seconds and buckets as bytes. Columns stand one after the other, their bytes sorted by weight, then deflated.
+"""Encoding of seconds and buckets as blobs: columns one after another, bytes grouped by significance, then deflated.
 
-A blob begins with its version, the number of rows and of sketch bins; a reader refuses one that it does not know.
+A blob begins with its version and the numbers of rows and of sketch bins; unknown versions are rejected.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from wfmon.store.buckets import HALVINGS, Buckets, Figures, Second
 
 VERSION = 1
 LEVEL = 1
-"""Of zlib: level 6 saves 4 % of the bytes and takes three times as long."""
+"""zlib level: level 6 saves 4 % of the bytes and takes three times as long."""
 _UP = np.uint32(16)
 _HEAD = struct.Struct("<BHI")
 _FIGURES: tuple[type[Any], ...] = (np.uint32, np.float32, np.float32, np.float32, np.float32)
 
 
 class CorruptBlob(ValueError):
-    """A blob that is damaged, or of a version that is not known."""
+    """A blob that is damaged or of an unknown version."""
 
 
 def encode_second(second: Second) -> bytes:
-    """Give a second as bytes; its time stands beside it."""
+    """Encode a second; its time is stored in its own column."""
     return _pack(second.ids, second.figures, second.sketch)
 
 
 def decode_second(t_s: int, data: bytes) -> Second:
-    """Read a second. Raises CorruptBlob."""
+    """Decode a second. Raises CorruptBlob."""
     ids, figures, sketch = _unpack(data)
     owners = sketch.keys >> _UP
     at = np.searchsorted(ids, owners)
@@ -43,12 +43,12 @@ def decode_second(t_s: int, data: bytes) -> Second:
 
 
 def encode_chunk(buckets: Buckets, start_s: int, step_s: int) -> bytes:
-    """Give a chunk that begins at ``start_s`` as bytes."""
+    """Encode a chunk that begins at ``start_s``."""
     return _pack(((buckets.t_s - start_s) // step_s).astype(np.uint16), buckets.figures, buckets.sketch)
 
 
 def decode_chunk(data: bytes, start_s: int, step_s: int, *, sketches: bool = True) -> Buckets:
-    """Read a chunk, or of a distribution its figures alone, which takes a third of the time. Raises CorruptBlob."""
+    """Decode a chunk; without ``sketches`` only its figures, in a third of the time. Raises CorruptBlob."""
     offsets, figures, sketch = _unpack(data, sketches=sketches)
     _check(offsets, sketch, not len(sketch.keys) or int(sketch.keys[-1] >> _UP) < len(offsets))
     return Buckets(offsets.astype(np.int64) * step_s + start_s, figures, sketch)
@@ -66,7 +66,7 @@ def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], 
     try:
         version, rows, bins = _HEAD.unpack_from(data)
         if version != VERSION:
-            raise CorruptBlob(f"a blob of version {version} is not known here")
+            raise CorruptBlob(f"a blob has the unknown version {version}")
         figures_at, sketch_at = 2 * rows, (2 + 4 * len(_FIGURES)) * rows
         if not sketches and bins:
             bins, inflated = 0, zlib.decompressobj().decompress(data[_HEAD.size :], sketch_at or 1)
@@ -76,7 +76,7 @@ def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], 
     except (struct.error, zlib.error, TypeError) as error:  # TypeError: text in a column of bytes
         raise CorruptBlob(f"a blob is damaged ({error})") from None
     if len(planes) != sketch_at + 8 * bins:
-        raise CorruptBlob("a blob is damaged: it holds more or less than it tells")
+        raise CorruptBlob("a blob is damaged: its length does not match its header")
     index = _columns(planes[:figures_at], np.uint16, 1, rows)[0]
     figures = _columns(planes[figures_at:sketch_at], np.uint32, len(_FIGURES), rows)
     columns = [column.view(kind) for column, kind in zip(figures, _FIGURES, strict=True)]
@@ -87,13 +87,13 @@ def _unpack(data: bytes, *, sketches: bool = True) -> tuple[NDArray[np.uint16], 
 
 
 def _check(index: NDArray[np.uint16], sketch: Sketch, owned: bool) -> None:  # noqa: FBT001
-    """Refuse what is in no order, and bins that are nobody's: whoever works with these would fail, or be wrong."""
+    """Reject unsorted rows and bins without an owner, which would make later steps fail or be wrong."""
     if not (owned and (index[1:] > index[:-1]).all() and (sketch.keys[1:] > sketch.keys[:-1]).all()):
-        raise CorruptBlob("a blob is damaged: its rows are in disorder")
+        raise CorruptBlob("a blob is damaged: its rows are out of order")
 
 
 def _planes(kind: type[Any], columns: Sequence[NDArray[Any]]) -> bytes:
-    """Give columns of one size (n,), each as planes: the first bytes of all values, then the second ones."""
+    """Return columns of one size (n,) as byte planes: the first bytes of all values, then the second ones ..."""
     whole = np.empty((len(columns), len(columns[0])), kind)
     for row, column in zip(whole, columns, strict=True):
         row[:] = column.view(kind)

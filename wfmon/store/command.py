@@ -1,6 +1,6 @@
-"""``-m wfmon store ACTION``: read the options, do it, say what was done.
+"""``-m wfmon store ACTION``: the command line of the history.
 
-Exit codes: 0 when it was done, 1 when ``check`` found something or ``forget`` awaits --yes, 2 when it could not be.
+Exit codes: 0 on success, 1 if ``check`` found a problem or ``forget`` needs --yes, 2 on an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wfmon.core.settings import data_folder
 from wfmon.store import database, maintenance
 from wfmon.store.deletion import Asked, Before, Everything, Named, NoSuchSeries, Remains, Tally
 
-HELP = "look after the history: what it holds, whether it is well, copies of it, and what it should forget"
+HELP = "manage the history: contents, integrity check, backup and restore, deletion"
 EXAMPLES = """examples:
   %(prog)s info
   %(prog)s check
@@ -31,7 +31,7 @@ EXAMPLES = """examples:
   %(prog)s forget --series 'model.ttft_ms{model="m",server="s"}' --yes
 """
 LARGEST = 10
-"""Series that ``info`` names; --json has them all."""
+"""Series listed by ``info``; --json has them all."""
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 _UNITS = (
     (1, ("s", "second", "seconds")),
@@ -50,32 +50,32 @@ _NAMES = {
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's actions and options."""
     of_all = argparse.ArgumentParser(add_help=False)
-    of_all.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: as the monitor's)")
+    of_all.add_argument("--data", type=Path, metavar="DIR", help="the data folder (default: the monitor's)")
     of_json = argparse.ArgumentParser(add_help=False)
-    of_json.add_argument("--json", action="store_true", help="as JSON, for scripts: times are UTC milliseconds")
+    of_json.add_argument("--json", action="store_true", help="output JSON, for scripts; times are UTC milliseconds")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("info", parents=[of_all, of_json], help="what the history holds, and how large it is")
-    actions.add_parser("check", parents=[of_all, of_json], help="read all of it and tell what is wrong with it")
-    actions.add_parser("compact", parents=[of_all], help="give free room in the file back to the disk")
-    backup = actions.add_parser("backup", parents=[of_all], help="copy it to FILE, and verify the copy")
+    actions.add_parser("info", parents=[of_all, of_json], help="show what the history holds and its size")
+    actions.add_parser("check", parents=[of_all, of_json], help="read the whole file and report problems")
+    actions.add_parser("compact", parents=[of_all], help="return free space in the file to the disk")
+    backup = actions.add_parser("backup", parents=[of_all], help="copy it to FILE and verify the copy")
     backup.add_argument("file", type=Path, metavar="FILE", help="where the copy goes")
-    backup.add_argument("--force", action="store_true", help="replace FILE if it is there")
-    restore = actions.add_parser("restore", parents=[of_all], help="put FILE in its place; the present one is kept")
+    backup.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    restore = actions.add_parser("restore", parents=[of_all], help="replace the history by FILE; the old one is kept")
     restore.add_argument("file", type=Path, metavar="FILE", help="a backup")
-    forget = actions.add_parser("forget", parents=[of_all], help="delete a part of it for good, or all")
+    forget = actions.add_parser("forget", parents=[of_all], help="permanently delete a part of it, or all")
     which = forget.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--before",
         metavar="T",
-        help='all that is older: "2026-11-01", "2026-11-01 12:00" (your zone), or "7 days", "12 h"',
+        help='everything older: "2026-11-01", "2026-11-01 12:00" (your zone), or "7 days", "12 h"',
     )
-    which.add_argument("--series", metavar="NAME", help='one series, name{label="v"}, or all of a metric, name')
+    which.add_argument("--series", metavar="NAME", help='one series, name{label="v"}, or all series of a metric, name')
     which.add_argument("--all", action="store_true", help="everything")
-    forget.add_argument("--yes", action="store_true", help="do it; without this it is only told what would go")
+    forget.add_argument("--yes", action="store_true", help="delete; without this, only show what would be deleted")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Do it; gives the exit code. Raises CommandError."""
+    """Run the action; return the exit code. Raises CommandError."""
     clock = SystemClock()
     path = data_folder(given.data) / database.NAME
     action = {
@@ -92,7 +92,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def instant(text: str, now_ms: int) -> int:
-    """Read an instant (UTC milliseconds) that is past: an ISO date or time of the user's zone, or a span before now.
+    """Parse a past instant (UTC milliseconds): an ISO date or time in the user's zone, or a span before now.
 
     Raises CommandError.
     """
@@ -103,21 +103,21 @@ def instant(text: str, now_ms: int) -> int:
         found = round(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1_000)
     except (ValueError, OverflowError, OSError):
         raise CommandError(
-            f'--before {text} is no time: give a date ("2026-11-01"), a time ("2026-11-01 12:00"), '
+            f'--before {text} is not a time: use a date ("2026-11-01"), a time ("2026-11-01 12:00"), '
             'or a span before now ("7 days", "12 h").'
         ) from None
     if found > now_ms:
-        raise CommandError(f"--before {text} lies ahead ({local(found)}): give a time that is past, or --all.")
+        raise CommandError(f"--before {text} is in the future ({local(found)}): use a past time, or --all.")
     return found
 
 
 def local(ms: float) -> str:
-    """Give an instant (UTC milliseconds) in the user's zone."""
+    """Format an instant (UTC milliseconds) in the user's zone."""
     return datetime.fromtimestamp(ms / 1_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def size(n: float) -> str:
-    """Give bytes with their unit, in steps of 1,000."""
+    """Format a number of bytes with its unit, in steps of 1,000."""
     for unit in ("B", "kB", "MB"):
         if abs(n) < 1_000:
             return f"{n:,.0f} B" if unit == "B" else f"{n:.1f} {unit}"
@@ -125,7 +125,7 @@ def size(n: float) -> str:
     return f"{n:,.1f} GB"
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201  the command's answer
 
 
@@ -133,7 +133,7 @@ def _info(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del clock
     found = maintenance.info(path)
     if given.json:
-        _say(json.dumps(asdict(found), indent=1))
+        _print(json.dumps(asdict(found), indent=1))
         return 0
     rows = [
         ("file", found.path),
@@ -152,7 +152,7 @@ def _info(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     rows += [("", f"{size(taken):>9}  {text}") for text, taken in found.series[:LARGEST]]
     if len(found.series) > LARGEST:
         rows.append(("", f"{'...':>9}  --json names them all"))
-    _say(*(f"{name:<12} {text}" for name, text in rows), *_copies(found.copies))
+    _print(*(f"{name:<12} {text}" for name, text in rows), *_copies(found.copies))
     return 0
 
 
@@ -160,11 +160,11 @@ def _check(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del clock
     found = maintenance.check(maintenance.there(path))
     if given.json:
-        _say(json.dumps({"ok": not found.problems, **found._asdict()}, indent=1))
+        _print(json.dumps({"ok": not found.problems, **found._asdict()}, indent=1))
     elif found.problems:
-        _say(*found.problems, f"{path} is damaged. Put a backup in its place: {_command('restore', 'FILE')}")
+        _print(*found.problems, f"{path} is damaged. Restore a backup: {_command('restore', 'FILE')}")
     else:
-        _say(f"{path} is well: {found.chunks:,} chunks and {found.seconds:,} seconds of the journal were read.")
+        _print(f"{path} is intact: {found.chunks:,} chunks and {found.seconds:,} seconds of the journal were read.")
     return 1 if found.problems else 0
 
 
@@ -172,14 +172,14 @@ def _compact(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del given
     with maintenance.alone(maintenance.there(path).parent, clock):
         shrunk = maintenance.compact(path)
-    _say(f"{path} took {size(shrunk.before)} and takes {size(shrunk.after)} now.")
+    _print(f"{path} took {size(shrunk.before)} and takes {size(shrunk.after)} now.")
     return 0
 
 
 def _backup(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     del clock
     made = maintenance.backup(path, given.file, force=given.force)
-    _say(f"The history was copied to {given.file} and verified: {size(made.bytes)}, {_rows(made.rows)}.")
+    _print(f"The history was copied to {given.file} and verified: {size(made.bytes)}, {_rows(made.rows)}.")
     return 0
 
 
@@ -187,9 +187,9 @@ def _restore(given: argparse.Namespace, path: Path, clock: Clock) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with maintenance.alone(path.parent, clock):
         made, aside = maintenance.restore(path, given.file, clock.now_ms())
-    _say(f"{given.file} is the history now, verified: {size(made.bytes)}, {_rows(made.rows)}.")
+    _print(f"{given.file} is the history now, verified: {size(made.bytes)}, {_rows(made.rows)}.")
     if aside is not None:
-        _say(f"The one before is kept as {aside}. Delete it when you need it no more.")
+        _print(f"The previous one is kept as {aside}. Delete it when you no longer need it.")
     return 0
 
 
@@ -201,15 +201,15 @@ def _forget(given: argparse.Namespace, path: Path, clock: Clock) -> int:
         with database.reading(path) as connection:
             maintenance.known(connection)
             tally = maintenance.preview(connection, asked)
-        _say(*heads, *_told(tally, "would be deleted"), *_copies(_other_copies(path, asked)))
-        _say("Nothing was deleted. Stop the monitor if it runs, then run this again with --yes added.")
+        _print(*heads, *_tally_lines(tally, "would be deleted"), *_copies(_other_copies(path, asked)))
+        _print("Nothing was deleted. Stop the monitor if it is running, then run this again with --yes.")
         return 1
     with maintenance.alone(path.parent, clock):
         with closing(database.open_writer(path)) as connection:
             tally = maintenance.forget(connection, asked)
         if isinstance(asked, Everything):
             maintenance.forget_asides(path)
-    _say(*heads, *_told(tally, "deleted"), *_copies(_other_copies(path, asked)))
+    _print(*heads, *_tally_lines(tally, "deleted"), *_copies(_other_copies(path, asked)))
     return 0
 
 
@@ -220,7 +220,7 @@ def _asked(given: argparse.Namespace, now_ms: int) -> Asked:
 
 
 def _other_copies(path: Path, asked: Asked) -> list[tuple[str, int]]:
-    """Give the copies that ``forget`` leaves alone."""
+    """Return the copies that ``forget`` does not delete."""
     return [
         (each.name, each.stat().st_size)
         for each in maintenance.copies(path)
@@ -228,7 +228,7 @@ def _other_copies(path: Path, asked: Asked) -> list[tuple[str, int]]:
     ]
 
 
-def _told(tally: Tally, what: str) -> list[str]:
+def _tally_lines(tally: Tally, what: str) -> list[str]:
     lines = [
         f"{removed.rows:>9,}  {_NAMES[table]:<26} {size(removed.bytes):>9}"
         for table, removed in tally.removed.items()
@@ -236,14 +236,14 @@ def _told(tally: Tally, what: str) -> list[str]:
     ]
     if tally.cut.rows:
         lines.append(f"{tally.cut.rows:>9,}  {'rewritten without a part':<26} {size(tally.cut.bytes):>9}")
-    return [*lines, f"{size(tally.bytes)} {what}."] if lines else [f"Nothing {what}: there is no such thing."]
+    return [*lines, f"{size(tally.bytes)} {what}."] if lines else [f"Nothing {what}: nothing matches."]
 
 
 def _copies(copies: list[tuple[str, int]]) -> list[str]:
     if not copies:
         return []
     names = ", ".join(f"{name} ({size(taken)})" for name, taken in copies)
-    return [f"The folder holds copies of the history beside it, which stay as they are: {names}"]
+    return [f"The folder also holds copies of the history, which are not changed: {names}"]
 
 
 def _rows(rows: dict[str, int]) -> str:
@@ -251,21 +251,21 @@ def _rows(rows: dict[str, int]) -> str:
 
 
 def _sentence(error: Exception, path: Path) -> str:
-    """Say what happened, to what, and what to do."""
+    """Return a sentence: what happened, to which file, and what to do."""
     if isinstance(error, database.NotOurs):
         words = {"empty": "is empty", "foreign": "is not one of wfmon's files"}
-        return f"The file {words.get(error.what, 'is damaged')}: nothing was done. Name another with --data or as FILE."
+        return f"The file {words.get(error.what, 'is damaged')}: nothing was done. Choose another with --data or FILE."
     if isinstance(error, sqlite3.Error):
         if database.is_locked(error):
-            return f"Another program holds {path}: close it, then run this again."
+            return f"Another program has locked {path}: close it, then run this again."
         if database.is_full(error):
-            return f"There is no room: free twice what the history takes (see {_command('info')}), then try again."
+            return f"The disk is full: free twice the size of the history (see {_command('info')}), then try again."
         if database.is_corrupt(error):
-            return f"{path} is damaged: put a backup in its place with {_command('restore', 'FILE')}"
-        return f"SQLite could not do it ({error}). See what this says: {_command('check')}"
+            return f"{path} is damaged: restore a backup with {_command('restore', 'FILE')}"
+        return f"SQLite failed ({error}). To find the cause, run: {_command('check')}"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} cannot be used ({error.strerror}): mend its permissions, or name another."
-    return f"It could not be done ({error})."
+        return f"{error.filename} cannot be used ({error.strerror}): fix its permissions, or choose another."
+    return f"It failed ({error})."
 
 
 def _command(*arguments: str) -> str:

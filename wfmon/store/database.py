@@ -1,4 +1,4 @@
-"""The file: opened, checked, made, set aside; its one writing connection, and connections that can only read."""
+"""The database file: opening, creation, setting aside; the one writing connection, and read-only connections."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from wfmon.store.tiers import TIERS
 NAME = "wfmon.db"
 _MAGIC = b"SQLite format 3\0"
 BUSY_S = 1.0
-"""How long a statement waits for another program that holds the file."""
+"""How long a statement waits for another program's lock."""
 WRITER_CACHE_KB, READER_CACHE_KB = 1_000, 500
 CHECKPOINT_PAGES = 250
-"""A commit that makes the WAL so long copies it into the file: of the usual 1,000 pages one took 20 ms, of these 9."""
+"""WAL length at which a commit checkpoints it: that took 20 ms with the default of 1,000 pages, 9 ms with 250."""
 _SIDES = ("-shm", "-wal", "-journal", "")
-"""In the order in which they are moved: a new file beside an old one's WAL would take it for its own."""
+"""In the order in which they are moved: a new file next to an old WAL would use it as its own."""
 
 
 class NewerSchema(Exception):
@@ -30,7 +30,7 @@ class NewerSchema(Exception):
 
 
 class NotOurs(Exception):
-    """The file is empty, damaged, or another program's. ``what`` is one of these, in a word."""
+    """The file is empty, damaged, or another program's. ``what``: empty, damaged or foreign."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -38,24 +38,24 @@ class NotOurs(Exception):
 
 
 def is_corrupt(error: BaseException) -> bool:
-    """Tell whether SQLite says that the file itself is damaged or none of its own."""
+    """Return whether SQLite reports that the file is damaged or not a database."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether there is no room on the disk. Some file systems say it as an error of writing."""
+    """Return whether the disk is full. Some file systems report that as a write error."""
     code = getattr(error, "sqlite_errorcode", 0)
     return (code & 0xFF) == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def is_locked(error: BaseException) -> bool:
-    """Tell whether another program holds the file."""
+    """Return whether another program holds a lock on the file."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def set_aside(path: Path, what: str, now_ms: int) -> Path:
-    """Move a file that cannot be used out of the way, with what belongs to it; gives its new place."""
+    """Rename an unusable file and its side files; return the new path."""
     stamp = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.{what}-{stamp}")
     number = 1
@@ -70,7 +70,7 @@ def set_aside(path: Path, what: str, now_ms: int) -> Path:
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the writing connection, making or migrating the file. In autocommit: transactions are begun by hand.
+    """Open the writing connection, creating or migrating the file. Autocommit: transactions are begun explicitly.
 
     Raises NotOurs, NewerSchema, sqlite3.Error, OSError.
     """
@@ -79,17 +79,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
         raise NotOurs("empty")
     if begun:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
-    os.environ["SQLITE_TMPDIR"] = str(path.parent)  # to make it anew takes a file beside it: nothing is kept elsewhere
+    os.environ["SQLITE_TMPDIR"] = str(path.parent)  # VACUUM needs a temporary file: keep it in the data folder
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection)
     except BaseException as error:
         connection.close()
-        if begun:  # a full disk: nothing is in it, and later it would be set aside as an empty one
+        if begun:  # a full disk: the file is empty, and would later be set aside as such
             for side in _SIDES:
                 path.with_name(path.name + side).unlink(missing_ok=True)
         if is_corrupt(error):
-            # Only now: to open and close a good file ourselves would drop the locks of who reads it in this process.
+            # Only now: opening and closing an intact file would drop the locks of readers in this process.
             with path.open("rb") as file:
                 ours = file.read(len(_MAGIC)) == _MAGIC
             raise NotOurs("damaged" if ours else "foreign") from error
@@ -112,7 +112,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > migrate.VERSION:
         raise NewerSchema(
-            f"The history was written by a newer wfmon (form {version}, this one knows {migrate.VERSION}). "
+            f"The history was written by a newer wfmon (schema {version}, this one knows {migrate.VERSION}). "
             "Start the newer one, or move wfmon.db, wfmon.db-wal and wfmon.db-shm out of the data folder."
         )
     if version < 0 or (version and any(each not in migrate.STEPS for each in range(version, migrate.VERSION))):
@@ -125,7 +125,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def newest_second(connection: sqlite3.Connection) -> int | None:
-    """Give the newest second (UTC) of the file, as exactly as its chunks tell; None while there is none.
+    """Return the newest second (UTC) of the file, to the precision of its chunks; None if it is empty.
 
     Raises sqlite3.Error.
     """
@@ -138,7 +138,7 @@ def newest_second(connection: sqlite3.Connection) -> int | None:
 
 @contextmanager
 def asking(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give ``reading``'s connection to whoever answers a user. Raises Unreadable, whatever goes wrong."""
+    """Like ``reading``, for user queries: raises Unreadable on any error."""
     try:
         with reading(path) as connection:
             yield connection
@@ -148,16 +148,16 @@ def asking(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that can only read, and sees one instant of the file. Raises sqlite3.Error.
+    """Yield a read-only connection that sees one consistent state of the file. Raises sqlite3.Error.
 
-    Made anew each time: 0.3 ms, and nothing is held in memory between two questions.
+    Opened for each query: that takes 0.3 ms, and holds no memory in between.
     """
-    # Not mode=ro: a reader of a WAL may have to make its index.
+    # Not mode=ro: a reader of a WAL may have to create its index.
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None)
     try:
         connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KB}")
         connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer alone does that
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # only the writer does that
         connection.execute("BEGIN")
         yield connection
     finally:

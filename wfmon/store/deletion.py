@@ -1,6 +1,6 @@
-"""Forgetting: what was asked is deleted, and its bytes are gone from the file and its WAL.
+"""Permanent deletion of data from the file, down to its bytes in the file and its WAL.
 
-Nothing smaller than a bucket can be cut, so what begins before an instant counts as older than it.
+Buckets cannot be split, so a bucket that begins before an instant counts as older.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ from wfmon.store.series_ids import highest_number
 from wfmon.store.tiers import TIERS
 
 _ALL = ("journal", "chunk", "seal", *(name for name, _ in TABLES), "series")
-_TOLD = "substr(text, instr(text, char(10)) + 1)"
-_OF = f"CASE WHEN json_valid({_TOLD}) THEN json_extract({_TOLD}, '$.series') END"
-"""The series that an annotation is of, where it is of one: its second line is JSON then."""
+_SECOND_LINE = "substr(text, instr(text, char(10)) + 1)"
+_OF = f"CASE WHEN json_valid({_SECOND_LINE}) THEN json_extract({_SECOND_LINE}, '$.series') END"
+"""The series of an annotation, if it has one: then its second line is JSON."""
 _WIPE = "wipe"
-"""A name in sqlite_sequence, SQLite's own table of numbers: something was deleted, and its bytes may still stand."""
-Tell = Callable[[str, int, int], None]
-"""``tell(stage, done, of)``: counting, deleting, committing, which is the last one. What it raises undoes all."""
+"""A marker in sqlite_sequence: something was deleted, and its bytes may still be in the file."""
+Progress = Callable[[str, int, int], None]
+"""``progress(stage, done, of)``: counting, deleting, committing (the last). If it raises, everything is rolled back."""
 
 
-_TellPart = Callable[[int, int], None]
+_PartProgress = Callable[[int, int], None]
 
 
 class NoSuchSeries(LookupError):
-    """No series of the file is called so; the message is one sentence for the user."""
+    """No series of the file has this name; the message is one sentence for the user."""
 
 
 class Remains(Exception):
-    """What was asked is deleted, but its bytes may still stand in the file; the message is one sentence."""
+    """The data is deleted, but its bytes may still be in the file; the message is one sentence."""
 
 
 class Before(NamedTuple):
-    """All that began before an instant (UTC milliseconds)."""
+    """Everything that began before an instant (UTC milliseconds)."""
 
     t_ms: int
 
 
 class Named(NamedTuple):
-    """One series by its text, ``name{label="v"}``, or all of a metric by its name."""
+    """One series by its text, ``name{label="v"}``, or all series of a metric by its name."""
 
     text: str
 
 
 class Everything(NamedTuple):
-    """All there is."""
+    """Everything."""
 
 
 Asked = Before | Named | Everything
 
 
 class Removed(NamedTuple):
-    """Rows of a table, and about how many bytes they are."""
+    """Rows of a table, and their approximate size in bytes."""
 
     rows: int
     bytes: int
@@ -74,9 +74,9 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What goes. ``removed``: by table; ``cut``: chunks and seconds that stay without a part; ``bytes``: of all.
+    """What a deletion removes. ``removed``: by table; ``cut``: chunks and seconds that lose a part; ``bytes``: total.
 
-    ``series``: those of which nothing is left; ``touched``: how many lose something.
+    ``series``: those with nothing left; ``touched``: how many lose something.
     """
 
     removed: dict[str, Removed]
@@ -90,7 +90,7 @@ class Tally:
 
 
 class _Part(NamedTuple):
-    """A chunk or second that loses a part. ``data`` is None where nothing is left; ``series``: of a chunk."""
+    """A chunk or second that loses a part. ``data`` is None if nothing is left; ``series``: of a chunk."""
 
     table: str
     key: int
@@ -101,9 +101,9 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class _Plan:
-    """``whole``: (table, condition, values) of rows that go; ``series``: those of which nothing is left, by number.
+    """``whole``: (table, condition, values) of rows to delete; ``series``: those with nothing left, by number.
 
-    ``parts``: keys of what may lose a part (of chunks before an instant, of seconds for a name), cut when walked.
+    ``parts``: keys of rows that may lose a part (chunks for an instant, seconds for a name), cut while iterating.
     """
 
     whole: list[tuple[str, str, tuple[int | str, ...]]]
@@ -112,12 +112,12 @@ class _Plan:
 
 
 def preview(connection: sqlite3.Connection, asked: Asked) -> Tally:
-    """Tell what ``forget`` would delete; only reads. Raises NoSuchSeries, sqlite3.Error."""
-    return _tally(connection, asked, _plan(connection, asked, _untold), _untold)
+    """Return what ``forget`` would delete; read-only. Raises NoSuchSeries, sqlite3.Error."""
+    return _tally(connection, asked, _plan(connection, asked, _ignore_progress), _ignore_progress)
 
 
 def find(connection: sqlite3.Connection, text: str) -> dict[int, str]:
-    """Give the series of the file that a text means, by number. Raises NoSuchSeries, sqlite3.Error."""
+    """Return the file's series that a text names, by number. Raises NoSuchSeries, sqlite3.Error."""
     text = _canonical(text)
     rows = connection.execute("SELECT id, text FROM series WHERE text = ? OR name = ?", (text, text)).fetchall()
     if not rows:
@@ -126,10 +126,10 @@ def find(connection: sqlite3.Connection, text: str) -> dict[int, str]:
 
 
 def forget(connection: sqlite3.Connection, asked: Asked) -> Tally:
-    """Delete what was asked, all or nothing, then make the file anew so that no byte of it is left.
+    """Delete atomically, then rewrite the file so that no byte of the data is left.
 
-    ``connection`` is the only one that writes, in autocommit, in no transaction.
-    Raises NoSuchSeries; sqlite3.Error, then nothing was deleted; Remains, then it was, but ``scrub`` failed.
+    ``connection``: the writing one, in autocommit, outside a transaction. Raises NoSuchSeries or sqlite3.Error if
+    nothing was deleted; Remains if it was, but ``scrub`` failed.
     """
     tally = delete(connection, asked)
     try:
@@ -139,34 +139,34 @@ def forget(connection: sqlite3.Connection, asked: Asked) -> Tally:
     return tally
 
 
-def delete(connection: sqlite3.Connection, asked: Asked, tell: Tell = lambda *_: None) -> Tally:
-    """Delete what was asked, all or nothing; ``scrub`` is due then, also after a crash: ``is_unscrubbed`` tells.
+def delete(connection: sqlite3.Connection, asked: Asked, progress: Progress = lambda *_: None) -> Tally:
+    """Delete atomically; afterwards ``scrub`` is due, also after a crash: see ``is_unscrubbed``.
 
-    The running writer writes what waits first; afterwards it makes a new Sealer (one in its work remembers seconds that
-    are gone), and ``Numbers.forget`` brings the rows of series back that it still records.
-    Raises NoSuchSeries, sqlite3.Error, what ``tell`` raises: then nothing was deleted.
+    The running writer first writes what waits; afterwards it creates a new Sealer (an old one may remember deleted
+    seconds), and ``SeriesIds.forget`` restores the rows of series that it still records.
+    Raises NoSuchSeries, sqlite3.Error, or what ``progress`` raises: then nothing was deleted.
     """
     with _securely(connection), transaction(connection) as cursor:
-        plan = _plan(connection, asked, partial(tell, "counting"))
-        tally = _tally(connection, asked, plan, partial(tell, "counting"))
-        _carry_out(cursor, asked, plan, partial(tell, "deleting"))
-        tell("committing", 0, 0)
+        plan = _plan(connection, asked, partial(progress, "counting"))
+        tally = _tally(connection, asked, plan, partial(progress, "counting"))
+        _carry_out(cursor, asked, plan, partial(progress, "deleting"))
+        progress("committing", 0, 0)
     return tally
 
 
 def scrub(connection: sqlite3.Connection) -> None:
-    """Write the file anew from what it holds, empty its WAL. Raises sqlite3.Error, Remains when it is being read."""
+    """Rewrite the file and empty its WAL. Raises sqlite3.Error, Remains while it is being read."""
     with _securely(connection):
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # should there be no room for the next step
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # in case there is no room for the next step
         connection.execute("VACUUM")
     empty_wal(connection)
 
 
 def empty_wal(connection: sqlite3.Connection) -> None:
-    """Do the last step of ``scrub``. Raises sqlite3.Error, Remains when the file is being read."""
+    """Do the last step of ``scrub``: empty the WAL. Raises sqlite3.Error, Remains while the file is being read."""
     if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         raise Remains(
-            "The rest of it is done, but another program reads the history, so its old bytes could not be wiped. "
+            "The deletion is done, but another program reads the history, so its old bytes could not be wiped. "
             f"Close that program, then run: {commands.wfmon('store', 'compact')}"
         )
     if is_unscrubbed(connection):
@@ -174,13 +174,13 @@ def empty_wal(connection: sqlite3.Connection) -> None:
 
 
 def is_unscrubbed(connection: sqlite3.Connection) -> bool:
-    """Tell whether bytes of what was deleted may still stand in the file. Raises sqlite3.Error."""
+    """Return whether bytes of deleted data may still be in the file. Raises sqlite3.Error."""
     return connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = ?", (_WIPE,)).fetchone() is not None
 
 
 @contextmanager
 def _securely(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have SQLite write zeros over what is deleted."""
+    """Let SQLite overwrite deleted content with zeros."""
     before = connection.execute("PRAGMA secure_delete").fetchone()[0]
     connection.execute("PRAGMA secure_delete = ON").fetchall()
     try:
@@ -190,12 +190,12 @@ def _securely(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _unscrubbed(error: sqlite3.Error) -> str:
-    why = "there is no room to write the file anew" if database.is_full(error) else str(error)
+    why = "there is no room to rewrite the file" if database.is_full(error) else str(error)
     compact = commands.wfmon("store", "compact")
     return f"It is deleted, but its bytes could not be wiped ({why}). Fix that, then run: {compact}"
 
 
-def _plan(connection: sqlite3.Connection, asked: Asked, tell: _TellPart) -> _Plan:
+def _plan(connection: sqlite3.Connection, asked: Asked, progress: _PartProgress) -> _Plan:
     if isinstance(asked, Named):
         return _plan_named(connection, asked.text)
     every = {number: text for number, text in connection.execute("SELECT id, text FROM series")}  # noqa: C416  no pairs
@@ -211,7 +211,7 @@ def _plan(connection: sqlite3.Connection, asked: Asked, tell: _TellPart) -> _Pla
             (tier.number, from_s - tier.chunk_s, from_s),
         )  # fmt: skip
     plan.whole += [(table, f"{column} < ?", (asked.t_ms,)) for table, column in TABLES]
-    kept = _kept(connection, asked, plan, tell)
+    kept = _kept(connection, asked, plan, progress)
     plan.series = {number: text for number, text in every.items() if number not in kept}
     return plan
 
@@ -241,7 +241,7 @@ def _none_called(connection: sqlite3.Connection, text: str) -> str:
 
 
 def _from_s(asked: Before) -> int:
-    """Give the first second of which all is kept."""
+    """Return the first second that is kept completely."""
     return -(-asked.t_ms // 1_000)
 
 
@@ -249,23 +249,23 @@ def _keys(connection: sqlite3.Connection, statement: str, values: tuple[int, ...
     return [row[0] for row in connection.execute(statement, values)]
 
 
-def _kept(connection: sqlite3.Connection, asked: Before, plan: _Plan, tell: _TellPart) -> set[int]:
-    """Give the numbers of series of which something is left."""
+def _kept(connection: sqlite3.Connection, asked: Before, plan: _Plan, progress: _PartProgress) -> set[int]:
+    """Return the numbers of series with something left."""
     from_s = _from_s(asked)
     kept = set(_keys(connection, "SELECT DISTINCT series FROM chunk WHERE start_s >= ?", (from_s,)))
-    kept.update(part.series for part in _parts(connection, asked, plan, tell) if part.data is not None)
+    kept.update(part.series for part in _parts(connection, asked, plan, progress) if part.data is not None)
     for t_s, data in connection.execute("SELECT t_s, data FROM journal WHERE t_s >= ?", (from_s,)):
         try:
             kept.update(codec.decode_second(t_s, data).ids.tolist())
         except codec.CorruptBlob:
-            continue  # nobody can read it: it keeps no series alive
+            continue  # unreadable: it keeps no series
     return kept
 
 
-def _parts(connection: sqlite3.Connection, asked: Asked, plan: _Plan, tell: _TellPart) -> Iterator[_Part]:
-    """Cut what loses a part, one at a time. What cannot be read goes as a whole."""
+def _parts(connection: sqlite3.Connection, asked: Asked, plan: _Plan, progress: _PartProgress) -> Iterator[_Part]:
+    """Yield the rows that lose a part, one at a time. Unreadable ones are deleted as a whole."""
     for done, key in enumerate(plan.parts):
-        tell(done, len(plan.parts))
+        progress(done, len(plan.parts))
         if isinstance(asked, Before):
             yield _cut_chunk(connection, key, _from_s(asked))
         else:
@@ -306,14 +306,14 @@ def _cut_second(connection: sqlite3.Connection, key: int, series: dict[int, str]
     return _Part("journal", key, data, codec.encode_second(left))
 
 
-def _tally(connection: sqlite3.Connection, asked: Asked, plan: _Plan, tell: _TellPart) -> Tally:
+def _tally(connection: sqlite3.Connection, asked: Asked, plan: _Plan, progress: _PartProgress) -> Tally:
     removed = dict.fromkeys(_ALL, Removed(0, 0))
     del removed["seal"]
     for table, condition, values in plan.whole:
-        if table != "seal":  # of no meaning to the one who asks
+        if table != "seal":  # internal: means nothing to the user
             _add(removed, table, *_weigh(connection, table, condition, values))
     cut, saved, touched = 0, 0, _touched(connection, plan)
-    for part in _parts(connection, asked, plan, tell):
+    for part in _parts(connection, asked, plan, progress):
         if part.table == "chunk" and part.data != part.old:
             touched.add(part.series)
         if part.data is None:
@@ -325,7 +325,7 @@ def _tally(connection: sqlite3.Connection, asked: Asked, plan: _Plan, tell: _Tel
 
 
 def _touched(connection: sqlite3.Connection, plan: _Plan) -> set[int]:
-    """Give the numbers of series that lose whole chunks, or all they have."""
+    """Return the numbers of series that lose whole chunks or everything."""
     found = set(plan.series)
     for table, condition, values in plan.whole:
         if table == "chunk":
@@ -341,7 +341,7 @@ def _add(removed: dict[str, Removed], table: str, rows: int, size: int) -> None:
 def _weigh(
     connection: sqlite3.Connection, table: str, condition: str, values: tuple[int | str, ...]
 ) -> tuple[int, int]:
-    """Give the rows, and about how many bytes they are."""
+    """Return the number of rows, and their approximate size in bytes."""
     rows, total = connection.execute(
         f"SELECT count(*), {bytes_of(connection, table)} FROM {table} WHERE {condition}",  # noqa: S608  literals
         values,
@@ -349,9 +349,9 @@ def _weigh(
     return int(rows), int(total)
 
 
-def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan, tell: _TellPart) -> None:
+def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan, progress: _PartProgress) -> None:
     _mark(cursor, everything=isinstance(asked, Everything))
-    for part in _parts(cursor.connection, asked, plan, tell):
+    for part in _parts(cursor.connection, asked, plan, progress):
         key = {"chunk": "id", "journal": "seq"}[part.table]
         if part.data is None:
             cursor.execute(f"DELETE FROM {part.table} WHERE {key} = ?", (part.key,))  # noqa: S608  literals
@@ -369,13 +369,13 @@ def _carry_out(cursor: sqlite3.Cursor, asked: Asked, plan: _Plan, tell: _TellPar
 
 
 def _mark(cursor: sqlite3.Cursor, *, everything: bool) -> None:
-    """Note that wiping is due, and the highest number of a series, which is given to no other one."""
+    """Record that wiping is due, and the highest series number, so that numbers are never reused."""
     highest = highest_number(cursor.connection)
     cursor.execute("DELETE FROM sqlite_sequence WHERE name IN ('series', ?)", (_WIPE,))
     cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, 1)", (_WIPE,))
-    if not everything:  # nothing is left that a number could be mistaken in
+    if not everything:  # nothing is left that could refer to a number
         cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('series', ?)", (highest,))
 
 
-def _untold(_done: int, _of: int) -> None:
-    """Nobody asks how far it is."""
+def _ignore_progress(_done: int, _of: int) -> None:
+    """Ignore progress."""

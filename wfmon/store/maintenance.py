@@ -1,7 +1,7 @@
-"""What is done to the file from outside the monitor: told, checked, copied, made smaller, put back.
+"""Maintenance of the file from outside the monitor: info, check, backup, compaction, restore.
 
-``info``, ``check`` and ``backup`` only read, so the monitor may run meanwhile. ``compact`` and ``restore`` are for
-whoever holds ``alone``; ``forget`` for that one, or for the running writer on its own connection.
+``info``, ``check`` and ``backup`` only read, so the monitor may run meanwhile. ``compact`` and ``restore`` require
+``alone``; ``forget`` requires it too, except for the running writer on its own connection.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from wfmon.store.deletion import scrub
 from wfmon.store.read import Reader
 
 LOCK, SERVER = "lock", "server.json"
-"""The monitor's own lock in the data folder, and where it says its process."""
+"""The monitor's lock in the data folder, and the file with its process id."""
 TRIES, TRY_S = 5, 0.02
-"""Somebody who looks whether a monitor runs holds the lock for an instant; so it is tried a few times."""
+"""A check whether a monitor runs holds the lock for an instant, so locking is tried a few times."""
 _ASIDE = ("replaced", "damaged", "empty", "part")
-"""In names of copies that are ours to delete. Another program's file that was set aside is not."""
+"""In names of copies that we may delete. Another program's file that was set aside is not ours."""
 _SIDES = ("-wal", "-shm", "-journal")
-_DISK = "Look whether the disk is well, then try again."
+_DISK = "Check the disk for errors, then try again."
 _HEAD_BYTES, _ID_AT = 72, 68
 _MAGIC = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What is in the file. Times are UTC milliseconds; ``series``: (text, bytes), the largest first."""
+    """The contents of the file. Times are UTC milliseconds; ``series``: (text, bytes), largest first."""
 
     path: str
     version: int
@@ -62,18 +62,18 @@ class Info:
     tables: dict[str, int]
     series: list[tuple[str, int]]
     copies: list[tuple[str, int]]
-    """Other files of the data folder that hold a copy of the history, and their bytes."""
+    """Other files of the data folder with a copy of the history, and their sizes in bytes."""
 
 
 class Copied(NamedTuple):
-    """A copy that was verified: its rows by table, and its bytes."""
+    """A verified copy: its rows by table, and its size in bytes."""
 
     rows: dict[str, int]
     bytes: int
 
 
 class Shrunk(NamedTuple):
-    """Bytes of the file with its WAL."""
+    """Size of the file with its WAL, in bytes."""
 
     before: int
     after: int
@@ -81,7 +81,7 @@ class Shrunk(NamedTuple):
 
 @contextlib.contextmanager
 def alone(folder: Path, clock: Clock) -> Iterator[None]:
-    """Hold the data folder's lock, so that no monitor runs meanwhile. Raises Refused when one does, OSError."""
+    """Hold the data folder's lock, so that no monitor runs meanwhile. Raises Refused if one runs, OSError."""
     with os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
         for _ in range(TRIES):
             if try_lock(lock):
@@ -97,7 +97,7 @@ def alone(folder: Path, clock: Clock) -> Iterator[None]:
 
 
 def there(path: Path) -> Path:
-    """Give the file's path back. Raises Refused where there is none."""
+    """Return the path if the file exists. Raises Refused otherwise."""
     if not path.is_file():
         raise Refused(
             "file",
@@ -108,7 +108,7 @@ def there(path: Path) -> Path:
 
 
 def info(path: Path) -> Info:
-    """Tell what the file holds. Raises Refused, NotOurs, NewerSchema, sqlite3.Error."""
+    """Return what the file holds. Raises Refused, NotOurs, NewerSchema, sqlite3.Error."""
     with database.reading(there(path)) as connection:
         version = known(connection)
         seconds = int(connection.execute("SELECT count(*) FROM journal").fetchone()[0])
@@ -132,26 +132,26 @@ def info(path: Path) -> Info:
 
 
 def copies(path: Path) -> list[Path]:
-    """Give other files of the folder that hold a copy of the history: set aside, left behind, put there as a backup."""
+    """Return other files of the folder with a copy of the history: set aside, left over, or backups."""
     own = {path.name, BALLAST, *(path.name + side for side in _SIDES)}
     others = (each for each in path.parent.iterdir() if each.name not in own and each.is_file())
     return sorted(each for each in others if is_aside(path, each) or _is_ours(each))
 
 
 def is_aside(path: Path, other: Path) -> bool:
-    """Tell whether a file beside ``path`` is a history that was set aside, or a copy that was never finished."""
+    """Return whether a file next to ``path`` is a history that was set aside, or an unfinished copy."""
     return other.name.startswith(tuple(f"{path.name}.{word}-" for word in _ASIDE))
 
 
 def forget_asides(path: Path) -> None:
-    """Delete the copies that wfmon itself set aside or left behind: part of forgetting everything. Raises OSError."""
+    """Delete the copies that wfmon itself set aside or left over: part of deleting everything. Raises OSError."""
     for each in copies(path):
         if is_aside(path, each):
             each.unlink()
 
 
 def backup(path: Path, to: Path, *, force: bool = False) -> Copied:
-    """Copy the file to ``to`` (0600), while the monitor writes; what stands there changes once the copy is verified.
+    """Copy the file to ``to`` (0600), even while the monitor writes; ``to`` is replaced only by a verified copy.
 
     Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
     """
@@ -160,9 +160,9 @@ def backup(path: Path, to: Path, *, force: bool = False) -> Copied:
         raise Refused("file", f"{to} is the history itself: name another file.")
     if to.is_dir():
         raise Refused("file", f"{to} is a folder: name a file in it.")
-    beside = [to.with_name(to.name + side) for side in _SIDES]  # of a file that was there before
+    beside = [to.with_name(to.name + side) for side in _SIDES]  # of an existing file
     if not force and any(each.exists() for each in (to, *beside)):
-        raise Refused("file", f"{to} is there already: name another file, or replace it with --force.")
+        raise Refused("file", f"{to} exists already: name another file, or replace it with --force.")
     with database.reading(path) as connection:
         restore = commands.wfmon("store", "restore", "FILE")
         made, rows = _copy(connection, path, to, f"Put an earlier backup in its place: {restore}")
@@ -177,7 +177,7 @@ def backup(path: Path, to: Path, *, force: bool = False) -> Copied:
 
 
 def compact(path: Path) -> Shrunk:
-    """Write the file anew without what is free in it. For whoever holds ``alone``.
+    """Rewrite the file without its free space. Requires ``alone``.
 
     Raises Refused, NotOurs, NewerSchema, Remains, sqlite3.Error, OSError; the file then stays as it was.
     """
@@ -188,9 +188,9 @@ def compact(path: Path) -> Shrunk:
 
 
 def restore(path: Path, file: Path, now_ms: int) -> tuple[Copied, Path | None]:
-    """Put a verified copy of ``file`` in place; gives what it holds, and where the one before is kept. Needs ``alone``.
+    """Install a verified copy of ``file``; return its contents, and where the old file is kept. Requires ``alone``.
 
-    Nothing is lost when a step fails: ``file`` is only read, and the one before is put back.
+    Nothing is lost if a step fails: ``file`` is only read, and the old file is put back.
     Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
     """
     if not file.is_file():
@@ -239,7 +239,7 @@ def _bytes(path: Path) -> int:
 
 @contextlib.contextmanager
 def _reading_copy(file: Path) -> Iterator[sqlite3.Connection]:
-    """As ``database.reading``, but a file that is whole in itself may lie where nothing can be written."""
+    """Like ``database.reading``, but also for a complete file in a read-only folder."""
     if any(file.with_name(file.name + side).exists() for side in _SIDES):
         with database.reading(file) as connection:
             yield connection
@@ -254,9 +254,9 @@ def _connect_immutable(file: Path) -> sqlite3.Connection:
 
 
 def _copy(source: sqlite3.Connection, named: Path, beside: Path, fix: str) -> tuple[Path, dict[str, int]]:
-    """Copy what ``source`` sees into a private file beside another, one file whole in itself; verify both.
+    """Copy ``source`` into a private, self-contained file next to ``beside``; verify both.
 
-    Gives it, and its rows by table. Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
+    Returns its path, and its rows by table. Raises Refused, NotOurs, NewerSchema, sqlite3.Error, OSError.
     """
     _sound(source, named, fix)
     rows = count(source)
@@ -266,7 +266,7 @@ def _copy(source: sqlite3.Connection, named: Path, beside: Path, fix: str) -> tu
     try:
         with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as target:
             source.backup(target)
-            target.execute("PRAGMA journal_mode = DELETE").fetchall()  # else it would want a WAL to be read
+            target.execute("PRAGMA journal_mode = DELETE").fetchall()  # otherwise reading it would require a WAL
         _verify(made, rows)
     except BaseException:
         for side in ("", *_SIDES):
@@ -276,7 +276,7 @@ def _copy(source: sqlite3.Connection, named: Path, beside: Path, fix: str) -> tu
 
 
 def count(connection: sqlite3.Connection) -> dict[str, int]:
-    """Give the rows of each table. Raises sqlite3.Error."""
+    """Return the number of rows of each table. Raises sqlite3.Error."""
     return {
         table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  our own names
         for table in tables()
@@ -299,18 +299,18 @@ def _verify(file: Path, rows: dict[str, int]) -> None:
     with contextlib.closing(_connect_immutable(file)) as connection:
         _sound(connection, file, _DISK)
         if count(connection) != rows:
-            raise Refused("file", f"{file} does not hold what was copied into it, so nothing was changed. {_DISK}")
+            raise Refused("file", f"{file} differs from what was copied into it, so nothing was changed. {_DISK}")
 
 
 def _empty_wal(path: Path) -> None:
-    """Bring what a killed monitor left in the WAL into its file, so that one file is all there is to move."""
+    """Checkpoint the WAL that a killed monitor left, so that only one file has to be moved."""
     if _is_ours(path):
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _put_back(path: Path, aside: Path | None) -> None:
-    """Undo ``set_aside``; what stands in its place is a copy."""
+    """Undo ``set_aside``; the file in its place is only a copy."""
     for side in ("", *_SIDES):
         here = path.with_name(path.name + side)
         here.unlink(missing_ok=True)
@@ -319,7 +319,7 @@ def _put_back(path: Path, aside: Path | None) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Let a rename reach the disk, where the system can be asked for it."""
+    """Flush a rename to the disk, where the system supports it."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

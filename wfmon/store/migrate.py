@@ -1,4 +1,4 @@
-"""The form's version, and the steps from one to the next. docs/adr/0006-the-store.md says why a table of steps."""
+"""The schema version, and the migration steps. docs/adr/0006-the-store.md explains the table of steps."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from importlib.resources import files
 
 APPLICATION_ID = 0x77666D6E
-"""``wfmn``: tells our files from others'."""
+"""``wfmn``: identifies our files."""
 VERSION = 1
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
-"""By the version they start from: what brings a file to the next one. Each runs in a transaction of its own."""
+"""Migrations to the next version, by the version they start from. Each runs in its own transaction."""
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make all tables in an empty file."""
+    """Create all tables in an empty file."""
     statements = files("wfmon.store").joinpath("schema.sql").read_text("utf-8").splitlines()
     _in_one(connection, VERSION, lambda: [connection.execute(statement) for statement in statements])
 
 
 def migrate(connection: sqlite3.Connection, version: int, to: int = VERSION) -> None:
-    """Bring a file of an older version to ``to``, a step a transaction. Raises KeyError where a step is missing."""
+    """Migrate an older file to version ``to``, one transaction per step. Raises KeyError if a step is missing."""
     for number in range(version, to):
         step = STEPS[number]
         _in_one(connection, number + 1, lambda step=step: step(connection))  # type: ignore[misc]

@@ -1,7 +1,7 @@
-"""Which of the palette's colours each model has: the same everywhere, and for good.
+"""The palette colour of each model: the same everywhere, permanently.
 
-A model gets the colour that the fewest have when it is first seen, so that the first six differ, and keeps it in a file
-of the data folder. Two models of one colour are told apart by their names, and in one chart by the stroke of the line.
+A new model gets the least used colour, so that the first six differ; it is saved in a file of the data folder. Two
+models of one colour are distinguished by name, and within one chart by the stroke of the line.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 NAME = "model-colours.json"
 COLOURS = 6
-"""Of the palette: ``--s-1`` to ``--s-6`` in wfmon.css."""
+"""Size of the palette: ``--s-1`` to ``--s-6`` in wfmon.css."""
 MOST = 1_000
-"""Models that are remembered; one past them has the colour that its name's checksum gives."""
+"""Models that are saved; beyond that, the colour is derived from the checksum of the name."""
 
 
 class ModelColours:
-    """Any thread. ``keep()``: whether names may be written to the disk, as recording may be off."""
+    """Any thread. ``keep()``: whether names may be written to disk (not while recording is off)."""
 
     def __init__(self, path: Path, keep: Callable[[], bool]) -> None:
         self._path = path
@@ -35,11 +35,11 @@ class ModelColours:
         self._colours = _read(path)  # changed under the lock
 
     def of(self, model: str) -> int:
-        """Give a model's colour, 1 to ``COLOURS``."""
+        """Return a model's colour, 1 to ``COLOURS``."""
         return self._colours.get(model) or self.of_all([model])[model]
 
     def of_all(self, models: Sequence[str]) -> dict[str, int]:
-        """Give the colour of each; those that are new get one, in this order."""
+        """Return the colour of each model; new ones are assigned one, in this order."""
         with self._lock:
             room = max(0, MOST - len(self._colours))
             fresh = [model for model in dict.fromkeys(models) if model not in self._colours][:room]
@@ -53,7 +53,7 @@ class ModelColours:
             return {model: self._colours.get(model) or zlib.crc32(model.encode()) % COLOURS + 1 for model in models}
 
     def retain(self, models: Collection[str]) -> None:
-        """Forget all others: something was deleted from the history, and no name of it may stay behind."""
+        """Delete all other models: after a deletion from the history none of its names may remain."""
         with self._lock:
             gone = self._colours.keys() - set(models)
             self._colours = {model: colour for model, colour in self._colours.items() if model not in gone}
@@ -61,7 +61,7 @@ class ModelColours:
                 self._save()
 
     def _save(self) -> None:
-        """Write the file, whole or not at all. Where it cannot be written, colours hold until the next start."""
+        """Write the file atomically. If it cannot be written, colours last until the next start."""
         scratch = self._path.with_name(f".{NAME}.{secrets.token_hex(4)}")
         try:
             with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
@@ -74,13 +74,13 @@ class ModelColours:
 
 
 def _read(path: Path) -> dict[str, int]:
-    """Read the file; without one, or with one that is none, nothing is known."""
+    """Read the file; empty if it is missing or invalid."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        log.warning("%s cannot be read and is made anew: %s", path, error)
+        log.warning("%s cannot be read and is recreated: %s", path, error)
         return {}
     if not isinstance(found, dict):
         return {}

@@ -1,4 +1,4 @@
-"""What is in the file, for whoever asks: each call sees one instant of it. Any thread."""
+"""Queries of the file: each call sees one consistent state of it. Any thread."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Known(NamedTuple):
 
 
 class Reader:
-    """Reads the file at ``path``. Raises Unreadable; an absent file has nothing in it."""
+    """Reads the file at ``path``. Methods raise Unreadable; a missing file counts as empty."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def series(self) -> list[Known]:
-        """Every series that was ever kept, in order of their numbers."""
+        """Return every series ever stored, ordered by number."""
         rows = self._all("SELECT id, text, name, unit, kind, first_s FROM series ORDER BY id")
         return [Known(*row) for row in rows]
 
     def span(self) -> tuple[int, int] | None:
-        """Give the first second (UTC) that is kept, and the one after the last; None while there is none.
+        """Return the first stored second (UTC), and the one after the last; None if there is none.
 
-        As exactly as the coarsest tier tells the first, and the finest that holds anything the last.
+        The first has the precision of the coarsest tier, the last that of the finest tier with data.
         """
         rows = self._all(
             "SELECT -1 AS tier, min(t_s), max(t_s) FROM journal"
@@ -58,8 +58,8 @@ class Reader:
         return (min(low for low, _ in found), found[0][1]) if found else None
 
     def first_of(self) -> dict[int, int]:
-        """Give the first second (UTC) that each tier has chunks of, by its number; tiers without any are left out."""
-        # One look into the index a tier; GROUP BY would read all of it.
+        """Return the first second (UTC) of each tier's chunks, by its number; empty tiers are omitted."""
+        # One index lookup per tier; GROUP BY would read the whole index.
         each = (
             f"SELECT {tier.number}, min(start_s) FROM chunk WHERE tier = {tier.number}"  # noqa: S608  a literal
             for tier in TIERS
@@ -67,9 +67,9 @@ class Reader:
         return {tier: at for tier, at in self._all(" UNION ALL ".join(each)) if at is not None}
 
     def buckets(self, ids: Sequence[int], from_s: int, to_s: int, tier: Tier) -> dict[int, Buckets]:
-        """Give the buckets of ``tier`` that touch [from_s, to_s) of each series, whole; ``NONE`` where there are none.
+        """Return each series' whole buckets of ``tier`` that overlap [from_s, to_s); ``NONE`` if there are none.
 
-        What that tier does not hold yet comes from the finer ones and from the journal.
+        Data not yet in that tier comes from the finer ones and from the journal.
         """
         parts = self.parts_before(ids, from_s, to_s, tier, journal_to_s=FOREVER_S)[1]
         return {number: joined(found, tier.step_s) for number, found in parts.items()}
@@ -77,10 +77,10 @@ class Reader:
     def parts_before(
         self, ids: Sequence[int], from_s: int, to_s: int, tier: Tier, *, journal_to_s: int, sketches: bool = True
     ) -> tuple[int, dict[int, list[Buckets]]]:
-        """Give the same in the parts in which it is kept, to be ``joined`` in this order, and without the journal's
-        seconds from ``journal_to_s`` on, for whoever has them in memory; without sketches it is faster.
+        """Return the same in parts, to be ``joined`` in this order, without the journal's seconds from ``journal_to_s``
+        on, which the caller has in memory; faster without ``sketches``.
 
-        The first of both is the second before which all is in chunks: only what comes later may be taken from memory.
+        First returned is the second before which everything is in chunks: only later data may be taken from memory.
         """
         sealed_to_s, parts = 0, {number: list[Buckets]() for number in ids}
         if self._path.exists() and ids and to_s > from_s:
@@ -95,9 +95,9 @@ class Reader:
         return sealed_to_s, parts
 
     def requests(self, from_ms: int, to_ms: int, *, limit: int = 5_000, model: str = "") -> Iterator[RequestRow]:
-        """Give requests that began in [from, to), the newest first: the fields of ``core.types.Request``.
+        """Yield requests that began in [from, to), newest first: the fields of ``core.types.Request``.
 
-        One at a time: some thousands at once are ten megabytes.
+        One at a time: thousands at once would take ten megabytes.
         """
         if not self._path.exists():
             return
@@ -112,14 +112,14 @@ class Reader:
                 yield _request(row)
 
     def request(self, name: str) -> RequestRow:
-        """Give one request. Raises KeyError."""
+        """Return one request. Raises KeyError."""
         rows = self._all("SELECT * FROM request WHERE id = ?", (name,))
         if not rows:
             raise KeyError(name)
         return _request(rows[0])
 
     def annotations(self, from_ms: int, to_ms: int, limit: int = 1_000) -> list[Annotation]:
-        """Give {t_ms, kind, text} of what happened in [from, to), the newest at most, in order of time."""
+        """Return {t_ms, kind, text} of the newest ``limit`` annotations in [from, to), in time order."""
         rows = self._all(
             "SELECT t_ms, kind, text FROM annotation WHERE t_ms >= ? AND t_ms < ? ORDER BY t_ms DESC, id DESC LIMIT ?",
             (from_ms, to_ms, limit),
@@ -127,7 +127,7 @@ class Reader:
         return [{"t_ms": t_ms, "kind": kind, "text": text} for t_ms, kind, text in reversed(rows)]
 
     def usage(self) -> Usage:
-        """Give {bytes, free_bytes, wal_bytes, tiers: [{...}], series: {text: bytes}, tables: {name: rows}}."""
+        """Return {bytes, free_bytes, wal_bytes, tiers: [{...}], series: {text: bytes}, tables: {name: rows}}."""
         tiers = {row[0]: tuple(row) for row in self._all(
             "SELECT tier, count(*) AS chunks, sum(bytes) AS bytes, min(start_s) AS first_s FROM chunk GROUP BY tier"
         )}  # fmt: skip
@@ -171,7 +171,7 @@ class Reader:
 def _chunks(
     connection: sqlite3.Connection, ids: Sequence[int], from_s: int, to_s: int, tier: Tier, *, sketches: bool
 ) -> list[tuple[int, Buckets]]:
-    """Give what chunks hold: those of the tier, and of finer ones what no coarser one has taken in."""
+    """Return the chunks of the tier, and those of finer tiers not yet folded into a coarser one."""
     seals = connection.execute("SELECT id, tier, done FROM seal").fetchall()
     making = {number for number, _, done in seals if not done}
     found = []
@@ -194,7 +194,7 @@ def _chunks(
 
 
 def _sealed_to(connection: sqlite3.Connection) -> int:
-    """Give the second before which all is in chunks."""
+    """Return the second before which everything is in chunks."""
     first = connection.execute("SELECT min(t_s) FROM journal").fetchone()[0]
     if first is not None:
         return int(first)
@@ -206,7 +206,7 @@ def _decoded(data: bytes, start_s: int, tier: Tier, *, sketches: bool) -> Bucket
     try:
         return codec.decode_chunk(data, start_s, tier.step_s, sketches=sketches)
     except codec.CorruptBlob as error:
-        log.warning("a part of the history from %d on cannot be read: %s", start_s, error)
+        log.warning("a part of the history starting at %d cannot be read: %s", start_s, error)
         return NONE
 
 

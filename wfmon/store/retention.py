@@ -1,4 +1,4 @@
-"""Retention: by age a tier and a table, and by size for the whole; in slices, so that the writer never stands."""
+"""Retention: by age per tier and table, and by total size; in slices, so that the writer never blocks for long."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from wfmon.store.seal import transaction
 from wfmon.store.tiers import DAY_S, TIERS, Tier
 
 CHUNKS, ROWS, PAGES = 64, 200, 64
-"""What a slice takes at most."""
+"""Maximum size of a slice."""
 SPARE_PAGES = 1_000
-"""Free pages that are kept for what is written next; more go back to the disk."""
+"""Free pages kept for later writes; more are returned to the disk."""
 TABLES = (("request", "started_ms"), ("annotation", "t_ms"), ("alert", "t_ms"))
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How long and how much. ``tiers``: seconds, by number of the tier; ``tables``: seconds, by name."""
+    """Retention limits. ``tiers``: seconds, by tier number; ``tables``: seconds, by name."""
 
     tiers: tuple[int, ...]
     tables: dict[str, int]
@@ -27,7 +27,7 @@ class Keep:
 
     @classmethod
     def of(cls, tier_days: Sequence[float], table_days: dict[str, float], max_bytes: int) -> Keep:
-        """Make it of days."""
+        """Convert from days."""
         return cls(
             tuple(round(days * DAY_S) for days in tier_days),
             {name: round(days * DAY_S) for name, days in table_days.items()},
@@ -36,7 +36,7 @@ class Keep:
 
 
 class Due(NamedTuple):
-    """What is past its time, or too much. ``to_s``: its newest part begins then; None where nothing is due."""
+    """Data past its retention. ``to_s``: the start of its newest part; None if nothing is due."""
 
     rows: int
     bytes: int
@@ -45,9 +45,9 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What ``retain`` would delete. ``tiers``: by number, by age; ``tables``: by name, their bytes about.
+    """What ``retain`` would delete. ``tiers``: by age, by number; ``tables``: by name, bytes approximate.
 
-    ``over``: by number of the tier, what would go beside that for the size of the whole, about.
+    ``over``: by tier number, what would also be deleted for the total size; approximate.
     """
 
     tiers: tuple[Due, ...]
@@ -56,9 +56,9 @@ class Preview:
 
 
 def retain(connection: sqlite3.Connection, keep: Keep, now_s: int, live: Sequence[int]) -> bool:
-    """Delete a slice of what is past its time or too much; False when nothing is. Raises sqlite3.Error.
+    """Delete a slice of the data past its retention; False if there is none. Raises sqlite3.Error.
 
-    ``live``: seals that no coarser tier has wholly taken in: what is theirs stays.
+    ``live``: seals not yet completely folded into a coarser tier; their chunks are kept.
     """
     for tier in TIERS:
         if _old_chunks(connection, tier.number, _last_start_s(keep, tier, now_s), live):
@@ -72,7 +72,7 @@ def retain(connection: sqlite3.Connection, keep: Keep, now_s: int, live: Sequenc
 
 
 def preview(connection: sqlite3.Connection, keep: Keep, now_s: int) -> Preview:
-    """Tell what ``retain`` would delete by these times and this size; only reads. Raises sqlite3.Error."""
+    """Return what ``retain`` would delete with these limits; read-only. Raises sqlite3.Error."""
     live = [row[0] for row in connection.execute("SELECT id FROM seal")]
     tiers = tuple(_due_chunks(connection, tier, _last_start_s(keep, tier, now_s), live) for tier in TIERS)
     tables = {}
@@ -86,7 +86,7 @@ def preview(connection: sqlite3.Connection, keep: Keep, now_s: int) -> Preview:
 
 
 def _over(connection: sqlite3.Connection, keep: Keep, now_s: int, live: Sequence[int], going: int) -> tuple[Due, ...]:
-    """Walk as ``_oldest_of_largest`` does, by start instead of by slice; a byte of a chunk frees its share of pages."""
+    """Simulate ``_oldest_of_largest``, by start instead of by slice; each chunk byte frees its share of pages."""
     marks = ",".join("?" * len(live))
     rest = (
         f"SELECT start_s, count(*), sum(bytes) FROM chunk WHERE tier = ? AND start_s > ? AND seal NOT IN ({marks})"  # noqa: S608
@@ -110,17 +110,17 @@ def _over(connection: sqlite3.Connection, keep: Keep, now_s: int, live: Sequence
 
 
 def _last_start_s(keep: Keep, tier: Tier, now_s: int) -> int:
-    """Give the start of the last chunk whose last bucket is past its time."""
+    """Return the start of the last chunk whose last bucket is past its retention."""
     return now_s - keep.tiers[tier.number] - tier.chunk_s
 
 
 def _first_ms(keep: Keep, table: str, now_s: int) -> int:
-    """Give the first instant that a table keeps."""
+    """Return the first instant that a table keeps."""
     return (now_s - keep.tables[table]) * 1000
 
 
 def _old(tier: int, before_s: int, live: Sequence[int]) -> tuple[str, tuple[int, ...]]:
-    """Give the condition of chunks that may go: they begin then or before, and a coarser tier has taken them in."""
+    """Return the SQL condition of deletable chunks: they begin by ``before_s``, and are folded into a coarser tier."""
     marks = ",".join("?" * len(live))
     return f"tier = ? AND start_s <= ? AND seal NOT IN ({marks})", (tier, before_s, *live)
 
@@ -133,8 +133,8 @@ def _due_chunks(connection: sqlite3.Connection, tier: Tier, before_s: int, live:
 
 
 def bytes_of(connection: sqlite3.Connection, table: str) -> str:
-    """Give the expression that sums up about how many bytes rows are: of chunks and seconds what is in them, of others
-    their text.
+    """Return the SQL expression of the approximate bytes of rows: of chunks and seconds their data, of others their
+    text.
     """
     size = {"chunk": "bytes", "journal": "length(data)"}.get(table)
     if size is None:
@@ -144,7 +144,7 @@ def bytes_of(connection: sqlite3.Connection, table: str) -> str:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes of the file that hold something."""
+    """Return the bytes of the file in use."""
     size = _pragma(connection, "page_size")
     return size * (_pragma(connection, "page_count") - _pragma(connection, "freelist_count"))
 
@@ -167,7 +167,7 @@ def _old_rows(connection: sqlite3.Connection, table: str, column: str, before_ms
 
 
 def _oldest_of_largest(connection: sqlite3.Connection, live: Sequence[int]) -> bool:
-    """Make room: the oldest chunks of the tier that takes most go first."""
+    """Delete the oldest chunks of the largest tier first, to reduce the size."""
     sizes = connection.execute("SELECT tier, sum(bytes) FROM chunk GROUP BY tier ORDER BY 2 DESC").fetchall()
     return any(_old_chunks(connection, tier, 2**62, live) for tier, _ in sizes)
 
@@ -184,7 +184,7 @@ def _give_back(connection: sqlite3.Connection) -> bool:
     free = _pragma(connection, "freelist_count")
     if free <= SPARE_PAGES:
         return False
-    # It has rows without columns, of which execute() takes one: a page a call. A script runs to its end.
+    # It returns rows without columns, of which execute() takes one: one page per call. A script runs to the end.
     connection.executescript(f"PRAGMA incremental_vacuum({min(PAGES, free - SPARE_PAGES)})")
     return True
 

@@ -1,4 +1,4 @@
-"""How long and how much is kept: the settings of it, changed while the monitor runs, and what a change would delete."""
+"""Retention settings: changed while the monitor runs, with a preview of what a change would delete."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ TABLE_SETTINGS = {
 }  # fmt: skip
 SIZE_SETTING = "store.max_bytes"
 NAMES = (*TIER_SETTINGS, *TABLE_SETTINGS.values(), SIZE_SETTING)
-"""In the order in which they are shown."""
+"""In display order."""
 
 
 class HeldSettings(Protocol):
-    """The settings that hold now, with their one owner: see ``runtime.settings.ChangedSettings``."""
+    """Access to the current settings, owned by ``runtime.settings.ChangedSettings``."""
 
     def value(self, name: str) -> Any:  # noqa: ANN401  of the setting's own type
-        """Give the value that holds now."""
+        """Return the current value."""
 
     def origin(self, name: str) -> str:
-        """Say where it comes from."""
+        """Return where it comes from."""
 
     def beneath(self, name: str) -> tuple[Any, str]:
-        """Give the value without a change made in the page, and where it comes from."""
+        """Return the value without changes made on the page, and where it comes from."""
 
     def change(self, changes: Mapping[str, Any]) -> None:
-        """Hold these from now on; None takes a change back. Raises SettingsError, NotSaved."""
+        """Save and apply these values; None reverts a change. Raises SettingsError, NotSaved."""
 
 
 class RetentionSettings:
-    """The settings of what is kept. Any thread."""
+    """The retention settings. Any thread."""
 
     def __init__(self, settings: HeldSettings, path: Path, now_ms: Callable[[], int]) -> None:
         self._settings = settings
         self._path = path
         self._now_ms = now_ms
         self._rows = {row.name: row for row in core_settings.catalogue() if row.name in NAMES}
-        self._keep = _keep(self._values())  # replaced whole, read by any thread
+        self._keep = _keep(self._values())  # replaced atomically, read by any thread
 
     def keep(self) -> Keep:
-        """Give what holds now."""
+        """Return the current limits."""
         return self._keep
 
     def retention(self) -> list[RetentionRow]:
-        """Give each setting; ``back``: the value beneath a change."""
+        """Return each setting; ``back``: its value without changes made on the page."""
         return [
             {
                 "name": name, "value": self._settings.value(name), "default": row.default, "low": row.low or 0,
@@ -67,7 +67,7 @@ class RetentionSettings:
         ]  # fmt: skip
 
     def preview(self, changes: Mapping[str, Any]) -> RetentionPreview:
-        """Give what a change would delete; only reads. ``changes``: by setting, None for what stands beneath.
+        """Return what a change would delete; read-only. ``changes``: by setting; None reverts a change.
 
         Raises Refused, Unreadable.
         """
@@ -83,14 +83,18 @@ class RetentionSettings:
             "shorter": [name for name in NAMES if values[name] < before[name]],
             "parts": sum(due.rows for due in (*tiers, *over)),
             "bytes": sum(due.bytes for due in (*tiers, *over, *tables.values())),
-            "tiers": [{"name": tier.name, **_told(due, tier.chunk_s)} for tier, due in zip(TIERS, tiers, strict=False)],
-            "tables": {name: _told(due) for name, due in tables.items()},
-            "over": [{"name": tier.name, **_told(due, tier.chunk_s)} for tier, due in zip(TIERS, over, strict=False)],
+            "tiers": [
+                {"name": tier.name, **_due_row(due, tier.chunk_s)} for tier, due in zip(TIERS, tiers, strict=False)
+            ],
+            "tables": {name: _due_row(due) for name, due in tables.items()},
+            "over": [
+                {"name": tier.name, **_due_row(due, tier.chunk_s)} for tier, due in zip(TIERS, over, strict=False)
+            ],
             "hints": _hints(values),
         }
 
     def change(self, changes: Mapping[str, Any]) -> list[RetentionRow]:
-        """Keep a change, now and at later starts; gives ``retention``. Raises Refused, NotSaved."""
+        """Save and apply a change; return ``retention``. Raises Refused, NotSaved."""
         beneath = {name: self._settings.beneath(name)[0] for name in self._rows}
         new = {name: None if value == beneath[name] else value for name, value in self._checked(changes).items()}
         self._settings.change(new)
@@ -101,16 +105,14 @@ class RetentionSettings:
         return {name: self._settings.value(name) for name in NAMES}
 
     def _checked(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the values of a change in their types. Raises Refused."""
+        """Return the validated values of a change, in their types. Raises Refused."""
         if not changes:
             raise Refused("values", "No setting was named.", f"Name at least one of {', '.join(NAMES)}.")
         found = {}
         for name, value in changes.items():
             row = self._rows.get(name)
             if row is None:
-                raise Refused(
-                    name, f"{name[:80]} is no setting of how long is kept.", f"Name one of {', '.join(NAMES)}."
-                )
+                raise Refused(name, f"{name[:80]} is not a retention setting.", f"Name one of {', '.join(NAMES)}.")
             try:
                 found[name] = self._settings.beneath(name)[0] if value is None else settings_files.checked(name, value)
             except SettingsError as error:
@@ -119,9 +121,9 @@ class RetentionSettings:
 
 
 def fix_of(row: Setting) -> str:
-    """Say what a setting may be."""
+    """Return a sentence with the valid range of a setting."""
     kind = "a whole number of bytes" if row.type is int else "a number of days"
-    return f"Give {kind} from {row.low:,.15g} to {row.high:,.15g}."
+    return f"Use {kind} from {row.low:,.15g} to {row.high:,.15g}."
 
 
 def _keep(values: Mapping[str, Any]) -> Keep:
@@ -132,7 +134,7 @@ def _keep(values: Mapping[str, Any]) -> Keep:
 
 
 def _hints(values: Mapping[str, Any]) -> list[str]:
-    """Say where a coarser tier reaches back less far than a finer one: it may, but its long spans then end there."""
+    """Return warnings where a coarser tier is kept for less time than a finer one: allowed, but cuts long charts."""
     found = []
     for finer, coarser in itertools.pairwise(TIERS):
         one, other = values[TIER_SETTINGS[finer.number]], values[TIER_SETTINGS[coarser.number]]
@@ -144,6 +146,6 @@ def _hints(values: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _told(due: Due, chunk_s: int = 0) -> DueRow:
+def _due_row(due: Due, chunk_s: int = 0) -> DueRow:
     until_ms = None if due.to_s is None else (due.to_s + chunk_s) * 1_000
     return {"rows": due.rows, "bytes": due.bytes, "until_ms": until_ms}

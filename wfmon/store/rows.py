@@ -1,4 +1,4 @@
-"""Rows of requests and annotations on their way into the file: bounded, and handed over by any thread."""
+"""A bounded queue of request and annotation rows waiting for the file; filled by any thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from wfmon.core.types import Request
 
 MAX_ROWS = 5_000
-"""Rows that wait at most."""
+"""Capacity in rows."""
 _REQUEST = (
     "id", "started_ms", "ended_ms", "model", "server", "via", "status", "reason", "prompt_tokens", "cached_tokens",
     "output_tokens", "queue_ms", "load_ms", "prompt_ms", "ttft_ms", "duration_ms", "tokens_per_second",
@@ -28,13 +28,13 @@ _INSERT_REQUEST = f"INSERT OR REPLACE INTO request ({', '.join(_REQUEST)}) VALUE
 _INSERT_ANNOTATION = "INSERT INTO annotation (t_ms, kind, text) VALUES (?, ?, ?)"
 
 _BEGAN_AT = {_INSERT_REQUEST: _REQUEST.index("started_ms")}
-"""By statement, where among its values the instant stands; elsewhere it is the first."""
+"""By statement, the index of the instant among its values; otherwise it is the first."""
 
 Row = tuple[str, tuple[Any, ...]]
 
 
 class Rows:
-    """What waits, in the order of its coming. ``counts`` gets "dropped_rows". Any thread."""
+    """Waiting rows in order of arrival. Counts "dropped_rows" in ``counts``. Any thread."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self._lock = threading.Lock()
@@ -42,42 +42,42 @@ class Rows:
         self._since_ms = 0
         self._counts = counts
 
-    def request(self, told: Request) -> None:
-        """Take a request that ended."""
-        figures = asdict(told)
-        figures["stalls"] = json.dumps(told.stalls)
-        figures["causes"] = json.dumps([cause._asdict() for cause in told.causes])
+    def request(self, request: Request) -> None:
+        """Queue a finished request."""
+        figures = asdict(request)
+        figures["stalls"] = json.dumps(request.stalls)
+        figures["causes"] = json.dumps([cause._asdict() for cause in request.causes])
         self._push(_INSERT_REQUEST, tuple(figures[name] for name in _REQUEST))
 
     def annotation(self, t_ms: int, kind: str, text: str) -> None:
-        """Take what happened at ``t_ms``, in one sentence."""
+        """Queue an annotation: what happened at ``t_ms``, in one sentence."""
         self._push(_INSERT_ANNOTATION, (t_ms, kind, text))
 
     def waiting(self) -> list[Row]:
-        """Give all that waits; it waits on until it is ``done``."""
+        """Return all waiting rows; they stay until ``done``."""
         with self._lock:
             return list(self._waiting)
 
     def done(self, count: int, refused: int) -> None:
-        """Let go of the oldest ``count``; ``refused`` of them the file did not take."""
+        """Remove the oldest ``count``; ``refused`` of them were rejected by the file."""
         with self._lock:
             for _ in range(count):
                 self._waiting.popleft()
             self._counts["dropped_rows"] += refused
 
     def forget(self, before_ms: int) -> None:
-        """Let go of requests that began before, and of what happened before, now and whenever they come."""
+        """Drop rows of requests and events before an instant, those waiting and those still to come."""
         with self._lock:
             self._since_ms = max(self._since_ms, before_ms)
             self._waiting = deque(row for row in self._waiting if _instant(row) >= before_ms)
 
     def forget_notes(self, texts: Collection[str]) -> None:
-        """Let go of annotations that are of these series."""
+        """Drop annotations of these series."""
         with self._lock:
             self._waiting = deque(row for row in self._waiting if _series_of(row) not in texts)
 
     def moved(self, step_ms: int) -> None:
-        """The wall clock was set, and what comes goes by the new time."""
+        """Shift the instant after a clock step: new rows use the new time."""
         with self._lock:
             self._since_ms = max(0, self._since_ms + step_ms) if self._since_ms else 0
 
@@ -92,12 +92,12 @@ class Rows:
 
 
 def _instant(row: Row) -> int:
-    """Give when it began or happened, UTC milliseconds."""
+    """Return when it began or happened, UTC milliseconds."""
     return int(row[1][_BEGAN_AT.get(row[0], 0)])
 
 
 def _series_of(row: Row) -> str | None:
-    """Give the series that an annotation is of: its second line is JSON then."""
+    """Return the series of an annotation, if it has one: then its second line is JSON."""
     if row[0] != _INSERT_ANNOTATION:
         return None
     try:
@@ -108,7 +108,7 @@ def _series_of(row: Row) -> str | None:
 
 
 def insert(cursor: sqlite3.Cursor, rows: list[Row]) -> int:
-    """Put rows into the file, and give how many it refuses: they must not hold up the others. Raises sqlite3.Error."""
+    """Insert rows; return how many were rejected, which must not block the others. Raises sqlite3.Error."""
     refused = 0
     for statement, values in rows:
         try:

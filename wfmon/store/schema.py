@@ -1,6 +1,6 @@
-"""The tables. The monitor reads schema.sql, which is made of this (``make docs``): SQLAlchemy would cost it 16 MB.
+"""The tables. The monitor reads schema.sql, generated from this (``make docs``): SQLAlchemy would cost it 16 MB.
 
-Programs that end (analysis, the command line) query with these tables. docs/adr/0006-the-store.md says why.
+Short-lived programs (analysis, the command line) query with these tables. See docs/adr/0006-the-store.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ seal = Table(
     Column("parent", Integer, comment="the seal of the next tier that takes it in, while that is made"),
     sqlite_autoincrement=True,
 )  # fmt: skip
-"""Seals that are in the making, or that no coarser tier has taken in yet: a dozen rows."""
+"""Seals in progress, or not yet folded into a coarser tier: a dozen rows."""
 
 chunk = Table(
     "chunk", metadata,
@@ -83,7 +83,7 @@ request = Table(
     Column("causes", Text, nullable=False, comment="JSON: [{code, text, cost_ms}, ...]"),
     Index("request_at", "started_ms"),
 )  # fmt: skip
-"""One row a model request; there is no column for text."""
+"""One row per model request; there is no column for text."""
 
 annotation = Table(
     "annotation", metadata,
@@ -109,7 +109,7 @@ alert = Table(
 
 
 def sql() -> str:
-    """Give the statements that make all tables and indexes: what stands in schema.sql."""
+    """Return the statements that create all tables and indexes: the content of schema.sql."""
     from sqlalchemy.dialects import sqlite
     from sqlalchemy.schema import CreateIndex, CreateTable
 

@@ -1,9 +1,8 @@
-"""Sealing: journal to chunks, chunks to coarser chunks, a few series a transaction, so that the writer never stands.
+"""Sealing: journal to chunks, chunks to coarser chunks; a few series per transaction, so that writing is never held up.
 
-A seal is one chunk's span of one tier, of all series. It is begun with a row, made slice by slice, and ended in one
-transaction with the deletion of what it took in: killed between two of these it goes on where it was. Chunks are never
-written into: what comes to a span that is sealed already (the clock went back) becomes a further seal of it, and
-whoever reads puts both together.
+A seal is one chunk's span of one tier, for all series. It begins with a row, is made slice by slice, and ends in one
+transaction with the deletion of its input: after a kill it resumes where it was. Chunks are never modified: late data
+for a sealed span (the clock went back) becomes another seal of that span, and readers join both.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from wfmon.store.buckets import NONE, Buckets, Second, joined, of_series, picked
 from wfmon.store.tiers import TIERS, Tier
 
 SLICE = 20
-"""Series a transaction."""
+"""Series per transaction."""
 GROUP = 200
-"""Series for which the journal is read at once: 300 seconds of so many are 1.3 MB."""
+"""Series for which the journal is read at once: 300 seconds of 200 series are 1.3 MB."""
 AHEAD_S = 3_600
-"""What begins so far ahead of now was written before the clock was set back: nothing is coming to it, it is due."""
+"""A span this far in the future was written before the clock was set back: no more data will come, so it is due."""
 
 
 class Seal(NamedTuple):
@@ -36,13 +35,13 @@ class Seal(NamedTuple):
 
 
 class Sealer:
-    """Finds what is due and does it, a slice a call. The writer's thread alone."""
+    """Finds due seals and makes them, one slice per call. The writer's thread only."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._work: Iterator[None] | None = None
         self.unreadable = 0
-        """Blobs that were damaged. Whoever reads it may set it back."""
+        """Number of damaged blobs. Its reader may reset it."""
         step = TIERS[0].chunk_s
         rows = connection.execute("SELECT DISTINCT t_s / ? * ? FROM journal", (step, step))
         self._windows = {row[0] for row in rows}  # those of the journal
@@ -50,15 +49,15 @@ class Sealer:
 
     @property
     def live(self) -> list[int]:
-        """Ids of seals in the making, and of those that no coarser tier has wholly taken in. Raises sqlite3.Error."""
+        """Ids of seals in progress or not completely folded into a coarser tier. Raises sqlite3.Error."""
         return [row[0] for row in self._connection.execute("SELECT id FROM seal ORDER BY id")]
 
     def journaled(self, t_s: int) -> None:
-        """A second was written to the journal."""
+        """Record that a second was written to the journal."""
         self._windows.add(t_s // TIERS[0].chunk_s * TIERS[0].chunk_s)
 
     def advance(self, now_s: int) -> bool:
-        """Do a slice of what is due when all before ``now_s`` is known; False when nothing is. Raises sqlite3.Error."""
+        """Do one slice of what is due, given all data before ``now_s``; False if none is due. Raises sqlite3.Error."""
         if self._work is None:
             self._work = self._next(now_s)
         if self._work is None:
@@ -68,7 +67,7 @@ class Sealer:
         except StopIteration:
             self._work = None
         except BaseException:
-            self._work = None  # begun again from the table, where it was
+            self._work = None  # resumed from the table, where it was
             raise
         return True
 
@@ -137,7 +136,7 @@ class Sealer:
                 ).fetchone()
             else:
                 cursor.execute("DELETE FROM seal WHERE parent = ?", (seal.id,))
-            if seal.tier == TIERS[-1].number:  # nothing takes it in
+            if seal.tier == TIERS[-1].number:  # there is no coarser tier
                 cursor.execute("DELETE FROM seal WHERE id = ?", (seal.id,))
         if seal.tier == 0 and left is None:
             self._windows.discard(seal.start_s)
@@ -153,7 +152,7 @@ class Sealer:
                 yield {number: joined([found[number]], 1) for number in part}
 
     def _journal(self, seal: Seal, *, count: bool = False) -> Iterator[Second]:
-        """Yield the seconds of a seal one by one. A damaged one is lost, and counted; others are read on."""
+        """Yield the seconds of a seal one by one. A damaged one is skipped and counted."""
         rows = self._connection.execute(
             "SELECT t_s, data FROM journal WHERE t_s >= ? AND t_s < ? AND seq <= ? ORDER BY t_s, seq",
             (seal.start_s, seal.start_s + TIERS[0].chunk_s, seal.upto),
@@ -193,12 +192,12 @@ class Sealer:
 
 
 def _is_due(tier: Tier, start_s: int, now_s: int) -> bool:
-    """Tell whether a chunk's span is past, or left behind in the future by a clock that was set back."""
+    """Return whether a chunk's span is past, or was left in the future by a clock that was set back."""
     return start_s + tier.chunk_s <= now_s or start_s > now_s + AHEAD_S
 
 
 class _transaction:  # noqa: N801  reads as a keyword
-    """A transaction begun at once; rolled back when it fails."""
+    """A transaction that begins immediately, and is rolled back on an error."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""THE tier table: how finely the past is kept, and for how long. All code walks it."""
+"""THE tier table: the resolutions of the history and their retention. All code iterates over it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DAY_S = 86_400
 
 
 class Tier(NamedTuple):
-    """``step_s``: seconds a bucket; ``chunk_s``: seconds a chunk, aligned to UTC; ``keep_days``: the default."""
+    """``step_s``: seconds per bucket; ``chunk_s``: seconds per chunk, aligned to UTC; ``keep_days``: the default."""
 
     number: int
     name: str
@@ -28,5 +28,5 @@ TIERS = (
 
 
 def tier_for(wanted_s: float) -> Tier:
-    """Give the coarsest tier whose buckets are no longer than ``wanted_s``, else the finest."""
+    """Return the coarsest tier whose buckets are at most ``wanted_s`` long, else the finest."""
     return next((tier for tier in reversed(TIERS) if tier.step_s <= wanted_s), TIERS[0])

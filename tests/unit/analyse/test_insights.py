@@ -42,7 +42,7 @@ def past(folder, *, days=14, turn=9, rise=1.38, disk_gb_a_day=0.0, requests_an_h
                 tokens_per_second=40 * dice.gauss(1, 0.05), causes=(Cause("load", "", 800.0),) if slow else (),
             ))  # fmt: skip
         recorded.clock.advance(HOUR)
-        recorded.writer.beat()
+        recorded.writer.tick()
     return recorded
 
 
@@ -152,7 +152,7 @@ def test_of_very_many_models_the_budgets_of_the_most_asked_are_told(tmp_path, ca
             id=f"n{at}", model=f"neighbour-{at}", server="127.0.0.1:1", via="hook", status="ok", ttft_ms=100.0,
             started_ms=recorded.now_s * 1000 - HOUR * 1000,
         ))  # fmt: skip
-    recorded.writer.beat()
+    recorded.writer.tick()
     names = [each["name"] for each in told(recorded, capsys)["budgets"]]
     assert len(names) == MOST_MODELS
     assert "First tokens of llama3" in names
@@ -175,8 +175,8 @@ def test_once_something_is_forgotten_no_answer_from_before_is_given_again(tmp_pa
     analyst = Analyst(recorded.writer.path, recorded.clock)
     assert analyst.insights(7, UTC)["requests"] == 96
     recorded.writer.on_deleted.append(analyst.on_deleted)
-    recorded.writer.forgetting.ask({"all": True})
-    recorded.writer.beat()
+    recorded.writer.deletion.request({"all": True})
+    recorded.writer.tick()
     assert analyst.insights(7, UTC)["requests"] == 0
 
 

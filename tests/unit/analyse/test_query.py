@@ -14,11 +14,12 @@ from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
 from wfmon.core.errors import Refused
 from wfmon.core.types import Series
+from wfmon.store.intake import Pulled, SampleSource
 from wfmon.store.read import Reader
 from wfmon.store.retention import Keep
 from wfmon.store.series_ids import Described
 from wfmon.store.tiers import DAY_S, TIERS
-from wfmon.store.writer import Pulled, SampleSource, Writer
+from wfmon.store.writer import Writer
 
 START_S = 1_700_000_000 // DAY_S * DAY_S  # midnight, UTC
 KEEP = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
@@ -35,7 +36,7 @@ class Past:
         self._values = [np.zeros(0, np.float32) for _ in texts]
         self.writer = Writer(folder, self.clock, SampleSource(self._pull, self._described), lambda: KEEP)
         closing.later(self.writer.close)
-        self.writer.beat()
+        self.writer.tick()
         self.reader = Reader(self.writer.path)
         self.hot = Hot(self._since_ms, self._hot_samples, self._known)
         self.history = HistoryQueries(self.reader, self.hot, self.clock.now_ms, lambda: KEEP)
@@ -56,7 +57,7 @@ class Past:
 
     def go(self, to_s):
         self.clock.advance(to_s - self.now_s)
-        self.writer.beat()
+        self.writer.tick()
         self.writer.tidy_all()
 
     def points(self, text, from_s, to_s, points=1_000, fn="envelope"):
@@ -271,7 +272,7 @@ def test_no_second_comes_twice_and_none_is_missing_where_the_file_meets_the_cach
     past.put(CPU, np.arange(START_S * 1_000, (START_S + 660) * 1_000, 250), np.arange(660 * 4) // 4)
     for second in range(1, 650):
         past.clock.advance(1)
-        past.writer.beat()  # seals begin and end among these
+        past.writer.tick()  # seals begin and end among these
         if second in SEAMS:
             found = past.points(CPU, START_S, past.now_s, 1_000)
             wanted = [[(START_S + at) * 1_000, at, at, at] for at in range(second)]
@@ -367,7 +368,7 @@ def test_a_tier_that_was_cut_short_for_want_of_room_is_left_for_the_coarser_one(
 def test_a_young_history_is_told_in_its_finest_tier(tmp_path):
     past = Past(tmp_path, CPU)
     past.clock.advance(5 * 3_600)  # begun at five
-    past.writer.beat()
+    past.writer.tick()
     past.every(CPU, 1, past.now_s + 3 * 3_600)
     past.go(past.now_s + 3 * 3_600 + 10)
     assert {1, 2} & past.reader.first_of().keys()  # their chunks begin before the first second

@@ -36,10 +36,10 @@ class Lived:
             for _ in range(4 * 60):
                 self.recorded.sample(CPU, usual + dice.normal())
                 self.recorded.clock.advance(60)
-            self.recorded.writer.beat()
+            self.recorded.writer.tick()
             self.recorded.clock.advance(20 * HOUR)
         self.recorded.clock.advance(2 * HOUR)
-        self.recorded.writer.beat()
+        self.recorded.writer.tick()
         self.clock, self.values, self.recording, self.kept_s = self.recorded.clock, {CPU: usual}, True, 14 * DAY
         self.names = [CPU, MEMORY, "system.load_5m"]
         self.watch = self.made(**more)
@@ -64,7 +64,7 @@ class Lived:
         for _ in range(count * 60):
             self.clock.advance(1)
             self.watch.tick()
-        self.recorded.writer.beat()
+        self.recorded.writer.tick()
 
     @property
     def now(self):
@@ -150,7 +150,7 @@ def test_notes_are_read_as_sentences_by_whoever_asks_what_happened(week):
     week.minutes(3)
     week.minutes(4, 91.0)
     week.recorded.writer.annotate("store", "Another.")
-    week.recorded.writer.beat()
+    week.recorded.writer.tick()
     texts = [row["text"] for row in week.watch.annotations(0, 2**50)]
     assert texts[-1] == "Another."
     assert [text for text in texts if "\n" in text or "{" in text] == []
@@ -323,13 +323,13 @@ def test_once_something_is_forgotten_nothing_of_before_is_told_or_noted_any_more
     week.recorded.writer.on_deleted.append(week.watch.on_deleted)
     week.minutes(5, value=60.0)
     assert [row["series"] for row in week.now] == [CPU]
-    week.recorded.writer.forgetting.ask(asked)
-    week.recorded.writer.beat()
+    week.recorded.writer.deletion.request(asked)
+    week.recorded.writer.tick()
     assert (week.now, week.watch.facts(), week.watch.past(0, 10**15)) == ([], [], [])
     week.watch.on_clock_step(ClockStep(week.clock.now_ms(), 60_000, "sleep"))
     week.minutes(1, value=60.0)
     week.watch._run_out()
-    week.recorded.writer.beat()
+    week.recorded.writer.tick()
     assert [row for row in week.recorded.reader.annotations(0, 10**15) if row["kind"] == marks.KIND] == []
     told = week.watch.status()
     assert (told["now"], told["judged"], told["days"]) == ([], 0, 0)

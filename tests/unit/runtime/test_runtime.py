@@ -231,14 +231,14 @@ def test_health_degrades_when_a_collector_is_in_error(runtime, monkeypatch):
 
 
 def test_what_is_measured_is_in_the_history_and_joins_the_present(runtime, clock):
-    runtime.writer.beat()  # opens the file
+    runtime.writer.tick()  # opens the file
     begun_ms = clock.now_ms()
     layout = Layout((Series("system.cpu_percent"),))
     for second in range(20):
         runtime.ticker.put(Frame("system", clock.now_ms(), layout, np.array([float(second)])))
         runtime.ticker.tick()
         clock.advance(1)
-        runtime.writer.beat()
+        runtime.writer.tick()
     told = runtime.services.history.query(
         series=["system.cpu_percent"], from_ms=begun_ms, to_ms=begun_ms + 20_000, points=20, fn="envelope"
     )
@@ -261,7 +261,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
         runtime.ticker.tick()
         clock.advance(1)
         runtime.unusual.tick()
-        runtime.writer.beat()
+        runtime.writer.tick()
     [row] = services.insights.unusual()["now"]
     assert (row["series"], row["value"], row["days"]) == ("system.cpu_percent", 95.0, 7)
     assert services.insights.past_unusual(from_ms=begun_ms, to_ms=clock.now_ms()) == [row]
@@ -283,7 +283,7 @@ def test_a_rise_against_the_same_hour_of_earlier_days_comes_out_at_every_end(tmp
 
 
 def test_recording_can_be_switched_off_and_what_was_recorded_stays(runtime, clock, settings):
-    runtime.writer.beat()
+    runtime.writer.tick()
     runtime.services.store.record(enabled=False)
     assert runtime.services.store.status()["state"] == "off"
     assert json.loads((settings.data_dir / "settings.json").read_text()) == {"store.enabled": False}
@@ -293,7 +293,7 @@ def test_recording_can_be_switched_off_and_what_was_recorded_stays(runtime, cloc
 
 def test_a_file_that_cannot_be_written_degrades_the_monitor_and_says_why(runtime, clock, settings):
     (settings.data_dir / "wfmon.db").mkdir()
-    runtime.writer.beat()
+    runtime.writer.tick()
     health = runtime.status.health()
     assert health["status"] == "degraded"
     assert health["store"]["state"] == "failed"
@@ -306,7 +306,7 @@ def measured(runtime, clock, seconds, *names):
         runtime.ticker.put(Frame("system", clock.now_ms(), layout, np.full(len(names), 5.0)))
         runtime.ticker.tick()
         clock.advance(1)
-        runtime.writer.beat()
+        runtime.writer.tick()
 
 
 def drawn(runtime, name, from_ms, to_ms):
@@ -315,7 +315,7 @@ def drawn(runtime, name, from_ms, to_ms):
 
 
 def test_what_is_forgotten_is_not_drawn_out_of_memory_and_what_is_measured_after_is(runtime, clock):
-    runtime.writer.beat()  # opens the file
+    runtime.writer.tick()  # opens the file
     begun_ms, services = clock.now_ms(), runtime.services
     measured(runtime, clock, 20, "system.cpu_percent", "system.memory_percent")
     services.store.delete(what={"series": "system.cpu_percent"})

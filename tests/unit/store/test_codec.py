@@ -93,7 +93,7 @@ def test_a_chunk_of_gaps_alone_comes_back():
 
 def test_a_blob_of_another_version_is_refused():
     data = codec.encode_second(seconds(1)[0])
-    with pytest.raises(codec.CorruptBlob, match="version 2 is not known"):
+    with pytest.raises(codec.CorruptBlob, match="unknown version 2"):
         codec.decode_second(T, b"\x02" + data[1:])
 
 
@@ -164,15 +164,15 @@ def blob(index, keys):
     ids=["rows in disorder", "a row twice", "bins in disorder", "bins of nobody"],
 )
 def test_a_blob_that_says_what_cannot_be_is_unreadable(index, keys):
-    with pytest.raises(codec.CorruptBlob, match="in disorder"):
+    with pytest.raises(codec.CorruptBlob, match="out of order"):
         codec.decode_second(T, blob(index, keys))
-    with pytest.raises(codec.CorruptBlob, match="in disorder"):
+    with pytest.raises(codec.CorruptBlob, match="out of order"):
         codec.decode_chunk(blob(index, keys), T, 1)
 
 
 def test_a_blob_that_tells_fewer_rows_than_it_holds_is_unreadable():
     data = blob([1, 2, 3], [])
-    with pytest.raises(codec.CorruptBlob, match="holds more or less than it tells"):
+    with pytest.raises(codec.CorruptBlob, match="length does not match its header"):
         codec.decode_second(T, struct.pack("<BHI", 1, 2, 0) + data[7:])
 
 

@@ -14,7 +14,7 @@ from wfmon.core.errors import Busy, Refused
 from wfmon.core.types import Series
 from wfmon.store import database, deletion, deletion_job, maintenance
 from wfmon.store.deletion import Remains
-from wfmon.store.deletion_job import WIPE_AGAIN_S
+from wfmon.store.deletion_job import WIPE_RETRY_S
 from wfmon.store.series_ids import Described
 from wfmon.store.writer import LAG_S
 
@@ -41,7 +41,7 @@ def lived(recorded):
 
 
 def state(recorded):
-    return recorded.writer.forgetting.status()["state"]
+    return recorded.writer.deletion.status()["state"]
 
 
 def texts(recorded):
@@ -60,9 +60,9 @@ def seconds(recorded, text):
 def test_everything_is_gone_from_every_byte_and_what_is_measured_after_is_kept(lived):
     assert is_anywhere(lived.folder, MODEL)
     begun_s = lived.now_s
-    assert lived.writer.forgetting.ask({"all": True})["state"] == "waiting"
+    assert lived.writer.deletion.request({"all": True})["state"] == "waiting"
     lived.live(1, zebra=None)
-    told = lived.writer.forgetting.status()
+    told = lived.writer.deletion.status()
     assert (told["state"], told["can_stop"], told["reason"]) == ("done", False, "")
     assert told["gone"]["rows"] == {"request": 2, "annotation": 2, "alert": 2}
     assert set(told["gone"]["series"]) == {"cpu", text_of(MODEL), text_of(OTHER)}
@@ -78,7 +78,7 @@ def test_a_series_goes_and_comes_back_under_its_number_once_it_is_measured(lived
     number = next(each.id for each in lived.reader.series() if each.text == text_of(MODEL))
     before = seconds(lived, text_of(OTHER))
     begun_s = lived.now_s
-    lived.writer.forgetting.ask({"series": text_of(MODEL)})
+    lived.writer.deletion.request({"series": text_of(MODEL)})
     lived.live(5, zebra=None)
     assert texts(lived) == ["cpu", text_of(OTHER)]
     assert is_anywhere(lived.folder, f'model="{MODEL}"') == []
@@ -92,7 +92,7 @@ def test_a_series_goes_and_comes_back_under_its_number_once_it_is_measured(lived
 def test_seconds_that_the_writer_has_not_taken_yet_are_forgotten_too(lived):
     """Of the series alone: the last three seconds of the others are written as ever."""
     begun_s = lived.now_s
-    lived.writer.forgetting.ask({"series": METRIC})
+    lived.writer.deletion.request({"series": METRIC})
     lived.live(10)
     assert seconds(lived, text_of(MODEL)) == list(range(begun_s + 1, lived.now_s - LAG_S))
     cpu = seconds(lived, "cpu")
@@ -101,7 +101,7 @@ def test_seconds_that_the_writer_has_not_taken_yet_are_forgotten_too(lived):
 
 def test_before_an_instant_what_is_newer_stays(lived):
     cut_ms = (lived.now_s - 10) * 1_000
-    lived.writer.forgetting.ask({"before_ms": cut_ms})
+    lived.writer.deletion.request({"before_ms": cut_ms})
     lived.live(1)
     assert state(lived) == "done"
     assert seconds(lived, "cpu")[0] == cut_ms // 1_000
@@ -110,7 +110,7 @@ def test_before_an_instant_what_is_newer_stays(lived):
 
 def test_a_request_that_began_before_and_ends_after_is_forgotten_too(lived):
     begun_ms = lived.clock.now_ms()
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(2)
     lived.ask("late-request-id", MODEL, at_ms=begun_ms - 5)
     lived.ask("fresh-request-id", MODEL)
@@ -119,14 +119,14 @@ def test_a_request_that_began_before_and_ends_after_is_forgotten_too(lived):
 
 
 def test_memory_is_told_since_when_it_counts(lived):
-    since = lived.writer.forgetting.since
+    since = lived.writer.deletion.since
     assert since(Series("cpu")) == 0
-    lived.writer.forgetting.ask({"series": METRIC})
+    lived.writer.deletion.request({"series": METRIC})
     lived.live(1)
     cut_ms = since(Series.parse(text_of(MODEL)))
     assert cut_ms == (lived.now_s) * 1_000
     assert since(Series("cpu")) == 0
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(1)
     assert since(Series("cpu")) == cut_ms + 1_000
     lived.step(-100)
@@ -135,7 +135,7 @@ def test_memory_is_told_since_when_it_counts(lived):
 
 
 def test_after_the_clock_was_set_back_nothing_forgotten_comes_again(lived):
-    lived.writer.forgetting.ask({"series": text_of(MODEL)})
+    lived.writer.deletion.request({"series": text_of(MODEL)})
     lived.live(1)
     lived.step(-3_600)
     lived.live(10, zebra=None)
@@ -144,10 +144,10 @@ def test_after_the_clock_was_set_back_nothing_forgotten_comes_again(lived):
 
 def test_a_preview_says_what_then_goes(lived):
     asked = {"before_ms": (START_S + 200) * 1_000}
-    told = lived.writer.forgetting.preview(asked)
-    lived.writer.forgetting.ask(asked)
+    told = lived.writer.deletion.preview(asked)
+    lived.writer.deletion.request(asked)
     lived.live(1)
-    assert lived.writer.forgetting.status()["gone"] == told
+    assert lived.writer.deletion.status()["gone"] == told
     assert (told["touched"], told["before_ms"]) == (3, asked["before_ms"])
     assert told["cut"] == 3 * 4  # of each series a chunk of each tier but the longest: it has one bucket, which goes
 
@@ -176,7 +176,7 @@ def test_a_preview_of_no_file_is_of_nothing(tmp_path):
     ],
 )
 def test_what_cannot_be_asked_names_the_field_and_the_fix(lived, what, field):
-    for ask in (lived.writer.forgetting.preview, lived.writer.forgetting.ask):
+    for ask in (lived.writer.deletion.preview, lived.writer.deletion.request):
         with pytest.raises(Refused) as error:
             ask(what)
         assert error.value.field == field
@@ -186,42 +186,42 @@ def test_what_cannot_be_asked_names_the_field_and_the_fix(lived, what, field):
 
 
 def test_one_thing_at_a_time(lived):
-    lived.writer.forgetting.ask({"series": "cpu"})
+    lived.writer.deletion.request({"series": "cpu"})
     with pytest.raises(Busy):
-        lived.writer.forgetting.ask({"all": True})
+        lived.writer.deletion.request({"all": True})
     lived.live(1)
     assert state(lived) == "done"
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
 
 
 def test_called_off_before_it_begins_nothing_is_deleted(lived):
     before = seconds(lived, "cpu")
-    lived.writer.forgetting.ask({"all": True})
-    assert lived.writer.forgetting.call_off()
-    assert not lived.writer.forgetting.status()["can_stop"]
+    lived.writer.deletion.request({"all": True})
+    assert lived.writer.deletion.cancel()
+    assert not lived.writer.deletion.status()["can_stop"]
     lived.live(5)
     assert state(lived) == "called_off"
     assert seconds(lived, "cpu") == [*before, *range(before[-1] + 1, lived.now_s - LAG_S)]
-    assert not lived.writer.forgetting.call_off()
+    assert not lived.writer.deletion.cancel()
 
 
 @pytest.mark.parametrize("stage", ["counting", "deleting"])
 def test_called_off_in_the_middle_nothing_is_deleted_and_none_of_what_is_measured_lost(lived, stage, monkeypatch):
     """Each part that is cut asks whether it was called off."""
-    made, before = lived.writer.forgetting, seconds(lived, "cpu")
+    made, before = lived.writer.deletion, seconds(lived, "cpu")
     requests = rows(lived.writer.path, "SELECT * FROM request")
     seen = []
-    real = made._tell
+    real = made._progress
 
     def tell(word, done, of):
         seen.append((word, done, of))
         if (word, done) == (stage, 3):
             assert made.status()["can_stop"]
-            assert made.call_off()
+            assert made.cancel()
         real(word, done, of)
 
-    monkeypatch.setattr(made, "_tell", tell)
-    made.ask({"before_ms": (START_S + 200) * 1_000})
+    monkeypatch.setattr(made, "_progress", tell)
+    made.request({"before_ms": (START_S + 200) * 1_000})
     lived.live(8)
     assert (seen[-1][0], seen[-1][2]) == (stage, 15)  # that one was looked at too
     assert state(lived) == "called_off"
@@ -231,17 +231,17 @@ def test_called_off_in_the_middle_nothing_is_deleted_and_none_of_what_is_measure
 
 def test_called_off_in_the_middle_of_a_long_statement_it_is_broken_off(lived, monkeypatch):
     monkeypatch.setattr(deletion_job, "OPS", 1)
-    made = lived.writer.forgetting
-    looks, real = [], made._is_called_off
+    made = lived.writer.deletion
+    looks, real = [], made._is_cancelled
 
     def is_called_off():
         looks.append(1)
         if len(looks) == 400:
-            made.call_off()
+            made.cancel()
         return real()
 
-    monkeypatch.setattr(made, "_is_called_off", is_called_off)
-    made.ask({"all": True})
+    monkeypatch.setattr(made, "_is_cancelled", is_called_off)
+    made.request({"all": True})
     lived.live(1)
     assert state(lived) == "called_off"
     assert len(looks) >= 400
@@ -250,9 +250,9 @@ def test_called_off_in_the_middle_of_a_long_statement_it_is_broken_off(lived, mo
 
 
 def test_once_it_is_deleted_it_cannot_be_called_off(lived, monkeypatch):
-    made, answers = lived.writer.forgetting, []
-    monkeypatch.setattr(deletion_job, "scrub", lambda _: answers.append((made.call_off(), state(lived))))
-    made.ask({"all": True})
+    made, answers = lived.writer.deletion, []
+    monkeypatch.setattr(deletion_job, "scrub", lambda _: answers.append((made.cancel(), state(lived))))
+    made.request({"all": True})
     lived.live(1)
     assert answers == [(False, "wiping")]
 
@@ -272,7 +272,7 @@ def test_what_is_measured_while_the_file_is_made_anew_is_kept(lived, monkeypatch
 
     monkeypatch.setattr(deletion_job, "scrub", slow)
     begun_s = lived.now_s
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(10)
     assert seconds(lived, "cpu") == list(range(begun_s + 1, lived.now_s - LAG_S))
     assert (lived.writer.counts["lost"], lived.writer.counts["folded"]) == (0, 0)
@@ -282,16 +282,16 @@ def test_a_reader_that_keeps_the_old_bytes_is_told_and_they_are_wiped_when_it_le
     lived.writer._connection.execute("PRAGMA busy_timeout = 0")
     with database.reading(lived.writer.path) as reader:
         reader.execute("SELECT count(*) FROM request").fetchall()
-        lived.writer.forgetting.ask({"all": True})
+        lived.writer.deletion.request({"all": True})
         lived.live(1, zebra=None)
-        told = lived.writer.forgetting.status()
+        told = lived.writer.deletion.status()
         assert told["state"] == "remains"
         assert "close that one" in told["reason"]
         assert is_anywhere(lived.folder, MODEL)
         lived.live(3, zebra=None)
     assert state(lived) == "remains"
-    lived.live(int(WIPE_AGAIN_S), zebra=None)
-    assert (state(lived), lived.writer.forgetting.status()["reason"]) == ("done", "")
+    lived.live(int(WIPE_RETRY_S), zebra=None)
+    assert (state(lived), lived.writer.deletion.status()["reason"]) == ("done", "")
     assert is_anywhere(lived.folder, MODEL) == []
     assert lived.writer.counts["lost"] == 0
 
@@ -311,18 +311,18 @@ def test_while_the_file_cannot_be_written_nothing_is_deleted_and_the_reason_is_s
     lived.writer._connection.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(lived.writer.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(1)
     other.execute("ROLLBACK")
     other.close()
-    told = lived.writer.forgetting.status()
+    told = lived.writer.deletion.status()
     assert told["state"] == "failed"
-    assert told["reason"].startswith("Nothing was deleted. Another program holds the file")
+    assert told["reason"].startswith("Nothing was deleted. Another program has locked the history")
     assert rows(lived.writer.path, "SELECT count(*) FROM request") == [(2,)]
 
 
 @pytest.mark.parametrize(
-    ("error", "words"), [(sqlite3.SQLITE_FULL, "Free some room"), (sqlite3.SQLITE_BUSY, "Close it")]
+    ("error", "words"), [(sqlite3.SQLITE_FULL, "Free some space"), (sqlite3.SQLITE_BUSY, "Close it")]
 )
 def test_a_deletion_that_fails_says_what_helps(lived, monkeypatch, error, words):
     def fails(*_):
@@ -331,9 +331,9 @@ def test_a_deletion_that_fails_says_what_helps(lived, monkeypatch, error, words)
         raise raised
 
     monkeypatch.setattr(deletion_job, "delete", fails)
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(1)
-    told = lived.writer.forgetting.status()
+    told = lived.writer.deletion.status()
     assert told["state"] == "failed"
     assert told["reason"].startswith("Nothing was deleted")
     assert words in told["reason"]
@@ -352,17 +352,17 @@ def test_a_disk_without_room_to_make_the_file_anew_is_told_and_it_is_done_later(
         real(connection)
 
     monkeypatch.setattr(deletion_job, "scrub", full)
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(1, zebra=None)
-    assert "free twice what the history takes" in lived.writer.forgetting.status()["reason"]
-    lived.live(int(WIPE_AGAIN_S) + 1, zebra=None)
+    assert "free twice the history" in lived.writer.deletion.status()["reason"]
+    lived.live(int(WIPE_RETRY_S) + 1, zebra=None)
     assert state(lived) == "done"
     assert is_anywhere(lived.folder, MODEL) == []
 
 
 def test_while_recording_is_off_it_is_forgotten_all_the_same(lived):
     lived.writer.set_enabled(False)
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(5)
     assert state(lived) == "done"
     assert is_anywhere(lived.folder, MODEL) == []
@@ -372,7 +372,7 @@ def test_while_recording_is_off_it_is_forgotten_all_the_same(lived):
 def test_the_number_of_a_forgotten_series_is_given_to_no_other(lived):
     highest = max(each.id for each in lived.reader.series())
     gone = next(each.text for each in lived.reader.series() if each.id == highest)
-    lived.writer.forgetting.ask({"series": gone})
+    lived.writer.deletion.request({"series": gone})
     lived.live(1, zebra=None, plain=None)
     lived.described = [each for each in lived.described if each.text != gone]
     later = lived.killed()
@@ -386,18 +386,18 @@ def test_the_number_of_a_forgotten_series_is_given_to_no_other(lived):
 def test_everything_includes_what_was_set_aside_and_the_rest_is_named(lived):
     (lived.folder / "wfmon.db.damaged-1").write_bytes(lived.writer.path.read_bytes())
     maintenance.backup(lived.writer.path, lived.folder / "mine.db")
-    assert [each["name"] for each in lived.writer.forgetting.preview({"all": True})["copies"]] == ["mine.db"]
-    lived.writer.forgetting.ask({"all": True})
+    assert [each["name"] for each in lived.writer.deletion.preview({"all": True})["copies"]] == ["mine.db"]
+    lived.writer.deletion.request({"all": True})
     lived.live(1)
     assert not (lived.folder / "wfmon.db.damaged-1").exists()
-    assert [each["name"] for each in lived.writer.forgetting.status()["gone"]["copies"]] == ["mine.db"]
+    assert [each["name"] for each in lived.writer.deletion.status()["gone"]["copies"]] == ["mine.db"]
 
 
 def test_a_monitor_that_stops_undoes_what_is_not_deleted_for_good(lived, monkeypatch):
-    made = lived.writer.forgetting
-    real = made._tell
-    monkeypatch.setattr(made, "_tell", lambda *given: (made.close(), real(*given)))
-    made.ask({"all": True})
+    made = lived.writer.deletion
+    real = made._progress
+    monkeypatch.setattr(made, "_progress", lambda *given: (made.close(), real(*given)))
+    made.request({"all": True})
     lived.live(1)
     assert state(lived) == "called_off"
     assert rows(lived.writer.path, "SELECT count(*) FROM request") == [(2,)]
@@ -409,7 +409,7 @@ def test_ten_threads_that_ask_at_once_are_served_one(lived):
     def ask():
         gate.wait()
         try:
-            answers.append(lived.writer.forgetting.ask({"series": "cpu"})["state"])
+            answers.append(lived.writer.deletion.request({"series": "cpu"})["state"])
         except Busy:
             answers.append("busy")
 
@@ -425,11 +425,13 @@ def test_what_is_asked_while_an_earlier_one_is_wiped_is_done_too(lived, monkeypa
     lived.writer._connection.execute("PRAGMA busy_timeout = 0")
     with database.reading(lived.writer.path) as reader:
         reader.execute("SELECT count(*) FROM request").fetchall()
-        lived.writer.forgetting.ask({"series": text_of(MODEL)})
+        lived.writer.deletion.request({"series": text_of(MODEL)})
         lived.live(1, zebra=None)
     assert state(lived) == "remains"
     real = deletion_job.empty_wal
-    monkeypatch.setattr(deletion_job, "empty_wal", lambda c: (lived.writer.forgetting.ask({"series": "cpu"}), real(c)))
+    monkeypatch.setattr(
+        deletion_job, "empty_wal", lambda c: (lived.writer.deletion.request({"series": "cpu"}), real(c))
+    )
     while state(lived) == "remains":
         lived.live(1, cpu=None, zebra=None)
     assert state(lived) == "waiting"
@@ -446,15 +448,15 @@ def test_notes_that_are_of_a_series_go_with_it_and_others_stay(lived):
     lived.writer.annotate("collector", json.dumps([text_of(MODEL)]))
     lived.live(5)
     asked = {"series": text_of(MODEL)}
-    assert lived.writer.forgetting.preview(asked)["rows"]["annotation"] == 1
-    lived.writer.forgetting.ask(asked)
+    assert lived.writer.deletion.preview(asked)["rows"]["annotation"] == 1
+    lived.writer.deletion.request(asked)
     lived.live(5)
-    assert lived.writer.forgetting.status()["gone"]["rows"]["annotation"] == 1
+    assert lived.writer.deletion.status()["gone"]["rows"]["annotation"] == 1
     kept = rows(lived.writer.path, "SELECT text FROM annotation WHERE kind IN ('anomaly', 'collector') ORDER BY id")
     assert [text.partition("\n")[0] for (text,) in kept] == [
         "It was unusual.", "Half of a note.", json.dumps([text_of(MODEL)])
     ]  # fmt: skip
-    lived.writer.forgetting.ask({"series": METRIC})
+    lived.writer.deletion.request({"series": METRIC})
     lived.live(5)
     assert rows(lived.writer.path, "SELECT count(*) FROM annotation WHERE text LIKE 'It was unusual.%'") == [(0,)]
 
@@ -464,7 +466,7 @@ def test_whoever_remembers_what_the_file_held_is_told_once_it_is_gone(lived):
     lived.writer.on_deleted.append(lambda: heard.append(state(lived)))
     lived.live(5)
     assert heard == []
-    lived.writer.forgetting.ask({"series": METRIC})
+    lived.writer.deletion.request({"series": METRIC})
     lived.live(5)
     assert heard == ["wiping"]
 
@@ -473,18 +475,18 @@ def test_while_recording_is_off_forgetting_writes_no_name_of_what_is_seen_meanwh
     lived.writer.set_enabled(False)
     lived.described.append(Described('model.ttft_ms{model="seen-while-off"}', METRIC, "ms", "event", True))
     lived.live(2)
-    lived.writer.forgetting.ask({"series": "cpu"})
+    lived.writer.deletion.request({"series": "cpu"})
     lived.live(5)
     assert state(lived) == "done"
     assert is_anywhere(lived.folder, "seen-while-off") == []
     lived.writer.set_enabled(True)
     lived.live(10)
     assert is_anywhere(lived.folder, "seen-while-off") == []  # it was not measured since
-    assert lived.writer.forgetting.status()["gone"]["series"] == ["cpu"]
+    assert lived.writer.deletion.status()["gone"]["series"] == ["cpu"]
 
 
 def test_a_request_that_comes_late_and_began_before_is_not_taken_whoever_looked_first(lived):
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(1)
     lived.ask("late-request-id", MODEL, at_ms=(lived.now_s - 30) * 1_000)
     lived.ask("new-enough-id", MODEL)
@@ -498,7 +500,7 @@ def test_what_remains_of_a_file_that_is_gone_is_not_promised_to_be_wiped(lived, 
         raise Remains("Somebody reads it.")
 
     monkeypatch.setattr(deletion_job, "scrub", busy)
-    lived.writer.forgetting.ask({"all": True})
+    lived.writer.deletion.request({"all": True})
     lived.live(2)
     assert state(lived) == "remains"
     for side in ("", "-wal", "-shm"):

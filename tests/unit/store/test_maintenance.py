@@ -47,12 +47,12 @@ class Models(RecordedStore):
             at = self.clock.now_ms()
             self._samples += [(at, i, v) for i, v in enumerate((cpu, zebra, plain)) if v is not None]
             self.clock.advance(1)
-            self.writer.beat()
+            self.writer.tick()
 
     def ask(self, name, model, *, at_ms=None):
         at_ms = self.clock.now_ms() if at_ms is None else at_ms
         self.writer.request(Request(name, model, "s", "hook", at_ms, "ok", at_ms + 500, output_tokens=3))
-        self.writer._rows._push(
+        self.writer._intake.rows._push(
             "INSERT INTO alert (t_ms, rule, state, severity, series, text) VALUES (?, 'slow', 'on', 'warning', ?, ?)",
             (at_ms, text_of(model), f"{model} is slow"),
         )
@@ -61,7 +61,7 @@ class Models(RecordedStore):
     def sleep_a_day(self):
         """All that was lived becomes chunks of every tier."""
         self.clock.advance(DAY_S + 3_600)
-        self.writer.beat()
+        self.writer.tick()
         self.writer.tidy_all()
 
     def end(self):
@@ -183,7 +183,7 @@ DAMAGE = {
         "of the journal: a blob",
     ),
     "a form": ("UPDATE journal SET data = x'0900000000000000'", "version 9"),
-    "a size": ("UPDATE chunk SET bytes = bytes + 1 WHERE id = 1", "Chunk 1 is said to be of"),
+    "a size": ("UPDATE chunk SET bytes = bytes + 1 WHERE id = 1", "Chunk 1 should have"),
     "a series": ("DELETE FROM series WHERE text = 'cpu'", "is of series 1, which is not in the table"),
     "a tier": ("UPDATE chunk SET tier = 9 WHERE id = 1", "Chunk 1 is of a tier 9"),
     "a start": ("UPDATE chunk SET start_s = start_s + 1 WHERE id = 1", "does not begin where its chunks do"),
@@ -242,7 +242,7 @@ def test_check_stops_at_a_hundred_problems(lived):
         )
     problems = maintenance.check(path).problems
     assert len(problems) == 101
-    assert "There is more" in problems[-1]
+    assert "There are more" in problems[-1]
 
 
 # --- backup
@@ -300,7 +300,7 @@ def test_a_copy_that_is_not_equal_replaces_nothing_and_leaves_nothing(lived, tmp
     real, seen = maintenance.count, []
     monkeypatch.setattr(maintenance, "count", lambda c: seen.append(1) or {**real(c), "alert": len(seen)})
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(Refused, match="does not hold what was copied"):
+    with pytest.raises(Refused, match="differs from what was copied"):
         maintenance.backup(lived.writer.path, to, force=True)
     assert to.read_text() == "mine"
     assert sorted(tmp_path.iterdir()) == before

@@ -130,7 +130,7 @@ def test_once_all_is_sealed_the_span_ends_with_the_finest_chunk(tmp_path):
     recorded = RecordedStore(tmp_path, "a")
     recorded.run(1_000, a=1.0)
     recorded.clock.advance(30 * HOUR)
-    recorded.writer.beat()
+    recorded.writer.tick()
     recorded.writer.tidy_all()
     assert recorded.reader.first_of() == {1: START_S, 2: START_S, 3: START_S, 4: START_S}
     assert recorded.reader.span() == (START_S, START_S + HOUR)  # not the day's end
@@ -144,7 +144,7 @@ def test_requests_come_newest_first_and_as_they_were(tmp_path):
     )  # fmt: skip
     for each in (request("a", START_S * 1_000), told, request("c", START_S * 1_000 + 9)):
         recorded.writer.request(each)
-    recorded.writer.beat()
+    recorded.writer.tick()
     span = (START_S * 1_000, START_S * 1_000 + 9)
     assert [each["id"] for each in recorded.reader.requests(*span)] == ["b", "a"]
     assert [each["id"] for each in recorded.reader.requests(*span, limit=1)] == ["b"]
@@ -160,7 +160,7 @@ def test_a_request_that_is_told_again_takes_the_place_of_the_first(tmp_path):
     recorded = RecordedStore(tmp_path)
     recorded.writer.request(request("a", START_S * 1_000))
     recorded.writer.request(request("a", START_S * 1_000, output_tokens=9))
-    recorded.writer.beat()
+    recorded.writer.tick()
     assert [each["output_tokens"] for each in recorded.reader.requests(0, 10**15)] == [9]
 
 
@@ -168,7 +168,7 @@ def test_annotations_come_in_order_of_time_the_newest_at_most(tmp_path):
     recorded = RecordedStore(tmp_path)
     for at in (3, 1, 2):
         recorded.writer.annotate("start", f"at {at}", START_S * 1_000 + at)
-    recorded.writer.beat()
+    recorded.writer.tick()
     assert [each["text"] for each in recorded.reader.annotations(0, 10**15)] == ["at 1", "at 2", "at 3"]
     assert [each["text"] for each in recorded.reader.annotations(0, 10**15, 2)] == ["at 2", "at 3"]
     assert recorded.reader.annotations(START_S * 1_000 + 2, START_S * 1_000 + 3) == [

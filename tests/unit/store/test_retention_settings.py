@@ -82,8 +82,8 @@ def test_a_value_as_it_was_before_any_change_is_no_change(tmp_path):
         ({"store.keep_1s_days": True}, "store.keep_1s_days", "must be a number"),
         ({"store.max_bytes": 1.5}, "store.max_bytes", "must be a whole number"),
         ({"store.max_bytes": 1}, "store.max_bytes", "must be from 20,000,000 to 1,000,000,000,000, not 1"),
-        ({"store.enabled": False}, "store.enabled", "no setting of how long"),
-        ({"server.port": 1}, "server.port", "no setting of how long"),
+        ({"store.enabled": False}, "store.enabled", "not a retention setting"),
+        ({"server.port": 1}, "server.port", "not a retention setting"),
         ({}, "values", "No setting was named"),
     ],
 )

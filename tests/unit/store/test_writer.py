@@ -10,11 +10,13 @@ from tests.kit import closing
 from tests.kit.recorded_store import KEEP, START_S, RecordedStore
 from wfmon.core.clock import SystemClock
 from wfmon.core.types import Request
+from wfmon.store.age_hold import PAUSE_S
 from wfmon.store.backlog import MOST_WAITING, WAITING
+from wfmon.store.intake import Pulled, SampleSource
 from wfmon.store.rows import MAX_ROWS
 from wfmon.store.series_ids import MAX_SERIES, Described
 from wfmon.store.trouble import RETRY_S
-from wfmon.store.writer import LAG_S, PAUSE_S, Pulled, SampleSource, Writer
+from wfmon.store.writer import LAG_S, Writer
 
 HOUR, DAY = 3_600, 86_400
 
@@ -88,23 +90,23 @@ def test_a_beat_that_is_minutes_late_keeps_every_second_as_it_was(recorded):
     for at in range(290):
         recorded.sample("a", float(at), (START_S + at) * 1_000)
     recorded.clock.advance(290)
-    recorded.writer.beat()
+    recorded.writer.tick()
     assert samples(recorded, "a") == dict.fromkeys(range(START_S, START_S + 287), 1)
     assert recorded.writer.counts["folded"] == 0
 
 
 def test_a_late_beat_pulls_in_parts(recorded):
     spans = []
-    pull = recorded.writer._source.pull
-    recorded.writer._source = SampleSource(
-        lambda *span: (spans.append(span), pull(*span))[1], recorded.writer._source.series
+    pull = recorded.writer._intake._source.pull
+    recorded.writer._intake._source = SampleSource(
+        lambda *span: (spans.append(span), pull(*span))[1], recorded.writer._intake._source.series
     )
     recorded.clock.advance(303)
-    recorded.writer.beat()
+    recorded.writer.tick()
     assert spans == [((START_S + at) * 1_000, (START_S + at + 10) * 1_000) for at in range(0, 300, 10)]
     spans.clear()
     recorded.clock.advance(30 * DAY)
-    recorded.writer.beat()
+    recorded.writer.tick()
     assert len(spans) == 60
 
 
@@ -165,7 +167,7 @@ def test_a_distribution_keeps_its_quantiles_under_its_new_id(tmp_path):
 
 def test_past_the_last_number_a_series_is_counted_and_not_kept(recorded):
     recorded.run(5, a=1.0)
-    recorded.writer._numbers._highest = MAX_SERIES
+    recorded.writer._intake.numbers._highest = MAX_SERIES
     recorded.add("b")
     recorded.run(5, a=1.0, b=1.0)
     assert recorded.writer.counts["series_cap"] == 1
@@ -245,7 +247,7 @@ def test_what_waits_for_hours_is_bounded_and_what_is_lost_is_counted(recorded):
         recorded.run(2 * HOUR, a=1.0)
         assert recorded.writer.depth == MOST_WAITING
         assert recorded.writer.counts["lost"] > 0
-    kept = sum(each.figures.samples.sum() for each in recorded.writer._backlog.waiting())
+    kept = sum(each.figures.samples.sum() for each in recorded.writer._intake.backlog.waiting())
     assert 3_600 < kept < 3_800  # the last hour
 
 
@@ -271,9 +273,9 @@ def test_how_long_recording_waited_is_told_once_and_kept(recorded, caplog):
         recorded.run(30, a=1.0)
     recorded.run(10, a=1.0)
     (text,) = texts(recorded)
-    assert text.startswith("Recording waited for 30 s. Another program holds the file of the history")
+    assert text.startswith("Recording waited for 30 s. Another program has locked the history")
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        "Another program holds the file of the history: recording waits until it lets go."
+        "Another program has locked the history: recording waits until it is released."
     ]
 
 
@@ -310,19 +312,19 @@ def test_a_series_whose_name_has_half_a_pair_is_kept(recorded):
 
 
 def test_whatever_fails_in_a_beat_does_not_end_it_and_is_told(recorded, caplog):
-    pull = recorded.writer._source.pull
+    pull = recorded.writer._intake._source.pull
     calls = []
 
     def fails(*span):
         calls.append(span)
         raise KeyError("something")
 
-    recorded.writer._source = SampleSource(fails, recorded.writer._source.series)
+    recorded.writer._intake._source = SampleSource(fails, recorded.writer._intake._source.series)
     recorded.run(10, a=1.0)
     assert recorded.writer.status()["state"] == "failed"
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
     assert "Traceback" in caplog.text
-    recorded.writer._source = SampleSource(pull, recorded.writer._source.series)
+    recorded.writer._intake._source = SampleSource(pull, recorded.writer._intake._source.series)
     recorded.run(10, a=1.0)
     assert recorded.writer.status()["state"] == "recording"
     assert len(samples(recorded, "a")) == 17
@@ -372,7 +374,7 @@ def test_started_switched_off_it_keeps_nothing_but_forgets_what_is_past_its_time
     recorded.run(400, a=1.0)
     recorded.writer.finish()
     recorded.clock.advance(DAY // 2)
-    writer = Writer(tmp_path, recorded.clock, recorded.writer._source, lambda: KEEP, enabled=False)
+    writer = Writer(tmp_path, recorded.clock, recorded.writer._intake._source, lambda: KEEP, enabled=False)
     closing.later(writer.close)
     recorded.writer = writer
     recorded.run(400, a=2.0)
@@ -409,14 +411,14 @@ def test_a_small_step_loses_no_sample_and_doubles_none(recorded, seconds):
     for _ in range(100):
         recorded.sample("a", 1.0)
         recorded.clock.advance(0.1)
-    recorded.writer.beat()
+    recorded.writer.tick()
     recorded.step(seconds)
     for _ in range(100):
         recorded.sample("a", 1.0)
         recorded.clock.advance(0.1)
-    recorded.writer.beat()
+    recorded.writer.tick()
     recorded.clock.advance(LAG_S + 1)
-    recorded.writer.beat()
+    recorded.writer.tick()
     assert recorded.buckets("a", START_S - 60, START_S + 200).figures.samples.sum() == 200
 
 
@@ -444,7 +446,7 @@ def test_set_ahead_and_right_again_within_the_hour_nothing_was_deleted(recorded)
 def test_a_beat_between_a_leap_and_its_news_does_not_stop_recording_for_a_day(recorded):
     recorded.run(10, a=1.0)
     recorded.clock.step(DAY)
-    recorded.writer.beat()
+    recorded.writer.tick()
     recorded.writer.on_clock_step(recorded.clock.check())
     recorded.run(20, a=2.0)
     assert len(samples(recorded, "a", START_S + DAY, START_S + 2 * DAY)) >= 17

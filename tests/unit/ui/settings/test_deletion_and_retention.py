@@ -251,7 +251,7 @@ def test_left_alone_nothing_is_forgotten(told):
     ("what", "given", "words"),
     [
         ("series", 'b_ms{x="2"}', "Choose one of the suggested series"),
-        ("series", "", "series is no name"),
+        ("series", "", "series is not a name"),
         ("before", "x", "not a valid time"),
     ],
 )
@@ -270,7 +270,7 @@ def test_nothing_that_fits_leaves_no_button(told):
 def test_a_second_one_is_told_to_wait_and_one_that_failed_says_why(told):
     asked(told, "confirm", pending={"series": "a"})
     assert "Wait until it is done." in text(asked(told, "confirm", pending={"series": "a"})[0])
-    told.recorded.writer.forgetting.wait_for("The disk is full.")
+    told.recorded.writer.deletion.wait_for("The disk is full.")
     assert text(deletion.poll(told)[0]) == "Nothing was deleted. The disk is full."
 
 

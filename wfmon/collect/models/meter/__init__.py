@@ -1,1 +1,1 @@
-"""From events to rows, gauges and requests: one meter a model, and the best source of each server."""
+"""From events to rows, gauges and requests: one meter per model, and the best source of each server."""

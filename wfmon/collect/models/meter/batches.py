@@ -1,6 +1,6 @@
-"""What came of the models since the last beat: one batch of all their tokens, one of their requests' events.
+"""Batches of all models since the last tick: one of their tokens, one of their requests' events.
 
-Layouts are made anew only when a model comes or goes; all else is reused.
+Layouts are rebuilt only when a model comes or goes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from wfmon.collect.models.meter.tracker import Tracker
 from wfmon.core.types import Layout, TokenBatch
 
 MAX_VALUES = 200_000
-"""Of a batch: 1.6 MB. With more, most of it would be empty."""
+"""Size limit of a batch in values (1.6 MB): in a larger one most would be empty."""
 _NAN = float("nan")
 
 
 class Batches:
-    """Reads a book. The ticker's alone, under the meters' lock."""
+    """Reads a tracker. The ticker's thread only, under the meters' lock."""
 
-    def __init__(self, book: Tracker) -> None:
-        self._book = book
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
         self._shape: list[ModelMeter] = []
         self._tokens = self._events = Layout(())
         self._parts_of: dict[tuple[Layout, int], Layout] = {}
 
     def rows(self) -> list[TokenBatch]:
-        """Give the tokens and events since the last time."""
-        models = list(self._book.models.values())
+        """Return the tokens and events since the last call."""
+        models = list(self._tracker.models.values())
         if models != self._shape:
             self._shape = models
             self._tokens = Layout(tuple(series for model in models for series in model.token_series))
@@ -43,7 +43,7 @@ class Batches:
         ]
 
     def _alone(self, layout: Layout, at: int, width: int) -> Layout:
-        """Give the layout of one model of many."""
+        """Return the layout of one model."""
         key = (layout, at)
         if key not in self._parts_of:
             self._parts_of[key] = Layout(layout.series[at * width : (at + 1) * width])
@@ -53,7 +53,7 @@ class Batches:
 def _batches(
     layout: Layout, rows: list[list[tuple[int, Row]]], width: int, alone: Callable[[Layout, int, int], Layout]
 ) -> list[TokenBatch]:
-    """Make batches of each model's rows (ms, values): one of all, in order of time; of a flood one a model."""
+    """Build batches from each model's rows (ms, values): one for all, in time order; in a flood one per model."""
     count = sum(map(len, rows))
     if not count:
         return []

@@ -1,4 +1,4 @@
-"""How much models that answer at once disagree: the divergence of their newest top tokens, mean of a second."""
+"""Disagreement of models that answer simultaneously: divergence of their newest top tokens, mean over a second."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from wfmon.collect.models.meter.entropy import divergence
 
 MAX_PAIRS = 6
 SECOND_US = 1_000_000.0
-LOOK_US = 50_000.0
-"""How often the pairs are compared at most: the mean of a second needs no more, and a beat is short."""
+CHECK_US = 50_000.0
+"""Minimum interval between comparisons: the mean of a second needs no more, and a tick must be short."""
 
 
 class Top(NamedTuple):
-    """The newest top tokens of a model: when they came, which vocabulary they are of, probability by hash."""
+    """The newest top tokens of a model: their time, their vocabulary, and probability by hash."""
 
     us: float
     vocab: str
@@ -38,21 +38,21 @@ class Disagreement:
         self._tops: dict[Speaker, Top] = {}
         self._pairs: dict[tuple[Speaker, Speaker], deque[tuple[float, float]]] = {}
         self._news = False
-        self._looked_us = -math.inf
+        self._checked_us = -math.inf
 
-    def heard(self, who: Speaker, us: float, vocab: str, top: Sequence[float], hashes: Sequence[int]) -> None:
-        """Take a model's newest top tokens; ``vocab`` is not empty."""
+    def update(self, who: Speaker, us: float, vocab: str, top: Sequence[float], hashes: Sequence[int]) -> None:
+        """Record a model's newest top tokens; ``vocab`` is not empty."""
         self._tops[who] = Top(us, vocab, dict(zip(hashes, map(math.exp, top), strict=True)))
         self._news = True
 
     def at(self, now_us: float) -> dict[tuple[Speaker, Speaker], float]:
-        """Give the mean of the sliding second of each pair that answers at once: the first names come first."""
+        """Return the mean over the sliding second of each pair that answers simultaneously, sorted by name."""
         if not self._tops and not self._pairs:
             return {}
         edge = now_us - SECOND_US
         self._tops = {who: top for who, top in self._tops.items() if top.us > edge}
-        if self._news and len(self._tops) > 1 and now_us - self._looked_us >= LOOK_US:
-            self._news, self._looked_us = False, now_us
+        if self._news and len(self._tops) > 1 and now_us - self._checked_us >= CHECK_US:
+            self._news, self._checked_us = False, now_us
             found = (
                 pair for pair in combinations(sorted(self._tops), 2)
                 if self._tops[pair[0]].vocab == self._tops[pair[1]].vocab

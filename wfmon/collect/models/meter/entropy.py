@@ -5,8 +5,8 @@ From the top k of a distribution over V tokens, with r the probability outside t
     H_top - r log2 r  <=  H  <=  H_top - r log2 r + r log2(V - k),     H_top = -sum_{i<=k} p_i log2 p_i
 
 by the chain rule of entropy (Cover and Thomas, Elements of Information Theory, 2nd ed., 2.2 and theorem 2.6.4): the
-rest is one outcome of probability r, which adds r times the entropy within the rest, and that lies between 0 and
-log2(V - k). Certainty is 1 less the normalised entropy (Pielou's evenness) of the top k made whole.
+rest is one outcome of probability r, which adds r times the entropy within the rest, which is between 0 and
+log2(V - k). Certainty is 1 minus the normalised entropy (Pielou's evenness) of the renormalised top k.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TINY = 1e-9
 
 
 class Entropy(NamedTuple):
-    """What is known of one distribution; NaN is not known. ``bits``: the middle of the band, else its lower bound."""
+    """The entropy of one distribution; NaN: unknown. ``bits``: the middle of the band, else its lower bound."""
 
     bits: float
     low: float
@@ -33,7 +33,7 @@ class Entropy(NamedTuple):
 
 
 def exact(bits: float, k: int | None) -> Entropy:
-    """The entropy of a whole distribution of ``k`` outcomes: the band has no width."""
+    """Return the entropy of a complete distribution of ``k`` outcomes: the band has no width."""
     bits = max(0.0, bits)
     if k is None:
         return Entropy(bits, bits, bits, _NAN, _NAN)
@@ -41,7 +41,7 @@ def exact(bits: float, k: int | None) -> Entropy:
 
 
 def band(bits: float | None, low: float | None, high: float | None, k: int | None) -> Entropy | None:
-    """A band that the sender worked out. Its certainty is not known: that needs the top k themselves."""
+    """Return a band computed by the sender. Its certainty is unknown: that needs the top k themselves."""
     if bits is None:
         if low is None:
             return None
@@ -53,7 +53,7 @@ def band(bits: float | None, low: float | None, high: float | None, k: int | Non
 
 
 def of_top(top: Sequence[float], vocab_size: int | None) -> Entropy:
-    """The band from the natural log-probabilities of the top k; without the vocabulary's size it has no upper bound."""
+    """Return the band of the top k's natural log-probabilities; no upper bound without the vocabulary's size."""
     ps = [math.exp(each) for each in top]
     mass = sum(ps)
     nats = -sum(map(mul, ps, top))  # at ln p = -1e5, p is 0 and adds nothing
@@ -73,14 +73,14 @@ def of_top(top: Sequence[float], vocab_size: int | None) -> Entropy:
 
 
 def _certainty(bits: float, k: int) -> float:
-    """1 - H / log2(k), in 0..1; of one outcome alone it says nothing."""
+    """Return 1 - H / log2(k), in 0..1; NaN for a single outcome."""
     return min(1.0, max(0.0, 1.0 - bits / math.log2(k))) if k > 1 else _NAN
 
 
 def divergence(one: Mapping[int, float], other: Mapping[int, float]) -> float:
-    """Jensen-Shannon divergence in bits, 0 to 1 (Lin 1991), of two top k: probability by token hash.
+    """Return the Jensen-Shannon divergence in bits, 0 to 1 (Lin 1991), of two top k: probability by token hash.
 
-    What lies outside a top k is one more outcome, the same for both: so tokens that only one of them names, and the
+    The mass outside a top k is one more outcome, the same for both: so tokens that only one of them names, and the
     order within the rest, count for no more than their mass.
     """
     one_named, other_named = sum(one.values()), sum(other.values())
@@ -99,6 +99,6 @@ def divergence(one: Mapping[int, float], other: Mapping[int, float]) -> float:
 
 
 def _parted(p: float, q: float) -> float:
-    """One outcome's part of twice the divergence."""
+    """Return one outcome's part of twice the divergence."""
     middle = (p + q) / 2
     return (p * math.log2(p / middle) if p > 0.0 else 0.0) + (q * math.log2(q / middle) if q > 0.0 else 0.0)

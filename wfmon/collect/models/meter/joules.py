@@ -1,4 +1,4 @@
-"""Joules a token: what all graphics cards draw, over the tokens of all models, in the last ten seconds."""
+"""Joules per token: the energy drawn by all graphics cards over the tokens of all models, in the last ten seconds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from wfmon.collect.models.meter.model import NO_POWER, NO_TOKENS, NOT_EXACT, Mod
 from wfmon.collect.models.meter.requests import OpenRequest
 
 SPAN_US = 10_000_000.0
-LOOK_US = 100_000.0
+CHECK_US = 100_000.0
 """Cards are read ten times a second."""
 LONGEST_US = 1_000_000.0
-"""What was drawn over a longer pause between two looks is not known."""
+"""Energy over a longer interval between two readings is unknown."""
 _NAN = float("nan")
 
 
@@ -21,42 +21,42 @@ class Joules:
 
     def __init__(self, power_watts: Callable[[], float | None]) -> None:
         self._power_watts = power_watts
-        self._looked_us = self._drawn_us = float("-inf")
+        self._checked_us = self._drawn_us = float("-inf")
         self._watts: float | None = None
         self._drawn: deque[tuple[float, float]] = deque()
         self._joules = 0.0
         self._tokens: deque[tuple[float, int]] = deque()
         self._count = 0
 
-    def heard(self, us: float, tokens: int) -> None:
-        """Tokens of any model came."""
+    def count(self, us: float, tokens: int) -> None:
+        """Count tokens of any model."""
         self._tokens.append((us, tokens))
         self._count += tokens
 
-    def look(self, now_us: float, models: Iterable[ModelMeter], requests: Iterable[OpenRequest]) -> None:
-        """Read the power if it is time, and tell each model its joules a token, or why there are none."""
-        if now_us - self._looked_us < LOOK_US:
+    def update(self, now_us: float, models: Iterable[ModelMeter], requests: Iterable[OpenRequest]) -> None:
+        """Read the power if due, and set each model's joules per token, or the reason why there are none."""
+        if now_us - self._checked_us < CHECK_US:
             return
-        self._forget(now_us - SPAN_US)
+        self._expire(now_us - SPAN_US)
         open_ = list(requests)
         if not open_ and not self._tokens:
             self._drawn.clear()
             self._joules, self._watts = 0.0, None
-            self._looked_us = now_us
+            self._checked_us = now_us
             for model in models:
                 model.joules_per_token, model.joules_reason = _NAN, NO_TOKENS
             return
-        self._looked_us = now_us
+        self._checked_us = now_us
         self.settle(now_us, open_)
         self._watts, self._drawn_us = self._power_watts(), now_us
-        if self._watts is None:  # what was drawn meanwhile is not known, so neither is what its tokens cost
+        if self._watts is None:  # the energy since then is unknown, and so is the cost of its tokens
             self._drawn.clear()
             self._tokens.clear()
             self._joules, self._count = 0.0, 0
-        self._tell(now_us, list(models), measured=self._watts is not None)
+        self._publish(now_us, list(models), measured=self._watts is not None)
 
     def settle(self, now_us: float, requests: Iterable[OpenRequest]) -> None:
-        """Count what was drawn up to now for those that were open: one of them begins, or ends."""
+        """Assign the energy drawn up to now to the open requests, before one of them starts or ends."""
         since_us = now_us - self._drawn_us
         if self._watts is None or not 0 < since_us <= LONGEST_US:
             return
@@ -72,7 +72,7 @@ class Joules:
             for each in requests:
                 each.alone = False
 
-    def _tell(self, now_us: float, models: list[ModelMeter], *, measured: bool) -> None:
+    def _publish(self, now_us: float, models: list[ModelMeter], *, measured: bool) -> None:
         exact = not any(
             not each.pushed and each.reading is not None and (each.reading.tokens_per_second or 0.0) > 0
             and now_us - each.reading_us < SPAN_US
@@ -89,7 +89,7 @@ class Joules:
                     value, reason = self._joules / self._count, ""
             model.joules_per_token, model.joules_reason = value, reason
 
-    def _forget(self, edge_us: float) -> None:
+    def _expire(self, edge_us: float) -> None:
         while self._drawn and self._drawn[0][0] <= edge_us:
             self._joules -= self._drawn.popleft()[1]
         while self._tokens and self._tokens[0][0] <= edge_us:

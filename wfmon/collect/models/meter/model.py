@@ -1,4 +1,4 @@
-"""The meter of one model: its tokens become rows, its gauges are read in the beat. Touched under the meters' lock."""
+"""The meter of one model: turns its tokens into rows, and samples its gauges. Used under the meters' lock."""
 
 from __future__ import annotations
 
@@ -29,41 +29,41 @@ GAUGES = (
 STATUSES = ("ok", "aborted", "error", "lost")
 STATES = ("idle", "charging", "flowing", "stalling", "saturated", "drained")
 FAINT = METRICS["model.energy"].dead_band
-"""Energy that no client is told of any more."""
+"""Energy below which changes are not sent to clients."""
 STALE_PERIODS = 3
-"""A reading older than so many of its scrape's periods says nothing of now."""
+"""A reading older than this many scrape periods is stale."""
 
 NO_LOGPROBS = "no log-probabilities came: hook the process, or switch on logprobs in the proxy"
-NOT_SCRAPED = "only its server tells this, and no server with this model was scraped"
-NOT_REPORTED = "its server does not tell this"
+NOT_SCRAPED = "only its server reports this, and no server with this model was scraped"
+NOT_REPORTED = "its server does not report this"
 SCRAPED = "scraped: single tokens are not seen; hook the process, or use the proxy"
-STALE = "its server does not answer any more"
+STALE = "its server no longer answers"
 NO_PEAK = "no token in the last 5 minutes"
-NO_PROMPT = "no count of prompt tokens came"
+NO_PROMPT = "no count of prompt tokens was reported"
 NO_POWER = "the power of the graphics cards is not measured"
 NO_TOKENS = "no token in the last 10 seconds"
-NOT_EXACT = "tokens of a model that only its server counts are among the last 10 seconds"
+NOT_EXACT = "the last 10 seconds include tokens of a model that only its server counts"
 _NAN = float("nan")
 _FIRST_SCRAPED, _LAST_SCRAPED = 8, 11
-"""Positions in GAUGES of what a scrape alone may know."""
+"""Positions in GAUGES of values that only a scrape can report."""
 
 
 class EnergyIndex(Protocol):
-    """The energy of one model, as ``wfmon.process.energy`` computes it. Times: monotonic milliseconds."""
+    """The energy of one model: see ``wfmon.process.energy``. Times: monotonic milliseconds."""
 
     def started(self, now_ms: float) -> None:
-        """A request came in."""
+        """Record the start of a request."""
 
     def token(
         self, now_ms: float, tokens_per_second: float, certainty: float | None, interval_ms: float | None
     ) -> float:
-        """A token came: gives E after it. ``interval_ms`` None: the first of its request."""
+        """Record a token and return E after it. ``interval_ms`` None: the first of its request."""
 
     def ended(self, now_ms: float) -> None:
         """The last open request ended."""
 
     def at(self, now_ms: float) -> tuple[float, int]:
-        """Give E and the state (0 idle ... 5 drained) now."""
+        """Return E and the state (0 idle ... 5 drained) now."""
 
 
 Row: TypeAlias = list[float]
@@ -71,22 +71,22 @@ Row: TypeAlias = list[float]
 
 
 class Now(NamedTuple):
-    """The instant of a beat: the monitor's monotonic microseconds, and what leads from there to the wall."""
+    """The instant of a tick: the monitor's monotonic microseconds, and the base of the wall clock."""
 
     us: float
     wall_ms: int
     base_ms: float
 
     def wall(self, us: float) -> int:
-        """Give the wall's milliseconds of an instant of the monotonic clock."""
+        """Convert an instant of the monotonic clock to wall-clock milliseconds."""
         return int(self.base_ms + us / 1_000)
 
 
 class Chunk(NamedTuple):
-    """A chunk of tokens on its way into its model's rows; without tokens it is the start of its request.
+    """A chunk of tokens waiting to become a row of its model; without tokens it is the start of its request.
 
-    ``us``: the monitor's clock; ``number`` keeps the order of equal instants; ``gap_ms``: since the chunk before, None
-    if not known.
+    ``us``: the monitor's clock; ``number`` keeps the order of equal instants; ``gap_ms``: since the previous chunk,
+    None if unknown.
     """
 
     us: float
@@ -99,7 +99,7 @@ class Chunk(NamedTuple):
 
 
 class ModelMeter:
-    """One model of one server. ``waiting`` collects, ``flush`` makes rows of it, ``sample`` reads the gauges."""
+    """One model of one server. ``waiting`` collects chunks, ``flush`` makes rows of them, ``sample`` reads gauges."""
 
     def __init__(self, name: str, server: str, via: str, energy: EnergyIndex) -> None:
         self.name = name
@@ -110,7 +110,7 @@ class ModelMeter:
         self.energy_index = energy
         self.open: dict[tuple[str, str], OpenRequest] = {}
         self.moving = True
-        """Is to be sampled in the next beat, not only in the next second."""
+        """Whether to sample it in the next tick, not only in the next second."""
         self.leaving = ""
         """Why it leaves with the next frame."""
         self.seen_ms = 0
@@ -122,7 +122,7 @@ class ModelMeter:
         self.totals = dict.fromkeys(STATUSES, 0)
         self.tokens_total = 0
         self.counted = False
-        """Its server's scrape counts tokens."""
+        """Whether its server's scrape counts tokens."""
         self.prompt_tokens_total: int | None = None
         self.token_us = float("-inf")
         self._interval_ms: float | None = None
@@ -131,19 +131,19 @@ class ModelMeter:
         self.reading: Reading | None = None
         self.reading_us = 0.0
         self.pushed = False
-        """A hook or the proxy told of it; else it is known from scrapes alone."""
+        """Whether a hook or the proxy reported it; else it is known only from scrapes."""
         self.scraped = via == "scrape"
-        """What its server's scrape tells is what is known of now; no hook and no proxy tells of it."""
+        """Whether its current values come from its server's scrape, not from a hook or the proxy."""
         self.values = [_NAN] * len(GAUGES)
         self._columns: list[int] = []
         self.fresh = True
-        """It has series that are in no layout yet."""
+        """Whether it has series that are in no layout yet."""
         self._token_rows: list[tuple[int, Row]] = []
         self._event_rows: list[tuple[int, Row]] = []
         self.reasons: dict[str, str] = {}
         self.energy = _NAN
         self.state: int | None = 0
-        """None where it is not known whether it works."""
+        """None if it is unknown whether it works."""
         self.waiting: list[Chunk] = []
         self._second, self._peak = SlidingSecond(), Peak()
         self._energy_ms = 0.0
@@ -159,21 +159,21 @@ class ModelMeter:
         self._events: list[tuple[int, int, float]] = []
 
     def happened(self, us: float, now: Now, column: int, value: float | None) -> None:
-        """Note a request's event: its column of EVENTS and its value."""
+        """Record a request's event: its column of EVENTS and its value."""
         if value is not None:
             self._events.append((now.wall(us), column, value))
 
-    def told(self, now: Now, interval_ms: float | None, events: tuple[float | None, ...]) -> None:
-        """Take the means that a scrape found, in the order of EVENTS: one instant for all that it saw."""
+    def add_means(self, now: Now, interval_ms: float | None, events: tuple[float | None, ...]) -> None:
+        """Record the means of a scrape, in the order of EVENTS, at one instant."""
         for column, value in enumerate(events):
             self.happened(now.us, now, column, value)
         self._interval_ms = interval_ms
         self.ttft_ms = events[0] if events[0] is not None else self.ttft_ms
 
     def flush(self, now: Now) -> None:
-        """Make rows of what came since the last beat, in order of time."""
+        """Make rows of everything since the last tick, in time order."""
         if self.waiting:
-            # Let go of first: what cannot be made a row must not come again in every beat.
+            # Removed first: a chunk that fails must not return in every tick.
             waiting, self.waiting = self.waiting, []
             waiting.sort()  # by time; the number keeps a request's own order
             self._make_rows(waiting, now)
@@ -185,7 +185,7 @@ class ModelMeter:
             self._make_event_rows()
 
     def take_token_rows(self) -> list[tuple[int, Row]]:
-        """Give the rows of tokens since the last time, and let go of them."""
+        """Return and remove the rows of tokens since the last call."""
         rows = self._token_rows
         if rows:
             self._token_rows = []
@@ -203,7 +203,7 @@ class ModelMeter:
         least_ms, last_ms, intervals, energy_ms = self._last_token_ms + 1, self._last_token_ms, 0, self._energy_ms
         for us, _, request, t_us, tokens, gap_ms, entropy in waiting:
             at_ms = us / 1_000
-            energy_ms = max(energy_ms, at_ms)  # the index's time never falls
+            energy_ms = max(energy_ms, at_ms)  # the index's time never decreases
             if not tokens:
                 index.started(energy_ms)
                 continue
@@ -218,7 +218,7 @@ class ModelMeter:
             if t_ms > last_ms:
                 last_ms, intervals = t_ms, int(interval_ms == interval_ms)  # noqa: PLR0124  not NaN
                 rows.append((t_ms, [tokens, interval_ms, *(entropy or _NOTHING)]))
-            else:  # another one of this millisecond: tokens add up, the interval is the mean, the last entropy stands
+            else:  # another one in this millisecond: add tokens, average intervals, keep the last entropy
                 row = rows[-1][1]
                 row[0] += tokens
                 if interval_ms == interval_ms:  # noqa: PLR0124  not NaN
@@ -226,13 +226,13 @@ class ModelMeter:
                     row[1] = interval_ms if intervals == 1 else row[1] + (interval_ms - row[1]) / intervals
                 if entropy is not None:
                     row[2:] = entropy
-            if entropy is not None or not request.entropy_times:  # of a request without any, none is shown
+            if entropy is not None or not request.entropy_times:  # a request without entropy clears it
                 self.entropy = entropy
         self._energy_ms = energy_ms
         self._last_token_ms = last_ms
 
     def _make_event_rows(self) -> None:
-        """Make a row an instant: what a request told at its end stands in one."""
+        """Make one row per instant, so that the values at a request's end share one."""
         events, self._events = sorted(self._events), []
         before: Row | None = None
         for t_ms, column, value in events:
@@ -243,7 +243,7 @@ class ModelMeter:
             before[column] = value
 
     def stepped(self, step_ms: int) -> None:
-        """The wall clock was set: rows go on from there."""
+        """Follow a step of the wall clock: rows continue from the new time."""
         self._last_token_ms += step_ms
         self._last_event_ms += step_ms
 
@@ -252,12 +252,12 @@ class ModelMeter:
         self.energy_index.ended(self._energy_time(now.us))
 
     def _energy_time(self, us: float) -> float:
-        """Milliseconds for the index, which never fall."""
+        """Return milliseconds for the index, which never decrease."""
         self._energy_ms = max(self._energy_ms, us / 1_000)
         return self._energy_ms
 
     def sample(self, now: Now, *, owned: bool) -> bool:
-        """Read the gauges into ``values``; True while something moves. ``owned``: its server is a scrape's."""
+        """Sample the gauges into ``values``; True while any changes. ``owned``: the scrape owns its server."""
         values, reading = self.values, self.reading
         if self.leaving:
             self.values[:] = [_NAN] * len(GAUGES)
@@ -265,7 +265,7 @@ class ModelMeter:
         fresh = reading is not None and now.us - self.reading_us <= STALE_PERIODS * 1e6 / max(reading.rate_hz, 0.01)
         scraped = reading if fresh and owned else None
         per_second: float = self._second.at(now.us)
-        self.scraped = not self.pushed or (not self.open and not per_second and _tells(scraped))
+        self.scraped = not self.pushed or (not self.open and not per_second and _shows_work(scraped))
         if not self.scraped:
             active: float = len(self.open)
             waiting: float = 0
@@ -281,7 +281,7 @@ class ModelMeter:
         else:
             self.energy, self.state = _NAN, _state_of(per_second, active)
         peak = self._peak.add(now.us, per_second) if not isnan(per_second) else 0.0
-        # A scrape's figures stand until its next look; energy halves for ever, and is told until nobody could see it.
+        # Scraped values hold until the next scrape; energy decays forever, and counts until it is too faint to send.
         moving = bool(self.open) or (not self.scraped and (per_second > 0 or self.energy > FAINT))
         values[0] = per_second
         values[1] = 100.0 * per_second / peak if peak > 0 else _NAN
@@ -297,45 +297,45 @@ class ModelMeter:
         if isnan(values[9]):
             values[9] = self.cache_hit_percent
         values[12] = self.joules_per_token
-        self._tell(fresh=fresh)
+        self._update_reasons(fresh=fresh)
         return moving
 
     def count(self, status: str) -> None:
-        """A request ended."""
+        """Count a request that ended."""
         self.totals[status] += 1
         self.fresh |= self.totals[status] == 1
 
     def gauge_series(self) -> list[Series]:
-        """Give the series of the gauges that ever had a value: only these are in the frame."""
+        """Return the series of the gauges that ever had a value: only these are in the frame."""
         ended = [series for series, count in zip(self.status_series, self.totals.values(), strict=True) if count]
         return [self.gauges[at] for at in self._columns] + ended
 
     def gauge_values(self) -> list[float]:
-        """Give their values, in the same order."""
+        """Return their values, in the same order."""
         values = self.values
         found = [values[at] for at in self._columns]
         found += [_NAN if self.leaving else count for count in self.totals.values() if count]
         return found
 
     def entropy_reason(self) -> str:
-        """Why there is no entropy; "" where there is."""
+        """Return why there is no entropy; "" if there is."""
         if self.entropy is not None:
             return ""
         return SCRAPED if self.scraped else NO_LOGPROBS
 
     def stay(self) -> None:
-        """Somebody tells of it again before it has left."""
+        """Cancel leaving: it was reported again in time."""
         if self.leaving:
             self.leaving, self._why = "", ()
 
     def leave(self, reason: str) -> None:
-        """Say goodbye: the next frame has gaps for all its series, and the reason."""
+        """Leave: the next frame has gaps for all its series, and the reason."""
         self.leaving, self.moving = reason, True
         every = (*self.gauges, *self.status_series, *self.token_series, *self.event_series)
         self.reasons = {str(series): reason for series in every}
 
-    def _tell(self, *, fresh: bool) -> None:
-        """Say why what is absent is; a new dict only when something changed."""
+    def _update_reasons(self, *, fresh: bool) -> None:
+        """Update the reasons of absent values; a new dict only if something changed."""
         entropy, values = self.entropy_reason(), self.values
         server = NOT_SCRAPED if self.reading is None else NOT_REPORTED if fresh else STALE
         nan = tuple(map(isnan, values))
@@ -367,13 +367,13 @@ class ModelMeter:
         self.reasons = reasons
 
 
-def _tells(reading: Reading | None) -> bool:
-    """Tell whether a scrape says what its model does now, and not only what it holds."""
+def _shows_work(reading: Reading | None) -> bool:
+    """Return whether a scrape shows what its model does, not only what it holds."""
     return reading is not None and (reading.tokens_per_second is not None or reading.requests_active is not None)
 
 
 def _state_of(per_second: float, active: float) -> int | None:
-    """Give the state that a server's own figures show; None where they do not say whether it works."""
+    """Return the state shown by a server's own figures; None if they do not show whether it works."""
     if per_second > 0:
         return 2
     if active == 0:

@@ -1,4 +1,4 @@
-"""One request: what is kept of it while it is open, and what is said of it when it has ended. Never its text."""
+"""One request: its state while it is open, and its record once it has ended. Never its text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wfmon.core.types import Request
 
 STALL_MS = 400.0
 LONGEST_US = 86_400_000_000
-"""No span of a request is longer than a day: a clock that says so has jumped, and the span is not known."""
+"""A longer span of a request means that a clock has jumped: the span is unknown."""
 MAX_STALLS = 256
 MAX_TICKS = 2_048
 MAX_PHASES = 16
@@ -20,18 +20,18 @@ _NAN = float("nan")
 
 
 class TokenTicks:
-    """One tick a chunk; past the bound two become one, and so do all later ones."""
+    """One tick per chunk; beyond the limit pairs are merged, and so are all later ones."""
 
     __slots__ = ("_filled", "entropy", "t_ms", "thinned", "tokens")
 
     def __init__(self) -> None:
         self.t_ms, self.tokens, self.entropy = array("f"), array("I"), array("f")
         self.thinned = 1
-        """Chunks a tick."""
+        """Chunks per tick."""
         self._filled = 0
 
     def add(self, t_ms: float, tokens: int, entropy: float) -> None:
-        """Take a chunk: milliseconds since the start, its tokens, the entropy of its last one (NaN: not known)."""
+        """Add a chunk: milliseconds since the start, its tokens, the entropy of its last one (NaN: unknown)."""
         if self._filled and self._filled < self.thinned:
             self.tokens[-1] += tokens
             if entropy == entropy:  # noqa: PLR0124  not NaN
@@ -46,7 +46,7 @@ class TokenTicks:
         self._filled = 1
 
     def _thin(self) -> None:
-        """Make one tick of two: the first one's instant, the sum of tokens, the later entropy that is known."""
+        """Merge ticks in pairs: the first instant, the sum of tokens, the later known entropy."""
         pairs = range(0, len(self.t_ms) - 1, 2)
         entropy = self.entropy
         self.entropy = array("f", (entropy[i + 1] if entropy[i + 1] == entropy[i + 1] else entropy[i] for i in pairs))
@@ -54,8 +54,8 @@ class TokenTicks:
         self.t_ms = self.t_ms[::2]
         self.thinned *= 2
 
-    def told(self) -> RequestTicks:
-        """Give them as lists; an entropy that is not known is None."""
+    def as_lists(self) -> RequestTicks:
+        """Return the ticks as lists; an unknown entropy is None."""
         return {
             "t_ms": [round(each, 3) for each in self.t_ms],
             "tokens": list(self.tokens),
@@ -64,7 +64,7 @@ class TokenTicks:
 
 
 class OpenRequest:
-    """A request from its start to its end. The ticker's alone, under the meters' lock.
+    """A request from its start to its end. The ticker's thread only, under the meters' lock.
 
     Durations come from the source's own clock (``t_us``); only ``started_ms`` is of the wall.
     """
@@ -85,7 +85,7 @@ class OpenRequest:
         self.started_ms = started_ms
         self.t_us = start.t_us
         self.heard_us = self.begun_us = now_us
-        """When it was last heard of, and first, by the monitor's clock."""
+        """When its last and its first event arrived, by the monitor's clock."""
         self.prompt_tokens = start.prompt_tokens
         self.cached_tokens: int | None = None
         self.vocab = start.vocab
@@ -97,8 +97,8 @@ class OpenRequest:
         self.last_us: int | None = None
         self._first_tokens = 0
         self.ttft_ms: float | None = None
-        self._broken = False  # the next interval spans time that was not seen
-        self._partial = start.again  # some of it was not seen: no mean over all of it
+        self._broken = False  # the next interval includes unobserved time
+        self._partial = start.again  # partly unobserved: no mean over the whole request
         self._seen = (start.source.lost, start.source.joined)
         self.energy_sum, self.energy_times = 0.0, 0
         self.entropy_sum, self.entropy_times, self.entropy_k = 0.0, 0, _NAN
@@ -108,11 +108,11 @@ class OpenRequest:
         self.joules: float | None = None
 
     def again(self) -> None:
-        """Its source has come back: what happened meanwhile was not seen."""
+        """Record that its source was away: what happened meanwhile was not observed."""
         self._broken = self._partial = True
 
     def chunk(self, t_us: int, tokens: int) -> float | None:
-        """Take a chunk; gives the milliseconds since the one before, None where there is none or it was not seen."""
+        """Add a chunk; return the milliseconds since the previous one, None if there is none or time is missing."""
         seen = (self.source.lost, self.source.joined)
         if seen != self._seen:  # it dropped events, or was away
             self._seen = seen
@@ -133,7 +133,7 @@ class OpenRequest:
         return gap_ms
 
     def note(self, t_us: int, tokens: int, entropy: Entropy | None) -> None:
-        """Keep the tick of a chunk, and its entropy."""
+        """Record the tick of a chunk, and its entropy."""
         bits = _NAN
         if entropy is not None:
             bits = entropy.bits
@@ -144,17 +144,17 @@ class OpenRequest:
             self.ticks.add((t_us - self.t_us) / 1_000, tokens, bits)
 
     def phase(self, event: Phase) -> None:
-        """A phase began."""
+        """Record the beginning of a phase."""
         if len(self.phases) < MAX_PHASES:
             self.phases.append((event.name, event.t_us))
 
     def prompt(self, event: Prompt) -> None:
-        """The prompt was counted."""
+        """Record the number of prompt tokens."""
         self.prompt_tokens = event.tokens
         self.cached_tokens = event.cached if event.cached is not None else self.cached_tokens
 
     def phase_ms(self, name: str, end_us: int | None) -> float | None:
-        """Give how long a phase took, up to the next one, the first token or the end; None if it never began."""
+        """Return a phase's duration, up to the next one, the first token or the end; None if it never began."""
         if not self.phases:
             return None
         total, found = 0.0, False
@@ -165,8 +165,8 @@ class OpenRequest:
                 total, found = total + (until_us - t_us) / 1_000, True
         return total if found else None
 
-    def told(self, end: End | None = None, status: str | None = None, ended_ms: int | None = None) -> Request:
-        """Give what is known of it: ended as ``end`` says, or as ``status`` does, else still open."""
+    def record(self, end: End | None = None, status: str | None = None, ended_ms: int | None = None) -> Request:
+        """Return its record: ended by ``end`` or with ``status``, else still open."""
         end_us = None if end is None else end.t_us
         decode_ms = None if end is None else end.decode_ms
         output = self.output_tokens
@@ -202,7 +202,7 @@ class OpenRequest:
         )
 
     def _per_token_ms(self, output: int, decode_ms: float | None) -> float | None:
-        """Mean time per output token after the first chunk's; the runtime's own where some of it was not seen."""
+        """Return the mean time per output token after the first chunk; the runtime's own if partly unobserved."""
         after = self.output_tokens - self._first_tokens
         if not self._partial and after > 0 and self.first_us is not None and self.last_us is not None:
             span_us = self.last_us - self.first_us
@@ -214,5 +214,5 @@ class OpenRequest:
 
 
 def _first(*values: Any) -> Any:  # noqa: ANN401  numbers of either kind
-    """Give the first that is there."""
+    """Return the first value that is not None."""
     return next((value for value in values if value is not None), None)

@@ -1,4 +1,4 @@
-"""The sliding second of one model: tokens by their own instants, with exact edges; and its peak of five minutes."""
+"""Tokens of one model in a sliding second, with exact edges; and their five-minute peak."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class SlidingSecond:
     def __init__(self) -> None:
         self._tokens: list[tuple[float, int]] = []  # in order of time
         self.total = 0
-        """Tokens a second, as of the last ``add`` or ``at``."""
+        """Tokens per second, as of the last ``add`` or ``at``."""
 
     def add(self, t_us: float, tokens: int) -> int:
-        """Take tokens, and give how many there were in the second up to then."""
+        """Add tokens, and return the number in the second up to then."""
         found = self._tokens
         insort(found, (t_us, tokens))
         self.total += tokens
         return self.total if found[0][0] > t_us - SECOND_US else self.at(t_us)
 
     def at(self, now_us: float) -> int:
-        """Let go of what is a second old, and give how many tokens are left. Times that go back let go of nothing."""
+        """Drop tokens older than a second, and return the number left. If time goes back, nothing is dropped."""
         tokens, edge, old = self._tokens, now_us - SECOND_US, 0
         if not tokens or tokens[0][0] > edge:
             return self.total
@@ -44,7 +44,7 @@ class Peak:
         self._falling: deque[list[float]] = deque()  # [second, value], values falling
 
     def add(self, now_us: float, value: float) -> float:
-        """Take a value, and give the peak."""
+        """Add a value, and return the peak."""
         second, falling = now_us // SECOND_US, self._falling
         if falling and falling[-1][0] == second and falling[-1][1] >= value:
             return falling[0][1]

@@ -1,4 +1,4 @@
-"""The tables ``models`` and ``requests``: the columns of the stream, and how a row is made."""
+"""The tables ``models`` and ``requests`` of the stream: their columns and rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_ROWS = 50
 
 
 def model_row(model: ModelMeter, colour: int) -> tuple[Cell, ...]:
-    """Give the cells of MODELS, rounded to what can be read. ``colour``: the model's place in the palette, from 1."""
+    """Return the cells of MODELS, rounded for display. ``colour``: the model's place in the palette, from 1."""
     entropy, reading = model.entropy, model.reading
     return (
         model.name, model.server, "scrape" if model.scraped else model.via,
@@ -35,7 +35,7 @@ def model_row(model: ModelMeter, colour: int) -> tuple[Cell, ...]:
 
 
 def request_row(request: Request) -> tuple[Cell, ...]:
-    """Give the cells of REQUESTS."""
+    """Return the cells of REQUESTS."""
     return (
         request.id, request.started_ms, request.model, request.server, request.via, request.prompt_tokens,
         request.output_tokens, _round(request.queue_ms, 2), _round(request.load_ms, 2), _round(request.ttft_ms, 2),
@@ -45,22 +45,22 @@ def request_row(request: Request) -> tuple[Cell, ...]:
 
 
 def why(request: Request) -> str:
-    """Give the causes in one line: "" for a request that was not slow, or that is not judged yet."""
+    """Return the causes in one line: "" for a request that was not slow or not judged yet."""
     return ", ".join(cause.text for cause in request.causes) or (CAUSE_NOT_KNOWN if request.slow else "")
 
 
 def models_table(rows: list[tuple[Cell, ...]]) -> Table:
-    """Make the table of models."""
+    """Return the table of models."""
     return Table(MODELS, tuple(rows))
 
 
 def requests_table(requests: list[Request]) -> Table:
-    """Make the table of requests: the newest first, at most 50."""
+    """Return the table of requests: newest first, at most 50."""
     return Table(REQUESTS, tuple(request_row(request) for request in requests[:MAX_ROWS]))
 
 
 def fields(request: Request) -> RequestRow:
-    """Give a request as plain values for JSON."""
+    """Return a request as plain values for JSON."""
     found = {name: getattr(request, name) for name in Request.__dataclass_fields__}
     found["stalls"] = [list(each) for each in request.stalls]
     found["causes"] = [cause._asdict() for cause in request.causes]

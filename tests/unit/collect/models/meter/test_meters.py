@@ -495,7 +495,7 @@ def test_what_the_hook_sees_the_proxy_is_not_counted_for(harness):
     assert gauges[f"tokens_total{{{AT}}}"] == 1.0
     assert [request["via"] for request in harness.meters.requests(9)] == ["hook"]
     assert harness.meters.dropped["model_seen_better"] == 3
-    assert harness.meters.models()[0]["note"] == "told by the hook; the proxy sees it too"
+    assert harness.meters.models()[0]["note"] == "reported by the hook; the proxy sees it too"
 
 
 def test_a_hook_that_speaks_after_the_proxy_takes_over(harness):
@@ -665,7 +665,7 @@ def test_a_judge_that_fails_costs_the_causes_alone(caplog):
     def why(request):
         raise RuntimeError("broken")
 
-    harness = MeterHarness(why=why)
+    harness = MeterHarness(judge=why)
     sender = harness.sender()
     sender.start()
     sender.end()

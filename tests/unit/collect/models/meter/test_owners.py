@@ -25,6 +25,6 @@ def test_what_is_no_longer_alive_is_let_go_of():
     owners.touch("a:1", hook, 0, 1)
     owners.touch("b:1", hook, 0, 1)
     owners.touch("b:1", hook, 0, -1)
-    owners.forget(ALIVE_US + 1)
+    owners.expire(ALIVE_US + 1)
     assert owners.of("a:1", ALIVE_US + 1) == "hook"
     assert list(owners._seen) == [("a:1", "hook")]

@@ -98,7 +98,7 @@ def test_ticks_are_thinned_by_half_and_lose_no_token():
     ticks = TokenTicks()
     for at in range(3 * MAX_TICKS):
         ticks.add(float(at), 1, math.nan if at % 2 else at / 10)
-    told = ticks.told()
+    told = ticks.as_lists()
     assert ticks.thinned == 4
     assert sum(told["tokens"]) == 3 * MAX_TICKS
     assert len(told["t_ms"]) == 3 * MAX_TICKS // 4
@@ -141,7 +141,7 @@ def test_a_thousand_requests_of_one_name_are_told_apart_with_one_look_each(harne
             looks.append(key)
             return super().__contains__(key)
 
-    harness.meters._book._ids = Counting()
+    harness.meters._tracker.archive._by_id = Counting()
     for _ in range(1000):
         sender.start("1")
         sender.end("1")
@@ -317,4 +317,4 @@ def test_a_server_that_names_others_in_every_look_fills_no_memory(harness):
         names = [f"m{look}-{at}" for at in range(100)]
         harness.meters.scraped([Reading("127.0.0.1:8000", name, harness.clock.now_ms(), 1.0) for name in names])
         harness.beat(1)
-    assert len(harness.meters._book._readings) == MAX_READINGS
+    assert len(harness.meters._tracker._readings) == MAX_READINGS
