@@ -1,6 +1,6 @@
 /**
- * A card a model: the page's template copied, its placeholders filled in, brought to life by the engine's own scan.
- * Names come from programs that we do not know: they go into the page as text and as label values, nowhere else.
+ * One card per model: a copy of the page's template with its placeholders filled in; the page's scan then updates it.
+ * Names come from unknown programs: they are only used as text and as label values.
  */
 
 import { STATES, modelKey, modelsOf, slotOf } from "../series/models.mjs";
@@ -84,10 +84,10 @@ export function whereOf({ server, runtime, pid }) {
 }
 
 /**
- * What hovering a figure tells: what it is, its name, its age, how it was measured.
+ * The hover text of a figure: description, name, age, how it was measured.
  * @param {string} help @param {string} metric @param {number} ageMs @param {string} how
  */
-export function told(help, metric, ageMs, how) {
+export function hoverText(help, metric, ageMs, how) {
   const age = ageMs === ageMs ? `, ${span(Math.max(0, ageMs))} ago` : ", no value yet";
   return `${help}\n${metric}${age}${how ? `, by ${how}` : ""}`;
 }
@@ -269,7 +269,7 @@ export class ModelCards {
     const age = track && track.last === track.last ? this.serverNow - track.lastMs : NaN;
     const reason = fact.dataset.factOf ? card.row.entropy_reason : "";
     const how = SERVERS_OWN.has(metric) ? "scrape" : seenBy(card.row);
-    fact.title = reason ? `${help}\nn/a: ${reason}` : told(help, metric, age, how);
+    fact.title = reason ? `${help}\nn/a: ${reason}` : hoverText(help, metric, age, how);
     for (const inner of fact.querySelectorAll('[title=""]')) inner.removeAttribute("title");
   }
 }

@@ -11,7 +11,7 @@ import {
   disagreement,
   pairOf,
   speedOf,
-  toldAt,
+  lastAt,
   widthShare,
 } from "./energy.mjs";
 import { CHARGING, STALLING, STATES } from "../series/models.mjs";
@@ -159,9 +159,9 @@ export function reading(ribbon, row, below, ms) {
   const { signals, tracks } = ribbon;
   const how = wayText(row);
   /** @param {Track | undefined} track */
-  const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
+  const changed = (track) => (track ? `changed ${ago(ms - lastAt(track, ms))}` : "");
   /** @param {Track | undefined} track */
-  const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
+  const event = (track) => (track ? ago(ms - lastAt(track, ms)) : "");
   /** @param {number} signal @param {string} text @param {string} [less] */
   const or = (signal, text, less = NOT_KNOWN) => (known(signal) ? text : less);
   /** @param {string} what @param {number} signal @param {string} text @param {string} shows @param {string} age */

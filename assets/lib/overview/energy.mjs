@@ -47,7 +47,7 @@ const limited = (value, low, high) => (value < low ? low : value > high ? high :
  * Time of the sample that holds at `ms`; NaN before the first.
  * @param {Track | undefined} track @param {number} ms
  */
-export function toldAt(track, ms) {
+export function lastAt(track, ms) {
   const count = track ? track.countUntil(ms) : 0;
   return track && count ? track.t[track.slot(count - 1)] : NaN;
 }
@@ -105,9 +105,9 @@ export class Signals {
     this.entropy = newest(tracks.entropy_bits, ms, this.tps > 0 ? STALE_MS : Infinity);
     this.k = held(tracks.entropy_k, ms);
     this.ttft = held(tracks.ttft_ms, ms);
-    this.ttftMs = toldAt(tracks.ttft_ms, ms);
+    this.ttftMs = lastAt(tracks.ttft_ms, ms);
     const state = held(tracks.energy_state, ms);
-    this.stateMs = toldAt(tracks.energy_state, ms);
+    this.stateMs = lastAt(tracks.energy_state, ms);
     if (!known) this.state = IDLE;
     else if (STATES[state]) this.state = state;
     else this.state = this.tps > 0 ? FLOWING : IDLE; // a source that tells no more than its rate

@@ -1,5 +1,5 @@
 /**
- * Charts for those who do not see them: a sentence that stays true, a table of the same window, a spoken cursor.
+ * Charts for screen readers: an up-to-date sentence, a table of the same window, a spoken cursor.
  */
 
 import { clockTime, text as written } from "../series/format.mjs";

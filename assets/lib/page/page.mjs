@@ -1,5 +1,5 @@
 /**
- * What stands on the page now: finds the elements of the DOM contract, keeps them alive and lets go of those that left.
+ * The live elements of the page: finds those of the DOM contract, updates them, and drops those that were removed.
  */
 
 import { partsOf, windowOf } from "../dom/elements.mjs";

@@ -1,5 +1,5 @@
 /**
- * Rows that are no series, put into tables whose heads the page wrote. Names are untrusted: text only, never markup.
+ * Fills tables that are not series; the page wrote their heads. Names are untrusted: text only, never markup.
  */
 
 import { partsOf, textOf } from "../dom/elements.mjs";

@@ -1,5 +1,5 @@
 /**
- * What is unusual for this hour of the day, as a quiet mark on the live chart of its series. A mark, never an alert.
+ * Marks the live chart of a series that is unusual for this hour of the day. A hint, never an alert.
  */
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The Requests page in the browser: which span, which columns, CSV of what is shown, and a row's timeline.
+ * The Requests page in the browser: the range, the columns, CSV of the rows shown, and a row's timeline.
  *
  * Dash brings the rows into the grid; this chooses the span that they are asked of, and speaks to the grid itself.
  */

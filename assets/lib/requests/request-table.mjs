@@ -1,6 +1,5 @@
 /**
- * The last requests: a row each that keeps its place in the document while others come, so that the keyboard stays on
- * it.
+ * The latest requests. A row keeps its element while others arrive, so that it keeps the keyboard focus.
  */
 
 import { part, partsOf, targetOf, textOf, windowOf } from "../dom/elements.mjs";

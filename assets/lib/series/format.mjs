@@ -1,6 +1,6 @@
 /**
- * Numbers as the page writes them: fixed decimals by magnitude, one unit, never a dancing figure.
- * Pure. `parts(value, unit)` gives {number, unit}; a value that is not finite reads "absent".
+ * Number formatting: decimals fixed by magnitude and one unit, so that figures do not jitter.
+ * Pure. `parts(value, unit)` gives {number, unit}; a value that is not finite reads "no data".
  */
 
 import { eastAt } from "./zone.mjs";

@@ -1,5 +1,5 @@
 /**
- * What the page knows: every series' last five minutes, absences, collectors, tables. Pure, one owner (the page).
+ * The page's data: the last five minutes of every series, absences, collectors, tables. Pure; the page owns it.
  *
  * What holds is known up to `store.knownMs`, the time of the newest frame; later than that nobody knows.
  */

@@ -1,6 +1,5 @@
 /**
- * Panels that the user hides and moves: with keys, with buttons, by dragging. What a choice does is decided in
- * panels.mjs.
+ * Hiding and moving panels with keys, buttons or the mouse. The resulting order is computed in panels.mjs.
  */
 
 import { part, partsOf, targetOf, windowOf } from "../dom/elements.mjs";

@@ -1,6 +1,6 @@
 /**
- * The frame around the pages: sidebar, theme, shortcuts. What it decides stands in theme.mjs and keys.mjs; panels that
- * the user hides and moves are in arrange.mjs, their menu in menu.mjs.
+ * The frame around the pages: sidebar, theme, shortcuts. Decisions are in theme.mjs and keys.mjs, arranging panels in
+ * arrange.mjs, their menu in menu.mjs.
  */
 
 import { part, partsOf, targetOf, windowOf } from "../dom/elements.mjs";

@@ -1,5 +1,5 @@
 /**
- * The look that is remembered: theme and folded sidebar, in a cookie that the server reads before the first paint.
+ * The saved appearance: theme and collapsed sidebar, in a cookie that the server reads before the first paint.
  * Pure.
  */
 
