@@ -16,7 +16,7 @@ import { seriesKey } from "../series/selectors.mjs";
  * @import { ModelName, ModelRow, Table } from "../series/types"
  */
 
-export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
+export const MOST_CARDS = 12; // each has four charts and a strip: more only on request
 const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
 const PALETTE = ["--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6"];
 
@@ -107,7 +107,7 @@ class Card {
   }
 
   /**
-   * The state as it holds at `ms`; the table of models tells it once a second only.
+   * The state at `ms`; the table of models is only updated once a second.
    * @param {Store} store @param {number} ms
    */
   live(store, ms) {

@@ -108,7 +108,7 @@ export function gist(ribbons, lost = false) {
     .join("\n");
 }
 
-// Between flowing and saturated a model goes to and fro: that is no news for the ear.
+// A model switches often between flowing and saturated: not worth an announcement.
 /** @param {number} state */
 const said = (state) => (state === CHARGING || state === STALLING ? STATES[state] : "answers");
 

@@ -45,7 +45,7 @@ export function tableRows(lines, unit, from, to, known, minutesEast) {
   return rows;
 }
 
-/** The table beside one chart; made when first asked for. */
+/** The table beside one chart; made on first use. */
 export class ChartTable {
   /** @param {Chart} chart */
   constructor(chart) {

@@ -197,7 +197,7 @@ export class Page {
     if (tables) this.onTables();
   }
 
-  /** The device's pixel ratio changed: sizes are told anew. */
+  /** The device's pixel ratio changed: update all sizes. */
   remeasure() {
     for (const canvas of this.byCanvas.keys()) {
       this.sizes.unobserve(canvas);

@@ -154,7 +154,7 @@ export class Panel {
   }
 
   /**
-   * A frozen panel stays what it was, whatever comes and goes meanwhile.
+   * A frozen panel stays as it was, whatever changes meanwhile.
    * @param {Store} store @param {View} view @param {number} serverNow
    */
   update(store, view, serverNow) {

@@ -88,7 +88,7 @@ export class DataTable {
       unit: th.dataset.unit ?? "",
       style: th.className,
     }));
-    this.visible = false; // told by the IntersectionObserver: only visible tables are watched
+    this.visible = false; // set by the IntersectionObserver: only visible tables are watched
     /** @type {Table | null} */
     this.shown = null;
     this.empty = false;

@@ -39,7 +39,7 @@ export function requestCell(row, name, unit, minutesEast = null) {
 }
 
 /**
- * Whether a row is among those that were asked for.
+ * Whether a row matches the filters.
  * @param {RequestRow} row @param {{ model?: string, status?: string }} choice
  */
 export function wanted(row, { model, status }) {

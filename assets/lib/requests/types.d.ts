@@ -52,7 +52,7 @@ export interface SpanChoice {
   model: string;
 }
 
-/** Where a figure's axes stand, px. */
+/** The position of a figure's axes, px. */
 export interface Box {
   left: number;
   right: number;

@@ -146,7 +146,7 @@ export function text(value, unit = "") {
 }
 
 /**
- * The same on an axis, where no trailing zero stands: "20 GB".
+ * The same on an axis, without trailing zeros: "20 GB".
  * @param {number | null | undefined} value @param {string} [unit]
  */
 export function axisText(value, unit = "") {

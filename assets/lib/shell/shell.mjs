@@ -59,7 +59,7 @@ class Shell {
     });
   }
 
-  /* Where a click or a key goes. */
+  /* Dispatch of clicks and keys. */
 
   /** @param {MouseEvent} event */
   click(event) {
@@ -134,7 +134,7 @@ class Shell {
     this.bringCurrent();
   }
 
-  /** On a narrow screen the pages stand in a row that scrolls: the current one is to be seen. */
+  /** On a narrow screen the page links scroll in a row: scroll to the current one. */
   bringCurrent() {
     const row = this.document.querySelector(".side .pages");
     /** @type {HTMLElement | null | undefined} */

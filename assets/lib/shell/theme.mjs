@@ -28,7 +28,7 @@ export function lookCookie({ theme, side }) {
 }
 
 /**
- * The theme that the switch goes to: as the system, dark, light, and round again.
+ * The next theme of the switch: system, dark, light, and system again.
  * @param {string} theme
  */
 export function nextTheme(theme) {

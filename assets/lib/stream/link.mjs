@@ -220,7 +220,7 @@ export class Link {
         body: JSON.stringify(message),
         keepalive: true,
       })
-      .catch(() => {}); // the stream itself tells when the server is gone
+      .catch(() => {}); // the stream itself reports when the server is gone
     return true;
   }
 
