@@ -1,6 +1,6 @@
 /*
- * The names that Dash calls for the History page. A classic script, so that they are there before Dash asks; each call
- * waits for history.mjs, which is a module and may come later.
+ * Functions that Dash calls on the History page. A classic script, so that they are defined before Dash calls them;
+ * each call waits for history.mjs, which is a module and may load later.
  */
 (() => {
   const come = new Promise((resolve) => {

@@ -1,5 +1,5 @@
 /**
- * The History page in the browser: what a click, a key or a zoom makes of the view, and the figure in the theme's
+ * The History page in the browser: what a click, a key or a zoom does to the view, and the figure in the theme's
  * colours.
  *
  * The view is the query of the address. Whatever changes it goes through `History.ask`: the address follows, Python

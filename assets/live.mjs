@@ -295,7 +295,7 @@ class Live {
   }
 
   /**
-   * Where the window stands in this frame.
+   * The window's position in this frame.
    * @param {number} now @param {number} serverNow
    */
   #look(now, serverNow) {

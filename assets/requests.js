@@ -1,6 +1,6 @@
 /*
- * How the grid of the Requests page writes its cells. A classic script, so that it is there before the grid asks for
- * it. The grid looks these names up; nothing here or there is evaluated from text.
+ * Cell formatting for the grid of the Requests page. A classic script, so that it is loaded before the grid needs it.
+ * The grid looks these names up; nothing is evaluated from text.
  */
 (() => {
   /** @param {number} n */

@@ -1,6 +1,6 @@
 /*
- * The names that Dash calls for the Settings page: what only the browser knows, and where the focus goes after a step.
- * A classic script, so that they are there before Dash asks.
+ * Functions that Dash calls on the Settings page: the browser's time zone, and the focus after a step.
+ * A classic script, so that they are defined before Dash calls them.
  */
 (() => {
   /**

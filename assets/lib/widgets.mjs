@@ -1,5 +1,5 @@
 /**
- * What stands on a page under `data-widget`: its name -> its class.
+ * The widgets of `data-widget`: name -> class.
  *
  * A widget is made as `new Widget(host, { document, paint, page })`. The engine sets `visible`; while it is,
  * `draw(view, store, turn, quality)` is called in every frame that is drawn and `write(store, view, serverNow)` four

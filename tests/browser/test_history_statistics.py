@@ -67,7 +67,8 @@ def test_nothing_is_asked_before_it_is_opened_and_then_it_says_what_the_api_says
     asked = urlencode({"series": TTFT, "from": first, "to": last})
     told = page.monitor.ask(f"/api/v1/statistics?{asked}")
     assert [row[0] for row in found] == [
-        "median (p50)", "95th percentile (p95)", "99th percentile (p99)", "mean", "minimum", "maximum", "last", "samples",
+        "median (p50)", "95th percentile (p95)", "99th percentile (p99)", "mean", "minimum", "maximum",
+        "last", "samples",
     ]  # fmt: skip
     assert found[-1][1] == f"{told['span']['count']:,}"
     assert found[0][1] == f"{told['span']['p50']:.0f} ms"

@@ -36,7 +36,7 @@ export class Chart {
     this.lines = []; // {track, columns, token, hidden, name}
     /** @type {Set<string>} */
     this.hidden = new Set(); // keys switched off by the legend
-    this.visible = true; // told by the IntersectionObserver
+    this.visible = true; // set by the IntersectionObserver
     this.version = -1;
     this.width = 0;
     this.height = 0;
@@ -269,7 +269,7 @@ export class Chart {
       this.readAt = view.cursorMoved;
       this.readMs = view.now;
       this.rows = this.reading(view.cursor, view.known, view.minutesEast, shown);
-      if (view.cursorCanvas !== this.canvas) this.rows.shift(); // the time stands once, where the person looks
+      if (view.cursorCanvas !== this.canvas) this.rows.shift(); // the time is shown once, under the pointer
     }
     this.#readout(g, x, top, ratio);
   }

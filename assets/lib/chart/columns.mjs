@@ -1,5 +1,5 @@
 /**
- * A track reduced to one column a device pixel: least, greatest and last value. Pure.
+ * A track reduced to one column per device pixel: minimum, maximum and last value. Pure.
  *
  * Columns are cut at absolute times (column = floor(ms / msPerColumn)), so that a column never changes once time has
  * passed it: scrolling costs only the new samples, and peaks do not flicker. Cost of a frame: new samples + visible

@@ -1,5 +1,5 @@
 /**
- * What a chart shows, as the page's markup describes it, and what its lines are called. Pure.
+ * A chart's configuration, as described in the page's markup, and the names of its lines. Pure.
  */
 
 /** @import { ChartConfig } from "./types" */

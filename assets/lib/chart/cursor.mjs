@@ -1,5 +1,5 @@
 /**
- * The instant that all charts read out together. Pure.
+ * The shared cursor: the instant at which all charts show their values. Pure.
  *
  * A pointer holds a place of the window: the instant under it moves on with the data. The keyboard holds an instant: it
  * moves left with the data until it leaves the window.

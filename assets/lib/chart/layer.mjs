@@ -1,5 +1,5 @@
 /**
- * A picture made by hand: the bodies of ribbons and their particles, pixel by pixel in one buffer. Pure.
+ * Draws the bodies of ribbons and their particles pixel by pixel into one buffer. Pure.
  *
  * Without a graphics card a canvas takes 1 us a rectangle and 2 ms for four large translucent shapes; a loop over the
  * same pixels takes a tenth, and one `putImageData` brings all of it to the canvas. Everything in one lane has one

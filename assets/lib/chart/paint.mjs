@@ -1,5 +1,5 @@
 /**
- * What all charts share when they draw: the theme's tokens, small pictures of labels, the hatch of a gap.
+ * Shared by all charts when drawing: the theme's tokens, small pictures of labels, the hatch of a gap.
  * Touches the document only to read tokens and to make off-screen canvases.
  */
 

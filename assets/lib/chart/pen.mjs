@@ -9,7 +9,7 @@ import { ENDS, FRESH, HAS } from "./columns.mjs";
 
 const HOLD = 1.6; // samples further apart than this many periods: the value held, then moved
 const EVENT_GAP_MS = 1_500; // events further apart are not joined: nothing is known between
-const EVENT_TICK_PX = 2; // one that stands alone is a tick of so much up and down
+const EVENT_TICK_PX = 2; // an isolated event is a tick of this length up and down
 const LOST_MS = 1_500; // nothing known for so long: say so
 
 /** @type {number[]} */

@@ -1,5 +1,5 @@
 /**
- * Where ticks stand and how far an axis reaches. Pure.
+ * Tick positions and axis ranges. Pure.
  */
 
 const NICE = [1, 2, 2.5, 5, 10];

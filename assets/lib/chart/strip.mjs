@@ -1,5 +1,5 @@
 /**
- * Tokens on a time axis: which column of the strip holds which, how tall and how sure. Pure.
+ * Tokens on a time axis: the column, height and certainty of each. Pure.
  *
  * Columns are cut at absolute times, like those of a chart, so that the strip scrolls and only new columns are drawn.
  * A column of several tokens shows the largest chunk and the mean entropy of those that have one.

@@ -1,5 +1,5 @@
 /**
- * The colours of tokens: from sure to unsure, as the theme has them. Touches the document only to read tokens.
+ * The theme's colours of tokens, from certain to uncertain. Touches the document only to read tokens.
  */
 
 import { windowOf } from "../dom/elements.mjs";

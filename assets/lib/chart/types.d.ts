@@ -40,7 +40,7 @@ export interface Line {
   name: string;
 }
 
-/** Where values and times stand on a chart, in device pixels; `from` and `to` are the ends of the value axis. */
+/** The position of values and times on a chart, in device pixels; `from` and `to` are the ends of the value axis. */
 export interface Frame {
   first: number; // number of the leftmost column
   last: number;
@@ -55,7 +55,7 @@ export interface Frame {
   ratio: number;
 }
 
-/** What stands above the ticks of a token strip. */
+/** The marks above the ticks of a token strip. */
 export interface Mark {
   kind: "first" | "stall";
   from: number;

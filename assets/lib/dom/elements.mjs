@@ -1,5 +1,5 @@
 /**
- * The few things that everything in the document needs.
+ * Small helpers for elements of the document.
  */
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What is remembered in this browser. Storage may be forbidden or full: a choice then lasts as long as the page.
+ * Storage of choices in this browser. If it is blocked or full, a choice lasts only as long as the page.
  */
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The History page's axis of time: where its ticks stand, and what stands on them. Pure.
+ * The History page's time axis: tick positions and labels. Pure.
  *
  * The picture itself counts in UTC, so that a day of 23 or 25 hours is as long as it was; only words are local.
  * `eastAt` gives the minutes east of UTC at an instant.

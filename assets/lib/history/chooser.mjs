@@ -1,5 +1,5 @@
 /**
- * The list from which series are chosen: opened and closed, an area of metrics at a time.
+ * The chooser of series: opens and closes, and lists one area of metrics at a time.
  */
 
 import { part, partsOf } from "../dom/elements.mjs";

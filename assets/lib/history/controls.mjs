@@ -1,5 +1,5 @@
 /**
- * The fields above the charts: what they show of the view, and what is asked for when they change.
+ * The fields above the charts: they show the view, and change it.
  */
 
 import { part, partsOf } from "../dom/elements.mjs";

@@ -1,5 +1,5 @@
 /**
- * Fingers on the charts of the History page: one moves in time, two zoom; up and down scrolls the page.
+ * Touch gestures on the charts of the History page: one finger pans, two zoom; vertical movement scrolls the page.
  *
  * `charts`: { stack(), inPlot(target), range(), nowMs(), move(range), rest(range) }.
  */

@@ -1,5 +1,5 @@
 /**
- * The History page's own reckoning: views as addresses, ranges, and the figure's two short forms. Pure.
+ * Calculations of the History page: views as addresses, ranges, and the figure's two abbreviations. Pure.
  */
 
 import { text } from "../series/format.mjs";

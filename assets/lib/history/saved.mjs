@@ -1,5 +1,5 @@
 /**
- * Views that were saved in this browser, and the link to the one that is shown.
+ * Views saved in this browser, and the link to the current view.
  */
 
 import { part } from "../dom/elements.mjs";

@@ -13,7 +13,7 @@ import { eastAt, zoneName } from "../series/zone.mjs";
 
 /** @import { ChartRow, Correlation, Line, Spec, Statistics } from "./types" */
 
-const MOST = 6; // series of a chart at once; the others are asked for by a button
+const MOST = 6; // series of a chart at once; a button shows the others
 /** @type {Record<string, string>} */
 const METHODS = {
   mean: "Figures",
@@ -24,7 +24,7 @@ const METHODS = {
   correlation: "Correlation",
 };
 
-/** @typedef {{ section: HTMLElement, body: HTMLElement, asked: string }} Place Where a series' answer stands. */
+/** @typedef {{ section: HTMLElement, body: HTMLElement, asked: string }} Place The elements of a series' answer. */
 
 /**
  * What is open below a chart: its box, the sections of its series, whether all of them are shown, and how often it was
@@ -179,7 +179,7 @@ export class SpanStatistics {
     place.asked = asked;
     place.section.setAttribute("aria-busy", "true");
     const found = await this.#fetch(asked);
-    if (place.asked !== asked) return; // another was asked for meanwhile
+    if (place.asked !== asked) return; // a newer request was sent meanwhile
     place.section.removeAttribute("aria-busy");
     if ("told" in found) this.#tell(panel, place, found.told, row, line);
     else this.#trouble(panel, place, found, row, line);

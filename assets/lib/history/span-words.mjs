@@ -1,5 +1,5 @@
 /**
- * The statistics of a span as the History page says them: where to ask, what stands in which cell, and how the charts
+ * The History page's statistics of a range: their address, the texts of their cells, and how the charts
  * make room. Pure. The answer of /api/v1/statistics is described in docs/openapi.yaml.
  */
 
@@ -126,7 +126,7 @@ export function correlation(told) {
 }
 
 /**
- * Both ends of an interval; a unit that both have stands once.
+ * Both ends of an interval; a unit shared by both is written once.
  * @param {string} low @param {string} high
  */
 function between(low, high) {
@@ -244,7 +244,7 @@ export function stretched(figure, charts, extras) {
 }
 
 /**
- * Where each chart's text stands, with that room: [{name, top, height}].
+ * The position of each chart's text, with that room: [{name, top, height}].
  * @param {ChartRow[]} charts @param {Record<string, number>} extras
  */
 export function placed(charts, extras) {

@@ -1,5 +1,5 @@
 /**
- * Charts as tables: their steps in the place of their pictures.
+ * Charts as tables: a table of steps replaces the plot.
  */
 
 import { part, partsOf } from "../dom/elements.mjs";

@@ -19,7 +19,7 @@ export interface Line {
   step_ms: number;
 }
 
-/** One chart, and where its texts stand, px. */
+/** One chart, and the position of its texts, px. */
 export interface ChartRow {
   name: string;
   unit: string;
@@ -179,7 +179,7 @@ export interface Asking {
 export interface HistoryPage {
   readonly window: Window & typeof globalThis;
   readonly document: Document;
-  readonly query: string; // what is asked for
+  readonly query: string; // the address's query
   readonly spec: Spec | null; // what is shown
   ask(query: string, how?: Asking): void;
   fresh(query: string): void; // a range was chosen, not zoomed to: there is nothing to go back to

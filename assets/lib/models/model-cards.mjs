@@ -1,6 +1,6 @@
 /**
- * A card a model: the page's template copied, its placeholders filled in, brought to life by the engine's own scan.
- * Names come from programs that we do not know: they go into the page as text and as label values, nowhere else.
+ * One card per model: a copy of the page's template with its placeholders filled in; the page's scan then updates it.
+ * Names come from unknown programs: they are only used as text and as label values.
  */
 
 import { STATES, modelKey, modelsOf, slotOf } from "../series/models.mjs";
@@ -16,7 +16,7 @@ import { seriesKey } from "../series/selectors.mjs";
  * @import { ModelName, ModelRow, Table } from "../series/types"
  */
 
-export const MOST_CARDS = 12; // each has four charts and a strip: more only when asked for
+export const MOST_CARDS = 12; // each has four charts and a strip: more only on request
 const PATIENCE_MS = 2_500; // the table of models takes a moment to come; "no model" is said after it
 const PALETTE = ["--s-1", "--s-2", "--s-3", "--s-4", "--s-5", "--s-6"];
 
@@ -84,10 +84,10 @@ export function whereOf({ server, runtime, pid }) {
 }
 
 /**
- * What hovering a figure tells: what it is, its name, its age, how it was measured.
+ * The hover text of a figure: description, name, age, how it was measured.
  * @param {string} help @param {string} metric @param {number} ageMs @param {string} how
  */
-export function told(help, metric, ageMs, how) {
+export function hoverText(help, metric, ageMs, how) {
   const age = ageMs === ageMs ? `, ${span(Math.max(0, ageMs))} ago` : ", no value yet";
   return `${help}\n${metric}${age}${how ? `, by ${how}` : ""}`;
 }
@@ -107,7 +107,7 @@ class Card {
   }
 
   /**
-   * The state as it holds at `ms`; the table of models tells it once a second only.
+   * The state at `ms`; the table of models is only updated once a second.
    * @param {Store} store @param {number} ms
    */
   live(store, ms) {
@@ -269,7 +269,7 @@ export class ModelCards {
     const age = track && track.last === track.last ? this.serverNow - track.lastMs : NaN;
     const reason = fact.dataset.factOf ? card.row.entropy_reason : "";
     const how = SERVERS_OWN.has(metric) ? "scrape" : seenBy(card.row);
-    fact.title = reason ? `${help}\nn/a: ${reason}` : told(help, metric, age, how);
+    fact.title = reason ? `${help}\nn/a: ${reason}` : hoverText(help, metric, age, how);
     for (const inner of fact.querySelectorAll('[title=""]')) inner.removeAttribute("title");
   }
 }

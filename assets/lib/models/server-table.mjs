@@ -1,6 +1,6 @@
 /**
- * Model servers of this machine: what each shows, what it lacks, and the one line that would make it show more.
- * All of it is text from elsewhere: never markup.
+ * Model servers on this machine: what each reports, what is missing, and the one line that would add it.
+ * All texts are untrusted: never markup.
  */
 
 import { text as written } from "../series/format.mjs";

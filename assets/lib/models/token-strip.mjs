@@ -24,7 +24,7 @@ const STALLING = 3; // of model.energy_state
 const ALT_TURNS = 16; // of four a second
 const TABLE_ROWS = 60;
 /**
- * The elements of a strip: its canvas, what stands over and below it, and the place of its table.
+ * The elements of a strip: its canvas, the texts above and below it, and the container of its table.
  * @param {HTMLElement} host @param {string} name
  */
 function buildStrip(host, name) {
@@ -73,7 +73,7 @@ export class TokenStrip {
     /** @type {Store | null} */
     this.store = null;
     /** @type {number | null} */
-    this.live = null; // instant from which a stall goes on
+    this.live = null; // the start of an ongoing stall
     this.last = NaN; // newest column on the canvas
     this.painted = -1;
     this.width = 0;
@@ -91,7 +91,7 @@ export class TokenStrip {
     this.said = said;
     this.table = table;
     /** @type {HTMLTableSectionElement | null} */
-    this.body = null; // of the table, once it was asked for
+    this.body = null; // of the table, once it is shown
     this.#listen();
   }
 
@@ -162,7 +162,7 @@ export class TokenStrip {
   }
 
   /**
-   * A stall that goes on: its beginning; gives the first column to draw anew.
+   * The start of an ongoing stall; returns the first column to redraw.
    * @param {Track | undefined} chunks @param {Track | undefined} state @param {View} view @param {number} columnMs
    */
   #stalling(chunks, state, view, columnMs) {

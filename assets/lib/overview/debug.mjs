@@ -1,5 +1,5 @@
 /**
- * What tests read of the energy stage: plain values of every ribbon, lengths in CSS px. Pure.
+ * Values of the energy stage for tests: every ribbon as plain values, lengths in CSS px. Pure.
  */
 
 import { card } from "./energy-words.mjs";

@@ -50,7 +50,7 @@ export class EnergyStage {
     /** @type {Ribbon[]} */
     this.ribbons = [];
     /** @type {Map<string, Ribbon>} */
-    this.byKey = new Map(); // every ribbon that was ever shown, so that it goes on where it was
+    this.byKey = new Map(); // every ribbon ever shown, so that it continues where it was
     /** @type {Map<string, Model>} */
     this.models = new Map();
     /** @type {Map<string, ModelRow>} */
@@ -70,7 +70,7 @@ export class EnergyStage {
     /** @type {string | null} */
     this.gist = null;
     this.evidence = false;
-    this.at = "right"; // of the stage the box stands
+    this.at = "right"; // the side of the stage on which the box is
     this.canvas = document.createElement("canvas");
     for (const [name, value] of CANVAS) this.canvas.setAttribute(name, value);
     host.prepend(this.canvas);
@@ -187,7 +187,7 @@ export class EnergyStage {
   // ---- a frame
 
   /**
-   * Draw the instant `view.right`, unless the picture stands already.
+   * Draw the instant `view.right`, unless it is drawn already.
    * @param {View} view @param {Store} store @param {number} _turn @param {Quality | undefined} quality
    */
   draw(view, store, _turn, quality) {
@@ -307,7 +307,7 @@ export class EnergyStage {
     return ribbon;
   }
 
-  /** The monitor gives a model its colour within a second; until then a ribbon has one of ours. */
+  /** The monitor assigns a model's colour within a second; until then a ribbon has a provisional one. */
   #recolour() {
     for (const ribbon of this.ribbons) {
       const slot = slotOf(this.models, ribbon.key, this.rows.get(ribbon.key));

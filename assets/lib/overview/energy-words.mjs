@@ -11,7 +11,7 @@ import {
   disagreement,
   pairOf,
   speedOf,
-  toldAt,
+  lastAt,
   widthShare,
 } from "./energy.mjs";
 import { CHARGING, STALLING, STATES } from "../series/models.mjs";
@@ -108,7 +108,7 @@ export function gist(ribbons, lost = false) {
     .join("\n");
 }
 
-// Between flowing and saturated a model goes to and fro: that is no news for the ear.
+// A model switches often between flowing and saturated: not worth an announcement.
 /** @param {number} state */
 const said = (state) => (state === CHARGING || state === STALLING ? STATES[state] : "answers");
 
@@ -159,9 +159,9 @@ export function reading(ribbon, row, below, ms) {
   const { signals, tracks } = ribbon;
   const how = wayText(row);
   /** @param {Track | undefined} track */
-  const changed = (track) => (track ? `changed ${ago(ms - toldAt(track, ms))}` : "");
+  const changed = (track) => (track ? `changed ${ago(ms - lastAt(track, ms))}` : "");
   /** @param {Track | undefined} track */
-  const event = (track) => (track ? ago(ms - toldAt(track, ms)) : "");
+  const event = (track) => (track ? ago(ms - lastAt(track, ms)) : "");
   /** @param {number} signal @param {string} text @param {string} [less] */
   const or = (signal, text, less = NOT_KNOWN) => (known(signal) ? text : less);
   /** @param {string} what @param {number} signal @param {string} text @param {string} shows @param {string} age */

@@ -18,7 +18,7 @@ export const PX_PER_TOKEN = 4; // what is on a ribbon moves so far with each tok
 export const MAX_SPEED = 1_200; // px/s: faster cannot be seen, and the readout says so
 export const DENSITY = 40; // particles on 1,000 px² where the entropy is log2 k
 export const BUDGET = 2_000; // particles, all ribbons together
-export const DASH_PX = 48; // distance of the marks that stand for particles while no entropy is known
+export const DASH_PX = 48; // distance of the marks drawn instead of particles while the entropy is unknown
 export const FLASH_MS = 400;
 export const GLOW_PX_S = 120; // the glow of a prompt being read
 export const GLOW_PX = 180;
@@ -47,7 +47,7 @@ const limited = (value, low, high) => (value < low ? low : value > high ? high :
  * Time of the sample that holds at `ms`; NaN before the first.
  * @param {Track | undefined} track @param {number} ms
  */
-export function toldAt(track, ms) {
+export function lastAt(track, ms) {
   const count = track ? track.countUntil(ms) : 0;
   return track && count ? track.t[track.slot(count - 1)] : NaN;
 }
@@ -105,12 +105,12 @@ export class Signals {
     this.entropy = newest(tracks.entropy_bits, ms, this.tps > 0 ? STALE_MS : Infinity);
     this.k = held(tracks.entropy_k, ms);
     this.ttft = held(tracks.ttft_ms, ms);
-    this.ttftMs = toldAt(tracks.ttft_ms, ms);
+    this.ttftMs = lastAt(tracks.ttft_ms, ms);
     const state = held(tracks.energy_state, ms);
-    this.stateMs = toldAt(tracks.energy_state, ms);
+    this.stateMs = lastAt(tracks.energy_state, ms);
     if (!known) this.state = IDLE;
     else if (STATES[state]) this.state = state;
-    else this.state = this.tps > 0 ? FLOWING : IDLE; // a source that tells no more than its rate
+    else this.state = this.tps > 0 ? FLOWING : IDLE; // a source that only reports its rate
   }
 
   /** Whether it works: a request is open, or tokens came within the last second. */
@@ -259,7 +259,7 @@ const amount = ({ density, share }, width, full) =>
 
 const GOLDEN_X = 0.754877666246693; // the R2 sequence (Roberts 2018): every prefix of it is spread evenly
 const GOLDEN_Y = 0.569840290998053;
-const ASTRAY_X = 0.03; // and each particle stands a little astray, so that no lattice is seen
+const ASTRAY_X = 0.03; // each particle is offset a little, so that no lattice is visible
 const ASTRAY_Y = 0.3;
 /** @param {number} i @param {number} salt */
 // The same on every machine and day.

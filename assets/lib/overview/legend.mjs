@@ -1,5 +1,5 @@
 /**
- * The cards beside the energy stage, one a ribbon: its figures, and with "Evidence" the formulas of its visuals.
+ * The cards beside the energy stage, one per ribbon: its figures, and with "Evidence" the formulas of its visuals.
  */
 
 import { make, put } from "../dom/elements.mjs";

@@ -1,5 +1,5 @@
 /**
- * What stands on and between the ribbons: stalls, ripples, the width of the peak, the ribbon that is read out.
+ * Marks on and between the ribbons: stalls, ripples, the width of the peak, the selected ribbon.
  */
 
 import { disagreement } from "./energy.mjs";

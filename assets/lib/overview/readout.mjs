@@ -1,5 +1,5 @@
 /**
- * The box on the energy stage that says what a ribbon shows, in figures.
+ * The box on the energy stage with the figures of one ribbon.
  */
 
 import { make, put } from "../dom/elements.mjs";

@@ -1,5 +1,5 @@
 /**
- * Charts for those who do not see them: a sentence that stays true, a table of the same window, a spoken cursor.
+ * Charts for screen readers: an up-to-date sentence, a table of the same window, a spoken cursor.
  */
 
 import { clockTime, text as written } from "../series/format.mjs";
@@ -45,7 +45,7 @@ export function tableRows(lines, unit, from, to, known, minutesEast) {
   return rows;
 }
 
-/** The table beside one chart; made when first asked for. */
+/** The table beside one chart; made on first use. */
 export class ChartTable {
   /** @param {Chart} chart */
   constructor(chart) {

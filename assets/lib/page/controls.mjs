@@ -1,6 +1,5 @@
 /**
- * What a person does with the charts: points at them, reads them with the keyboard, chooses the window, holds the
- * picture.
+ * User input on the charts: pointing, reading them with the keyboard, choosing the window, freezing.
  */
 
 import { partsOf, targetOf } from "../dom/elements.mjs";

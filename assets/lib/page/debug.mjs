@@ -1,5 +1,5 @@
 /**
- * What tests and benchmarks read of the page: plain values, copied. Pure.
+ * The page's state for tests and benchmarks, as copied plain values. Pure.
  */
 
 /** @import { View } from "../chart/types" */

@@ -1,5 +1,5 @@
 /**
- * How the page itself fares: frame intervals, main-thread time, missed frames, long frames, inputs. Pure but for
+ * The page's own performance: frame intervals, main-thread time, missed frames, long frames, inputs. Pure but for
  * `observe`.
  *
  * A frame's work is the time from the start of its animation callback to the first task after it: drawing, style,

@@ -1,5 +1,5 @@
 /**
- * The names of a chart's lines as real buttons that switch them on and off, each with its present value.
+ * The legend of a chart: buttons that show and hide its lines, each with the current value.
  */
 
 import { text as written } from "../series/format.mjs";

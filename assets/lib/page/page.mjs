@@ -1,5 +1,5 @@
 /**
- * What stands on the page now: finds the elements of the DOM contract, keeps them alive and lets go of those that left.
+ * The live elements of the page: finds those of the DOM contract, updates them, and drops those that were removed.
  */
 
 import { partsOf, windowOf } from "../dom/elements.mjs";
@@ -197,7 +197,7 @@ export class Page {
     if (tables) this.onTables();
   }
 
-  /** The device's pixel ratio changed: sizes are told anew. */
+  /** The device's pixel ratio changed: update all sizes. */
   remeasure() {
     for (const canvas of this.byCanvas.keys()) {
       this.sizes.unobserve(canvas);

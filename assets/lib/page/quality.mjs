@@ -1,5 +1,5 @@
 /**
- * How much the page draws when the machine cannot follow. Pure state machine: fed with frames, told the time.
+ * How much the page draws when the machine is too slow. A pure state machine: frames and the time are its inputs.
  *
  * More than 5 % of the frames late over 2 s: one step down (one long pause is one late frame: it does not matter). At
  * most 2 % for 4 s: one step up. A fall soon after a climb doubles the patience for the next climb (at most 64 s), so

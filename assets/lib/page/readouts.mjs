@@ -126,7 +126,7 @@ export class Meter {
 
 const WORKING = new Set(["running", "starting"]);
 
-/** `<section data-panel data-collector>`: says why it has nothing to show, and when it was looked for. */
+/** `<section data-panel data-collector>`: shows why it has no data, and when its collector last ran. */
 export class Panel {
   /** @param {HTMLElement} element @param {string[]} selectors */
   constructor(element, selectors) {
@@ -154,7 +154,7 @@ export class Panel {
   }
 
   /**
-   * A frozen panel stays what it was, whatever comes and goes meanwhile.
+   * A frozen panel stays as it was, whatever changes meanwhile.
    * @param {Store} store @param {View} view @param {number} serverNow
    */
   update(store, view, serverNow) {
@@ -167,7 +167,7 @@ export class Panel {
       if (reason !== null) put(this.why, reason);
     }
     for (const element of this.looked)
-      put(element, reason === null ? "" : lookedAgo(store, element.dataset.looked ?? "", serverNow));
+      put(element, reason === null ? "" : updatedAgo(store, element.dataset.looked ?? "", serverNow));
   }
 }
 
@@ -184,7 +184,7 @@ function whyNever(store, selectors) {
 }
 
 /** @param {Store} store @param {string} collector @param {number} serverNow */
-function lookedAgo(store, collector, serverNow) {
+function updatedAgo(store, collector, serverNow) {
   const checked = store.collectors.get(collector)?.checked_ms;
   return checked ? `updated ${span(serverNow - checked)} ago` : "";
 }
@@ -206,7 +206,7 @@ const FIELDS = {
   checked_ms: (s, serverNow) => (s.checked_ms ? `${span(serverNow - s.checked_ms)} ago` : "–"),
 };
 
-/** `<tr data-collector-row>`: how a collector fares. */
+/** `<tr data-collector-row>`: the state of a collector. */
 export class CollectorRow {
   /** @param {HTMLElement} element */
   constructor(element) {

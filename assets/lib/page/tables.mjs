@@ -1,5 +1,5 @@
 /**
- * Rows that are no series, put into tables whose heads the page wrote. Names are untrusted: text only, never markup.
+ * Fills tables that are not series; the page wrote their heads. Names are untrusted: text only, never markup.
  */
 
 import { partsOf, textOf } from "../dom/elements.mjs";
@@ -88,7 +88,7 @@ export class DataTable {
       unit: th.dataset.unit ?? "",
       style: th.className,
     }));
-    this.visible = false; // told by the IntersectionObserver: only visible tables are watched
+    this.visible = false; // set by the IntersectionObserver: only visible tables are watched
     /** @type {Table | null} */
     this.shown = null;
     this.empty = false;

@@ -1,4 +1,4 @@
-/** What stands on a page. */
+/** The live elements of a page. */
 
 import type { Chart } from "../chart/chart.mjs";
 import type { Paint } from "../chart/paint.mjs";
@@ -12,7 +12,7 @@ import type { Page } from "./page.mjs";
 import type { Quality } from "./quality.mjs";
 import type { UnusualMark } from "./unusual.mjs";
 
-/** A chart with what stands around it. */
+/** A chart with the elements around it. */
 export interface PlacedChart extends Chart {
   table: ChartTable;
   legend: Legend | null;
@@ -23,7 +23,7 @@ export interface PlacedChart extends Chart {
 /** What is made for an element with `data-widget`; widgets.mjs says when what is called. */
 export interface Widget {
   host?: HTMLElement;
-  visible?: boolean; // told by the IntersectionObserver
+  visible?: boolean; // set by the IntersectionObserver
   canvas?: HTMLCanvasElement;
   tables?: string[]; // names of the tables that it watches
   draw?(view: View, store: Store, turn: number, quality: Quality): void;
@@ -42,7 +42,7 @@ export interface Room {
 // An element of the document as its widget wants it: a <time>, a <table>. The markup promises that it is one.
 export type WidgetKinds = Record<string, new (host: never, room: Room) => Widget>;
 
-/** How the connection stands, as far as words for it need. */
+/** The state of the connection, as far as its texts need it. */
 export type ConnectionState = Pick<Link, "phase"> & Partial<Pick<Link, "way" | "ended" | "patient">>;
 
 /** What the status bar speaks of. */

@@ -1,5 +1,5 @@
 /**
- * What is unusual for this hour of the day, as a quiet mark on the live chart of its series. A mark, never an alert.
+ * Marks the live chart of a series that is unusual for this hour of the day. A hint, never an alert.
  */
 
 /**
@@ -10,7 +10,7 @@
  */
 
 const HOUR_MS = 3_600_000;
-const SHORT_PX = 320; // on a chart that is narrower the word alone stands, so that the line can be seen
+const SHORT_PX = 320; // a narrower chart shows the word alone, so that its line stays visible
 /** @type {[hours: number, range: string][]} */
 const RANGES = [
   [5, "last 6 h"],

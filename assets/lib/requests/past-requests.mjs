@@ -1,5 +1,5 @@
 /**
- * The Requests page in the browser: which span, which columns, CSV of what is shown, and a row's timeline.
+ * The Requests page in the browser: the range, the columns, CSV of the rows shown, and a row's timeline.
  *
  * Dash brings the rows into the grid; this chooses the span that they are asked of, and speaks to the grid itself.
  */
@@ -21,7 +21,7 @@ import { fromInput, readChoice, spanOf, toInput } from "./spans.mjs";
 const GRID = "requests-grid";
 const SPAN = "requests-span";
 const KEY = "wfmon.requests";
-// Dash writes it once the grid stands, and at each change.
+// Dash writes it once the grid exists, and at each change.
 const COLUMNS_KEY = `_dash_persistence.${GRID}.columnState.true`;
 const SEEN_KEY = "wfmon.requests-seen"; // the columns were fitted to the room once: from then on they are the user's
 const NARROW_PX = 620;

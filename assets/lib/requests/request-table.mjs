@@ -1,6 +1,5 @@
 /**
- * The last requests: a row each that keeps its place in the document while others come, so that the keyboard stays on
- * it.
+ * The latest requests. A row keeps its element while others arrive, so that it keeps the keyboard focus.
  */
 
 import { part, partsOf, targetOf, textOf, windowOf } from "../dom/elements.mjs";
@@ -40,7 +39,7 @@ export function requestCell(row, name, unit, minutesEast = null) {
 }
 
 /**
- * Whether a row is among those that were asked for.
+ * Whether a row matches the filters.
  * @param {RequestRow} row @param {{ model?: string, status?: string }} choice
  */
 export function wanted(row, { model, status }) {

@@ -17,7 +17,7 @@ import { stripColours, tint } from "../chart/tints.mjs";
 
 /** @typedef {(path: string, options: RequestInit) => Promise<Response>} Ask */
 
-const AGAIN_MS = 1_000; // a request that runs is asked for anew this often
+const AGAIN_MS = 1_000; // how often a running request is loaded again
 const JUDGED_MS = 3_000; // why it was slow is known so long after its end, at the latest
 const STRIP_PX = 44;
 
@@ -37,7 +37,7 @@ export class RequestDialog {
     /** @type {Request | null} */
     this.request = null;
     /** @type {RequestRow | null} */
-    this.row = null; // what the history has of it, if it was told
+    this.row = null; // the row in the history, if given
     this.kept = false; // whether that is what is shown
     /** @type {Tick[]} */
     this.steps = [];
@@ -78,7 +78,7 @@ export class RequestDialog {
   }
 
   /**
-   * Called four times a second: a request that still runs is asked for again.
+   * Called four times a second: loads a running request again.
    * @param {number} nowMs
    */
   tick(nowMs) {

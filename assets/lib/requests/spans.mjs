@@ -1,5 +1,5 @@
 /**
- * The span of the past that is looked at: a preset that ends now, or two instants. Pure.
+ * The range of past requests: a preset that ends now, or two instants. Pure.
  */
 
 /** @import { SpanChoice } from "./types" */

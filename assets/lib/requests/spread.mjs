@@ -1,6 +1,5 @@
 /**
- * How values spread: dots on two logarithmic axes, a box a group, bars of a histogram; as SVG, from what the monitor
- * counted.
+ * Distributions as SVG: dots on two logarithmic axes, one box per group, bars of a histogram; the monitor counts.
  *
  * `spread(figure, width)` is pure: {height, shapes: [[tag, attributes, text], ...]}. The widget makes elements of them.
  */

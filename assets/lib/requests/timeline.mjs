@@ -216,7 +216,7 @@ export function timelineSentence(request) {
 }
 
 /**
- * What went wrong when a request was asked for, as a sentence.
+ * The error of loading a request, as a sentence.
  * @param {number} status
  */
 export function failure(status) {

@@ -44,7 +44,7 @@ export interface Request extends RequestRow {
   ticks?: { t_ms?: number[]; tokens?: number[]; entropy_bits?: (number | null)[] } | null;
 }
 
-/** The span that is looked at: a preset that ends now, or two instants; `model` "" means all. */
+/** The range shown: a preset that ends now, or two instants; `model` "" means all. */
 export interface SpanChoice {
   preset?: string;
   from?: number;
@@ -52,7 +52,7 @@ export interface SpanChoice {
   model: string;
 }
 
-/** Where a figure's axes stand, px. */
+/** The position of a figure's axes, px. */
 export interface Box {
   left: number;
   right: number;

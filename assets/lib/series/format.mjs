@@ -1,6 +1,6 @@
 /**
- * Numbers as the page writes them: fixed decimals by magnitude, one unit, never a dancing figure.
- * Pure. `parts(value, unit)` gives {number, unit}; a value that is not finite reads "absent".
+ * Number formatting: decimals fixed by magnitude and one unit, so that figures do not jitter.
+ * Pure. `parts(value, unit)` gives {number, unit}; a value that is not finite reads "no data".
  */
 
 import { eastAt } from "./zone.mjs";
@@ -146,7 +146,7 @@ export function text(value, unit = "") {
 }
 
 /**
- * The same on an axis, where no trailing zero stands: "20 GB".
+ * The same on an axis, without trailing zeros: "20 GB".
  * @param {number | null | undefined} value @param {string} [unit]
  */
 export function axisText(value, unit = "") {

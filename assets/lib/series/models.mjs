@@ -1,5 +1,5 @@
 /**
- * Which models have series, what they are called, and the states that `model.energy_state` counts. Pure.
+ * The models that have series, their names, and the states of `model.energy_state`. Pure.
  */
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Figures of what is visible. Pure.
+ * Statistics of the visible window. Pure.
  *
  * Only changes arrive, and between two samples a value holds: each value therefore weighs as long as it held. That
  * makes a percentile here the same as one over evenly spaced samples. Gaps weigh nothing. Of events (a token, a

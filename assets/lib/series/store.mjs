@@ -1,5 +1,5 @@
 /**
- * What the page knows: every series' last five minutes, absences, collectors, tables. Pure, one owner (the page).
+ * The page's data: the last five minutes of every series, absences, collectors, tables. Pure; the page owns it.
  *
  * What holds is known up to `store.knownMs`, the time of the newest frame; later than that nobody knows.
  */
@@ -29,7 +29,7 @@ export class Store {
     this.seq = -1;
     this.knownMs = NaN; // newest server time that a frame has confirmed
     this.joinedSeq = -1; // what we had when the present way greeted
-    this.filledMs = -Infinity; // up to here a snapshot told it all
+    this.filledMs = -Infinity; // up to here a snapshot was complete
     this.version = 0; // rises when the set of series changes: selectors are resolved again
     /** @type {Map<string, string | null>} */
     this.reasons = new Map(); // metric or series that never had a sample -> why
@@ -179,7 +179,7 @@ export class Store {
       const track = this.byId.get(id);
       if (!track) this.counters.unknown += 1;
       else if (track.push(t - dt, value === null ? NaN : value)) this.counters.samples += 1;
-      else if (t - dt > this.filledMs && !track.holds(t - dt, value)) this.counters.late += 1; // told again is no loss
+      else if (t - dt > this.filledMs && !track.holds(t - dt, value)) this.counters.late += 1; // a repeat is no loss
     }
     if (!(this.knownMs > t)) this.knownMs = t;
     return true;
@@ -207,7 +207,7 @@ export class Store {
       this.collectors.set(status.name, status);
     }
     if (paced) for (const track of this.tracks.values()) this.#pace(track);
-    if (absent) this.reasons.clear(); // the server tells all of them at once
+    if (absent) this.reasons.clear(); // the server sends all of them at once
     for (const [id, reason] of absent ?? []) {
       const track = typeof id === "number" ? this.byId.get(id) : undefined;
       if (track) track.absent = reason || null;

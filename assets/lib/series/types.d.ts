@@ -43,7 +43,7 @@ export interface ClientState {
   rate_hz?: number;
 }
 
-/** What is told of a collector, of absences ([id or name, reason]) and of this client; each may be missing. */
+/** The state of collectors, of absences ([id or name, reason]) and of this client; each may be missing. */
 export interface StateChange {
   collectors?: CollectorStatus[];
   absent?: [id: number | string, reason: string | null][] | null;

@@ -1,7 +1,7 @@
 /**
- * The zone of the person who looks: its name, and how far it lies from UTC at an instant (summer time changes that).
+ * The user's time zone: its name, and its offset from UTC at an instant (daylight saving time changes it).
  *
- * Every local time of the page is made with the offset of its own instant, never with the one of now.
+ * Every local time on the page uses the offset at its own instant, never the current one.
  */
 
 /**

@@ -1,6 +1,5 @@
 /**
- * Panels that the user hides and moves: with keys, with buttons, by dragging. What a choice does is decided in
- * panels.mjs.
+ * Hiding and moving panels with keys, buttons or the mouse. The resulting order is computed in panels.mjs.
  */
 
 import { part, partsOf, targetOf, windowOf } from "../dom/elements.mjs";
@@ -36,7 +35,7 @@ export class Arranger {
     document.addEventListener("dragend", () => this.#dragEnd());
   }
 
-  /** The page that stands now; whoever arranges has looked whether there is one. */
+  /** The current page; callers have checked that there is one. */
   get page() {
     return part(this.document, "[data-page]");
   }
@@ -200,7 +199,7 @@ export class Arranger {
   }
 
   /**
-   * One of the buttons that stand on a panel while panels are arranged.
+   * One of a panel's buttons while panels are arranged.
    * @param {HTMLElement} button
    */
   press(button) {

@@ -1,5 +1,5 @@
 /**
- * What a key means. Pure.
+ * The meaning of each key. Pure.
  */
 
 const SEQUENCE_MS = 1_200;

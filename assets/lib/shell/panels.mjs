@@ -1,5 +1,5 @@
 /**
- * Which panels a page shows, and in which order: the user's choice against what the page has. Pure.
+ * The panels that a page shows, and their order, from the user's choice and the page's panels. Pure.
  *
  * A choice is {order: [keys], hidden: [keys]}. It survives panels that are born or die: a key that the page lacks is
  * kept for later, and a new panel stands where the page put it.

@@ -1,6 +1,6 @@
 /**
- * The frame around the pages: sidebar, theme, shortcuts. What it decides stands in theme.mjs and keys.mjs; panels that
- * the user hides and moves are in arrange.mjs, their menu in menu.mjs.
+ * The frame around the pages: sidebar, theme, shortcuts. Decisions are in theme.mjs and keys.mjs, arranging panels in
+ * arrange.mjs, their menu in menu.mjs.
  */
 
 import { part, partsOf, targetOf, windowOf } from "../dom/elements.mjs";
@@ -59,7 +59,7 @@ class Shell {
     });
   }
 
-  /* Where a click or a key goes. */
+  /* Dispatch of clicks and keys. */
 
   /** @param {MouseEvent} event */
   click(event) {
@@ -134,7 +134,7 @@ class Shell {
     this.bringCurrent();
   }
 
-  /** On a narrow screen the pages stand in a row that scrolls: the current one is to be seen. */
+  /** On a narrow screen the page links scroll in a row: scroll to the current one. */
   bringCurrent() {
     const row = this.document.querySelector(".side .pages");
     /** @type {HTMLElement | null | undefined} */

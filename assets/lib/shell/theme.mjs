@@ -1,5 +1,5 @@
 /**
- * The look that is remembered: theme and folded sidebar, in a cookie that the server reads before the first paint.
+ * The saved appearance: theme and collapsed sidebar, in a cookie that the server reads before the first paint.
  * Pure.
  */
 
@@ -28,7 +28,7 @@ export function lookCookie({ theme, side }) {
 }
 
 /**
- * The theme that the switch goes to: as the system, dark, light, and round again.
+ * The next theme of the switch: system, dark, light, and system again.
  * @param {string} theme
  */
 export function nextTheme(theme) {

@@ -1,5 +1,5 @@
 /**
- * What the connection needs of the browser, in one place: sockets, streams, timers, locks.
+ * The browser's parts that the connection uses, in one place: sockets, streams, timers, locks.
  */
 
 import { SseShare } from "./sse-share.mjs";

@@ -1,5 +1,5 @@
 /**
- * The connection itself: carries out what the transport's state machine asks for, and hands on parsed messages.
+ * The connection: carries out the effects of the transport's state machine and passes on parsed messages.
  *
  * Everything of the browser comes through the constructor as `io`: {openSocket(url), fetch, share (an SseShare maker),
  * now(), setTimer, clearTimer, origin}. One link a page.
@@ -220,7 +220,7 @@ export class Link {
         body: JSON.stringify(message),
         keepalive: true,
       })
-      .catch(() => {}); // the stream itself tells when the server is gone
+      .catch(() => {}); // the stream itself reports when the server is gone
     return true;
   }
 

@@ -1,5 +1,5 @@
 /**
- * One SSE stream a browser, shared by all its tabs: over HTTP/1.1 a browser opens six connections a host, and eight
+ * One SSE stream per browser, shared by all its tabs: over HTTP/1.1 a browser opens six connections per host, so eight
  * open streams would stall every other request. The tab that holds the lock reads the stream and hands each message on;
  * when it goes away the lock passes to another tab, which opens its own. Without Web Locks each tab reads for itself.
  *

@@ -56,7 +56,7 @@ export interface Source {
   close(): void;
 }
 
-/** What a shared stream tells its tab. */
+/** The events of a shared stream. */
 export interface ShareListener {
   message(text: string): void;
   down(): void;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { filled, keyOf, ordered, seenBy, told, whereOf } from "../../../assets/lib/models/model-cards.mjs";
+import { filled, keyOf, ordered, seenBy, hoverText, whereOf } from "../../../assets/lib/models/model-cards.mjs";
 import { records } from "../../../assets/lib/page/tables.mjs";
 import { requestCell, wanted } from "../../../assets/lib/requests/request-table.mjs";
 import { CELLS, piecesOf } from "../../../assets/lib/models/server-table.mjs";
@@ -49,8 +49,8 @@ test("how a model is seen, and where", () => {
 });
 
 test("a figure tells what it is, its age and how it was measured", () => {
-  assert.equal(told("Time to first token.", "model.ttft_ms", 2_400, "hook"), "Time to first token.\nmodel.ttft_ms, 2 s ago, by hook");
-  assert.match(told("x", "model.ttft_ms", NaN, "hook"), /no value yet/);
+  assert.equal(hoverText("Time to first token.", "model.ttft_ms", 2_400, "hook"), "Time to first token.\nmodel.ttft_ms, 2 s ago, by hook");
+  assert.match(hoverText("x", "model.ttft_ms", NaN, "hook"), /no value yet/);
 });
 
 test("rows of a table are objects, and a missing table has none", () => {

@@ -111,4 +111,4 @@ def last_requests() -> Component:
 
 def all_requests_link() -> Component:
     """Make the link from the latest requests to all of them."""
-    return html.A("All requests", href="/models", className="all", **{"data-nav": "models"})
+    return html.A("See all on Models", href="/models", className="all", **{"data-nav": "models"})

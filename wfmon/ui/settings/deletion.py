@@ -43,7 +43,7 @@ STAGES = {
 
 
 def do_of(do: Any) -> dict[str, Any]:  # noqa: ANN401  a word, or Dash's ALL
-    """Give the id of a button: "confirm", "leave", "stop", "what series", "age 7 days"."""
+    """Return the id of a button: "confirm", "leave", "stop", "what series", "age 7 days"."""
     return {"type": "forget-do", "do": do}
 
 

@@ -39,12 +39,12 @@ TABLES = {"request": "request", "annotation": "event", "alert": "alert"}
 
 
 def value(name: Any) -> dict[str, Any]:  # noqa: ANN401  a name, or Dash's ALL
-    """Give the id of a setting's field."""
+    """Return the id of a setting's field."""
     return {"type": "keep-value", "name": name}
 
 
 def do_of(do: Any) -> dict[str, Any]:  # noqa: ANN401  a word, or Dash's ALL
-    """Give the id of a button: "confirm", "leave", "back store.keep_1s_days"."""
+    """Return the id of a button: "confirm", "leave", "back store.keep_1s_days"."""
     return {"type": "keep-do", "do": do}
 
 
