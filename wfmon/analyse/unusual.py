@@ -58,7 +58,7 @@ READING = "Reading the earlier days."
 STEPPED = "The clock was set or the machine slept: detection resumes after a while."
 
 
-class Sources(NamedTuple):
+class DetectionSources(NamedTuple):
     """Callables, used by the thread only. ``annotate(kind, text, t_ms)``; ``write``: formats a value with its unit.
 
     ``means(from_ms, to_ms)``: the mean of each series, by id. ``kept_s``: retention of the minutes, in seconds.
@@ -96,7 +96,13 @@ class Unusual:
     """``start`` and ``close`` once each; ``status``, ``past``, ``annotations``, ``on_clock_step`` from any thread."""
 
     def __init__(
-        self, reader: Reader, clock: Clock, sources: Sources, *, enabled: bool = True, zone: tzinfo | None = None
+        self,
+        reader: Reader,
+        clock: Clock,
+        sources: DetectionSources,
+        *,
+        enabled: bool = True,
+        zone: tzinfo | None = None,
     ) -> None:
         self._reader = reader
         self._clock = clock

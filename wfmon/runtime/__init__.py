@@ -18,7 +18,7 @@ from wfmon.analyse.child import Analyst
 from wfmon.analyse.query import HistoryQueries, Hot
 from wfmon.analyse.slow import judge
 from wfmon.analyse.span_statistics import SpanStatistics
-from wfmon.analyse.unusual import MINUTES_TIER, Sources, Unusual
+from wfmon.analyse.unusual import MINUTES_TIER, DetectionSources, Unusual
 from wfmon.collect.gpu import GpuCollector
 from wfmon.collect.loop import CollectorLoop
 from wfmon.collect.models.ingest.inbox import Ingest
@@ -133,7 +133,7 @@ class Runtime:
         )  # fmt: skip
 
     def _build_unusual(self) -> Unusual:
-        seen = Sources(
+        seen = DetectionSources(
             series=self.registry.all, means=self.cache.means, annotate=self.writer.annotate, write=units.text,
             recording=lambda: self.writer.enabled,
             kept_s=lambda: self.retention_settings.keep().tiers[MINUTES_TIER.number],

@@ -11,7 +11,17 @@ import pytest
 from tests.kit.recorded_store import START_S, RecordedStore
 from wfmon.analyse import marks
 from wfmon.analyse.anomaly import LEAST_DAYS
-from wfmon.analyse.unusual import LEAP_S, OFF, READING, RETRY_S, SETTLE_S, STEPPED, UNRECORDED, Sources, Unusual
+from wfmon.analyse.unusual import (
+    LEAP_S,
+    OFF,
+    READING,
+    RETRY_S,
+    SETTLE_S,
+    STEPPED,
+    UNRECORDED,
+    DetectionSources,
+    Unusual,
+)
 from wfmon.core import units
 from wfmon.core.catalogue import METRICS
 from wfmon.core.clock import FakeClock
@@ -46,7 +56,7 @@ class Lived:
         self.notes = []
 
     def made(self, **more):
-        sources = Sources(
+        sources = DetectionSources(
             series=lambda: [(i, Series(name), METRICS[name]) for i, name in enumerate(self.names)],
             means=lambda *_: {i: self.values[name] for i, name in enumerate(self.names) if name in self.values},
             annotate=self.note, recording=lambda: self.recording, kept_s=lambda: self.kept_s, write=units.text,
