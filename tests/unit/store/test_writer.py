@@ -191,7 +191,7 @@ def test_a_series_first_seen_while_the_file_is_locked_has_its_number_from_then_o
 
 def test_a_series_first_seen_while_the_file_cannot_be_opened_is_not_mixed_up_with_another(recorded):
     recorded.run(5, a=1.0)
-    recorded.writer._let_go()
+    recorded.writer._close_file()
     path, away = recorded.writer.path, recorded.folder / "away"
     path.replace(away)
     path.mkdir()

@@ -150,7 +150,7 @@ def test_back_to_the_default_that_keeps_less_is_asked_too(told):
 def test_a_wrong_value_names_its_setting_the_fix_and_gets_the_focus(told, value):
     rows, said, pending, focus = retention.act(told, "save", typed(told, keep_10s_days=value), None)
     assert "store.keep_10s_days must be" in text(said)
-    assert "Give a number of days from 0.1 to 3,650." in text(said)
+    assert "Use a number of days from 0.1 to 3,650." in text(said)
     assert (pending, focus) == (None, retention.value("store.keep_10s_days"))
     field = next(each for each in walk(rows) if getattr(each, "id", None) == retention.value("store.keep_10s_days"))
     assert (field.value, field.className) == (value, "field wrong")

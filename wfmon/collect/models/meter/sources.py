@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from wfmon.collect.models.ingest.events import EventSource
 
 MAX_LEFT = 256
-"""Sources that left and are remembered: they may come back."""
+"""EventSources that left and are remembered: they may come back."""
 
 
-class Sources:
+class EventSources:
     """Counts lost events once per source, as "model_lost_at_source" in ``dropped``. One thread."""
 
     def __init__(self, dropped: Counter[str]) -> None:

@@ -25,7 +25,7 @@ from wfmon.collect.models.meter.model import EVENTS, Chunk, EnergyIndex, ModelMe
 from wfmon.collect.models.meter.names import Names
 from wfmon.collect.models.meter.owners import RANKS, Owners
 from wfmon.collect.models.meter.requests import LONGEST_US, OpenRequest
-from wfmon.collect.models.meter.sources import Sources
+from wfmon.collect.models.meter.sources import EventSources
 from wfmon.core.catalogue import OTHER
 from wfmon.core.types import Request
 
@@ -71,7 +71,7 @@ class Tracker:
         """Counts all models ever reported."""
         self._muted: dict[Key, None] = {}
         self._ends: list[tuple[OpenRequest, ModelMeter, End | None, str | None, float]] = []
-        self._sources = Sources(self.dropped)
+        self._sources = EventSources(self.dropped)
         self._readings: dict[tuple[str, str], Reading] = {}
         self._number = 0
 
