@@ -119,7 +119,7 @@ def test_one_press_starts_a_model_that_the_pages_show_with_its_clients_own_numbe
     assert here.js("return document.querySelectorAll('.unseen .ways > div').length") == 3
     assert fresh.ask("/api/v1/models")["models"] == []
     here.click(".unseen .primary")
-    eventually(lambda: "runs at http://127.0.0.1:" in here.text(".demo-state") or ribbons(here))
+    eventually(lambda: "is running at http://127.0.0.1:" in here.text(".demo-state") or ribbons(here))
 
     # Ribbons and particles.
     shown = eventually(lambda: ribbons(here), LONG_S)
@@ -195,7 +195,7 @@ def test_one_press_starts_a_model_that_the_pages_show_with_its_clients_own_numbe
     here.click("#request [data-close]")
 
     # Stop: the page says so, the process is gone, the stage rests.
-    assert here.text(".demo .demo-state").startswith(f"The built-in n-gram model runs at {url}")
+    assert here.text(".demo .demo-state").startswith(f"The built-in n-gram model is running at {url}")
     here.js("document.querySelector('.demo .stop').scrollIntoView({ block: 'center' })")
     here.click(".demo .stop")
     eventually(lambda: here.text(".demo .demo-state") == "The built-in n-gram model is off.")

@@ -33,7 +33,7 @@ def lived(folder):
         folder, "system.cpu_percent", "system.memory_percent", clock=FakeClock((now_s - 3 * HOUR) * 1_000)
     )
     since_s, until_s = now_s - 100 * MINUTE, now_s - 80 * MINUTE
-    run = Run(1, since_s, until_s, 91.0, 12.5, Usual(21.0, 2.5, 12.0, 30.0, 14), 90.0, told=True)
+    run = Run(1, since_s, until_s, 91.0, 12.5, Usual(21.0, 2.5, 12.0, 30.0, 14), 90.0, confirmed=True)
     while recorded.now_s < now_s:
         recorded.sample("system.cpu_percent", 91.0 if since_s <= recorded.now_s < until_s else 20.0)
         recorded.sample("system.memory_percent", 40.0)
@@ -111,7 +111,7 @@ def test_history_shades_the_stretch_on_the_chart_of_its_series_alone_and_lists_i
 def test_insights_say_what_is_needed_before_anything_can_be_judged(here):
     here.open("insights")
     words = eventually(lambda: here.text("#insights-unusual"))
-    eventually(lambda: "Nothing is judged now" in here.text("#insights-unusual"), wait_s=25)
+    eventually(lambda: "Nothing is checked at the moment" in here.text("#insights-unusual"), wait_s=25)
     assert "alert" not in words
 
 
