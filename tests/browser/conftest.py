@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.driving import Monitor, Page, chromium, eventually
+from tests.browser.four_hours import make_past
 
 HERE = Path(__file__).parent
 
@@ -20,6 +21,17 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def monitor(tmp_path_factory):
     monitor = Monitor(tmp_path_factory.mktemp("monitor") / "data")
+    yield monitor
+    assert monitor.stop() == 0, monitor.output.read_text()
+    assert "Traceback" not in monitor.output.read_text()
+
+
+@pytest.fixture(scope="session")
+def four_hours(tmp_path_factory):
+    """A monitor whose file holds the last four hours."""
+    data = tmp_path_factory.mktemp("past") / "data"
+    make_past(data)
+    monitor = Monitor(data)
     yield monitor
     assert monitor.stop() == 0, monitor.output.read_text()
     assert "Traceback" not in monitor.output.read_text()

@@ -9,33 +9,14 @@ import math
 import re
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.driving import Monitor, Page, eventually
-from wfmon.core.clock import FakeClock, SystemClock
-from wfmon.store.intake import Pulled, SampleSource
-from wfmon.store.retention import Keep
-from wfmon.store.series_ids import Described
-from wfmon.store.tiers import TIERS
-from wfmon.store.writer import Writer
+from tests.browser.driving import Page, eventually
+from tests.browser.four_hours import TTFT
+from wfmon.core.clock import SystemClock
 
-TTFT = 'model.ttft_ms{model="tiny",server="127.0.0.1:9"}'
-SERIES = (
-    Described("system.cpu_percent", "system.cpu_percent", "%", "gauge", False),
-    Described("system.memory_percent", "system.memory_percent", "%", "gauge", False),
-    Described(TTFT, "model.ttft_ms", "ms", "event", True),
-    *(
-        Described(
-            f'model.entropy_bits{{model="m{number:02}",server="s"}}', "model.entropy_bits", "bits", "gauge", False
-        )
-        for number in range(60)
-    ),
-)
-HOURS = 4
-BEAT_S = 50
 READY = """
 const charts = document.querySelector('.history .charts');
 return !!charts && !charts.hasAttribute('data-busy') && !!document.querySelector('#history-graph .scatterlayer .trace')
@@ -72,54 +53,6 @@ document.querySelector('#history-graph .js-plotly-plot').once('plotly_afterplot'
   requestAnimationFrame(() => setTimeout(() => { window.took = performance.now() - start; })));
 document.querySelector('[data-to="last 1 h"]').click();
 """
-
-
-def values(number, t_s):
-    """What is measured at so many seconds: a daily wave, a ramp, and now and then a request."""
-    if number == 0:
-        return 50 + 30 * np.sin(t_s / 900)
-    if number == 1:
-        return 40 + (t_s % 3_600) / 360
-    if number == 2:
-        return np.where(t_s % 20 == 0, 100 + t_s % 300, np.nan)
-    return np.where(t_s % 1_200 < number, number, np.nan)  # the higher its number, the more often it is measured
-
-
-def make_past(folder):
-    """Write the last hours with the real writer, in accelerated time."""
-    folder.mkdir(mode=0o700)
-    end_s = SystemClock().now_ms() // 1_000
-    clock = FakeClock((end_s - HOURS * 3_600) * 1_000)
-
-    def pull(from_ms, to_ms):
-        t_s = np.arange(-(-from_ms // 1_000), -(-to_ms // 1_000))
-        columns = [values(number, t_s) for number in range(len(SERIES))]
-        grid = np.stack(columns, 1)
-        ids = np.tile(np.arange(len(SERIES)), len(t_s))
-        flat = grid.ravel()
-        known = ~np.isnan(flat)
-        return Pulled(
-            ids[known].astype(np.uint16), np.repeat(t_s * 1_000, len(SERIES))[known], flat[known].astype(np.float32)
-        )
-
-    keep = Keep.of([tier.keep_days for tier in TIERS], {"request": 30, "annotation": 30, "alert": 30}, 10**12)
-    writer = Writer(folder, clock, SampleSource(pull, lambda since: SERIES[since:]), lambda: keep)
-    writer.annotate("start", "The monitor started.")
-    writer.tick()
-    while clock.now_ms() < end_s * 1_000:
-        clock.advance(BEAT_S)
-        writer.tick()
-    writer.finish()
-
-
-@pytest.fixture(scope="module")
-def past(tmp_path_factory):
-    data = tmp_path_factory.mktemp("past") / "data"
-    make_past(data)
-    monitor = Monitor(data)
-    yield monitor
-    assert monitor.stop() == 0, monitor.output.read_text()
-    assert "Traceback" not in monitor.output.read_text()
 
 
 class HistoryPage(Page):
@@ -165,8 +98,8 @@ class HistoryPage(Page):
 
 
 @pytest.fixture(scope="module")
-def signed_in(driver, past):
-    page = HistoryPage(driver, past)
+def signed_in(driver, four_hours):
+    page = HistoryPage(driver, four_hours)
     page.sign_in()
     return page
 

@@ -10,11 +10,12 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser import test_history as history
 from tests.browser.driving import eventually
+from tests.browser.four_hours import TTFT
 from wfmon.core.clock import SystemClock
 
-past, signed_in, page = history.past, history.signed_in, history.page
+signed_in, page = history.signed_in, history.page
 
-CPU, MEMORY, TTFT = "system.cpu_percent", "system.memory_percent", history.TTFT
+CPU, MEMORY = "system.cpu_percent", "system.memory_percent"
 ASKED = "return performance.getEntriesByType('resource').filter((each) => each.name.includes('/statistics?')).length"
 ROWS = """
 const section = [...document.querySelectorAll('.spans section')].find((each) => each.dataset.series === arguments[0]);

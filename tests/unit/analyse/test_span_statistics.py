@@ -202,8 +202,8 @@ def weeks(tmp_path_factory):
     past.put(CPU, t_s[awake] * 1_000, cpu[awake])
     at_s = np.sort(dice(2).integers(START_S, START_S + 14 * DAY_S, 4_000))
     past.put(TTFT, at_s * 1_000, dice(3).lognormal(6, 0.3, 4_000) * np.where(at_s % DAY_S < 12 * HOUR_S, 1, 2))
-    for half in range(1, 28 + 1):
-        past.go(START_S + half * DAY_S // 2)
+    for day in range(2, 14 + 1, 2):
+        past.go(START_S + day * DAY_S)
     past.go(START_S + 14 * DAY_S + 5)
     return past
 
@@ -243,7 +243,7 @@ def months(tmp_path_factory):
     t_s = np.arange(START_S, START_S + 200 * DAY_S, HOUR_S)
     wave = -10 * np.cos(t_s % DAY_S / DAY_S * 2 * np.pi)
     past.put(CPU, t_s * 1_000, 30 + wave + (t_s - START_S) / DAY_S / 10 + dice().normal(0, 2, len(t_s)))
-    for day in range(1, 200 + 1):
+    for day in range(5, 200 + 1, 5):
         past.go(START_S + day * DAY_S)
     past.go(START_S + 200 * DAY_S + 5)
     return past

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from tests.unit.serve.conftest import GuardedServer
 from wfmon.serve.problem import CONTENT_TYPE
 
 ORIGIN = "http://127.0.0.1:9445"
@@ -87,6 +88,19 @@ def test_the_matrix_names_every_rule_of_the_server(guarded):
     assert {rule.rule for rule in guarded.server.url_map.iter_rules()} - met == set()
 
 
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory):
+    return GuardedServer(tmp_path_factory.mktemp("guarded"))
+
+
+@pytest.fixture
+def shared(one_server):
+    """The same server for all requests that are refused before they reach it: nothing of theirs stays in it."""
+    one_server.ran.clear()
+    one_server.refused.clear()
+    return one_server
+
+
 def refused(guarded, answer, status, cause):
     assert answer.status_code == status
     assert answer.content_type == CONTENT_TYPE
@@ -101,47 +115,47 @@ def refused(guarded, answer, status, cause):
 
 
 @pytest.mark.parametrize(("method", "path"), EACH)
-def test_a_wrong_host_is_refused_on_every_route(guarded, method, path):
+def test_a_wrong_host_is_refused_on_every_route(shared, method, path):
     for host in EVIL_HOSTS:
-        refused(guarded, guarded.ask(path, method, host=host, headers={"Accept": "text/html"}), 421, "host")
-    refused(guarded, guarded.ask(path, method, headers={"Host": None}), 421, "host")
+        refused(shared, shared.ask(path, method, host=host, headers={"Accept": "text/html"}), 421, "host")
+    refused(shared, shared.ask(path, method, headers={"Host": None}), 421, "host")
 
 
 @pytest.mark.parametrize(("method", "path"), NO_LINK)
-def test_a_wrong_origin_is_refused_on_every_route(guarded, method, path):
+def test_a_wrong_origin_is_refused_on_every_route(shared, method, path):
     for origin in EVIL_ORIGINS:
-        refused(guarded, guarded.ask(path, method, headers={"Origin": origin}), 403, "origin")
+        refused(shared, shared.ask(path, method, headers={"Origin": origin}), 403, "origin")
 
 
 @pytest.mark.parametrize("mode", ["navigate", "no-cors", "cors", "websocket"])
 @pytest.mark.parametrize(("method", "path"), NO_LINK)
-def test_a_request_that_another_site_caused_is_refused_on_every_route(guarded, method, path, mode):
+def test_a_request_that_another_site_caused_is_refused_on_every_route(shared, method, path, mode):
     for site in ("cross-site", "same-site", "", "NONE", "same-origin, none"):
         headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Accept": "text/html"}
-        refused(guarded, guarded.ask(path, method, headers=headers), 403, "site")
+        refused(shared, shared.ask(path, method, headers=headers), 403, "site")
 
 
 @pytest.mark.parametrize(("method", "path"), [pair for pair in EACH if pair[1] != "/launch"])
-def test_nobody_is_answered_without_a_cookie_or_a_token(guarded, method, path):
-    refused(guarded, guarded.ask(path, method, signed_in=False), 401, "auth")
+def test_nobody_is_answered_without_a_cookie_or_a_token(shared, method, path):
+    refused(shared, shared.ask(path, method, signed_in=False), 401, "auth")
 
 
 @pytest.mark.parametrize(("method", "path"), EACH)
-def test_a_websocket_upgrade_without_an_origin_is_refused_on_every_route(guarded, method, path):
-    answer = guarded.ask(path, method, headers={"Upgrade": "websocket", "Connection": "Upgrade", "Origin": None})
-    refused(guarded, answer, 403, "origin")
+def test_a_websocket_upgrade_without_an_origin_is_refused_on_every_route(shared, method, path):
+    answer = shared.ask(path, method, headers={"Upgrade": "websocket", "Connection": "Upgrade", "Origin": None})
+    refused(shared, answer, 403, "origin")
 
 
 @pytest.mark.parametrize("path", [path for method, path in EACH if method == "POST"])
-def test_a_change_without_an_origin_is_refused_unless_a_token_comes_with_it(guarded, path):
-    refused(guarded, guarded.ask(path, "POST", headers={"Origin": None}), 403, "origin")
+def test_a_change_without_an_origin_is_refused_unless_a_token_comes_with_it(shared, path):
+    refused(shared, shared.ask(path, "POST", headers={"Origin": None}), 403, "origin")
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_a_method_other_than_get_head_and_post_is_refused_on_every_route(guarded, path):
+def test_a_method_other_than_get_head_and_post_is_refused_on_every_route(shared, path):
     for method in ("OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "get", "PROPFIND", ""):
-        answer = guarded.ask(path, REQUEST_METHOD=method)
-        refused(guarded, answer, 405, "method")
+        answer = shared.ask(path, REQUEST_METHOD=method)
+        refused(shared, answer, 405, "method")
         assert answer.headers["Allow"] == "GET, HEAD, POST"
 
 
@@ -154,8 +168,8 @@ def test_a_method_other_than_get_head_and_post_is_refused_on_every_route(guarded
         "/a%0d%0aSet-Cookie:x", "/a\r\nb", "/%zz", "/%", "/a%7f", "/ä", "/a%5cb",
     ],
 )  # fmt: skip
-def test_a_weird_target_is_refused(guarded, target):
-    refused(guarded, guarded.ask(target), 400, "target")
+def test_a_weird_target_is_refused(shared, target):
+    refused(shared, shared.ask(target), 400, "target")
 
 
 @pytest.mark.parametrize("path_info", ["//evil", "/../token", "/a\x00b", "/%2e%2e/token"])

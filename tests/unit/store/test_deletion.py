@@ -31,7 +31,7 @@ def recorded(tmp_path):
 @pytest.fixture
 def lived(recorded):
     """A day ago both models were asked, and just now; the file holds chunks of every tier and a journal."""
-    recorded.live(320)
+    recorded.live(320, tick_s=40)
     recorded.ask("old-request-id", MODEL)
     recorded.live(5)
     recorded.sleep_a_day()

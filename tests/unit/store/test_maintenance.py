@@ -41,13 +41,14 @@ class Models(RecordedStore):
         for model in (MODEL, OTHER):
             self.described.append(Described(text_of(model), METRIC, "ms", "gauge", True))
 
-    def live(self, seconds, *, cpu=5.0, zebra=120.0, plain=90.0):
-        """Let so many seconds pass; None: that one is silent."""
-        for _ in range(seconds):
+    def live(self, seconds, *, cpu=5.0, zebra=120.0, plain=90.0, tick_s=1):
+        """Let so many seconds pass, a tick of the writer every ``tick_s``; None: that one is silent."""
+        for second in range(seconds):
             at = self.clock.now_ms()
             self._samples += [(at, i, v) for i, v in enumerate((cpu, zebra, plain)) if v is not None]
             self.clock.advance(1)
-            self.writer.tick()
+            if (second + 1) % tick_s == 0:
+                self.writer.tick()
 
     def ask(self, name, model, *, at_ms=None):
         at_ms = self.clock.now_ms() if at_ms is None else at_ms
@@ -79,7 +80,7 @@ def recorded(tmp_path):
 @pytest.fixture
 def lived(recorded):
     """A day ago both models were asked, and just now; the file holds chunks of every tier and a journal."""
-    recorded.live(320)
+    recorded.live(320, tick_s=40)
     recorded.ask("old-request-id", MODEL)
     recorded.ask("old-plain-id", OTHER)
     recorded.live(5)
