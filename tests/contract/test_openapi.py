@@ -325,7 +325,7 @@ def test_what_would_go_and_what_went_have_the_described_form(tmp_path):
     from wfmon.store.retention_settings import RetentionSettings
 
     recorded = RecordedStore(tmp_path, "a", "b_ms")
-    recorded.run(700, a=1.0, b_ms=2.0)
+    recorded.run(700, tick_s=10, a=1.0, b_ms=2.0)
     made = recorded.writer.deletion
     for asked in ({"series": "a"}, {"before_ms": recorded.clock.now_ms()}, {"all": True}):
         form("Gone").validate(made.preview(asked))

@@ -45,7 +45,7 @@ def folder(tmp_path):
     made = tmp_path / "data"
     made.mkdir(mode=0o700)
     recorded = Models(made)
-    recorded.live(320)
+    recorded.live(320, tick_s=40)
     recorded.ask("the-request-id", MODEL)
     recorded.live(5)
     recorded.end()

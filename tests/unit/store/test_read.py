@@ -58,7 +58,7 @@ def test_series_are_told_with_what_they_are(tmp_path):
 
 def test_the_journal_joins_what_is_in_chunks(tmp_path):
     recorded = RecordedStore(tmp_path, "a")
-    recorded.run(450, a=lambda t_s: float(t_s % 100))
+    recorded.run(450, tick_s=10, a=lambda t_s: float(t_s % 100))
     assert recorded.reader.first_of() == {0: START_S}
     means = recorded.means("a", START_S, START_S + 450)
     assert means == {t_s: float(t_s % 100) for t_s in range(START_S, START_S + 447)}  # the last three may still change
@@ -107,7 +107,7 @@ def test_no_series_is_no_answer(tmp_path):
 
 def test_whoever_has_the_last_seconds_in_memory_is_told_where_chunks_end(tmp_path):
     recorded = RecordedStore(tmp_path, "a")
-    recorded.run(450, a=1.0)
+    recorded.run(450, tick_s=10, a=1.0)
     number = recorded.number("a")
     sealed_to_s, found = recorded.reader.parts_before(
         [number], START_S, START_S + 450, TIERS[0], journal_to_s=START_S + 400
@@ -122,13 +122,13 @@ def test_the_span_is_from_the_first_to_after_the_last_second(tmp_path):
     recorded = RecordedStore(tmp_path, "a")
     recorded.run(20, a=1.0)
     assert recorded.reader.span() == (START_S, START_S + 17)
-    recorded.run(400, a=1.0)
+    recorded.run(400, tick_s=10, a=1.0)
     assert recorded.reader.span() == (START_S, START_S + 417)
 
 
 def test_once_all_is_sealed_the_span_ends_with_the_finest_chunk(tmp_path):
     recorded = RecordedStore(tmp_path, "a")
-    recorded.run(1_000, a=1.0)
+    recorded.run(1_000, tick_s=10, a=1.0)
     recorded.clock.advance(30 * HOUR)
     recorded.writer.tick()
     recorded.writer.tidy_all()
@@ -178,7 +178,7 @@ def test_annotations_come_in_order_of_time_the_newest_at_most(tmp_path):
 
 def test_usage_counts_what_each_series_takes(tmp_path):
     recorded = RecordedStore(tmp_path, "a", "b_ms")
-    recorded.run(700, a=1.0, b_ms=lambda t_s: float(t_s % 50))
+    recorded.run(700, tick_s=10, a=1.0, b_ms=lambda t_s: float(t_s % 50))
     usage = recorded.reader.usage()
     assert usage["tiers"][0] | {"bytes": 0} == {
         "name": "1s", "step_s": 1, "tier": 0, "chunks": 4, "bytes": 0, "first_s": START_S,
@@ -190,7 +190,7 @@ def test_usage_counts_what_each_series_takes(tmp_path):
 
 def test_a_damaged_chunk_is_left_out_and_told(tmp_path, caplog):
     recorded = RecordedStore(tmp_path, "a")
-    recorded.run(700, a=1.0)
+    recorded.run(700, tick_s=10, a=1.0)
     recorded.writer._connection.execute("UPDATE chunk SET data = x'01' WHERE start_s = ?", (START_S,))
     assert len(recorded.means("a", START_S, START_S + 600)) == 300
     assert "cannot be read" in caplog.text
@@ -230,7 +230,7 @@ def test_many_threads_read_while_it_is_written_and_sealed_and_each_sees_every_se
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    recorded.run(650, a=1.0)
+    recorded.run(650, tick_s=10, a=1.0)
     stop.set()
     for thread in threads:
         thread.join()

@@ -110,7 +110,7 @@ def test_what_no_coarser_tier_has_taken_in_stays_however_old_and_however_much(co
 def test_a_tier_kept_for_no_time_at_all_still_reaches_the_coarser_one(tmp_path):
     keep = dataclasses.replace(KEEP, tiers=(0, 0, 0, 30 * DAY, 730 * DAY))
     recorded = RecordedStore(tmp_path, "a", keep=keep)
-    recorded.run(3_700, a=lambda t_s: float(t_s % 2))
+    recorded.run(3_700, tick_s=10, a=lambda t_s: float(t_s % 2))
     assert recorded.reader.first_of() == {1: START_S}
     assert set(recorded.means("a", START_S, START_S + 3_600, 1).values()) == {0.5}
     assert len(recorded.means("a", START_S, START_S + 3_600, 1)) == 360

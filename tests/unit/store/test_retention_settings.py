@@ -119,7 +119,7 @@ def test_what_cannot_be_saved_changes_nothing(tmp_path):
 
 
 def test_a_preview_tells_what_the_writer_then_deletes(recorded, tmp_path):
-    recorded.run(7_300, a=1.0)
+    recorded.run(7_300, tick_s=10, a=1.0)
     recorded.writer.annotate("model", "Seen.", (recorded.now_s - 5 * 3_600) * 1_000)
     recorded.run(5)
     made = keeping(tmp_path, now_s=recorded.now_s - 3)  # as far as the writer is
@@ -143,7 +143,7 @@ def test_a_preview_tells_what_the_writer_then_deletes(recorded, tmp_path):
 
 
 def test_longer_deletes_nothing_and_no_file_has_nothing(recorded, tmp_path):
-    recorded.run(700, a=1.0)
+    recorded.run(700, tick_s=10, a=1.0)
     told = keeping(tmp_path, now_s=recorded.now_s).preview(dict.fromkeys(TIER_SETTINGS, 3000))
     assert (told["shorter"], told["parts"]) == ([], 0)
     (tmp_path / "none").mkdir()

@@ -488,7 +488,7 @@ def test_insights_are_of_so_many_days_in_a_zone(guarded):
 
 def test_the_histories_real_answer_can_be_told(tmp_path, guarded):
     store = RecordedStore(tmp_path / "real", "a.b", "c_ms")
-    store.run(700, **{"a.b": 1.0, "c_ms": 2.0})
+    store.run(700, tick_s=10, **{"a.b": 1.0, "c_ms": 2.0})
     guarded.services.store.status = lambda: {"usage": store.reader.usage(), "state": "recording"}
     usage = get(guarded, "/api/v1/store")["usage"]
     assert usage["series"]["c_ms"] > usage["series"]["a.b"] > 0

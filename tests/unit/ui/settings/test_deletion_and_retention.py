@@ -27,7 +27,7 @@ class Told:
 
     def __init__(self, folder):
         self.recorded = RecordedStore(folder, "a", 'b_ms{x="1"}')
-        self.recorded.run(700, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
+        self.recorded.run(700, tick_s=10, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
         settings = ChangedSettings(load(None, folder))
         keeping = RetentionSettings(settings, self.recorded.writer.path, self.recorded.clock.now_ms)
         self.store = Topic(self.recorded.writer, self.recorded.reader, keeping, settings)
@@ -102,7 +102,7 @@ def test_longer_is_saved_at_once(told):
 
 
 def test_shorter_says_what_goes_and_waits_for_the_second_step(told):
-    told.recorded.run(3_000, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
+    told.recorded.run(3_000, tick_s=10, **{"a": 1.0, 'b_ms{x="1"}': 5.0})
     rows, said, pending, focus = retention.act(told, "save", typed(told, keep_1s_days="0.02"), None)
     assert rows is no_update
     assert pending == {"store.keep_1s_days": 0.02}
