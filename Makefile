@@ -11,7 +11,7 @@ APP := .venv/bin/python
 TEST := .venv-test/bin
 NPM_BIN := node_modules/.bin
 # What is not born yet is left out.
-TYPED := $(wildcard wfmon pages callbacks app.py scripts)
+TYPED := $(wildcard wfmon pages callbacks app.py scripts tests/kit/services.py tests/kit/closing.py)
 LINTED := $(wildcard wfmon pages callbacks app.py scripts tests bench examples)
 JS_TESTS := $(wildcard tests/js/*.test.mjs tests/js/*/*.test.mjs)
 

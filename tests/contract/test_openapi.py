@@ -186,7 +186,7 @@ def test_what_is_unusual_has_the_described_form():
     from wfmon.core import units
     from wfmon.core.types import Series
 
-    run = Run(1, 60, 240, 91.0, 9.0, Usual(20.0, 2.0, 12.0, 26.0, 14), 88.0, told=True)
+    run = Run(1, 60, 240, 91.0, 9.0, Usual(20.0, 2.0, 12.0, 26.0, 14), 88.0, confirmed=True)
     rows = [marks.row_of(Series("system.cpu_percent"), run, units.text, over=over) for over in (False, True)]
     notes = [{"t_ms": 1, "kind": marks.KIND, "text": marks.note(row, units.text, 5)} for row in rows]
     form("Anomalies").validate({
