@@ -165,10 +165,15 @@ class FakeStore(Store):
     def __init__(self, said: list[object]) -> None:
         self._said = said
         self.recording = True
+        self.retention_rows = [cast("RetentionRow", {"name": "store.keep_1s_days", "value": 0.25})]
+        self.said_status: StoreStatus | None = None
+        """What the history's status is; None: its state alone."""
         self.disk_full = False
         self.deletion_state = "none"
 
     def status(self) -> StoreStatus:
+        if self.said_status is not None:
+            return self.said_status
         return cast("StoreStatus", {"state": "recording" if self.recording else "off"})
 
     def record(self, *, enabled: bool) -> None:
@@ -197,7 +202,7 @@ class FakeStore(Store):
         return self.deletion_state == "deleting"
 
     def retention(self) -> list[RetentionRow]:
-        return [cast("RetentionRow", {"name": "store.keep_1s_days", "value": 0.25})]
+        return self.retention_rows
 
     def preview_retention(self, *, changes: Mapping[str, Any]) -> RetentionPreview:
         if "store.keep_1s_days" not in changes:
@@ -218,13 +223,17 @@ class FakeSettings(Settings):
     def __init__(self, live: FakeLive) -> None:
         self._live = live
         self.cache_seconds = 300
+        self.rows: list[SettingRow] | None = None
+        """What stands in the table; None: one setting."""
 
     def table(self) -> list[SettingRow]:
+        if self.rows is not None:
+            return self.rows
         row = {"name": "window.cache_seconds", "value": self.cache_seconds, "default": 300, "origin": "default"}
         return [cast("SettingRow", {**row, "restart": True})]
 
     def switch_collector(self, *, name: str, enabled: bool) -> None:
-        if name != "system":
+        if name not in {each.name for each in self._live.collectors()}:
             raise Unknown("collector", "name", "There is no such collector.", "GET /api/v1/collectors lists them.")
         self._live.switched[name] = enabled
 
@@ -232,7 +241,8 @@ class FakeSettings(Settings):
 class FakeServices:
     """What a running monitor would say. ``said``: what it was asked, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = "token") -> None:
+        self._token = token
         self.said: list[object] = []
         self.live = FakeLive()
         self.models = FakeModels(self.said)
@@ -240,3 +250,6 @@ class FakeServices:
         self.insights = FakeInsights()
         self.store = FakeStore(self.said)
         self.settings = FakeSettings(self.live)
+
+    def page_token(self) -> str:
+        return self._token

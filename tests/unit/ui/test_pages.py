@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import dash
 import flask
@@ -15,6 +14,7 @@ import pytest
 from dash.development.base_component import Component
 
 import callbacks
+from tests.kit.services import FakeServices
 from wfmon.collect import monitor, network, system
 from wfmon.core.catalogue import METRICS, WATCHED_TABLES
 from wfmon.core.errors import NotSaved
@@ -45,25 +45,21 @@ STORE = {
 
 
 @pytest.fixture(scope="module")
-def switched() -> list[tuple[str, bool]]:
-    return []
+def services() -> FakeServices:
+    made = FakeServices('a"<token>')
+    made.live.statuses = STATUSES
+    made.store.said_status, made.store.retention_rows = STORE, []
+    made.settings.rows = [
+        {"name": name, "value": value, "default": value, "origin": "default", "restart": True, "help": "Help."}
+        for name, value in (("energy.smoothing", 0.4), ("stream.rate_hz", 60))
+    ]
+    return made
 
 
 @pytest.fixture(scope="module")
-def app(switched):
+def app(services):
     server = flask.Flask("wfmon", static_folder=None)
-    server.extensions["wfmon"] = SimpleNamespace(
-        page_token=lambda: 'a"<token>',
-        live=SimpleNamespace(collectors=lambda: STATUSES),
-        settings=SimpleNamespace(
-            switch_collector=lambda *, name, enabled: switched.append((name, enabled)),
-            table=lambda: [
-                {"name": name, "value": value, "default": value, "origin": "default", "restart": True, "help": "Help."}
-                for name, value in (("energy.smoothing", 0.4), ("stream.rate_hz", 60))
-            ],
-        ),
-        store=SimpleNamespace(status=lambda: STORE, retention=list, deletion=lambda: {"state": "none"}),
-    )
+    server.extensions["wfmon"] = services
     app = shell.App(
         "wfmon", server=server, use_pages=True, pages_folder=str(ROOT / "pages"), assets_folder=str(ROOT / "assets"),
         assets_path_ignore=["lib", "fonts"], index_string=shell.index_string(), include_pages_meta=False,
@@ -296,11 +292,11 @@ def click(app, name: str) -> flask.wrappers.Response:
 
 
 @pytest.mark.parametrize(("name", "turned_on"), [("system", False), ("network", True)])
-def test_a_click_on_a_switch_turns_the_collector(app, switched, name, turned_on):
-    switched.clear()
+def test_a_click_on_a_switch_turns_the_collector(app, services, name, turned_on):
+    services.live.switched.clear()
     answer = click(app, name)
     assert answer.status_code == 200
-    assert switched == [(name, turned_on)]
+    assert services.live.switched == {name: turned_on}
     (response,) = answer.get_json()["response"].values()
     assert response == {"aria-checked": str(turned_on).lower()}
 

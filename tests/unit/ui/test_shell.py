@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import dash
 import flask
 import pytest
 
+from tests.kit.services import FakeServices
 from wfmon.ui import shell
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def client():
     server = flask.Flask("wfmon", static_folder=None)
-    server.extensions["wfmon"] = SimpleNamespace(page_token=lambda: 'a"<token>', live=SimpleNamespace(collectors=list))
+    server.extensions["wfmon"] = FakeServices('a"<token>')
     app = shell.App(
         "wfmon", server=server, use_pages=True, pages_folder=str(ROOT / "pages"), assets_folder=str(ROOT / "assets"),
         assets_path_ignore=["lib", "fonts"], index_string=shell.index_string(), include_pages_meta=False,
