@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 PATH = "/api/v1/hook"
 MAX_CLIENTS = 64
+WRITE_S = 0.1
+"""How long a stop waits for writes: a client that reads gets the reason."""
 CONTENT_TYPE = "application/x-ndjson"
 _FULL = f"{MAX_CLIENTS} programs already report models."
 _STOPPING = "The monitor is stopping."
@@ -48,15 +50,20 @@ class Hooks:
         return len(self._open)
 
     def close(self) -> None:
-        """Close every connection and refuse new ones. Idempotent, does not wait.
+        """Close every connection and refuse new ones. Idempotent; waits for writes in progress, 0.1 s in all.
 
-        Each client gets the reason, and its own thread disconnects it 0.3 s later; one stuck in a write is cut off now.
+        Each client gets the reason, and its own thread disconnects it 0.3 s later; one stuck in a write is cut off.
         """
         with self._lock:
             self._stopping = True
             clients = list(self._open)
         for client in clients:
             client.end()
+        patience_s = WRITE_S
+        for client in clients:
+            if not client.written.wait(patience_s):
+                client.cut_off()
+                patience_s = 0.0  # the writes are concurrent: the others have had as long
 
     def refusal(self) -> StreamClosed | None:
         """Return why no further client is accepted, None while there is room."""
@@ -132,22 +139,27 @@ class _OpenClient:
     def __init__(self, ws: ServerWebSocket | None) -> None:
         self._ws = ws
         self.stopping = False
-        self._sending = False
+        self.written = threading.Event()
+        """Set unless a write is in progress."""
+        self.written.set()
 
     def send(self, messages: list[wire.Outgoing]) -> None:
         """Send from the connection's own thread. Raises OSError if the client reads nothing for three seconds."""
         if self._ws is not None:
-            self._sending = True
+            self.written.clear()
             self._ws.sock.send(wire.text_frames(messages))
-            self._sending = False
+            self.written.set()
 
     def end(self) -> None:
-        """Make the connection end. Any thread."""
+        """Make the connection end once its write is over. Any thread."""
         self.stopping = True
         if self._ws is not None:
             self._ws.event.set()
-            if self._sending:
-                self._ws.sock.abort()
+
+    def cut_off(self) -> None:
+        """End a connection that is stuck in a write. Any thread."""
+        if self._ws is not None:
+            self._ws.sock.abort()
 
 
 def install_hook(server: Flask, ingest: Ingest) -> Hooks:

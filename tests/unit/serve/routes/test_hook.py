@@ -332,6 +332,42 @@ def test_a_client_stuck_in_our_write_is_cut_off_at_the_stop():
     assert (len(hooks), ingest.open_now) == (0, 0)
 
 
+def test_a_client_whose_write_is_just_ending_at_the_stop_gets_the_reason():
+    """The write has reached the client, but the server's thread has not gone on yet."""
+
+    class Slow:
+        def __init__(self):
+            self.sock = self
+            self.event = threading.Event()
+            self.writing, self.sent, self.aborted = threading.Event(), [], False
+            self.connected = True
+            self.input_buffer = []
+            self.thread = threading.Thread()
+            self.thread.start()
+
+        def send(self, data, *, last=False):
+            self.sent.append(bytes(data))
+            if len(self.sent) == 1:
+                self.writing.set()
+                assert self.event.wait(LONG_S)  # the stop has come
+
+        def processed(self):
+            pass
+
+        def abort(self):
+            self.aborted = True
+
+    slow = Slow()
+    hooks = hook.Hooks(FakeIngest())
+    thread = threading.Thread(target=hooks.serve, args=(slow,))
+    thread.start()
+    assert slow.writing.wait(LONG_S)
+    hooks.close()
+    assert not slow.aborted
+    thread.join(LONG_S)
+    assert b"The monitor is stopping." in slow.sent[-1]
+
+
 # --- POST ------------------------------------------------------------------------------------------------------------
 
 
