@@ -40,12 +40,12 @@ folder, now_s, name, at = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(
 looks = 0
 
 class Dying(deletion_job.DeletionJob):
-    def _breaks_off(self, wanted):
+    def _interrupt_once(self, wanted):
         global looks
         looks += 1
         if looks == at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super()._breaks_off(wanted)
+        return super()._interrupt_once(wanted)
 
 recorded = RecordedStore(folder, "a", name, clock=FakeClock(now_s * 1000))
 recorded.writer.deletion.__class__ = Dying

@@ -393,7 +393,7 @@ def proxy_before(at, data):
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        yield int(process.stdout.readline().partition(" leads")[0].rpartition(":")[2])
+        yield int(process.stdout.readline().partition(" forwards")[0].rpartition(":")[2])
     finally:
         process.kill()
         process.wait()

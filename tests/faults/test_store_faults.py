@@ -232,7 +232,7 @@ def test_on_a_full_disk_samples_wait_and_fold_and_it_resumes_by_itself(tmp_path,
         assert sum(samples(recorded, "a").values()) == sum(samples(recorded, "c_ms").values()) == seconds
         (text,) = texts(recorded)
         assert text.startswith("Recording waited for 2")
-        assert text.endswith(" s. The disk of the data folder is full: recording waits until there is room again.")
+        assert text.endswith(" s. The disk of the data folder is full: recording waits until there is space again.")
         assert len(warnings(caplog)) == 1
         assert checked(recorded.writer.path) == [("ok",)]
         recorded.writer.finish()
