@@ -1,4 +1,4 @@
-"""Run all tests in two parallel lanes, then those that need an idle machine; print each lane's output and the time.
+"""Run all tests in four parallel lanes, then those that need an idle machine; print each lane's output and the time.
 
 `lanes.py [--no-browser] [ARGUMENTS FOR PYTEST]`. Arguments that select tests (a path, -k, -m, --lf) or use the terminal
 (-s, --pdb) make it a single ordinary pytest run. Exit code: 0, or that of the first lane that failed. All output of
@@ -40,10 +40,18 @@ class Lane:
         return CACHE / self.name
 
 
-NO_PAGE = Lane("no-page", ("tests/unit", "tests/property", "tests/contract", "tests/faults", "-m", "not alone"))
-"""Mostly CPU-bound."""
-PAGE = Lane("page", ("tests/browser", "--headless", "-m", "not alone"))
-"""Mostly waits for Chromium."""
+COMPUTING = Lane("computing", ("tests/unit", "tests/property"))
+"""Mostly CPU-bound. The lanes beside it mostly wait: for a process, a socket, Chromium."""
+WAITING = Lane("waiting", ("tests/contract", "tests/faults"))
+FIRST_PAGES = tuple(
+    f"tests/browser/test_{name}.py"
+    for name in ("built_in", "collectors", "connection", "door", "energy", "history", "history_statistics")
+)
+"""About half of the browser's tests."""
+PAGES = (
+    Lane("pages-1", (*FIRST_PAGES, "--headless", "-m", "not alone")),
+    Lane("pages-2", ("tests/browser", *(f"--ignore={each}" for each in FIRST_PAGES), "--headless", "-m", "not alone")),
+)
 ALONE = Lane("alone", ("tests/browser", "--headless", "-m", "alone"))
 """Frame rates can only be tested on an otherwise idle machine."""
 
@@ -57,7 +65,7 @@ def main(arguments: list[str]) -> int:
         return subprocess.run(pytest(chosen, given), cwd=ROOT, check=False).returncode
     begun = time.monotonic()
     LOGS.mkdir(parents=True, exist_ok=True)
-    rounds = [[NO_PAGE, PAGE], [ALONE]] if browser else [[NO_PAGE]]
+    rounds = [[COMPUTING, WAITING, *PAGES], [ALONE]] if browser else [[COMPUTING, WAITING]]
     codes = [code for lanes in rounds for code in run(lanes, given)]
     failed = keep_failed([lane for lanes in rounds for lane in lanes])
     failing = [code for code in codes if code not in (0, NO_TESTS)]

@@ -28,8 +28,16 @@ def test_every_folder_of_tests_is_in_a_lane(lanes):
     folders = {
         f"tests/{path.parent.relative_to(ROOT / 'tests').parts[0]}" for path in ROOT.glob("tests/*/**/test_*.py")
     }
-    ran = {each for lane in (lanes.NO_PAGE, lanes.PAGE) for each in lane.arguments if each.startswith("tests/")}
+    parallel = (lanes.COMPUTING, lanes.WAITING, *lanes.PAGES)
+    ran = {each for lane in parallel for each in lane.arguments if each.startswith("tests/") and "." not in each}
     assert ran == folders - {"tests/runtimes"}
+
+
+def test_the_browsers_tests_are_in_one_of_its_two_lanes_each(lanes):
+    first, second = ({each for each in lane.arguments if "browser" in each} for lane in lanes.PAGES)
+    assert first == set(lanes.FIRST_PAGES)
+    assert second == {"tests/browser", *(f"--ignore={each}" for each in first)}
+    assert all((ROOT / each).is_file() for each in first)
 
 
 def test_only_the_browsers_tests_wait_for_an_idle_machine(lanes):
@@ -46,7 +54,7 @@ def test_arguments_that_choose_tests_make_one_run(lanes, argument):
 
 
 @pytest.mark.parametrize("argument", ["-x", "-v", "--hypothesis-profile=explore", "--durations=9", "--maxfail=1"])
-def test_other_arguments_go_to_both_lanes(lanes, argument):
+def test_other_arguments_go_to_every_lane(lanes, argument):
     assert not lanes.chooses(argument)
 
 

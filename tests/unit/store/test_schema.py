@@ -99,7 +99,9 @@ def test_a_transaction_that_sqlite_has_ended_itself_does_not_hide_why(path):
 def test_a_newer_file_is_refused_with_a_sentence_and_nothing_is_touched(path):
     write(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(database.NewerSchema, match=r"newer wfmon \(schema 99, this one knows 1\)\. Start the newer one"):
+    with pytest.raises(
+        database.NewerSchema, match=r"newer wfmon \(schema 99, this one knows 1\)\. Start the newer one"
+    ):
         database.open_writer(path)
     assert path.read_bytes() == before
     assert [each.name for each in path.parent.iterdir() if each.name.startswith("wfmon.db") and each != path] == [
